@@ -1,0 +1,25 @@
+"""The ways to adapt a model, one drawer a method. Prompting is a method that moves no parameter.
+
+Every drawer fills one row of METHODS with the same things: what its dial is called, what it does to the module, how
+its weights are saved and read back. The study, the loop and the generator treat all rows alike.
+"""
+
+from __future__ import annotations
+
+from luthier.adapt import full, lora, prompting, soft
+from luthier.adapt.method import Method
+from luthier.errors import SettingsError
+
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*prompting.METHODS, full.METHOD, lora.METHOD, soft.METHOD)
+}
+
+
+def method(name: str) -> Method:
+    """The row of METHODS called `name`. Raises SettingsError that lists the rows."""
+    if name not in METHODS:
+        raise SettingsError(f"'{name}' is no method; the methods are: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+__all__ = ["METHODS", "Method", "method"]

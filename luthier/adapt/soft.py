@@ -1,0 +1,79 @@
+"""Soft prompts, or prompt tuning (Lester et al. 2021, section 2): n learned embeddings in front of the input.
+
+Trainable parameters: n * d. On an encoder-decoder only the encoder gets a prompt (num_transformer_submodules=1): peft's
+default allocates a second half for the decoder that is never used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from pydantic import Field
+from torch import nn
+
+from luthier.adapt.method import Method, float_trainable
+from luthier.errors import SettingsError
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.settings import Settings
+
+
+class Soft(Settings):
+    """The learned prompt."""
+
+    tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
+    start: str = Field("vocabulary", description="'vocabulary' (embeddings of random words) or 'random' (uniform)")
+
+
+def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
+    """The model wrapped by peft; only the learned prompt requires a gradient."""
+    starts = {"vocabulary": "SAMPLE_VOCAB", "random": "RANDOM"}
+    if settings.start not in starts:
+        raise SettingsError(f"soft: start is '{settings.start}' but can be {' or '.join(starts)}")
+    config = peft.PromptTuningConfig(
+        task_type="SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM",
+        num_virtual_tokens=settings.tokens,
+        prompt_tuning_init=starts[settings.start],
+        num_transformer_submodules=1,
+    )
+    config.base_model_name_or_path = model.name
+    torch.manual_seed(seed)
+    module = peft.get_peft_model(model.module, config)
+    float_trainable(module)
+    return module
+
+
+def answering(model: Model, module: Any) -> Model:
+    """The untouched base with the learned prompt as the generator's prefix, computed once and shared by all rows.
+
+    Decoding through peft's own forward would inject the prompt again at every step.
+    """
+    with torch.inference_mode():
+        prompt = module.get_prompt(batch_size=1)[0].detach().clone()
+    return model.adapted(module.get_base_model(), prefix=prompt.to(model.dtype))
+
+
+def save(module: Any, folder: Path) -> None:
+    """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
+    module.save_pretrained(folder, safe_serialization=True)
+
+
+def load(model: Model, folder: Path) -> Model:
+    """The saved prompt on a fresh base."""
+    return answering(model, peft.PeftModel.from_pretrained(model.module, folder).eval())
+
+
+METHOD = Method(
+    name="soft",
+    summary="a learned prompt in front of the input",
+    settings=Soft,
+    dial="tokens",
+    training=Training(learning_rate=3e-2, epochs=2),
+    apply=apply,
+    answering=answering,
+    save=save,
+    load=load,
+)

@@ -1,0 +1,80 @@
+"""Training batches: an endless-safe iterator over prompts that can say where it stands and go on from there.
+
+Each step's batch holds `batch_size` examples of like length, cut into micro-batches that fit `micro_tokens`. The order
+is a function of seed and epoch alone, so its state is two numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+from luthier.records import Prompt
+
+MicroBatches = list[list[Prompt]]
+
+
+class Batches:
+    """Iterates over one optimizer step's micro-batches at a time, `epochs` times over the prompts.
+
+    Within an epoch examples are shuffled, sorted by length inside pools of `pool` batches (so that padding is small
+    and batches stay mixed), and the batches are shuffled again.
+    """
+
+    pool = 16
+
+    def __init__(
+        self, prompts: Sequence[Prompt], *, batch_size: int, micro_tokens: int, epochs: float, seed: int
+    ) -> None:
+        self.prompts, self.batch_size, self.micro_tokens, self.seed = prompts, batch_size, micro_tokens, seed
+        self.per_epoch = math.ceil(len(prompts) / batch_size)
+        self.steps = max(1, math.ceil(self.per_epoch * epochs))
+        self.position = 0
+
+    def __len__(self) -> int:
+        """Optimizer steps in all."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[MicroBatches]:
+        order: list[list[Prompt]] = []
+        ordered_epoch = -1
+        while self.position < self.steps:
+            epoch, index = divmod(self.position, self.per_epoch)
+            if epoch != ordered_epoch:
+                order, ordered_epoch = self._epoch(epoch), epoch
+            self.position += 1
+            yield micro_batches(order[index], self.micro_tokens)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = int(state["position"])
+
+    def _epoch(self, epoch: int) -> list[list[Prompt]]:
+        shuffled = list(self.prompts)
+        dice = random.Random(f"batches-{self.seed}-{epoch}")
+        dice.shuffle(shuffled)
+        batches = []
+        for start in range(0, len(shuffled), self.batch_size * self.pool):
+            pool = sorted(shuffled[start : start + self.batch_size * self.pool], key=length_of)
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        dice.shuffle(batches)
+        return batches
+
+
+def micro_batches(batch: Sequence[Prompt], micro_tokens: int) -> MicroBatches:
+    """The batch cut, in order of length, into runs of at most `micro_tokens` padded tokens (one example at least)."""
+    runs: MicroBatches = []
+    for prompt in sorted(batch, key=length_of):
+        if runs and (len(runs[-1]) + 1) * length_of(prompt) <= micro_tokens:
+            runs[-1].append(prompt)
+        else:
+            runs.append([prompt])
+    return runs
+
+
+def length_of(prompt: Prompt) -> int:
+    """Tokens of prompt and target together."""
+    return len(prompt.prompt_ids) + len(prompt.target_ids or ())

@@ -1,0 +1,186 @@
+"""The folder is the truth: atomic whole files, append-only line files with a torn tail dropped, one writer at a time.
+
+Whole files are written beside their place and renamed over it, so that a reader sees the old file or the new one.
+Line files grow by whole batches of lines, each flushed to disk; after a kill the last line may be torn, and reading
+drops it. Text is UTF-8 with sorted keys nowhere: field order is the record's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from luthier.errors import FolderError
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusals (full disk, no permission) into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FolderError(
+            f"{path}: cannot be written ({reason}); nothing that was there is lost, "
+            "make room or choose another folder and start again"
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write; when the block ends well it replaces `path` in one step, otherwise it vanishes.
+
+    Raises FolderError when the disk refuses.
+    """
+    with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(part, 0o666 & ~_umask())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` by `text` in one step."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces `path` by `value` as indented JSON in one step. NaN is refused: unknown is None."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`. Raises FolderError when it is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{path}: no such file; is this a folder that luthier made?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FolderError(f"{path}: cannot be read as JSON ({error})") from None
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Replaces `path` by one JSON line a row in one step."""
+    with replacing(path) as file:
+        for row in rows:
+            file.write(_line(row))
+
+
+def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Adds one JSON line a row and flushes them to disk; a torn tail left by a kill is cut off first."""
+    with _refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+") as file:
+            whole = _whole_bytes(file)
+            if whole < file.seek(0, os.SEEK_END):
+                file.truncate(whole)
+            file.write(b"".join(map(_line, rows)))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a line file that we wrote; a missing file has none, a torn last line is dropped.
+
+    Raises FolderError for a bad line that is not the last: that is damage, not a kill.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    with open(path, "rb") as file:
+        data = file.read()
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise FolderError(f"{path}: line {number} is damaged; remove the file to make it again") from None
+    return rows
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _whole_bytes(file: IO[bytes], block: int = 1 << 16) -> int:
+    """How many bytes of the file end in a newline, looking from its end."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - block)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+@contextlib.contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """One writer in `folder` at a time; the lock goes with the process, so a kill leaves none behind.
+
+    Raises FolderError when another process holds it and `wait` is False.
+    """
+    with _refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "ab")  # noqa: SIM115 - held open for the whole block
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise FolderError(f"{folder}: another luthier process is working here; wait for it to end") from None
+        yield
+
+
+def sha256_of(*paths: Path) -> str:
+    """One SHA-256 over the bytes of the files, in the order given (hex)."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_text(*parts: str) -> str:
+    """One SHA-256 over the texts, each ended by a zero byte so that borders count (hex)."""
+    return hashlib.sha256(b"".join(part.encode() + b"\0" for part in parts)).hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """`folder / name`, refused with FolderError when it would leave the folder."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise FolderError(f"{folder}: '{name}' lies outside this folder; name a file inside it")
+    return path
+
+
+def cache_folder() -> Path:
+    """Where converted models and the test-opening counts live: $LUTHIER_CACHE, else the user's cache folder."""
+    if given := os.environ.get("LUTHIER_CACHE"):
+        return Path(given).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "luthier"

@@ -1,0 +1,323 @@
+"""The generator: requests -> events. Greedy or sampled, streaming, left padding of any amount, learned prompts in front.
+
+A request holds prompt ids, its own generation settings, a seed and an id. An event is one token of one request, its
+log-probability, and on the last token why it stopped. Answers are folded from events, so a screen, a file and a
+server can read the same stream.
+
+Every row of a batch is independent: its positions are counted from its own first token, and its random numbers come
+from its own seed. Which requests share a batch comes from `plan` alone, so a resumed study repeats it.
+
+    shapes: B rows, P padded prompt length, V vocabulary, D width
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
+
+from luthier.errors import ModelError
+from luthier.loss import decoder_start, last_position_only
+from luthier.model import Model
+from luthier.records import Answer
+from luthier.settings import Settings
+
+
+class Generation(Settings):
+    """How an answer is decoded. With temperature 0 the most likely token is taken (greedy)."""
+
+    max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens an answer may have; None: chosen on dev")
+    temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 is greedy; above it logits are divided by it")
+    top_k: int = Field(0, ge=0, description="sample among the k most likely tokens; 0: all")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to answer. `limit` is the most new tokens; `seed` decides its samples whatever else is in the batch."""
+
+    id: str
+    prompt_ids: tuple[int, ...]
+    limit: int
+    generation: Generation = Generation()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One new token of request `id`. `logprob` is in nats, before temperature and filters; `stop` is set on the last."""
+
+    id: str
+    token: int
+    logprob: float
+    stop: str | None = None
+
+
+def seed_of(*parts: Any) -> int:
+    """A 63-bit sampling seed from study seed and example id, the same in every process."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def plan(requests: Sequence[Request], batch_size: int = 32, batch_tokens: int = 12_288) -> list[list[Request]]:
+    """Batches of requests of like length: at most `batch_size` rows and `batch_tokens` padded prompt tokens each."""
+    batches: list[list[Request]] = []
+    for request in sorted(requests, key=lambda r: (len(r.prompt_ids), r.id)):
+        last = batches[-1] if batches else None
+        fits = last and len(last) < batch_size and (len(last) + 1) * len(request.prompt_ids) <= batch_tokens
+        if last is not None and fits:
+            last.append(request)
+        else:
+            batches.append([request])
+    return batches
+
+
+def generate(model: Model, requests: Sequence[Request]) -> Iterator[Event]:
+    """Answers one batch together, token by token; rows that are done leave the batch.
+
+    Raises ModelError when a prompt and its answer are longer than the model's context window.
+    """
+    for request in requests:
+        used = len(request.prompt_ids) + (request.limit if model.family == "decoder" else 0)
+        if used > model.renderer.window and model.family == "decoder":
+            raise ModelError(
+                f"request '{request.id}': {len(request.prompt_ids)} prompt tokens and {request.limit} new ones do not "
+                f"fit into the context window of {model.renderer.window}; ask for fewer new tokens"
+            )
+    if requests:
+        yield from _decode(model, list(requests))
+
+
+def fold(events: Iterable[Event], tokenizer: Any) -> list[Answer]:
+    """Answers from events, in the order in which the requests ended."""
+    tokens: dict[str, list[int]] = {}
+    logprobs: dict[str, float] = {}
+    answers = []
+    for event in events:
+        tokens.setdefault(event.id, []).append(event.token)
+        logprobs[event.id] = logprobs.get(event.id, 0.0) + event.logprob
+        if event.stop is not None:
+            answers.append(
+                Answer(
+                    id=event.id,
+                    text=tokenizer.decode(tokens[event.id], skip_special_tokens=True).strip(),
+                    tokens=tuple(tokens[event.id]),
+                    stop=event.stop,
+                    logprob=round(logprobs[event.id], 4),
+                )
+            )
+    return answers
+
+
+def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
+    """The answer that a smaller limit on new tokens would have given: greedy or seeded, a shorter one is a prefix."""
+    if len(answer.tokens) <= limit:
+        return answer
+    kept = answer.tokens[:limit]
+    text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+    return replace(answer, text=text, tokens=kept, stop="length", logprob=None)
+
+
+@torch.inference_mode()
+def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
+    """The decoding loop: one forward pass a token for the rows that are still open."""
+    rows = list(range(len(requests)))  # which request each row of the batch answers
+    counts = [0] * len(requests)
+    dice = {i: torch.Generator().manual_seed(r.seed) for i, r in enumerate(requests) if r.generation.temperature > 0}
+    state = (_Decoder if model.family == "decoder" else _EncoderDecoder)(model, [r.prompt_ids for r in requests])
+    logits_BV = state.start()
+    while True:
+        tokens, logprobs = _choose(logits_BV, [requests[i].generation for i in rows], [dice.get(i) for i in rows])
+        open_rows = []
+        for place, i in enumerate(rows):
+            counts[i] += 1
+            ended = tokens[place] in model.end_ids
+            stop = "end" if ended else "length" if counts[i] == requests[i].limit else None
+            yield Event(requests[i].id, tokens[place], logprobs[place], stop)
+            if stop is None:
+                open_rows.append(place)
+        if not open_rows:
+            return
+        if len(open_rows) < len(rows):
+            rows = [rows[place] for place in open_rows]
+            tokens = [tokens[place] for place in open_rows]
+            state.keep(torch.tensor(open_rows, device=model.device))
+        logits_BV = state.step(torch.tensor(tokens, device=model.device))
+
+
+def _choose(
+    logits_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
+) -> tuple[list[int], list[float]]:
+    """The next token of every row and its log-probability under the unfiltered distribution."""
+    logits_BV = logits_BV.float()
+    picked_B = logits_BV.argmax(-1)
+    for row, (setting, generator) in enumerate(zip(settings, dice, strict=True)):
+        if generator is not None:
+            picked_B[row] = _sample(logits_BV[row], setting, generator)
+    logprobs_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
+    return picked_B.tolist(), logprobs_B.tolist()
+
+
+def _sample(logits_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
+    """One draw after temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
+
+    Inverse transform over tokens sorted by probability: one uniform number a token, so that a row's draws do not
+    depend on the rows beside it.
+    """
+    ordered = (logits_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
+    probabilities = ordered.values.softmax(-1)
+    if setting.top_k:
+        probabilities = probabilities[: setting.top_k]
+    probabilities = probabilities / probabilities.sum()
+    if setting.top_p < 1:
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities[before < setting.top_p]  # the first token always stays
+    cumulative = probabilities.cumsum(-1)
+    at = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
+    return int(ordered.indices[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
+
+
+class _GrowingLayer(DynamicLayer):
+    """Keys and values in a buffer that grows by blocks, so that a new token is written and not concatenated.
+
+    transformers' own dynamic layer copies the whole cache at every token: 74 % of the decoding time of 48 rows
+    (docs/log.md).
+    """
+
+    block = 64
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self._buffers: list[Tensor | None] = [None, None]
+        self._length = 0
+        self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        length = self._length + key_states.shape[-2]
+        for slot, new in enumerate((key_states, value_states)):
+            buffer = self._buffers[slot]
+            if buffer is None or length > buffer.shape[-2]:
+                grown = new.new_empty((*new.shape[:2], length + self.block, new.shape[-1]))
+                if buffer is not None:
+                    grown[:, :, : self._length] = buffer[:, :, : self._length]
+                self._buffers[slot] = buffer = grown
+            buffer[:, :, self._length : length] = new
+        self._length = length
+        return self._show()
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        if self.is_initialized:
+            self._buffers = [buffer[indices] if buffer is not None else None for buffer in self._buffers]
+            self._show()
+
+    def _show(self) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers if buffer is not None)
+        return self.keys, self.values
+
+
+def _growing_cache(config: Any) -> DynamicCache:
+    """A cache whose plain attention layers grow by blocks; sliding or recurrent layers stay as the model wants them."""
+    cache = DynamicCache(config=config)
+    if cache.layers:
+        cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    else:
+        cache.layer_class_to_replicate = _GrowingLayer
+    return cache
+
+
+def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
+    """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P); a learned prompt stands before each text.
+
+    Padding goes outside both, so that a row reads the same whatever else is in its batch.
+    """
+    device = model.device
+    prefix_length = 0 if model.prefix is None else len(model.prefix)
+    lengths = [prefix_length + len(ids) for ids in prompts]
+    width = max(lengths)
+    starts = [width - n if side == "left" else 0 for n in lengths]
+    mask_BP = torch.zeros(len(prompts), width, dtype=torch.long, device=device)
+    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        mask_BP[row, start : start + length] = 1
+    ids_BP = torch.zeros_like(mask_BP)  # id 0 where masked: it is never read
+    for row, (start, ids) in enumerate(zip(starts, prompts, strict=True)):
+        ids_BP[row, start + prefix_length : start + prefix_length + len(ids)] = torch.tensor(ids, device=device)
+    if model.prefix is None:
+        return {"input_ids": ids_BP}, mask_BP
+    embeds_BPD = _base(model.module).get_input_embeddings()(ids_BP)
+    for row, start in enumerate(starts):
+        embeds_BPD[row, start : start + prefix_length] = model.prefix.to(embeds_BPD)
+    return {"inputs_embeds": embeds_BPD}, mask_BP
+
+
+def _base(module: nn.Module) -> Any:
+    """The transformers module inside; mypy sees Any because every architecture has its own class."""
+    return module
+
+
+class _Decoder:
+    """A causal model: the prompt is read once into the cache, then one token at a time."""
+
+    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
+        self.module = _base(model.module)
+        self.inputs, self.mask_BP = _padded(model, prompts, "left")
+        self.cache = _growing_cache(self.module.config)
+        self.position_B = self.mask_BP.sum(-1)
+
+    def start(self) -> Tensor:
+        position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
+        return self._forward(position_ids=position_BP, **self.inputs)
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
+        position_B1 = self.position_B[:, None]
+        self.position_B = self.position_B + 1
+        return self._forward(input_ids=tokens_B[:, None], position_ids=position_B1)
+
+    def keep(self, rows: Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
+
+    def _forward(self, **inputs: Tensor) -> Tensor:
+        mask = None if bool(self.mask_BP.all()) else self.mask_BP
+        with last_position_only(self.module):
+            output = self.module(attention_mask=mask, past_key_values=self.cache, use_cache=True, **inputs)
+        return output.logits[:, -1]
+
+
+class _EncoderDecoder:
+    """An encoder-decoder: the encoder reads the prompt once, the decoder starts from its start token."""
+
+    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
+        self.module = _base(model.module)
+        inputs, self.mask_BP = _padded(model, prompts, "right")
+        self.encoded = self.module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
+        config = self.module.config
+        self.cache = EncoderDecoderCache(_growing_cache(config), DynamicCache(config=config))
+
+    def start(self) -> Tensor:
+        start = decoder_start(self.module)
+        return self.step(torch.full((len(self.mask_BP),), start, device=self.mask_BP.device))
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        with last_position_only(self.module):
+            output = self.module(
+                encoder_outputs=self.encoded,
+                attention_mask=self.mask_BP,
+                decoder_input_ids=tokens_B[:, None],
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        return output.logits[:, -1]
+
+    def keep(self, rows: Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        self.mask_BP = self.mask_BP[rows]
+        self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]

@@ -1,0 +1,249 @@
+"""train(): the one training loop. It sees a module, a step that gives (loss_sum, count), and batches; nothing else.
+
+Every method of adapting and every model family goes through here. The loop accumulates, clips, steps, validates,
+saves and resumes; it knows no tokens, no objective and no adapter.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import Field
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from luthier.errors import FolderError, SettingsError
+from luthier.files import append_lines, read_lines, replacing, write_lines
+from luthier.progress import Stopped, bar, check_stop
+from luthier.settings import Settings
+
+
+class Training(Settings):
+    """How an arm is trained. Defaults that depend on the method are in its drawer; why, in docs/training.md."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    epochs: float = Field(1.0, gt=0, le=1000, description="passes over the training examples")
+    batch_size: int = Field(16, ge=1, description="examples an optimizer step")
+    micro_tokens: int = Field(4096, ge=1, description="most padded tokens in memory at once; batches are cut to it")
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
+    evaluations: int = Field(3, ge=1, description="times the dev metric is taken; the best checkpoint is kept")
+    checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
+
+
+class Batched(Protocol):
+    """What the loop needs of its data: steps in all, an iterator over micro-batches, and its place."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[list[Any]]: ...
+    def state_dict(self) -> dict[str, int]: ...
+    def load_state_dict(self, state: dict[str, int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training did. `seconds` counts finished steps over all sittings; `evaluation_seconds` the dev answers."""
+
+    steps: int
+    tokens: int
+    supervised: int
+    seconds: float
+    evaluation_seconds: float
+    best_step: int
+    best_metric: float | None
+
+
+def train(
+    module: nn.Module,
+    step: Callable[[Any], tuple[Tensor, int, int]],
+    batches: Batched,
+    settings: Training,
+    folder: Path,
+    *,
+    evaluate: Callable[[], float] | None = None,
+    seed: int = 0,
+    title: str = "train",
+) -> Trained:
+    """Trains the parameters of `module` that require a gradient and leaves the best checkpoint in them.
+
+    `step(micro_batch)` returns (summed loss, count to divide by, tokens seen). The gradient of an optimizer step is
+    the sum over its micro-batches divided once by their common count, so that the split into micro-batches does not
+    change it. `evaluate()` is a dev metric, higher is better; without it the last weights are kept.
+
+    Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`, and goes on from the latter when it is there.
+    Raises SettingsError when nothing requires a gradient or the loss is no longer a number.
+    """
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
+    torch.manual_seed(seed)  # dropout
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.999)
+    )
+    state = _State(parameters, optimizer, batches, folder)
+    state.resume()
+    total = len(batches)
+    evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
+
+    module.train()
+    saved_at = time.monotonic()
+    with bar(title, total, "steps", done=state.progress["step"]) as progress:
+        for micro_batches in batches:
+            began = time.monotonic()
+            rate = settings.learning_rate * schedule(state.progress["step"], total, settings.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            loss_sum, count, tokens = 0.0, 0, 0
+            for micro_batch in micro_batches:
+                loss, supervised, seen = step(micro_batch)
+                loss.backward()
+                loss_sum, count, tokens = loss_sum + float(loss.detach()), count + supervised, tokens + seen
+            if not math.isfinite(loss_sum):
+                raise SettingsError(
+                    f"the loss is no longer a number at step {state.progress['step'] + 1} of {total}; "
+                    f"lower the learning rate ({settings.learning_rate:g})"
+                )
+            norm = _divide_and_clip(parameters, count, settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+            seconds = time.monotonic() - began
+            state.advance(tokens, count, seconds)
+            row = {
+                "step": state.progress["step"], "loss_sum": loss_sum, "count": count, "tokens": tokens,
+                "learning_rate": rate, "gradient_norm": norm, "seconds": round(seconds, 3),
+            }  # fmt: skip
+            progress.advance(words=f"loss {loss_sum / count:.3f}  {tokens / seconds:,.0f} tokens/s")
+
+            if evaluate is not None and state.progress["step"] in evaluate_at:
+                began = time.monotonic()
+                module.eval()
+                row["dev"] = evaluate()
+                module.train()
+                state.judged(row["dev"], time.monotonic() - began)
+            append_lines(folder / "metrics.jsonl", [row])
+
+            last = state.progress["step"] == total
+            try:
+                check_stop()
+            except Stopped:
+                state.save()
+                raise
+            if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
+                state.save()
+                saved_at = time.monotonic()
+    state.restore_best()
+    module.eval()
+    return state.result()
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Share of the peak learning rate: a linear rise over `warmup` of the steps, then a linear fall towards 0."""
+    rising = max(1, round(total * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (total - step) / max(1, total - rising))
+
+
+def _divide_and_clip(parameters: dict[str, nn.Parameter], count: int, clip_norm: float) -> float:
+    """Divides summed gradients by `count`, then scales them to at most `clip_norm`; returns the norm before it."""
+    gradients = [p.grad for p in parameters.values() if p.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients)) / count
+    scale = min(1.0, clip_norm / (norm + 1e-6)) / count
+    torch._foreach_mul_(gradients, scale)
+    return norm
+
+
+class _State:
+    """Everything that a resumed run needs, and its place on disk: one safetensors file, replaced in one step."""
+
+    def __init__(
+        self,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        batches: Batched,
+        folder: Path,
+    ) -> None:
+        self.parameters, self.optimizer, self.batches, self.folder = parameters, optimizer, batches, folder
+        self.path = folder / "checkpoint.safetensors"
+        self.best: dict[str, Tensor] = {}
+        self.progress: dict[str, Any] = {
+            "step": 0, "tokens": 0, "supervised": 0, "seconds": 0.0, "evaluation_seconds": 0.0,
+            "best_step": 0, "best_metric": None,
+        }  # fmt: skip
+
+    def advance(self, tokens: int, supervised: int, seconds: float) -> None:
+        self.progress["step"] += 1
+        self.progress["tokens"] += tokens
+        self.progress["supervised"] += supervised
+        self.progress["seconds"] += seconds
+
+    def judged(self, metric: float, seconds: float) -> None:
+        """Keeps the weights when the dev metric is the best so far; of equals the earlier one."""
+        self.progress["evaluation_seconds"] += seconds
+        if self.progress["best_metric"] is None or metric > self.progress["best_metric"]:
+            self.progress["best_metric"], self.progress["best_step"] = metric, self.progress["step"]
+            self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    def restore_best(self) -> None:
+        with torch.no_grad():
+            for name, value in self.best.items():
+                self.parameters[name].copy_(value)
+
+    def result(self) -> Trained:
+        names = {"step": "steps"}
+        values = {names.get(key, key): value for key, value in self.progress.items()}
+        values["best_step"] = values["best_step"] or values["steps"]
+        return Trained(**values)
+
+    def save(self) -> None:
+        tensors = {f"weights/{name}": p.detach() for name, p in self.parameters.items()}
+        # Weights that are the best ones already are not written twice.
+        if self.progress["best_step"] != self.progress["step"]:
+            tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
+        tensors["random"] = torch.get_rng_state()
+        about = {"progress": json.dumps(self.progress), "batches": json.dumps(self.batches.state_dict())}
+        data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
+        with replacing(self.path) as file:
+            file.write(data)
+
+    def resume(self) -> None:
+        """Takes up the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
+        metrics = self.folder / "metrics.jsonl"
+        if not self.path.exists():
+            write_lines(metrics, [])
+            return
+        with safe_open(self.path, framework="pt") as stored:
+            about = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        if {n.removeprefix("weights/") for n in tensors if n.startswith("weights/")} != set(self.parameters):
+            raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")
+        self.progress = json.loads(about["progress"])
+        self.batches.load_state_dict(json.loads(about["batches"]))
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"weights/{name}"])
+        for name, parameter in self.parameters.items():
+            keys = [n.split("/")[1] for n in tensors if n.startswith("adam/") and n.split("/", 2)[2] == name]
+            # The step count stays on the CPU, where AdamW reads it; the moments go where the weights are.
+            self.optimizer.state[parameter] = {
+                key: tensors[f"adam/{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in keys
+            }
+        source = "weights/" if self.progress["best_step"] == self.progress["step"] else "best/"
+        if self.progress["best_step"]:
+            self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
+        torch.set_rng_state(tensors["random"])
+        write_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.progress["step"]])

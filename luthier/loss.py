@@ -1,0 +1,113 @@
+"""Summed loss over supervised tokens, and the count to divide by.
+
+Two rules. A mean of means is wrong as soon as batches hold different numbers of supervised tokens, so loss travels as
+(sum, count) and is divided once. And the softmax over a 49,152-word vocabulary is only formed where it is needed: a
+hook in front of the output layer keeps the supervised positions. The model itself is called through its root, because
+under prompt tuning the adapter lives there, and a tied T5 or BART puts a scale or a bias behind its backbone.
+
+    shapes: B rows, T padded tokens, S supervised tokens of the batch, V vocabulary, D width
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from luthier.errors import PromptError
+from luthier.records import Prompt
+
+IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
+
+
+@contextlib.contextmanager
+def positions_only(module: nn.Module, select: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, the output layer sees `select(hidden)` instead of every position: (B, T, D) -> (..., D)."""
+    head = output_layer(module)
+    handle = head.register_forward_pre_hook(lambda _, inputs: (select(inputs[0]), *inputs[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def last_position_only(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Inside, logits are formed for the last position alone: what a decoding step needs."""
+    return positions_only(module, lambda hidden_BTD: hidden_BTD[:, -1:])
+
+
+def output_layer(module: Any) -> nn.Module:
+    """The layer that turns hidden states into logits, below whatever adapter wraps the model."""
+    inner = module.get_base_model() if hasattr(module, "get_base_model") else module
+    return inner.get_output_embeddings()
+
+
+def decoder_start(module: Any) -> int:
+    """The token with which an encoder-decoder begins to write."""
+    config = module.config
+    start = getattr(config, "decoder_start_token_id", None)
+    return int(config.pad_token_id if start is None else start)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded prompts of one micro-batch: inputs for the model and the labels (B, T) that its logits are held to."""
+
+    inputs: dict[str, Tensor]
+    labels_BT: Tensor
+    tokens: int  # real tokens, padding left out
+
+
+def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
+    """Prompts with targets -> one padded batch on the module's device.
+
+    Decoders are padded on the right and need no mask: a causal model never looks to its right, so real tokens do not
+    see padding. Raises PromptError for a prompt without a supervised token.
+    """
+    for prompt in prompts:
+        if not prompt.target_ids:
+            raise PromptError(f"example '{prompt.id}' has no supervised token, so nothing can be learned from it")
+    device = next(module.parameters()).device
+    tokens = sum(len(p.prompt_ids) + len(p.target_ids or ()) for p in prompts)
+    if family == "decoder":
+        rows = [[*p.prompt_ids, *(p.target_ids or ())] for p in prompts]
+        # The label of a position is the token behind it; the prompt's own tokens are not supervised.
+        labels = [
+            [IGNORE] * (len(p.prompt_ids) - 1) + list(p.target_ids or ()) + [IGNORE] for p in prompts
+        ]
+        return Batch({"input_ids": _right(rows, 0, device)}, _right(labels, IGNORE, device), tokens)
+    start = decoder_start(module)
+    mask = [[1] * len(p.prompt_ids) for p in prompts]
+    written = [[start, *(p.target_ids or ())[:-1]] for p in prompts]
+    inputs = {
+        "input_ids": _right([list(p.prompt_ids) for p in prompts], 0, device),
+        "attention_mask": _right(mask, 0, device),
+        "decoder_input_ids": _right(written, 0, device),
+    }
+    return Batch(inputs, _right([list(p.target_ids or ()) for p in prompts], IGNORE, device), tokens)
+
+
+def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
+    """(summed cross-entropy in nats, number of supervised tokens) of one batch, by one call of the model."""
+    labels_BT = batch.labels_BT
+    wanted_BT = labels_BT != IGNORE
+    targets_S = labels_BT[wanted_BT]
+
+    def supervised(hidden: Tensor) -> Tensor:
+        # A learned prompt adds positions in front, so the text's positions are counted from the right.
+        return hidden[:, -labels_BT.shape[1] :][wanted_BT]
+
+    with positions_only(module, supervised):
+        logits_SV = module(**batch.inputs, use_cache=False).logits
+    return F.cross_entropy(logits_SV.float(), targets_S, reduction="sum"), int(targets_S.numel())
+
+
+def _right(rows: list[list[int]], fill: int, device: torch.device) -> Tensor:
+    """Rows padded on the right with `fill` to one (B, T) tensor."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long, device=device)

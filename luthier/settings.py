@@ -1,0 +1,128 @@
+"""Settings read from TOML: frozen models that know every key, and one clear sentence where a file says something else.
+
+A settings file is a pydantic model derived from `Settings`, kept beside the code that obeys it. `read_settings` reads
+such a file, `settings_from` checks a dict that is already in memory; both say file, key, value and what is allowed.
+`toml_of` writes one for people to edit, with the description of each field above it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from luthier.errors import LuthierError, SettingsError
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys fail, `"80"` is not 80, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def read_settings(model: type[Model], path: Path, error: type[LuthierError] = SettingsError) -> Model:
+    """The TOML file at `path` as a `model`. Raises `error` when it is missing, not TOML, or not such a model."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"{path}: this is not TOML ({problem}); mend that line") from None
+    except UnicodeDecodeError:
+        raise error(f"{path}: the text is not UTF-8; save the file as UTF-8") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror}); check the path") from None
+    return settings_from(model, data, path, error)
+
+
+def settings_from(
+    model: type[Model], data: dict[str, Any], where: str | Path, error: type[LuthierError] = SettingsError
+) -> Model:
+    """`data` checked as a `model`. Raises `error`, one sentence: `where`, the key, what is wrong, what is allowed."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as problems:
+        found = problems.errors(include_url=False)
+        # A misspelt key is unknown, and missing under its right name: the misspelling is the news.
+        first = min(found, key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" ({len(found) - 1} more after this one)" if len(found) > 1 else ""
+        raise error(f"{where}: {_sentence(model, first)}{more}") from None
+
+
+def _sentence(model: type[BaseModel], problem: Any) -> str:
+    """What is wrong with which key, and which keys or values would do."""
+    place, kind = problem["loc"], problem["type"]
+    key = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        keys = _keys(model, place)
+        near = difflib.get_close_matches(str(place[-1]), keys, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"the key '{key}' is not known; {hint}the keys there are {', '.join(keys)}"
+    if kind == "missing":
+        return f"the key '{key}' is missing; the keys there are {', '.join(_keys(model, place))}"
+    if kind == "value_error":  # our own validators, which say the value themselves where it helps
+        return problem["msg"].removeprefix("Value error, ") + (f" (key '{key}')" if key else "")
+    return f"the key '{key}' is {_shown(problem['input'])}; {problem['msg'].replace('Input', 'it', 1)}"
+
+
+def _keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed in the table that holds the last step of `place`, found by walking down the models."""
+    for step in place[:-1]:
+        # Steps that are no field (a name in a dict of tables, an index, a union's tag) stay where they are.
+        if isinstance(step, str) and (field := model.model_fields.get(step)):
+            model = _model_in(field.annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model inside an annotation such as `DataSpec | None` or `dict[str, ArmSpec]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _shown(value: Any, longest: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= longest else text[:longest] + "..."
+
+
+def toml_of(settings: Settings, table: str = "") -> str:
+    """`settings` as TOML, each key under its description; what is None stands as a comment. `table` is its own name."""
+    lines, tables = [], []
+    for name, field in type(settings).model_fields.items():
+        value, path = getattr(settings, name), f"{table}.{name}".lstrip(".")
+        comment = f"# {field.description}\n" if field.description else ""
+        if isinstance(value, Settings):
+            tables.append(f"\n{comment}[{path}]\n{toml_of(value, path)}")
+        elif isinstance(value, dict):
+            entries = "".join(f"{_key(key)} = {_value(entry)}\n" for key, entry in value.items())
+            tables.append(f"\n{comment}[{path}]\n{entries}")
+        else:
+            lines.append(f"{comment}# {name} =\n" if value is None else f"{comment}{name} = {_value(value)}\n")
+    return "".join(lines + tables)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
+
+
+def _value(value: str | bool | int | float | list[Any]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if "\n" not in value:
+        return _text(value)
+    return '"""\n' + "\n".join(_text(line)[1:-1] for line in value.split("\n")) + '"""'
+
+
+def _text(text: str) -> str:
+    """A TOML string. JSON's escapes are TOML's too, but for DEL, which JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
