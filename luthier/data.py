@@ -237,7 +237,7 @@ def _twins(names: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Cells:
+class Cells:
     """One row's values by column, each asked for by type; every refusal names the file, the row and the column."""
 
     path: Path
@@ -309,10 +309,10 @@ class _Cleaning:
         return Notes(file, rows, dict(self.controls), control_rows, self.line_endings, blank)
 
 
-def _collect(path: Path, make: Callable[[_Cells, _Cleaning], Example]) -> tuple[list[Example], Notes]:
+def _collect(path: Path, make: Callable[[Cells, _Cleaning], Example]) -> tuple[list[Example], Notes]:
     cleaning, examples, row_of = _Cleaning(), [], dict[str, int]()
     for row in read_rows(path):
-        example = make(_Cells(path, row), cleaning)
+        example = make(Cells(path, row), cleaning)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
             problem = f"the id '{example.id}' is already that of row {earlier}; make ids unique or name no id column"
             raise DataError(problem, file=path, row=row.number)
@@ -320,7 +320,7 @@ def _collect(path: Path, make: Callable[[_Cells, _Cleaning], Example]) -> tuple[
     return examples, cleaning.notes(path.name, len(examples))
 
 
-def _from_columns(cells: _Cells, columns: Columns, role: str, cleaning: _Cleaning) -> Example:
+def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: _Cleaning) -> Example:
     row = cells.row.number
     text = cleaning.text(cells.text(columns.input), row)
     kept = [*columns.meta, *([columns.split] if columns.split else [])]
@@ -334,7 +334,7 @@ def _from_columns(cells: _Cells, columns: Columns, role: str, cleaning: _Cleanin
     )
 
 
-def _from_native(cells: _Cells, cleaning: _Cleaning) -> Example:
+def _from_native(cells: Cells, cleaning: _Cleaning) -> Example:
     row, values = cells.row.number, cells.row.values
     if unknown := [name for name in values if name not in NATIVE_KEYS]:
         raise cells.refused(unknown[0], f"the keys are {', '.join(NATIVE_KEYS)}; put anything else under 'meta'")

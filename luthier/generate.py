@@ -1,4 +1,4 @@
-"""The generator: requests -> events. Greedy or sampled, streaming, left padding of any amount, learned prompts in front.
+"""The generator: requests -> events. Greedy or sampled, streaming, any left padding, learned prompts in front.
 
 A request holds prompt ids, its own generation settings, a seed and an id. An event is one token of one request, its
 log-probability, and on the last token why it stopped. Answers are folded from events, so a screen, a file and a
@@ -32,20 +32,25 @@ from luthier.settings import Settings
 class Generation(Settings):
     """How an answer is decoded. With temperature 0 the most likely token is taken (greedy)."""
 
-    max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens an answer may have; None: chosen on dev")
+    max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens of an answer; None: chosen on dev")
     temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 is greedy; above it logits are divided by it")
     top_k: int = Field(0, ge=0, description="sample among the k most likely tokens; 0: all")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability"
+    )
+
+
+GREEDY = Generation()
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to answer. `limit` is the most new tokens; `seed` decides its samples whatever else is in the batch."""
+    """One prompt to answer: `limit` is the most new tokens, `seed` decides its samples whatever its batch."""
 
     id: str
     prompt_ids: tuple[int, ...]
     limit: int
-    generation: Generation = Generation()
+    generation: Generation = GREEDY
     seed: int = 0
 
 

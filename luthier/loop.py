@@ -72,12 +72,14 @@ def train(
     evaluate: Callable[[], float] | None = None,
     seed: int = 0,
     title: str = "train",
+    log: Callable[..., None] = lambda event, **about: None,
 ) -> Trained:
     """Trains the parameters of `module` that require a gradient and leaves the best checkpoint in them.
 
     `step(micro_batch)` returns (summed loss, count to divide by, tokens seen). The gradient of an optimizer step is
     the sum over its micro-batches divided once by their common count, so that the split into micro-batches does not
     change it. `evaluate()` is a dev metric, higher is better; without it the last weights are kept.
+    `log(event, **about)` hears of every checkpoint that is safely on disk.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`, and goes on from the latter when it is there.
     Raises SettingsError when nothing requires a gradient or the loss is no longer a number.
@@ -138,9 +140,11 @@ def train(
                 check_stop()
             except Stopped:
                 state.save()
+                log("checkpoint", step=state.progress["step"])
                 raise
             if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
                 state.save()
+                log("checkpoint", step=state.progress["step"])
                 saved_at = time.monotonic()
     state.restore_best()
     module.eval()

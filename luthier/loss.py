@@ -77,9 +77,7 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
     if family == "decoder":
         rows = [[*p.prompt_ids, *(p.target_ids or ())] for p in prompts]
         # The label of a position is the token behind it; the prompt's own tokens are not supervised.
-        labels = [
-            [IGNORE] * (len(p.prompt_ids) - 1) + list(p.target_ids or ()) + [IGNORE] for p in prompts
-        ]
+        labels = [[IGNORE] * (len(p.prompt_ids) - 1) + list(p.target_ids or ()) + [IGNORE] for p in prompts]
         return Batch({"input_ids": _right(rows, 0, device)}, _right(labels, IGNORE, device), tokens)
     start = decoder_start(module)
     mask = [[1] * len(p.prompt_ids) for p in prompts]

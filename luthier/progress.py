@@ -15,8 +15,8 @@ console = Console(stderr=True, highlight=False)
 _stop = threading.Event()
 
 
-class Stopped(BaseException):
-    """Ctrl-C arrived and the work is saved; like KeyboardInterrupt it is no error of ours or the user's."""
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C arrived and the work is saved: a KeyboardInterrupt that came at a safe point."""
 
 
 def check_stop() -> None:

@@ -12,8 +12,10 @@ only then is the input cut at its end. Both are counted in the Prompt, and nothi
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from luthier.errors import PromptError
@@ -64,13 +66,11 @@ class Renderer:
 
     def text(self, messages: Sequence[Message]) -> str:
         """The whole prompt as text, up to the place where the answer begins."""
-        self._refuse_control_tokens(messages)
+        self._refuse_control_tokens(*(message["content"] for message in messages))
         if self.chats:
-            return self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        parts = [message["content"] + "\n" for message in messages if message["role"] != "assistant"]
-        answers = [message["content"] + _PLAIN_BREAK for message in messages if message["role"] == "assistant"]
-        woven = [part + (answers[i] if i < len(answers) else "") for i, part in enumerate(parts)]
-        return "".join(woven)
+            return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        breaks = {"assistant": _PLAIN_BREAK}
+        return "".join(message["content"] + breaks.get(message["role"], "\n") for message in messages)
 
     def render(self, messages: Sequence[Message], target: str | None = None) -> tuple[list[int], list[int] | None]:
         """Prompt ids and, when `target` is given, its ids with the end token that the model must learn to say.
@@ -81,10 +81,17 @@ class Renderer:
         return prompt_ids, None if target is None else self.target_ids(target)
 
     def target_ids(self, target: str) -> list[int]:
-        """The ids of an answer with its end token last."""
+        """The ids of an answer with its end token last, and nowhere else."""
+        self._refuse_control_tokens(target)
         return [*self._ids(target, special=False), self.end_id]
 
-    @property
+    @cached_property
+    def control_tokens(self) -> frozenset[str]:
+        """Every text that becomes a token of control, whether a role of the tokenizer (end, padding) names it or not."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return frozenset({str(token) for token in added if token.special} | set(self.tokenizer.all_special_tokens))
+
+    @cached_property
     def end_id(self) -> int:
         """The token that ends an answer: what the chat template puts behind one, else the tokenizer's end token."""
         if self.chats:
@@ -93,7 +100,7 @@ class Renderer:
                 [question, {"role": "assistant", "content": _SENTINEL}], tokenize=False
             )
             after = self._ids(whole.partition(_SENTINEL)[2].strip(), special=False)
-            if after and after[0] in self.tokenizer.all_special_ids:
+            if after and self.tokenizer.convert_ids_to_tokens(after[0]) in self.control_tokens:
                 return int(after[0])
         if self.tokenizer.eos_token_id is None:
             raise PromptError("the tokenizer has no end token, so no answer could be ended; choose another model")
@@ -111,13 +118,19 @@ class Renderer:
         """One example under template `text`, with `room` tokens of the window kept free for the answer.
 
         With `train` the first reference becomes the target. Raises PromptError when there is nothing to train on, or
-        when not even the instruction fits.
+        when the target or not even the instruction fits.
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
         target_ids = self.target_ids(example.references[0]) if train else None
+        if len(target_ids or ()) > self.window:
+            raise PromptError(
+                f"example '{example.id}' (row {example.row}): the reference answer has {len(target_ids or ())} tokens, "
+                f"more than the context window of {self.window}; shorten it or leave the row out"
+            )
         free = self.window - (0 if self.family == "encoder-decoder" else max(room, len(target_ids or ())))
-        kept = [shot for shot in shots if shot.id != example.id]
+        others = [shot for shot in shots if shot.id != example.id]
+        kept = list(others)
         ids, _ = self.render(template(example, text, kept))
         while len(ids) > free and kept:
             kept.pop()
@@ -132,7 +145,7 @@ class Renderer:
             prompt_ids=tuple(ids),
             target_ids=tuple(target_ids) if target_ids is not None else None,
             shots=tuple(shot.id for shot in kept),
-            shots_dropped=len(shots) - len(kept),
+            shots_dropped=len(others) - len(kept),
             tokens_cut=cut,
         )
 
@@ -143,20 +156,22 @@ class Renderer:
 
     def _cut(self, example: Example, text: str, free: int) -> tuple[Example, int]:
         """The example with its input cut at the end so that the prompt has at most `free` tokens, and how many went."""
-        ids = self._ids(example.input, special=False)
-        empty = Example(id=example.id, input="", references=example.references, row=example.row)
-        budget = free - len(self.render(template(empty, text))[0])
-        while budget > 0:
-            words = self.tokenizer.decode(ids[:budget], skip_special_tokens=True)
-            shorter = Example(example.id, words, example.references, example.meta, example.unit, example.row)
-            length = len(self.render(template(shorter, text))[0])
-            if length <= free:
-                return shorter, len(ids) - budget
-            budget -= length - free
-        raise PromptError(
-            f"example '{example.id}' (row {example.row}): the instruction alone does not fit into "
-            f"{free} tokens; shorten the template or choose a model with a larger context window"
-        )
+
+        def cut_at(characters: int) -> Example:
+            return replace(example, input=example.input[:characters])
+
+        def prompt_length(characters: int) -> int:
+            return len(self.render(template(cut_at(characters), text))[0])
+
+        # Cut between characters, not between tokens: a token may be half a character, and decoding may change spaces.
+        kept = bisect_right(range(len(example.input)), free, key=prompt_length) - 1
+        if kept < 1:
+            raise PromptError(
+                f"example '{example.id}' (row {example.row}): the instruction alone does not fit into "
+                f"{max(0, free)} tokens; shorten the template or choose a model with a larger context window"
+            )
+        lengths = [len(self._ids(words, special=False)) for words in (example.input, example.input[:kept])]
+        return cut_at(kept), max(1, lengths[0] - lengths[1])
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
@@ -165,14 +180,13 @@ class Renderer:
         """
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _refuse_control_tokens(self, messages: Sequence[Message]) -> None:
+    def _refuse_control_tokens(self, *texts: str) -> None:
         """A user's text that spells one of the model's control tokens would end a turn; it is refused by name."""
-        for message in messages:
-            found = next((t for t in self.tokenizer.all_special_tokens if t in message["content"]), None)
+        for text in texts:
+            found = next((token for token in sorted(self.control_tokens) if token in text), None)
             if found is not None:
                 raise PromptError(
-                    f"the text '{message['content'][:40].strip()}...' spells the model's control token "
-                    f"'{found}'; replace it in the data"
+                    f"the text '{text[:40].strip()}...' spells the model's control token '{found}'; replace it in the data"
                 )
 
 

@@ -1,0 +1,149 @@
+"""An arm: a method with its settings inside one study, and the short form that names it.
+
+    method[-dial][:template][+key=value ...]
+
+    few-shot-2:question                 two shots, the template 'question'
+    lora-r8+learning_rate=2e-3          rank 8, another learning rate
+    zero-shot+temperature=0.7+top_k=20  a generation configuration as an arm of its own
+
+A key is one of the method's own settings, of its training, or of generation; study.toml writes the same as tables.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from luthier.adapt import METHODS, Method, method
+from luthier.errors import SettingsError
+from luthier.generate import Generation
+from luthier.loop import Training
+from luthier.settings import Settings, settings_from
+from luthier.task import Task
+
+DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
+ALL = (
+    *DEFAULT,
+    "zero-shot:brief",
+    "zero-shot:facts",
+    "one-shot",
+    "few-shot-4",
+    "zero-shot+max_new_tokens=24",
+    "zero-shot+temperature=0.7",
+    "zero-shot+temperature=0.7+top_k=20",
+    "zero-shot+temperature=1.0+top_p=0.9",
+    "soft",
+    "full",
+)
+
+
+class ArmSpec(Settings):
+    """[arms.NAME] of study.toml: what the short form says, in full."""
+
+    method: str = Field(description="a row of the methods table: " + ", ".join(METHODS))
+    template: str | None = Field(None, description="a template of the task; None: the method's or the task's default")
+    settings: dict[str, Any] = Field(default={}, description="the method's own settings, such as rank or shots")
+    training: dict[str, Any] = Field(default={}, description="how it is trained, such as learning_rate or epochs")
+    generation: dict[str, Any] = Field(default={}, description="how it answers, such as max_new_tokens or temperature")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method with every setting resolved against its defaults and the task."""
+
+    name: str
+    method: Method
+    settings: Any
+    training: Training | None
+    template: str
+    generation: Generation
+
+    @property
+    def shots(self) -> int:
+        """Solved examples in front of the question."""
+        return int(getattr(self.settings, "shots", 0))
+
+
+def parse(text: str) -> ArmSpec:
+    """The short form as an ArmSpec. Raises SettingsError that says what was not understood."""
+    head, *assignments = text.strip().split("+")
+    head, _, width = head.partition("@")
+    if width:
+        raise SettingsError(f"arm '{text}': the width '@{width}' is not known here; leave it out")
+    head, _, template = head.partition(":")
+    name = max((name for name in METHODS if head == name or head.startswith(f"{name}-")), key=len, default=None)
+    if name is None:
+        raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(METHODS)}")
+    found = METHODS[name]
+    parts: dict[str, dict[str, Any]] = {"settings": {}, "training": {}, "generation": {}}
+    if dial := head[len(name) + 1 :]:
+        parts["settings"] |= _dial(text, found, dial)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"arm '{text}': '+{assignment}' has no value; write +key=value")
+        parts[_home(text, found, key)][key] = _value(value)
+    return ArmSpec(method=name, template=template or None, **parts)
+
+
+def _dial(text: str, found: Method, dial: str) -> dict[str, Any]:
+    match = re.fullmatch(rf"{found.dial_prefix}(\d+)", dial)
+    if found.dial is None or match is None:
+        example = f"{found.name}-{found.dial_prefix}8" if found.dial else found.name
+        raise SettingsError(f"arm '{text}': '-{dial}' is not understood; write {example}")
+    return {found.dial: int(match[1])}
+
+
+def _home(text: str, found: Method, key: str) -> str:
+    """Which of an arm's tables holds `key`."""
+    homes = {"settings": found.settings.model_fields, "generation": Generation.model_fields}
+    if found.trains:
+        homes["training"] = Training.model_fields
+    for home, fields in homes.items():
+        if key in fields:
+            return home
+    known = ", ".join(sorted(name for fields in homes.values() for name in fields))
+    raise SettingsError(f"arm '{text}': '{key}' is no setting of {found.name}; there are: {known}")
+
+
+def _value(text: str) -> Any:
+    """A number where it reads as one, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
+    """The arm with every default filled in. Raises SettingsError or TaskError for what does not fit."""
+    found = method(spec.method)
+    where = f"arm '{name}'"
+    if spec.training and not found.trains:
+        raise SettingsError(f"{where}: {found.name} trains nothing, so it has no training settings; leave them out")
+    settings = dict(spec.settings)
+    if found.name == "copy":
+        settings.setdefault("lines", task.spec.answer.baseline_lines)
+    template = spec.template or found.default_template or task.spec.prompt.default
+    task.template(template)  # refuses an unknown one
+    defaults = found.training.model_dump() if found.training else {}
+    return Arm(
+        name=name,
+        method=found,
+        settings=settings_from(found.settings, settings, where),
+        training=settings_from(Training, defaults | spec.training, where) if found.trains else None,
+        template=template,
+        generation=settings_from(Generation, spec.generation, where),
+    )
+
+
+def with_baselines(arms: dict[str, ArmSpec], task: Task) -> dict[str, ArmSpec]:
+    """The arms with the two that are always there: the copied first turns and the zero-shot base model."""
+    copied = f"copy-{task.spec.answer.baseline_lines}"
+    always = {} if any(spec.method == "copy" for spec in arms.values()) else {copied: parse(copied)}
+    if "zero-shot" not in arms:
+        always["zero-shot"] = parse("zero-shot")
+    return always | arms

@@ -1,0 +1,426 @@
+"""The command line: one verb a step of the line. A verb parses, calls one function of the library, prints one record.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 `check` found errors;
+2 bad input, in one sentence; 130 stopped by Ctrl-C, with the command that goes on. A traceback is our own bug.
+
+Only typer is imported here; `luthier.NAME` imports what a verb needs when it runs, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import luthier
+
+MOST_INPUT_BYTES = 16 * 2**20  # of one text for `ask`; more is a mistaken file
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs: whatever one of them raises that is no bug becomes one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb and empties standard output, so that a full disk behind it is heard of here."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except luthier.LuthierError as error:
+            raise _exit(error.exit_code, str(error)) from None
+        except KeyboardInterrupt:
+            raise _exit(130, _how_to_go_on(ctx.invoked_subcommand)) from None
+        except BrokenPipeError:  # the reader of our output had enough: nothing to say, and nobody to say it to
+            raise _exit(1, "") from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else "standard output or a file: "
+            raise _exit(2, f"{where}{error.strerror or error}; make room or name another place") from None
+
+
+def _exit(code: int, sentence: str) -> typer.Exit:
+    """The exit to raise, after one line on standard error; a sentence cannot be more than a line."""
+    if sentence:
+        line = "".join(sign if sign.isprintable() else " " for sign in sentence)
+        sys.stderr.write(f"luthier: {' '.join(line.split())}\n")
+    with contextlib.suppress(OSError, ValueError):  # what could not be written is not tried again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return typer.Exit(code)
+
+
+def _how_to_go_on(verb: str | None) -> str:
+    if verb == "study":
+        return f"stopped, and the work so far is saved; go on with: {_command()}"
+    return f"stopped, and nothing that was there is lost; start again with: {_command()}"
+
+
+def _command() -> str:
+    return shlex.join(["luthier", *sys.argv[1:]])
+
+
+app = typer.Typer(cls=Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
+        if callable(reconfigure := getattr(stream, "reconfigure", None)):
+            reconfigure(errors="backslashreplace")
+    app(prog_name="luthier")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"luthier {luthier.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _luthier(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Fit a language model to a task and prove that it fits: prompting, fine-tuning and their comparison."""
+
+
+# ------------------------------------------------------------------------------------- arguments that verbs share
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships: dialogues.")]
+Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
+Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
+Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit.")]
+Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
+RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv or jsonl file.")]
+
+
+# -------------------------------------------------------------------------------------------------------- tasks
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new task folder.")],
+    source: Annotated[Path, typer.Option("--from", help="Your csv, tsv or jsonl file; it is copied unchanged.")],
+    input: Annotated[str, typer.Option(help="The column with the text that the model is given.")],
+    target: Annotated[str, typer.Option(help="The column with the reference answer.")],
+    dev: Annotated[Path | None, typer.Option(help="A file with the dev rows.")] = None,
+    test: Annotated[Path | None, typer.Option(help="A file with the test rows.")] = None,
+    split_col: Annotated[str | None, typer.Option(help="A column that says train, dev or test.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Rows equal in this column stay in one split.")] = None,
+    id: RowId = None,
+    meta: Annotated[list[str] | None, typer.Option(help="A further column to keep; repeat for several.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="The instruction of the default template.")] = None,
+    name: Annotated[str | None, typer.Option(help="What reports call the task; else the folder's name.")] = None,
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
+    margin: Annotated[float | None, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = None,
+    dev_share: Annotated[float, typer.Option(help="Share of the rows drawn as dev, where none is given.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Share of the rows drawn as test, where none is given.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a task folder from your own csv or jsonl. Splits that you do not give are drawn by a seed, whole clusters
+    and equal inputs together.
+
+    \b
+    Example:
+      luthier init notes --from visits.csv --input dialogue --target note
+    """
+    task = luthier.init_task(
+        folder, source, input=input, target=target, dev=dev, test=test, split_column=split_col, cluster=cluster, id=id,
+        meta=meta, instruction=instruction, name=name, metric=metric, margin=margin, dev_share=dev_share,
+        test_share=test_share, seed=seed,
+    )  # fmt: skip
+    summary = _summary(task)
+    if as_json:
+        return _print_json(summary)
+    rows = [(split, str(row["rows"]), str(row["units"]), row["file"]) for split, row in summary["splits"].items()]
+    _print_table(("split", "rows", "units", "file"), rows)
+    decide = f"{summary['metric']} decides, and differences below {summary['margin']:g} do not matter."
+    _print_lines([*summary["notes"], decide, f"Look it over: luthier check {shlex.quote(str(folder))}"])
+
+
+def _summary(task: luthier.Task) -> dict[str, Any]:
+    splits = {}
+    for name in ("train", "dev", "test"):
+        examples = task.split(name)
+        file = task.files[name].name  # type: ignore[index]
+        splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": file}
+    decide, notes = task.spec.decide, [sentence for note in task.notes for sentence in note.sentences()]
+    about = {"task": task.name, "folder": str(task.folder), "splits": splits}
+    return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
+
+
+@app.command()
+def check(
+    task: TaskName,
+    model: Annotated[str | None, typer.Option(help="Count tokens with this model: a name, hub id or folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a task: empty and repeated rows, leaks between splits and, with a model, what would be cut
+    or could not be rendered. Exit code 1 when there are errors.
+
+    \b
+    Example:
+      luthier check dialogues --model smollm2-135m
+    """
+    found = luthier.check_task(luthier.load_task(task), luthier.load(model) if model else None)
+    errors = sum(finding.level == "error" for finding in found)
+    if as_json:
+        _print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
+    else:
+        colours = {"error": "red", "warning": "yellow", "note": "dim"}
+        _print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
+    if errors:
+        mend = (
+            f"{task}: {errors} error{'s' * (errors > 1)} to mend before a study; each is named above with file and row"
+        )
+        sys.stdout.flush()
+        raise _exit(1, mend)
+
+
+@app.command()
+def show(
+    task: TaskName,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
+    id: Annotated[str | None, typer.Option("--id", help="The example; by default the split's first.")] = None,
+    arm: Annotated[str, typer.Option(help="An arm's short form, such as few-shot-2:question.")] = "zero-shot",
+    model: Annotated[str, typer.Option(help="A short name, a hub id, or a folder.")] = "smollm2-135m",
+) -> None:
+    """Show the exact prompt of an arm, token by token. Supervised tokens, which a trained arm learns to say, are
+    painted; where there are no colours they stand in ⟦ ⟧.
+
+    \b
+    Example:
+      luthier show dialogues --arm lora --split train
+    """
+    from rich.text import Text
+
+    loaded = luthier.load(model)
+    prompt, example = luthier.prompt_of(luthier.load_task(task), arm, loaded, split, id)
+    console, painted = _console(), Text()
+    for place, (token, supervised) in enumerate(luthier.paint(prompt, loaded.tokenizer)):
+        if console.is_terminal:
+            painted.append(token, style="bold black on green" if supervised else ("", "on grey19")[place % 2])
+        else:
+            painted.append(f"⟦{token}⟧" if supervised else token)
+    console.print(painted, soft_wrap=True)
+    shots = (
+        f", {len(prompt.shots)} shots ({prompt.shots_dropped} left out)" if prompt.shots or prompt.shots_dropped else ""
+    )
+    supervised_tokens = len(prompt.target_ids or ())
+    _print_lines([
+        f"\n{example.id}: {len(prompt.prompt_ids)} prompt tokens, {supervised_tokens} supervised{shots}, "
+        f"{prompt.tokens_cut} tokens of the input cut"
+    ])  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ studies
+
+
+@app.command()
+def study(
+    task: Annotated[str | None, typer.Argument(help="A task folder, or one that ships; may stand in --config.")] = None,
+    model: Annotated[str | None, typer.Option(help="A short name, a hub id, or a folder.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Short forms with commas between, or 'all'.")] = None,
+    train: Annotated[int | None, typer.Option(help="Training examples: a seeded, nested sample.")] = None,
+    dev: Annotated[int | None, typer.Option(help="Dev examples, on which settings are chosen.")] = None,
+    test: Annotated[int | None, typer.Option(help="Test examples, which decide once.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; else one in studies/.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A study.toml; options go before what it says.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of samples, training and sampling.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+) -> None:
+    """Try every arm on the same examples, through the same code, and decide which to ship: the main job. Stopped and
+    started again with the same arguments it goes on, and ends with the same numbers.
+
+    \b
+    Example:
+      luthier study dialogues --arms zero-shot,few-shot-2,lora --train 100
+    """
+    folder = luthier.study(
+        task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
+        precision=precision, command=_command(),
+    )  # fmt: skip
+    from luthier.files import read_json
+
+    _print_lines([read_json(folder / "compare.json")["ship"]["sentence"], f"Report: {folder / 'report.html'}"])
+
+
+@app.command()
+def ask(
+    source: Annotated[str, typer.Argument(help="A study, an arm's folder, or a model.")],
+    text: Annotated[str | None, typer.Argument(help="The input; else --file, else standard input.")] = None,
+    arm: Annotated[str | None, typer.Option(help="An arm of the study; else the one that it ships.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with the input.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample among the k most likely tokens; 0: all.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sample among the tokens that hold this probability.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="The most tokens an answer may have.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of sampling.")] = None,
+) -> None:
+    """Stream an answer from a study's arm or from a model, with the arm's own template and settings unless you give
+    others.
+
+    \b
+    Example:
+      luthier ask studies/mine "Ann: Lunch at one? Ben: Two, please. Ann: Fine."
+    """
+    generation = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    given = {key: value for key, value in generation.items() if value is not None}
+    for piece in luthier.ask(source, _input_text(text, file), arm=arm, generation=given, seed=seed):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def _input_text(text: str | None, file: Path | None) -> str:
+    """The input of `ask`: the argument, the file, or standard input."""
+    if text is not None and file is not None:
+        raise luthier.SettingsError("ask: the text is given twice; give it as an argument or with --file")
+    if text is not None:
+        return text
+    if file is None and sys.stdin.isatty():
+        sys.stderr.write("Type the text and end it with Ctrl-D.\n")
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if file is None else open(file, "rb") as stream:
+            data = stream.read(MOST_INPUT_BYTES + 1)
+        if len(data) > MOST_INPUT_BYTES:
+            raise luthier.DataError(f"the text is longer than {MOST_INPUT_BYTES >> 20} MiB; give one input", file=file)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise luthier.DataError("the text is not UTF-8; save it as UTF-8", file=file or "standard input") from None
+    except OSError as error:
+        raise luthier.DataError(f"cannot be read ({error.strerror}); name a text file", file=file) from None
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]) -> None:
+    """Write the report of a study again from its folder: report.html, which opens offline, and report.md.
+
+    \b
+    Example:
+      luthier report studies/mine
+    """
+    _print_lines([f"Report: {luthier.report(folder)}"])
+
+
+# ---------------------------------------------------------------------------------------- answers of other tools
+
+
+@app.command()
+def score(
+    file: Rows,
+    reference: Reference,
+    answer: Annotated[str, typer.Option(help="The column with the answers.")],
+    cluster: Cluster = None,
+    input: Input = None,
+    id: RowId = None,
+    as_json: Json = False,
+) -> None:
+    """Score a column of answers that any tool made: ROUGE, BLEU, chrF, length, each with its 95 % interval.
+
+    \b
+    Example:
+      luthier score answers.csv --reference summary --answer model_a
+    """
+    result = luthier.score_columns(file, reference=reference, answer=answer, cluster=cluster, input=input, id=id)
+    if as_json:
+        return _print_json(result)
+    rows = [(m, *_interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None]
+    _print_table((answer, "mean", "95 % interval", "n"), rows)
+    _print_lines(
+        f"{metric}: no value for {count} of {result['examples']} answers: {reason}."
+        for metric, reasons in result["unknown"].items()
+        for reason, count in reasons.items()
+    )
+
+
+@app.command()
+def compare(
+    file: Rows,
+    reference: Reference,
+    answer: Answers,
+    cluster: Cluster = None,
+    input: Input = None,
+    id: RowId = None,
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
+    margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = 0.02,
+    baseline: Annotated[list[str] | None, typer.Option(help="An answer column that others must beat.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare columns of answers on the same rows: paired differences with intervals, verdicts, and which to take. With
+    --json, what a study's compare.json holds.
+
+    \b
+    Example:
+      luthier compare answers.csv --reference summary --answer model_a --answer model_b
+    """
+    result = luthier.compare_columns(
+        file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
+        baselines=baseline or [], seed=seed,
+    )  # fmt: skip
+    if as_json:
+        return _print_json(result)
+    arms = [(name, *_interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
+    _print_table(("arm", metric, "95 % interval", "n"), arms)
+    if pairs := [row for row in result["pairs"] if row["metric"] == metric]:
+        rows = [
+            (f"{row['a']} - {row['b']}", *_interval(row, "difference", "simultaneous_"), row["verdict"])
+            for row in pairs
+        ]
+        _print_table(("pair", "difference", "simultaneous interval", "verdict"), rows)
+    _print_lines([*result["warnings"], result["ship"]["sentence"]])
+
+
+# ----------------------------------------------------------------------------------------------------- printing
+
+
+def _interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
+    """('.312', '.290 to .334'), or a dash for what is not known."""
+    numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]
+    mean, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)
+    return mean, f"{low} to {high}"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() else 160  # a file or a pipe has no width to fit
+    return Console(highlight=False, markup=False, emoji=False, width=wide)
+
+
+def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, title in enumerate(header):
+        table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _print_lines(lines: Iterable[str | tuple[str, str, str]]) -> None:
+    """Lines of text; a triple is (words, their style, the rest)."""
+    from rich.text import Text
+
+    console = _console()
+    for line in lines:
+        text = Text(line) if isinstance(line, str) else Text.assemble((line[0], line[1]), line[2])
+        console.print(text, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    """As `files.write_json` writes it, so that what is printed is what a file would hold."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,262 @@
+"""The figures of a report, as SVG text to be put into a page: the same numbers give the same bytes.
+
+Colours are Okabe and Ito's, which people with any colour vision tell apart, and every kind has its own marker as well.
+Text stays text, so that it can be read aloud and uses the page's font; names come from users and are never read as
+mathematics. Figures are narrow, so that their labels are still readable on a phone.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK, FAINT, BAND = "#333333", "#bdbdbd", "#ececec"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+KINDS = {"baseline": ("#767676", "D"), "prompt": (BLUE, "o"), "trained": (VERMILLION, "s")}  # colour, marker
+
+WIDTH = 5.4  # inches; about a phone's width at the page's text size
+LONGEST = 24  # characters of a name in a figure; tables hold it whole
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "luthier",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.unicode_minus": True,
+}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One arm in a figure: its mean and its own interval on the deciding metric. `kind` is a key of KINDS."""
+
+    name: str
+    kind: str
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def forest(dots: Sequence[Dot], metric: str, margin: float, simultaneous: tuple[float, float] | None) -> str:
+    """Mean and interval by arm, in the order given; the first arm's `simultaneous` interval is drawn and labelled.
+
+    The grey band holds the means that are within `margin` of the first arm's.
+    """
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axvspan(dots[0].mean - margin, dots[0].mean, color=BAND, linewidth=0)
+        if simultaneous:
+            axes.plot(simultaneous, (0, 0), color=INK, linewidth=1, marker="|", markersize=9)
+            at, side = (simultaneous[0], "right") if _is_right_half(dots, simultaneous) else (simultaneous[1], "left")
+            axes.annotate("simultaneous", (at, 0), (-6 if side == "right" else 6, 0), textcoords="offset points",
+                          ha=side, va="center", fontsize=8.5)  # fmt: skip
+        for row, dot in enumerate(dots):
+            colour, marker = KINDS[dot.kind]
+            if dot.low is not None and dot.high is not None:
+                axes.plot((dot.low, dot.high), (row, row), color=colour, linewidth=3.5, solid_capstyle="butt")
+            axes.plot(dot.mean, row, marker, color=colour, markersize=7, markeredgecolor="white")
+        axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots], parse_math=False)
+        axes.set_ylim(len(dots) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="x", color=BAND, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(metric)
+
+    words = "; ".join(f"{d.name} {d.mean:.3f}" + _interval(d.low, d.high) for d in dots)
+    label = f"Mean {metric} by arm with its interval: {words}."
+    return _draw("forest", label, paint, 0.75 + 0.29 * len(dots))
+
+
+def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str, key: str) -> str:
+    """Mean quality (up) against one cost (right), with names in a column beside the figure."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for dot, x in zip(dots, costs, strict=True):
+            colour, marker = KINDS[dot.kind]
+            if dot.low is not None and dot.high is not None:
+                axes.plot((x, x), (dot.low, dot.high), color=colour, linewidth=1.2, alpha=0.6)
+            axes.plot(x, dot.mean, marker, color=colour, markersize=7, markeredgecolor="white")
+        axes.margins(x=0.08)
+        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        _names_beside(axes, [(d.name, x, d.mean, KINDS[d.kind][0]) for d, x in zip(dots, costs, strict=True)])
+        _quiet(axes, cost, metric)
+
+    words = "; ".join(f"{d.name} {d.mean:.3f} at {x:,.4g}" for d, x in zip(dots, costs, strict=True))
+    return _draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
+
+
+def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], metric: str) -> str:
+    """name -> (limit -> dev metric, the limit chosen), one line an arm, a ring around the choice."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        ends = []
+        for (name, (by_limit, chosen)), (colour, dash) in zip(by_arm.items(), _pens()):
+            limits = sorted(by_limit)
+            values = [by_limit[limit] for limit in limits]
+            axes.plot(limits, values, dash, color=colour, linewidth=1.6)
+            if chosen in by_limit:
+                _ring(axes, chosen, by_limit[chosen], colour)
+            ends.append((name, limits[-1], values[-1], colour))
+        _names_beside(axes, ends)
+        _quiet(axes, "most new tokens an answer may have", f"{metric} on dev")
+
+    words = "; ".join(f"{name} {chosen} tokens" for name, (_, chosen) in by_arm.items())
+    return _draw("length", f"{metric} on dev by the limit on new tokens; chosen: {words}.", paint, _height(len(by_arm)))
+
+
+def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mapping[str, int | None], metric: str) -> str:
+    """Rows of metrics.jsonl by arm: above, loss by step, drawn thin, and its running mean; below, the dev metric."""
+
+    def paint(figure: Figure) -> None:
+        losses, devs = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        ends, judged = [], []
+        for (name, rows), (colour, dash) in zip(by_arm.items(), _pens()):
+            steps = [row["step"] for row in rows]
+            loss = [row["loss_sum"] / row["count"] for row in rows]
+            smooth = _running_mean(loss, max(1, len(loss) // 20))
+            losses.plot(steps, loss, color=colour, linewidth=0.6, alpha=0.35)
+            losses.plot(steps, smooth, dash, color=colour, linewidth=1.8)
+            ends.append((name, steps[-1], smooth[-1], colour))
+            if taken := [(row["step"], row["dev"]) for row in rows if row.get("dev") is not None]:
+                devs.plot(*zip(*taken, strict=True), dash, color=colour, linewidth=1, marker="o", markersize=4)
+                for step, value in taken:
+                    if step == best_steps.get(name):
+                        _ring(devs, step, value, colour)
+                judged.append((name, *taken[-1], colour))
+        _names_beside(losses, ends)
+        _names_beside(devs, judged)
+        _quiet(losses, "", "loss (nats a token)")
+        _quiet(devs, "step", f"{metric} on dev")
+
+    words = "; ".join(f"{name} {_loss_words(rows)}" for name, rows in by_arm.items())
+    return _draw("curves", f"Training loss by step, and {metric} on dev: {words}.", paint, _height(len(by_arm)) + 1.6)
+
+
+# ------------------------------------------------------------------------------------------------------- the parts
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """The values moved apart so that neighbours are at least `gap` away, their mean unchanged; for labels."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    placed: dict[int, float] = {}
+    last = float("-inf")
+    for i in order:
+        last = placed[i] = max(values[i], last + gap)
+    shift = fmean(placed.values()) - fmean(values) if values else 0.0
+    return [placed[i] - shift for i in range(len(values))]
+
+
+def _names_beside(axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
+    """(name, x, y, colour): each name in a column to the right, tied to its point by a hair line."""
+    bottom, top = axes.get_ylim()
+    inches = axes.figure.get_figheight() * axes.get_position().height
+    places = spread([y for _, _, y, _ in points], 0.18 * (top - bottom) / inches)
+    for (name, x, y, colour), place in zip(points, places, strict=True):
+        axes.annotate(
+            _short(name), (x, y), (1.04, place), textcoords=("axes fraction", "data"), va="center", color=_dark(colour),
+            fontsize=9, parse_math=False, arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 5},
+        )  # fmt: skip
+    axes.set_ylim(bottom, top)
+
+
+def _dark(colour: str) -> str:
+    """Yellow and light blue lines are seen well on white, letters in them are not."""
+    return INK if colour in (ORANGE, SKY, PURPLE) else colour
+
+
+def _quiet(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(color=BAND, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _ring(axes: Axes, x: float, y: float, colour: str) -> None:
+    axes.plot(x, y, "o", color="white", markeredgecolor=colour, markeredgewidth=2, markersize=8)
+
+
+def _pens() -> Any:
+    """Endless (colour, dash): when the colours begin again the dashes change."""
+    return ((colour, dash) for dash in itertools.cycle(("-", "--", ":")) for colour in PALETTE)
+
+
+def _running_mean(values: Sequence[float], reach: int) -> list[float]:
+    """The mean of each value and up to `reach` neighbours on both sides."""
+    return [fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
+
+
+def _loss_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    first, last = (row["loss_sum"] / row["count"] for row in (rows[0], rows[-1]))
+    return f"from {first:.2f} to {last:.2f} in {rows[-1]['step']} steps"
+
+
+def _is_right_half(dots: Sequence[Dot], interval: tuple[float, float]) -> bool:
+    """Whether the first arm lies in the right half of the figure, so that a label has room to its left."""
+    ends = [end for dot in dots for end in (dot.low, dot.mean, dot.high) if end is not None] + list(interval)
+    return sum(interval) > min(ends) + max(ends)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def _height(names: int) -> float:
+    """Inches that leave room for a column of names."""
+    return max(2.7, 0.8 + 0.22 * names)
+
+
+def _draw(key: str, label: str, paint: Callable[[Figure], None], height: float) -> str:
+    """The SVG element of one figure, with `label` for those who do not see it; `key` keeps ids apart on a page."""
+    with rc_context(_STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that matplotlib's font lacks is drawn by the browser
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        paint(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _for_a_page(buffer.getvalue(), key, label)
+
+
+def _for_a_page(svg: str, key: str, label: str) -> str:
+    """The <svg> element alone, without a fixed size, named for screen readers, its ids made unique by `key`."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>\s*", "", element, flags=re.DOTALL)
+    element = re.sub(
+        r"<[^>]+>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", tag[0]), element
+    )  # in tags only: a user's words are between them
+    _, _, inside = element.partition(">")
+    box = re.search(r'viewBox="([^"]+)"', element)
+    assert box is not None
+    return (
+        f'<svg viewBox="{box[1]}" role="img" aria-label="{html.escape(label)}" xmlns="http://www.w3.org/2000/svg" '
+        f'xmlns:xlink="http://www.w3.org/1999/xlink">{inside.strip()}'
+    )

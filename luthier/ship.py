@@ -1,0 +1,184 @@
+"""An arm's folder is what a user ships: it loads in a new process, refuses another base, and repeats its probe answers.
+
+`luthier.json` beside the weights remembers everything that shaped what was measured: the base model's hash, the
+template and shots, the generation settings, and the first answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.adapt import method
+from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.files import read_json, write_json
+from luthier.generate import Generation, Request, fold, generate, seed_of
+from luthier.model import Model, load
+from luthier.records import Example, Prompt, as_row, from_row
+from luthier.settings import settings_from
+
+NOTE = "luthier.json"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An arm read back from its folder, ready to answer."""
+
+    folder: Path
+    model: Model
+    template: str
+    shots: tuple[Example, ...]
+    generation: Generation
+    seed: int
+    probes: tuple[dict[str, Any], ...]
+
+    def prompt(self, text: str) -> Prompt:
+        """The prompt of one input, rendered as in the study."""
+        room = self.generation.max_new_tokens or 0
+        return self.model.renderer.prompt(Example("input", text, ()), self.template, self.shots, room=room)
+
+
+def write_note(
+    place: Path,
+    model: Model,
+    *,
+    method_name: str,
+    shipped: str | None,
+    precision: str,
+    template: str,
+    shots: Sequence[Example],
+    generation: Generation,
+    seed: int,
+    probes: Sequence[Prompt],
+) -> None:
+    """Asks the probes and writes luthier.json; nothing is done when it is there already."""
+    if (place / NOTE).exists():
+        return
+    note = {
+        "format": 1,
+        "method": method_name,
+        "weights": shipped,
+        "base": {"name": model.name, "sha256": model.base_sha256, "family": model.family, "precision": precision},
+        "template": template,
+        "shots": [as_row(shot) for shot in shots],
+        "prompt_sha256": model.renderer.hash(template, shots),
+        "generation": generation.model_dump(),
+        "seed": seed,
+    }
+    asked: list[dict[str, Any]] = [{"id": p.id, "prompt_ids": list(p.prompt_ids)} for p in probes]
+    answers = _probe(model, asked, generation, seed)
+    write_json(place / NOTE, note | {"probes": [row | answers[row["id"]] for row in asked]})
+
+
+def load_arm(place: Path) -> Shipped:
+    """The arm in `place` on its base model.
+
+    Raises FolderError when the folder is not an arm's, ModelError when the base or the prompt is another one.
+    """
+    if not (place / NOTE).exists():
+        raise FolderError(f"{place}: no {NOTE} here; name an arm's folder of a finished study")
+    note = read_json(place / NOTE)
+    try:
+        base, found = note["base"], method(note["method"])
+        model = load(base["name"], precision=base["precision"])
+        if model.base_sha256 != base["sha256"]:
+            raise ModelError(
+                f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
+                f"{model.base_sha256[:12]}); load it with the base that it was measured on"
+            )
+        adapted = found.load(model, place / note["weights"]) if note["weights"] else model
+        shots = tuple(from_row(Example, row) for row in note["shots"])
+        generation = Generation(**note["generation"])
+        shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], tuple(note["probes"]))
+    except KeyError as missing:
+        raise FolderError(f"{place / NOTE}: the entry {missing} is missing; make the arm again") from None
+    if adapted.renderer.hash(shipped.template, shots) != note["prompt_sha256"]:
+        raise ModelError(f"{place}: the tokenizer here renders another prompt than the one measured; use its own base")
+    return shipped
+
+
+def verify(shipped: Shipped) -> None:
+    """Asks the probes again. Raises ModelError when an answer differs: what is shipped is what was measured."""
+    again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.seed)
+    for probe in shipped.probes:
+        if again[probe["id"]]["tokens"] != probe["tokens"]:
+            raise ModelError(
+                f"{shipped.folder}: probe '{probe['id']}' is answered differently here; "
+                "this machine or these weights are not those that were measured"
+            )
+
+
+def _probe(
+    model: Model, probes: Sequence[dict[str, Any]], generation: Generation, seed: int
+) -> dict[str, dict[str, Any]]:
+    """The probes' answers, asked one by one so that no batch shapes them."""
+    found = {}
+    for row in probes:
+        request = Request(
+            row["id"], tuple(row["prompt_ids"]), generation.max_new_tokens or 1, generation, seed_of(seed, row["id"])
+        )
+        answer = fold(generate(model, [request]), model.tokenizer)[0]
+        found[row["id"]] = {"text": answer.text, "tokens": list(answer.tokens)}
+    return found
+
+
+def ask(
+    source: str | Path,
+    text: str,
+    *,
+    arm: str | None = None,
+    generation: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Iterator[str]:
+    """Streams the answer to `text` in pieces.
+
+    `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
+    `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
+    """
+    if not text.strip():
+        raise SettingsError("the text is empty; give the input to answer")
+    shipped = _source(str(source), arm)
+    asked = {k: v for k, v in (generation or {}).items() if v is not None}
+    settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
+    prompt = shipped.prompt(text)
+    limit = settings.max_new_tokens or 1
+    request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
+    yield from _pieces(shipped.model, request)
+
+
+def _source(source: str, arm: str | None) -> Shipped:
+    path = Path(source)
+    if (path / "study.json").exists():
+        return load_arm(path / "arms" / (arm or _arm_to_ask(path)))
+    if arm is not None:
+        raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
+    if (path / NOTE).exists():
+        return load_arm(path)
+    model = load(source)
+    return Shipped(path, model, "{input}", (), Generation(max_new_tokens=min(256, model.window // 2)), 0, ())
+
+
+def _arm_to_ask(study: Path) -> str:
+    """The arm that the study ships, else its provisional choice; a baseline that is no model is passed over."""
+    ship = read_json(study / "compare.json")["ship"]
+    arms = [ship["arm"], ship["provisional"], *ship["may_be_best"]]
+    for name in arms:
+        if name and (study / "arms" / name / NOTE).exists():
+            return str(name)
+    raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")
+
+
+def _pieces(model: Model, request: Request) -> Iterator[str]:
+    """The answer's text as it grows; a character whose bytes are not all there yet waits for the next token."""
+    tokens: list[int] = []
+    shown = ""
+    for event in generate(model, [request]):
+        tokens.append(event.token)
+        text = model.tokenizer.decode(tokens, skip_special_tokens=True).lstrip()
+        if event.stop is None and text.endswith("\ufffd"):
+            continue
+        if piece := text[len(shown) :]:
+            yield piece
+            shown = text

@@ -1,0 +1,302 @@
+"""A study: arms x examples through the same code, in a folder that can make itself again; what is done is not redone.
+
+    examples, health, what can be detected -> every arm (run.py) -> compare.json -> report
+
+The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from luthier import machine
+from luthier.arms import ALL, DEFAULT, Arm, ArmSpec, parse, resolve, with_baselines
+from luthier.check import check_task
+from luthier.compare import compare
+from luthier.errors import SettingsError, TaskError
+from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
+from luthier.folder import StudyFolder
+from luthier.model import Model, load, parameter_counts
+from luthier.progress import say, stoppable
+from luthier.prompt import draw_shots
+from luthier.records import Example, Prompt, Score, as_row, from_row
+from luthier.run import Work, run_arm
+from luthier.settings import Settings, read_settings
+from luthier.stats import detectable_difference, equivalence_possible
+from luthier.task import Task, load_task
+
+# Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
+TYPICAL_SD = (0.06, 0.10, 0.14)
+
+
+class StudySpec(Settings):
+    """study.toml: the whole specification of a study."""
+
+    task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
+    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
+    arms: dict[str, ArmSpec] | list[str] = Field(list(DEFAULT), description="short forms, or one table an arm")
+    train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
+    dev: int | None = Field(48, ge=1, description="dev examples that settings are chosen on; None: all")
+    test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
+    seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
+
+
+def study(
+    task: str | Path | None = None,
+    *,
+    model: str | None = None,
+    arms: str | Sequence[str] | None = None,
+    train: int | None = None,
+    dev: int | None = None,
+    test: int | None = None,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    command: str = "",
+) -> Path:
+    """Runs what is missing of a study and returns its folder, with compare.json, report.html and report.md inside.
+
+    What is given here goes before what study.toml (`config`) says. Called again with the same arguments it goes on
+    where it stopped, and with more arms it runs those alone. Raises LuthierError sentences.
+    """
+    keywords = {"model": model, "train": train, "dev": dev, "test": test, "seed": seed, "precision": precision}
+    spec = _specification(task, arms, config, keywords)
+    found = load_task(str(spec.task))
+    specs = _arm_specs(spec.arms)
+    resolved = [resolve(name, arm, found) for name, arm in with_baselines(specs, found).items()]
+    folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
+    with locked_study(folder), stoppable():
+        _run(folder, spec, found, resolved, command)
+    return folder.path
+
+
+def locked_study(folder: StudyFolder) -> Any:
+    """One process at a time works on a study; somebody else's folder is refused before anything is written to it."""
+    if folder.path.exists():
+        folder.take({})
+    return locked(folder.path)
+
+
+def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], command: str) -> None:
+    specification = spec.model_dump(mode="json") | {"task": task.name}
+    known = folder.take({k: v for k, v in specification.items() if k != "precision"} | {"task": task.name})
+    arms = _with_known_arms(arms, known, task)
+    folder.log("resume" if known else "start", arms=[arm.name for arm in arms])
+    base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
+    work = _work(folder, spec, task, base)
+    _same_data(folder, known, work)
+    write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
+    power = _power(task, work, len(arms))
+    for sentence in power:
+        say(sentence)
+    about = _about(folder, specification, command, work, base, arms, power)
+    if not (known and known["status"] == "done" and known["arms"] == about["arms"]):
+        write_json(folder.path / "study.json", about | {"status": "running"})
+    for arm in arms:
+        run_arm(work, arm, base)
+    conclude(folder, task, arms)
+    about["task"]["test_opened"] = folder.open_test(task)
+    write_json(folder.path / "study.json", about | {"status": "done"})
+    folder.log("done")
+    from luthier.report import report
+
+    report(folder.path)
+
+
+def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm]) -> dict[str, Any]:
+    """compare.json from the arms' scores and costs; no model is asked."""
+    scores = {a.name: [from_row(Score, r) for r in read_lines(folder.arm(a.name) / "scores.jsonl")] for a in arms}
+    cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
+    baselines = [a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot"]
+    decide = task.spec.decide
+    result = compare(scores, deciding=decide.metric, margin=decide.margin, cost=cost, baselines=tuple(baselines))
+    write_json(folder.path / "compare.json", result)
+    return result
+
+
+def _cost(arm: Mapping[str, Any]) -> tuple[float, float, float]:
+    """What shipping an arm costs, most important first: MB to ship, tokens a prompt, passes. Nothing timed."""
+    counts = arm["counts"]
+    asks_model = arm["method"] != "copy"
+    return counts.get("saved_bytes", 0) / 1e6, counts.get("prompt_tokens_mean", 0.0), float(asks_model)
+
+
+def _specification(
+    task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
+) -> StudySpec:
+    """study.toml, overridden by what was given, checked as a whole."""
+    from luthier.settings import settings_from
+
+    stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
+    if config and stored.get("task") and not Path(stored["task"]).is_absolute():
+        beside = Path(config).parent / stored["task"]
+        stored["task"] = str(beside) if beside.is_dir() else stored["task"]
+    stored |= {key: value for key, value in given.items() if value is not None}
+    if task is not None:
+        stored["task"] = str(task)
+    if arms is not None:
+        names = list(ALL) if arms == "all" else arms.split(",") if isinstance(arms, str) else list(arms)
+        stored["arms"] = [name.strip() for name in names if name.strip()]
+    spec = settings_from(StudySpec, stored, config or "study")
+    if spec.task is None:
+        raise SettingsError("no task is named; give a task folder, or one that ships with luthier: dialogues")
+    return spec
+
+
+def _arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str]) -> dict[str, ArmSpec]:
+    if isinstance(arms, Mapping):
+        return dict(arms)
+    twice = {name for name in arms if list(arms).count(name) > 1}
+    if twice:
+        raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
+    return {name: parse(name) for name in arms}
+
+
+def _default_folder(spec: StudySpec, task: Task) -> Path:
+    """studies/TASK-MODEL-xxxxxxxx: the same arguments, arms apart, come back to the same folder."""
+    same = spec.model_dump_json(exclude={"arms", "task"})
+    mark = sha256_of_text(same, *task.hashes().values())[:8]
+    return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
+
+
+def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Task) -> list[Arm]:
+    """The arms asked for, after those that the folder holds already; an arm of the same name must be the same."""
+    if known is None:
+        return list(arms)
+    stored = {name: resolve(name, ArmSpec.model_validate(spec), task) for name, spec in known["arms"].items()}
+    for arm in arms:
+        if arm.name in stored and stored[arm.name] != arm:
+            raise SettingsError(f"arm '{arm.name}' was run with other settings in this folder; give it another name")
+    return list((stored | {arm.name: arm for arm in arms}).values())
+
+
+def _work(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
+    return Work(
+        task=task,
+        train=sample([e for e in task.train if e.input.strip() and e.references], spec.train, spec.seed),
+        dev=sample([e for e in task.dev if e.input.strip() and e.references], spec.dev, spec.seed),
+        test=sample([e for e in task.test if e.input.strip() and e.references], spec.test, spec.seed),
+        seed=spec.seed,
+        model_name=spec.model,
+        precision="bf16" if "bfloat16" in str(base.dtype) else "fp32",
+        folder=folder,
+    )
+
+
+def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
+    """`count` examples drawn by seed, in their own order; a larger draw holds the smaller one.
+
+    Raises TaskError when there are fewer.
+    """
+    if count is None:
+        return list(examples)
+    if count > len(examples):
+        raise TaskError(f"{count} examples were asked for but the split has {len(examples)}; ask for fewer")
+    order = list(range(len(examples)))
+    random.Random(f"sample-{seed}").shuffle(order)
+    return [examples[i] for i in sorted(order[:count])]
+
+
+def _same_data(folder: StudyFolder, known: dict[str, Any] | None, work: Work) -> None:
+    """A study goes on only with the examples it began with."""
+    if known is not None and known["task"]["hashes"] != work.task.hashes():
+        raise TaskError(
+            f"{work.task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
+        )
+
+
+def _power(task: Task, work: Work, arms: int) -> list[str]:
+    """What can and cannot be detected with this test set; said before anything is trained."""
+    units = len({example.unit for example in work.test})
+    margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
+    low, middle, high = (detectable_difference(units, sd, pairs) for sd in TYPICAL_SD)
+    can = [equivalence_possible(units, sd, margin, pairs) for sd in TYPICAL_SD]
+    equivalent = "can" if all(can) else "can for close arms only" if any(can) else "cannot"
+    return [
+        f"{units} test dialogues, {arms} arms, {pairs} pairs on {task.spec.decide.metric}: a true difference of "
+        f"{middle:.3f} is found in 80 % of studies ({low:.3f} between arms that answer alike, {high:.3f} between "
+        "unlike ones).",
+        f"Two equal arms {equivalent} be called equivalent within {margin:g} at this size.",
+    ]
+
+
+def _about(
+    folder: StudyFolder,
+    specification: dict[str, Any],
+    command: str,
+    work: Work,
+    base: Model,
+    arms: Sequence[Arm],
+    power: list[str],
+) -> dict[str, Any]:
+    """study.json but for its status: specification and origin."""
+    task = work.task
+    commit, dirty = machine.commit()
+    splits = {"train": work.train, "dev": work.dev, "test": work.test}
+    return {
+        "format": 1,
+        "specification": specification,
+        "arms": {arm.name: _as_spec(arm).model_dump() for arm in arms},
+        "command": command or shlex.join(["luthier", "study", str(task.folder)]),
+        "task": {
+            "name": task.name,
+            "folder": str(task.folder),
+            "description": task.spec.description,
+            "metric": task.spec.decide.metric,
+            "margin": task.spec.decide.margin,
+            "hashes": task.hashes(),
+            "counts": {name: len(examples) for name, examples in splits.items()},
+            "of": {name: len(task.split(name)) for name in splits},
+            "templates": {name: task.template(name) for name in {arm.template for arm in arms}},
+            "notes": [sentence for note in task.notes for sentence in note.sentences()],
+        },
+        "model": {
+            "name": base.name,
+            "base_sha256": base.base_sha256,
+            "family": base.family,
+            "window": base.window,
+            "precision": work.precision,
+            "parameters": parameter_counts(base.module)[1],
+            "notes": list(base.notes),
+        },
+        "health": [asdict(f) for f in check_task(task, base, answer_room=task.spec.answer.max_new_tokens)],
+        "power": power,
+        "versions": machine.versions(),
+        "machine": machine.describe(str(base.device)),
+        "commit": commit,
+        "dirty": dirty,
+    }
+
+
+def _as_spec(arm: Arm) -> ArmSpec:
+    return ArmSpec(
+        method=arm.method.name,
+        template=arm.template,
+        settings=arm.settings.model_dump(),
+        training=arm.training.model_dump() if arm.training else {},
+        generation=arm.generation.model_dump(),
+    )
+
+
+def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:
+    """The exact prompt of one example under an arm's short form; a trained arm's target comes with it.
+
+    Raises TaskError when the split has no such example.
+    """
+    found = resolve(arm, parse(arm), task)
+    examples = task.split(split)
+    example = next((e for e in examples if id is None or e.id == id), None)
+    if example is None:
+        raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
+    shots = draw_shots(task.train, found.shots, task.spec.prompt.shot_seed)
+    text, room = task.template(found.template), task.spec.answer.max_new_tokens
+    return model.renderer.prompt(example, text, shots, room=room, train=found.method.trains), example
