@@ -30,14 +30,23 @@ class Training(Settings):
     """How an arm is trained. Defaults that depend on the method are in its drawer; why, in docs/training.md."""
 
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    epochs: float = Field(1.0, gt=0, le=1000, description="passes over the training examples")
-    batch_size: int = Field(16, ge=1, description="examples an optimizer step")
+    epochs: float | None = Field(None, gt=0, le=1000, description="passes over the training examples; None: see passes()")
+    batch_size: int = Field(8, ge=1, description="examples an optimizer step")
     micro_tokens: int = Field(4096, ge=1, description="most padded tokens in memory at once; batches are cut to it")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
     evaluations: int = Field(3, ge=1, description="times the dev metric is taken; the best checkpoint is kept")
     checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
+
+
+    def passes(self, examples: int) -> float:
+        """Passes over `examples`: what was given, else as many as see 1,200 examples, at least 1 and at most 3.
+
+        The same rule for every method is the same effort for every arm; the numbers were chosen on dev
+        (docs/training.md).
+        """
+        return self.epochs or min(3.0, max(1.0, 1200 / examples))
 
 
 class Batched(Protocol):

@@ -184,7 +184,7 @@ def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
         prompts,
         batch_size=arm.training.batch_size,
         micro_tokens=arm.training.micro_tokens,
-        epochs=arm.training.epochs,
+        epochs=arm.training.passes(len(prompts)),
         seed=work.seed,
     )
 
@@ -207,6 +207,7 @@ def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
     result = train(module, step, batches, arm.training, place, evaluate=evaluate, seed=work.seed, title=title, log=log)
     arm.method.save(module, saved)
     counts = _training_counts(result, trainable, parameters, prompts, saved)
+    counts["passes"] = arm.training.passes(len(prompts))
     work.folder.spent(arm.name, {"train_seconds": result.seconds, "evaluate_seconds": result.evaluation_seconds})
     write_json(summary, counts)
     with suppress(FileNotFoundError):

@@ -51,7 +51,7 @@ def load(model: Model, folder: Path) -> Model:
 METHOD = Method(
     name="full",
     summary="every parameter moves",
-    training=Training(learning_rate=2e-5, epochs=2, weight_decay=0.01),
+    training=Training(learning_rate=2e-5, weight_decay=0.01),
     shipped="weights",
     apply=apply,
     answering=answering,

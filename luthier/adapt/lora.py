@@ -68,7 +68,7 @@ METHOD = Method(
     settings=Lora,
     dial="rank",
     dial_prefix="r",
-    training=Training(learning_rate=1e-3, epochs=1),
+    training=Training(learning_rate=1e-3),
     apply=apply,
     answering=answering,
     save=save,

@@ -71,7 +71,7 @@ METHOD = Method(
     summary="a learned prompt in front of the input",
     settings=Soft,
     dial="tokens",
-    training=Training(learning_rate=3e-2, epochs=2),
+    training=Training(learning_rate=3e-2),
     apply=apply,
     answering=answering,
     save=save,
