@@ -1,4 +1,4 @@
-"""Training batches: an endless-safe iterator over prompts that can say where it stands and go on from there.
+"""Training batches: an iterator over prompts that can say where it stands and go on from there.
 
 Each step's batch holds `batch_size` examples of like length, cut into micro-batches that fit `micro_tokens`. The order
 is a function of seed and epoch alone, so its state is two numbers.
@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 
+from luthier.errors import SettingsError
 from luthier.records import Prompt
 
 MicroBatches = list[list[Prompt]]
@@ -19,7 +20,7 @@ class Batches:
     """Iterates over one optimizer step's micro-batches at a time, `epochs` times over the prompts.
 
     Within an epoch examples are shuffled, sorted by length inside pools of `pool` batches (so that padding is small
-    and batches stay mixed), and the batches are shuffled again.
+    and batches stay mixed), and the batches are shuffled again. Raises SettingsError when there are no prompts.
     """
 
     pool = 16
@@ -27,6 +28,8 @@ class Batches:
     def __init__(
         self, prompts: Sequence[Prompt], *, batch_size: int, micro_tokens: int, epochs: float, seed: int
     ) -> None:
+        if not prompts:
+            raise SettingsError("there is no training example, so there is nothing to train on; give at least one")
         self.prompts, self.batch_size, self.micro_tokens, self.seed = prompts, batch_size, micro_tokens, seed
         self.per_epoch = math.ceil(len(prompts) / batch_size)
         self.steps = max(1, math.ceil(self.per_epoch * epochs))

@@ -186,7 +186,6 @@ class _Tokens:
         self.task, self.model, self.room = task, model, room
         self.renderer: Renderer = model.renderer
         self.text = task.template()
-        self.control: list[str] = list(model.tokenizer.all_special_tokens)
 
     def findings(self) -> list[Finding]:
         """All of them; a template that cannot be rendered is said once and not once a row."""
@@ -206,7 +205,7 @@ class _Tokens:
 
     def _spelled(self, *texts: str) -> str | None:
         """The first control token that a text spells: it would end a turn in the middle of the text."""
-        return next((token for token in self.control for text in texts if token in text), None)
+        return next((token for token in self.renderer.control_tokens for text in texts if token in text), None)
 
     def _control_tokens(self, split: Split) -> Iterator[Finding]:
         rows = defaultdict(list)
@@ -285,8 +284,8 @@ class _Tokens:
             )
         except PromptError:  # a shot spells a control token, which is among the errors already
             return
-        fits = f"{typical} shots" + (" (all that were tried)" if typical == most else "")
-        yield Finding("note", f"{fits} fit in front of the median test input, {longest} in front of the longest")
+        text = f"of {most} shots, {typical} fit in front of the median test input and {longest} in front of the longest"
+        yield Finding("note", text)
 
 
 def _spread(counts: Iterable[int]) -> str:

@@ -9,11 +9,8 @@ Only typer is imported here; `luthier.NAME` imports what a verb needs when it ru
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 import luthier
+from luthier import screen
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text for `ask`; more is a mistaken file
 
@@ -38,20 +36,17 @@ class Verbs(TyperGroup):
             raise _exit(error.exit_code, str(error)) from None
         except KeyboardInterrupt:
             raise _exit(130, _how_to_go_on(ctx.invoked_subcommand)) from None
-        except BrokenPipeError:  # the reader of our output had enough: nothing to say, and nobody to say it to
-            raise _exit(1, "") from None
         except OSError as error:
+            screen.close()
+            if isinstance(error, BrokenPipeError):  # whoever read our output had enough, and nobody waits for a word
+                raise typer.Exit(1) from None
             where = f"{error.filename}: " if error.filename else "standard output or a file: "
             raise _exit(2, f"{where}{error.strerror or error}; make room or name another place") from None
 
 
 def _exit(code: int, sentence: str) -> typer.Exit:
-    """The exit to raise, after one line on standard error; a sentence cannot be more than a line."""
-    if sentence:
-        line = "".join(sign if sign.isprintable() else " " for sign in sentence)
-        sys.stderr.write(f"luthier: {' '.join(line.split())}\n")
-    with contextlib.suppress(OSError, ValueError):  # what could not be written is not tried again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """The exit to raise, after one line on standard error."""
+    screen.complain(sentence)
     return typer.Exit(code)
 
 
@@ -141,18 +136,17 @@ def init(
     )  # fmt: skip
     summary = _summary(task)
     if as_json:
-        return _print_json(summary)
+        return screen.print_json(summary)
     rows = [(split, str(row["rows"]), str(row["units"]), row["file"]) for split, row in summary["splits"].items()]
-    _print_table(("split", "rows", "units", "file"), rows)
+    screen.print_table(("split", "rows", "units", "file"), rows)
     decide = f"{summary['metric']} decides, and differences below {summary['margin']:g} do not matter."
-    _print_lines([*summary["notes"], decide, f"Look it over: luthier check {shlex.quote(str(folder))}"])
+    screen.print_lines([*summary["notes"], decide, f"Look it over: luthier check {shlex.quote(str(folder))}"])
 
 
 def _summary(task: luthier.Task) -> dict[str, Any]:
     splits = {}
-    for name in ("train", "dev", "test"):
-        examples = task.split(name)
-        file = task.files[name].name  # type: ignore[index]
+    for name, path in task.files.items():
+        examples, file = task.split(name), path.name
         splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": file}
     decide, notes = task.spec.decide, [sentence for note in task.notes for sentence in note.sentences()]
     about = {"task": task.name, "folder": str(task.folder), "splits": splits}
@@ -165,7 +159,7 @@ def check(
     model: Annotated[str | None, typer.Option(help="Count tokens with this model: a name, hub id or folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a task: empty and repeated rows, leaks between splits and, with a model, what would be cut
+    """Say what is wrong with a task. Empty and repeated rows, leaks between splits and, with a model, what would be cut
     or could not be rendered. Exit code 1 when there are errors.
 
     \b
@@ -175,10 +169,10 @@ def check(
     found = luthier.check_task(luthier.load_task(task), luthier.load(model) if model else None)
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
-        _print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
+        screen.print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
     else:
         colours = {"error": "red", "warning": "yellow", "note": "dim"}
-        _print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
+        screen.print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
     if errors:
         mend = (
             f"{task}: {errors} error{'s' * (errors > 1)} to mend before a study; each is named above with file and row"
@@ -202,25 +196,17 @@ def show(
     Example:
       luthier show dialogues --arm lora --split train
     """
-    from rich.text import Text
-
-    loaded = luthier.load(model)
-    prompt, example = luthier.prompt_of(luthier.load_task(task), arm, loaded, split, id)
-    console, painted = _console(), Text()
-    for place, (token, supervised) in enumerate(luthier.paint(prompt, loaded.tokenizer)):
-        if console.is_terminal:
-            painted.append(token, style="bold black on green" if supervised else ("", "on grey19")[place % 2])
-        else:
-            painted.append(f"⟦{token}⟧" if supervised else token)
-    console.print(painted, soft_wrap=True)
-    shots = (
-        f", {len(prompt.shots)} shots ({prompt.shots_dropped} left out)" if prompt.shots or prompt.shots_dropped else ""
-    )
-    supervised_tokens = len(prompt.target_ids or ())
-    _print_lines([
-        f"\n{example.id}: {len(prompt.prompt_ids)} prompt tokens, {supervised_tokens} supervised{shots}, "
-        f"{prompt.tokens_cut} tokens of the input cut"
-    ])  # fmt: skip
+    found, loaded = luthier.load_task(task), luthier.load(model)
+    prompt, example = luthier.prompt_of(found, arm, loaded, split, id)
+    screen.print_painted(luthier.paint(prompt, loaded.tokenizer))
+    counts = {
+        "prompt tokens": len(prompt.prompt_ids),
+        "supervised": len(prompt.target_ids or ()),
+        "shots": len(prompt.shots),
+        "shots left out": prompt.shots_dropped,
+        "tokens cut": prompt.tokens_cut,
+    }
+    screen.print_lines([f"\n{example.id}: {', '.join(f'{name} {count}' for name, count in counts.items())}"])
 
 
 # ------------------------------------------------------------------------------------------------------ studies
@@ -239,8 +225,8 @@ def study(
     seed: Annotated[int | None, typer.Option(help="Seed of samples, training and sampling.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
 ) -> None:
-    """Try every arm on the same examples, through the same code, and decide which to ship: the main job. Stopped and
-    started again with the same arguments it goes on, and ends with the same numbers.
+    """Try every arm on the same examples and decide. This is the main job; stopped and started again with the same
+    arguments it goes on, and ends with the same numbers.
 
     \b
     Example:
@@ -252,7 +238,7 @@ def study(
     )  # fmt: skip
     from luthier.files import read_json
 
-    _print_lines([read_json(folder / "compare.json")["ship"]["sentence"], f"Report: {folder / 'report.html'}"])
+    screen.print_lines([read_json(folder / "compare.json")["ship"]["sentence"], f"Report: {folder / 'report.html'}"])
 
 
 @app.command()
@@ -267,8 +253,8 @@ def ask(
     max_new_tokens: Annotated[int | None, typer.Option(help="The most tokens an answer may have.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of sampling.")] = None,
 ) -> None:
-    """Stream an answer from a study's arm or from a model, with the arm's own template and settings unless you give
-    others.
+    """Stream an answer of an arm or of a model. An arm answers with its own template, shots and settings, unless you
+    give others.
 
     \b
     Example:
@@ -304,13 +290,13 @@ def _input_text(text: str | None, file: Path | None) -> str:
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]) -> None:
-    """Write the report of a study again from its folder: report.html, which opens offline, and report.md.
+    """Write a study's report again. Everything comes from its folder: report.html, which opens offline, and report.md.
 
     \b
     Example:
       luthier report studies/mine
     """
-    _print_lines([f"Report: {luthier.report(folder)}"])
+    screen.print_lines([f"Report: {luthier.report(folder)}"])
 
 
 # ---------------------------------------------------------------------------------------- answers of other tools
@@ -326,7 +312,7 @@ def score(
     id: RowId = None,
     as_json: Json = False,
 ) -> None:
-    """Score a column of answers that any tool made: ROUGE, BLEU, chrF, length, each with its 95 % interval.
+    """Score a column of answers that any tool made. ROUGE, BLEU, chrF and length, each with its 95 % interval.
 
     \b
     Example:
@@ -334,10 +320,12 @@ def score(
     """
     result = luthier.score_columns(file, reference=reference, answer=answer, cluster=cluster, input=input, id=id)
     if as_json:
-        return _print_json(result)
-    rows = [(m, *_interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None]
-    _print_table((answer, "mean", "95 % interval", "n"), rows)
-    _print_lines(
+        return screen.print_json(result)
+    rows = [
+        (m, *screen.interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None
+    ]
+    screen.print_table((answer, "mean", "95 % interval", "n"), rows)
+    screen.print_lines(
         f"{metric}: no value for {count} of {result['examples']} answers: {reason}."
         for metric, reasons in result["unknown"].items()
         for reason, count in reasons.items()
@@ -358,7 +346,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare columns of answers on the same rows: paired differences with intervals, verdicts, and which to take. With
+    """Compare columns of answers on the same rows. Paired differences with intervals, verdicts, and which to take; with
     --json, what a study's compare.json holds.
 
     \b
@@ -370,57 +358,13 @@ def compare(
         baselines=baseline or [], seed=seed,
     )  # fmt: skip
     if as_json:
-        return _print_json(result)
-    arms = [(name, *_interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
-    _print_table(("arm", metric, "95 % interval", "n"), arms)
+        return screen.print_json(result)
+    arms = [(name, *screen.interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
+    screen.print_table(("arm", metric, "95 % interval", "n"), arms)
     if pairs := [row for row in result["pairs"] if row["metric"] == metric]:
         rows = [
-            (f"{row['a']} - {row['b']}", *_interval(row, "difference", "simultaneous_"), row["verdict"])
+            (f"{row['a']} - {row['b']}", *screen.interval(row, "difference", "simultaneous_"), row["verdict"])
             for row in pairs
         ]
-        _print_table(("pair", "difference", "simultaneous interval", "verdict"), rows)
-    _print_lines([*result["warnings"], result["ship"]["sentence"]])
-
-
-# ----------------------------------------------------------------------------------------------------- printing
-
-
-def _interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
-    """('.312', '.290 to .334'), or a dash for what is not known."""
-    numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]
-    mean, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)
-    return mean, f"{low} to {high}"
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    wide = None if sys.stdout.isatty() else 160  # a file or a pipe has no width to fit
-    return Console(highlight=False, markup=False, emoji=False, width=wide)
-
-
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, title in enumerate(header):
-        table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
-
-
-def _print_lines(lines: Iterable[str | tuple[str, str, str]]) -> None:
-    """Lines of text; a triple is (words, their style, the rest)."""
-    from rich.text import Text
-
-    console = _console()
-    for line in lines:
-        text = Text(line) if isinstance(line, str) else Text.assemble((line[0], line[1]), line[2])
-        console.print(text, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    """As `files.write_json` writes it, so that what is printed is what a file would hold."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        screen.print_table(("pair", "difference", "simultaneous interval", "verdict"), rows)
+    screen.print_lines([*result["warnings"], result["ship"]["sentence"]])

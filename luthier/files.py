@@ -115,9 +115,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     lines = data[: data.rfind(b"\n") + 1].splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
-            raise FolderError(f"{path}: line {number} is damaged; remove the file to make it again") from None
+            row = None
+        if not isinstance(row, dict):
+            raise FolderError(f"{path}: line {number} is damaged; remove the file to make it again")
+        rows.append(row)
     return rows
 
 
@@ -172,10 +175,10 @@ def sha256_of_text(*parts: str) -> str:
 
 def inside(folder: Path, name: str) -> Path:
     """`folder / name`, refused with FolderError when it would leave the folder."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    # A zero byte is no part of any name, and resolve() would stumble over it.
+    if "\0" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise FolderError(f"{folder}: '{name}' lies outside this folder; name a file inside it")
-    return path
+    return (folder / name).resolve()
 
 
 def cache_folder() -> Path:

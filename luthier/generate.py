@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One new token of request `id`. `logprob` is in nats, before temperature and filters; `stop` is set on the last."""
+    """One new token of request `id`; `logprob` in nats, before temperature and filters; the last one has a `stop`."""
 
     id: str
     token: int
@@ -88,14 +88,19 @@ def generate(model: Model, requests: Sequence[Request]) -> Iterator[Event]:
     Raises ModelError when a prompt and its answer are longer than the model's context window.
     """
     for request in requests:
-        used = len(request.prompt_ids) + (request.limit if model.family == "decoder" else 0)
-        if used > model.renderer.window and model.family == "decoder":
-            raise ModelError(
-                f"request '{request.id}': {len(request.prompt_ids)} prompt tokens and {request.limit} new ones do not "
-                f"fit into the context window of {model.renderer.window}; ask for fewer new tokens"
-            )
+        _refuse_overflow(model, request)
     if requests:
         yield from _decode(model, list(requests))
+
+
+def _refuse_overflow(model: Model, request: Request) -> None:
+    """A decoder's prompt and answer share its window; an encoder and its decoder have one each."""
+    window, prompt, new = model.renderer.window, len(request.prompt_ids), request.limit
+    if (prompt + new if model.family == "decoder" else max(prompt, new)) > window:
+        raise ModelError(
+            f"request '{request.id}': {prompt} prompt tokens and {new} new ones do not "
+            f"fit into the context window of {window}; ask for fewer new tokens or shorten the prompt"
+        )
 
 
 def fold(events: Iterable[Event], tokenizer: Any) -> list[Answer]:
@@ -142,7 +147,7 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
         for place, i in enumerate(rows):
             counts[i] += 1
             ended = tokens[place] in model.end_ids
-            stop = "end" if ended else "length" if counts[i] == requests[i].limit else None
+            stop = "end" if ended else "length" if counts[i] >= requests[i].limit else None
             yield Event(requests[i].id, tokens[place], logprobs[place], stop)
             if stop is None:
                 open_rows.append(place)

@@ -30,7 +30,9 @@ class Training(Settings):
     """How an arm is trained. Defaults that depend on the method are in its drawer; why, in docs/training.md."""
 
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    epochs: float | None = Field(None, gt=0, le=1000, description="passes over the training examples; None: see passes()")
+    epochs: float | None = Field(
+        None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
+    )
     batch_size: int = Field(8, ge=1, description="examples an optimizer step")
     micro_tokens: int = Field(4096, ge=1, description="most padded tokens in memory at once; batches are cut to it")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
@@ -38,7 +40,6 @@ class Training(Settings):
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
     evaluations: int = Field(3, ge=1, description="times the dev metric is taken; the best checkpoint is kept")
     checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
-
 
     def passes(self, examples: int) -> float:
         """Passes over `examples`: what was given, else as many as see 1,200 examples, at least 1 and at most 3.
@@ -96,7 +97,6 @@ def train(
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
-    torch.manual_seed(seed)  # dropout
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.999)
     )
@@ -114,17 +114,20 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
+            # Dropout is a function of seed and step, so that a resumed run repeats it on every device.
+            torch.manual_seed(seed * 1_000_003 + state.progress["step"])
             loss_sum, count, tokens = 0.0, 0, 0
             for micro_batch in micro_batches:
                 loss, supervised, seen = step(micro_batch)
                 loss.backward()
                 loss_sum, count, tokens = loss_sum + float(loss.detach()), count + supervised, tokens + seen
-            if not math.isfinite(loss_sum):
+            norm = _divide_and_clip(parameters, count, settings.clip_norm)
+            # Before the weights move: a gradient may be infinite where the loss is not.
+            if not (math.isfinite(loss_sum) and math.isfinite(norm)):
                 raise SettingsError(
                     f"the loss is no longer a number at step {state.progress['step'] + 1} of {total}; "
                     f"lower the learning rate ({settings.learning_rate:g})"
                 )
-            norm = _divide_and_clip(parameters, count, settings.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
@@ -227,7 +230,6 @@ class _State:
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
-        tensors["random"] = torch.get_rng_state()
         about = {"progress": json.dumps(self.progress), "batches": json.dumps(self.batches.state_dict())}
         data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
         with replacing(self.path) as file:
@@ -236,13 +238,16 @@ class _State:
     def resume(self) -> None:
         """Takes up the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
         metrics = self.folder / "metrics.jsonl"
+        for part in self.folder.glob(f".{self.path.name}.*.part"):
+            part.unlink()  # a kill in the middle of writing left it
         if not self.path.exists():
             write_lines(metrics, [])
             return
         with safe_open(self.path, framework="pt") as stored:
             about = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        if {n.removeprefix("weights/") for n in tensors if n.startswith("weights/")} != set(self.parameters):
+        stored_shapes = {n.removeprefix("weights/"): t.shape for n, t in tensors.items() if n.startswith("weights/")}
+        if stored_shapes != {name: parameter.shape for name, parameter in self.parameters.items()}:
             raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")
         self.progress = json.loads(about["progress"])
         self.batches.load_state_dict(json.loads(about["batches"]))
@@ -258,5 +263,4 @@ class _State:
         source = "weights/" if self.progress["best_step"] == self.progress["step"] else "best/"
         if self.progress["best_step"]:
             self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
-        torch.set_rng_state(tensors["random"])
         write_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.progress["step"]])

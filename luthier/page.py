@@ -244,8 +244,9 @@ def warnings_of(page: StudyPage) -> list[str]:
             f"{times - 1} earlier {'study' if times == 2 else 'studies'} opened this test split; "
             "choices made on it since make its numbers optimistic."
         )
-    if grave := [row for row in page.study.get("health") or [] if row["level"] != "note"]:
-        found.append(f"The data check found {len(grave)} {'problem' if len(grave) == 1 else 'problems'}; see Data.")
+    grave = [row["text"] for row in page.study.get("health") or [] if row["level"] != "note"]
+    if grave:
+        found.append(f"Data: {grave[0]}" if len(grave) == 1 else f"The data check found {len(grave)} problems: see Data.")
     for arm in page.compared:
         if arm.name == compare["ship"]["provisional"] and 5 * arm.cut_answers > len(arm.answers):
             found.append(f"{arm.cut_answers} of {len(arm.answers)} answers of {arm.name} were stopped by its limit.")
@@ -257,17 +258,18 @@ def _unbeaten(page: StudyPage) -> list[str]:
     """Baselines that no arm is shown to beat, then those that some arms are not."""
     none, some = [], []
     for baseline in page.baselines:
-        verdicts = {
+        beats = {
             arm: rows[baseline]["beats"]
             for arm, rows in page.compare["baselines"].items()
             if baseline in rows and arm not in page.baselines
         }
-        losers = [arm for arm, beats in verdicts.items() if not beats]
-        if losers and len(losers) == len(verdicts):
-            none.append(f"No arm is shown to beat the baseline {baseline}.")
+        losers = [arm for arm, beaten in beats.items() if not beaten]
+        if losers and len(losers) == len(beats):
+            none.append(baseline)
         elif losers:
             some.append(f"Not shown to beat the baseline {baseline}: {', '.join(losers)}.")
-    return none + some
+    nobody = [f"No arm is shown to beat the baseline {' or the baseline '.join(none)}."] if none else []
+    return nobody + some
 
 
 # --------------------------------------------------------------------------------------------------------- examples

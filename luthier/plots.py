@@ -12,7 +12,7 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -24,8 +24,11 @@ from matplotlib.ticker import MaxNLocator
 
 INK, FAINT, BAND = "#333333", "#bdbdbd", "#ececec"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
-KINDS = {"baseline": ("#767676", "D"), "prompt": (BLUE, "o"), "trained": (VERMILLION, "s")}  # colour, marker
+GREY = "#767676"
+KINDS = {"baseline": (GREY, "D"), "prompt": (BLUE, "o"), "trained": (VERMILLION, "s")}  # colour, marker
+# Where every arm has its own line, kinds are still told apart: greys, cool and warm colours.
+PENS = {"baseline": (GREY, INK), "prompt": (BLUE, SKY, GREEN), "trained": (VERMILLION, ORANGE, PURPLE)}
+DASHES = ("-", "--", ":", "-.")
 
 WIDTH = 5.4  # inches; about a phone's width at the page's text size
 LONGEST = 24  # characters of a name in a figure; tables hold it whole
@@ -74,7 +77,7 @@ def forest(dots: Sequence[Dot], metric: str, margin: float, simultaneous: tuple[
             colour, marker = KINDS[dot.kind]
             if dot.low is not None and dot.high is not None:
                 axes.plot((dot.low, dot.high), (row, row), color=colour, linewidth=3.5, solid_capstyle="butt")
-            axes.plot(dot.mean, row, marker, color=colour, markersize=7, markeredgecolor="white")
+            axes.plot(dot.mean, row, marker, color=colour, markersize=6.5, markeredgecolor="white", markeredgewidth=0.7)
         axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots], parse_math=False)
         axes.set_ylim(len(dots) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -108,13 +111,13 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
     return _draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
 
 
-def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], metric: str) -> str:
+def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], kinds: Mapping[str, str], metric: str) -> str:
     """name -> (limit -> dev metric, the limit chosen), one line an arm, a ring around the choice."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         ends = []
-        for (name, (by_limit, chosen)), (colour, dash) in zip(by_arm.items(), _pens()):
+        for (name, (by_limit, chosen)), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
             limits = sorted(by_limit)
             values = [by_limit[limit] for limit in limits]
             axes.plot(limits, values, dash, color=colour, linewidth=1.6)
@@ -129,15 +132,19 @@ def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], metric: str) 
 
 
 def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mapping[str, int | None], metric: str) -> str:
-    """Rows of metrics.jsonl by arm: above, loss by step, drawn thin, and its running mean; below, the dev metric."""
+    """Rows of metrics.jsonl by arm: above, loss by step, drawn thin, and its running mean; below, the dev metric.
+
+    All arms are trained ones; a ring is drawn around the dev metric at an arm's best step.
+    """
+    kinds = dict.fromkeys(by_arm, "trained")
 
     def paint(figure: Figure) -> None:
         losses, devs = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         ends, judged = [], []
-        for (name, rows), (colour, dash) in zip(by_arm.items(), _pens()):
+        for (name, rows), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
             steps = [row["step"] for row in rows]
             loss = [row["loss_sum"] / row["count"] for row in rows]
-            smooth = _running_mean(loss, max(1, len(loss) // 20))
+            smooth = _running_mean(loss, len(loss) // 20)
             losses.plot(steps, loss, color=colour, linewidth=0.6, alpha=0.35)
             losses.plot(steps, smooth, dash, color=colour, linewidth=1.8)
             ends.append((name, steps[-1], smooth[-1], colour))
@@ -151,6 +158,7 @@ def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mappin
         _names_beside(devs, judged)
         _quiet(losses, "", "loss (nats a token)")
         _quiet(devs, "step", f"{metric} on dev")
+        devs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     words = "; ".join(f"{name} {_loss_words(rows)}" for name, rows in by_arm.items())
     return _draw("curves", f"Training loss by step, and {metric} on dev: {words}.", paint, _height(len(by_arm)) + 1.6)
@@ -195,15 +203,19 @@ def _quiet(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.ticklabel_format(useOffset=False)
 
 
 def _ring(axes: Axes, x: float, y: float, colour: str) -> None:
     axes.plot(x, y, "o", color="white", markeredgecolor=colour, markeredgewidth=2, markersize=8)
 
 
-def _pens() -> Any:
-    """Endless (colour, dash): when the colours begin again the dashes change."""
-    return ((colour, dash) for dash in itertools.cycle(("-", "--", ":")) for colour in PALETTE)
+def _pens(names: Iterable[str], kinds: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(colour, dash) for each arm; when the colours of its kind begin again the dashes change."""
+    drawers = {
+        kind: itertools.cycle([(colour, dash) for dash in DASHES for colour in pens]) for kind, pens in PENS.items()
+    }
+    return [next(drawers[kinds[name]]) for name in names]
 
 
 def _running_mean(values: Sequence[float], reach: int) -> list[float]:
@@ -227,7 +239,9 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    """The name with its middle left out when it is long: arms of one method differ at their ends."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _height(names: int) -> float:

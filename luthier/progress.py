@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,10 @@ class Bar:
 def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[Bar]:
     """A progress bar on the terminal; where there is no terminal (a log file), one line at the start and end."""
     if not console.is_terminal:
+        say(f"{title}: {done:g} of {total:g} {unit}".rstrip())
+        began = time.monotonic()
         yield Bar(None, None, unit)
+        say(f"{title}: done in {time.monotonic() - began:.0f} s")
         return
     columns = (
         TextColumn("{task.description}"),
@@ -75,7 +79,7 @@ def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[B
         TextColumn("{task.fields[words]}", style="dim"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=total, completed=done, words="")
+        task = progress.add_task(title, total=total, completed=int(done), words="")
         yield Bar(progress, task, unit)
 
 

@@ -87,7 +87,7 @@ class Renderer:
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
-        """Every text that becomes a token of control, whether a role of the tokenizer (end, padding) names it or not."""
+        """Every text that becomes a control token, whether a role of the tokenizer (end, padding) names it or not."""
         added = self.tokenizer.added_tokens_decoder.values()
         return frozenset({str(token) for token in added if token.special} | set(self.tokenizer.all_special_tokens))
 
@@ -186,7 +186,8 @@ class Renderer:
             found = next((token for token in sorted(self.control_tokens) if token in text), None)
             if found is not None:
                 raise PromptError(
-                    f"the text '{text[:40].strip()}...' spells the model's control token '{found}'; replace it in the data"
+                    f"the text '{text[:40].strip()}...' spells the model's control token "
+                    f"'{found}'; replace it in the data"
                 )
 
 

@@ -54,7 +54,7 @@ class Answer:
     text: str
     tokens: tuple[int, ...] = ()
     stop: str = "given"
-    logprob: float | None = None  # sum of the tokens' log-probabilities in nats, under the decoding distribution
+    logprob: float | None = None  # sum of the tokens' log-probabilities in nats, before temperature and filters
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from luthier.folder import StudyFolder
 from luthier.generate import Request, fold, generate, plan, seed_of, shorten
 from luthier.loop import Trained, train
 from luthier.loss import collate, supervised_loss
-from luthier.model import Model, parameter_counts
+from luthier.model import Model, load, parameter_counts
 from luthier.progress import bar, check_stop, say
 from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
@@ -96,8 +96,6 @@ def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
     """The model that answers: the base itself for prompting, else a fresh base with what the arm saved."""
     if not arm.method.trains:
         return base
-    from luthier.model import load
-
     return arm.method.load(load(work.model_name, precision=work.precision), place / arm.method.shipped)
 
 
@@ -172,8 +170,6 @@ def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
     if summary.exists():
         return dict(read_json(summary))
     assert arm.training is not None
-    from luthier.model import load
-
     model = load(work.model_name, precision=work.precision)
     text, renderer = work.task.template(arm.template), base.renderer
     prompts = [renderer.prompt(example, text, train=True) for example in work.train]

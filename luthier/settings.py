@@ -59,7 +59,8 @@ def settings_from(
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     """What is wrong with which key, and which keys or values would do."""
     place, kind = problem["loc"], problem["type"]
-    key = ".".join(map(str, place))
+    # A union's branch, such as dict[str,ArmSpec], is a step of the place but no key that anybody wrote.
+    key = ".".join(str(step) for step in place if not re.match(r"(dict|list)\[", str(step)))
     if kind == "extra_forbidden":
         keys = _keys(model, place)
         near = difflib.get_close_matches(str(place[-1]), keys, n=1)

@@ -161,10 +161,11 @@ def _source(source: str, arm: str | None) -> Shipped:
 
 
 def _arm_to_ask(study: Path) -> str:
-    """The arm that the study ships, else its provisional choice; a baseline that is no model is passed over."""
-    ship = read_json(study / "compare.json")["ship"]
-    arms = [ship["arm"], ship["provisional"], *ship["may_be_best"]]
-    for name in arms:
+    """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
+    found = read_json(study / "compare.json")
+    ship, deciding = found["ship"], found["deciding"]
+    by_mean = sorted(found["arms"], key=lambda name: -(found["arms"][name][deciding]["mean"] or 0.0))
+    for name in (ship["arm"], ship["provisional"], *by_mean):
         if name and (study / "arms" / name / NOTE).exists():
             return str(name)
     raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

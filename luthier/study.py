@@ -27,13 +27,16 @@ from luthier.model import Model, load, parameter_counts
 from luthier.progress import say, stoppable
 from luthier.prompt import draw_shots
 from luthier.records import Example, Prompt, Score, as_row, from_row
+from luthier.report import report
 from luthier.run import Work, run_arm
-from luthier.settings import Settings, read_settings
+from luthier.settings import Settings, read_settings, settings_from
 from luthier.stats import detectable_difference, equivalence_possible
 from luthier.task import Task, load_task
+from luthier.taskspec import SPLITS
 
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
 TYPICAL_SD = (0.06, 0.10, 0.14)
+MOST_DEV = 48  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
 
 
 class StudySpec(Settings):
@@ -43,7 +46,7 @@ class StudySpec(Settings):
     model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
     arms: dict[str, ArmSpec] | list[str] = Field(list(DEFAULT), description="short forms, or one table an arm")
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
-    dev: int | None = Field(48, ge=1, description="dev examples that settings are chosen on; None: all")
+    dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 48")
     test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
     seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
@@ -107,8 +110,6 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     about["task"]["test_opened"] = folder.open_test(task)
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
-    from luthier.report import report
-
     report(folder.path)
 
 
@@ -134,8 +135,6 @@ def _specification(
     task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
 ) -> StudySpec:
     """study.toml, overridden by what was given, checked as a whole."""
-    from luthier.settings import settings_from
-
     stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
     if config and stored.get("task") and not Path(stored["task"]).is_absolute():
         beside = Path(config).parent / stored["task"]
@@ -180,11 +179,15 @@ def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Ta
 
 
 def _work(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
+    train, dev, test = ([e for e in task.split(name) if e.input.strip() and e.references] for name in SPLITS)
+    for name, usable in zip(SPLITS, (train, dev, test), strict=True):
+        if not usable:
+            raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
     return Work(
         task=task,
-        train=sample([e for e in task.train if e.input.strip() and e.references], spec.train, spec.seed),
-        dev=sample([e for e in task.dev if e.input.strip() and e.references], spec.dev, spec.seed),
-        test=sample([e for e in task.test if e.input.strip() and e.references], spec.test, spec.seed),
+        train=sample(train, spec.train, spec.seed),
+        dev=sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed),
+        test=sample(test, spec.test, spec.seed),
         seed=spec.seed,
         model_name=spec.model,
         precision="bf16" if "bfloat16" in str(base.dtype) else "fp32",
@@ -220,12 +223,15 @@ def _power(task: Task, work: Work, arms: int) -> list[str]:
     margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
     low, middle, high = (detectable_difference(units, sd, pairs) for sd in TYPICAL_SD)
     can = [equivalence_possible(units, sd, margin, pairs) for sd in TYPICAL_SD]
-    equivalent = "can" if all(can) else "can for close arms only" if any(can) else "cannot"
+    alike = "" if all(can) else " only if they answer alike"
+    equivalent = f"can be shown equivalent within {margin:g}{alike}" if any(can) else (
+        f"cannot be shown equivalent within {margin:g}"
+    )
     return [
         f"{units} test dialogues, {arms} arms, {pairs} pairs on {task.spec.decide.metric}: a true difference of "
         f"{middle:.3f} is found in 80 % of studies ({low:.3f} between arms that answer alike, {high:.3f} between "
         "unlike ones).",
-        f"Two equal arms {equivalent} be called equivalent within {margin:g} at this size.",
+        f"Two equal arms {equivalent} at this size.",
     ]
 
 

@@ -49,15 +49,18 @@ def adapted(folder: Path, name: str) -> tuple[Model, nn.Module]:
     return model, module.eval()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_loss_and_gradients_equal_the_plain_computation(
-    kind: str, name: str, tiny_folder: Callable[[str], Path]
+    kind: str, name: str, dtype: torch.dtype, tiny_folder: Callable[[str], Path]
 ) -> None:
+    """In fp64 the gradients too; in fp32 theirs carry the rounding of nets as wide as these."""
     model, module = adapted(tiny_folder(kind), name)
+    module.to(dtype)
     prompts = tiny.train_prompts(model, ROWS)
     virtual = SETTINGS[name].get("tokens", 0)
-    plain = sum(tiny.reference_loss(module, prompt, model.family, virtual) for prompt in prompts)
+    plain = torch.stack([tiny.reference_loss(module, prompt, model.family, virtual) for prompt in prompts]).sum()
     count = sum(len(prompt.target_ids or ()) for prompt in prompts)
     (plain / count).backward()
     expected = gradients(module)
@@ -68,18 +71,19 @@ def test_loss_and_gradients_equal_the_plain_computation(
         for part in parts:
             loss, supervised = supervised_loss(module, collate(part, module, model.family))
             loss.backward()
-            total, counted = total + float(loss), counted + supervised
+            total, counted = total + float(loss.detach()), counted + supervised
         for parameter in module.parameters():
             if parameter.grad is not None:
                 parameter.grad /= counted
         assert counted == count, split
-        assert total == pytest.approx(float(plain), rel=1e-5), split
+        assert total == pytest.approx(float(plain.detach()), rel=1e-5), split
         got = gradients(module)
         assert got.keys() == expected.keys()
         for parameter_name, gradient in expected.items():
             scale = float(gradient.abs().max())
             worst = float((got[parameter_name] - gradient).abs().max())
-            assert worst <= 1e-5 * max(1.0, scale), f"{split}: {parameter_name} differs by {worst} of {scale}"
+            allowed = 1e-5 if dtype == torch.float64 else 1e-2
+            assert worst <= allowed * max(1.0, scale), f"{split}: {parameter_name} differs by {worst} of {scale}"
 
 
 def test_the_comparison_would_notice_a_mean_of_means(tiny_folder: Callable[[str], Path]) -> None:
@@ -88,8 +92,8 @@ def test_the_comparison_would_notice_a_mean_of_means(tiny_folder: Callable[[str]
     long, short = tiny.train_prompts(model, 2)
     short = replace(short, target_ids=(short.target_ids or ())[-2:])
     pairs = [supervised_loss(module, collate([prompt], module, model.family)) for prompt in (long, short)]
-    of_means = sum(float(loss) / count for loss, count in pairs) / 2
-    divided_once = sum(float(loss) for loss, _ in pairs) / sum(count for _, count in pairs)
+    of_means = sum(float(loss.detach()) / count for loss, count in pairs) / 2
+    divided_once = sum(float(loss.detach()) for loss, _ in pairs) / sum(count for _, count in pairs)
     assert of_means != pytest.approx(divided_once, rel=1e-3)
 
 

@@ -78,9 +78,13 @@ def tokenizer(*, chat: bool = False, ends_prompts: bool = False) -> PreTrainedTo
 # How much wider than usual embeddings and inner matrices are: narrow ones would repeat the last token for ever.
 _EMBEDDINGS = ("embed", "shared", "wte", "wpe")
 _WIDER = {
-    "decoder-chat": (6.0, 25.0), "decoder-plain": (6.0, 25.0), "gpt2": (6.0, 25.0),
-    "t5-tied": (1.0, 3.0), "t5-untied": (1.0, 1.0), "bart": (6.0, 25.0),
-}  # fmt: skip
+    "decoder-chat": (6.0, 25.0),
+    "decoder-plain": (6.0, 25.0),
+    "gpt2": (6.0, 25.0),
+    "t5-tied": (1.0, 3.0),
+    "t5-untied": (1.0, 1.0),
+    "bart": (6.0, 25.0),
+}
 
 
 def module(kind: str, vocabulary: int = 380) -> nn.Module:
@@ -102,19 +106,36 @@ def module(kind: str, vocabulary: int = 380) -> nn.Module:
 def _llama(vocabulary: int) -> nn.Module:
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
-            pad_token_id=0, bos_token_id=None, eos_token_id=1,
-        )  # fmt: skip
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=1,
+        )
     )
 
 
 def _gpt2(vocabulary: int) -> nn.Module:
     return GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=2, n_positions=512,
-            pad_token_id=0, bos_token_id=None, eos_token_id=1, resid_pdrop=0.1, embd_pdrop=0.1, attn_pdrop=0.1,
-        )  # fmt: skip
+            vocab_size=vocabulary,
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            n_positions=512,
+            pad_token_id=0,
+            bos_token_id=None,
+            eos_token_id=1,
+            resid_pdrop=0.1,
+            embd_pdrop=0.1,
+            attn_pdrop=0.1,
+        )
     )
 
 
@@ -122,10 +143,19 @@ def _t5(tied: bool, vocabulary: int) -> nn.Module:
     """transformers builds every T5 tied; a checkpoint with two matrices, as FLAN-T5's, makes it untied."""
     made = T5ForConditionalGeneration(
         T5Config(
-            vocab_size=vocabulary, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, dropout_rate=0.1,
-            feed_forward_proj="gated-gelu", tie_word_embeddings=tied, decoder_start_token_id=0, eos_token_id=1,
+            vocab_size=vocabulary,
+            d_model=32,
+            d_kv=8,
+            d_ff=48,
+            num_layers=2,
+            num_heads=4,
+            dropout_rate=0.1,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=tied,
+            decoder_start_token_id=0,
+            eos_token_id=1,
             n_positions=512,
-        )  # fmt: skip
+        )
     )
     if not tied:
         made.lm_head.weight = nn.Parameter(torch.randn(vocabulary, 32) * 0.3)
@@ -135,11 +165,23 @@ def _t5(tied: bool, vocabulary: int) -> nn.Module:
 def _bart(vocabulary: int) -> nn.Module:
     return BartForConditionalGeneration(
         BartConfig(
-            vocab_size=vocabulary, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
-            decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48, max_position_embeddings=256,
-            scale_embedding=True, dropout=0.1, pad_token_id=0, bos_token_id=2, eos_token_id=1,
-            decoder_start_token_id=1, forced_eos_token_id=None,
-        )  # fmt: skip
+            vocab_size=vocabulary,
+            d_model=32,
+            encoder_layers=2,
+            decoder_layers=2,
+            encoder_attention_heads=4,
+            decoder_attention_heads=4,
+            encoder_ffn_dim=48,
+            decoder_ffn_dim=48,
+            max_position_embeddings=256,
+            scale_embedding=True,
+            dropout=0.1,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=1,
+            decoder_start_token_id=1,
+            forced_eos_token_id=None,
+        )
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from luthier.adapt.method import Method, NoSettings, float_trainable
@@ -14,18 +16,21 @@ from luthier.model import Model, quiet
 
 
 def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
-    """Every parameter requires a gradient and is kept in fp32."""
-    for parameter in model.module.parameters():
+    """The module, or a copy of it where the study's precision is not fp32: what moves is kept in fp32."""
+    module = model.module if model.dtype == torch.float32 else copy.deepcopy(model.module)
+    for parameter in module.parameters():
         parameter.requires_grad_(True)
-    float_trainable(model.module)
-    return model.module
+    float_trainable(module)
+    return module
 
 
 def answering(model: Model, module: nn.Module) -> Model:
-    """Answers are given at the precision of all other arms of the study."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    return model.adapted(module)
+    """The trained weights at the precision of all other arms, as a new process will load them."""
+    if module is model.module:
+        return model
+    asked = copy.deepcopy(model.module)
+    asked.load_state_dict(module.state_dict())
+    return model.adapted(asked)
 
 
 def save(module: Any, folder: Path) -> None:
@@ -38,13 +43,16 @@ def load(model: Model, folder: Path) -> Model:
     """The base model with the saved weights in its place. Raises ModelError when they do not fit."""
     from safetensors.torch import load_file
 
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         weights |= load_file(path)
-    missing, unexpected = model.module.load_state_dict(weights, strict=False)
-    tied = set(getattr(model.module, "_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
+    place = model.module.state_dict()
+    # A tied weight is stored once, under one of its names.
+    filled = {place[name].data_ptr() for name in weights if name in place}
+    fits = all(name in place and place[name].shape == weight.shape for name, weight in weights.items())
+    if not fits or any(weight.data_ptr() not in filled for weight in place.values()):
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
+    model.module.load_state_dict(weights, strict=False)
     return model
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import nn
 
 from luthier.adapt.method import Method, float_trainable
+from luthier.errors import SettingsError
 from luthier.loop import Training
 from luthier.model import Model
 from luthier.settings import Settings
@@ -31,20 +32,33 @@ class Lora(Settings):
 
 
 def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
-    """The model wrapped by peft; only the A and B matrices require a gradient."""
-    targets: Any = settings.targets if settings.targets == "all-linear" else settings.targets.split(",")
+    """The model wrapped by peft; only A and B require a gradient. Raises SettingsError for a target it lacks."""
+    alpha: Any = settings.alpha or 2 * settings.rank
     config = peft.LoraConfig(
         task_type="SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM",
         r=settings.rank,
-        lora_alpha=settings.alpha or 2 * settings.rank,
+        lora_alpha=alpha,
         lora_dropout=settings.dropout,
-        target_modules=targets,
+        target_modules=_targets(model, settings.targets),
     )
-    config.base_model_name_or_path = model.name
     torch.manual_seed(seed)  # the start of A
     module = peft.get_peft_model(model.module, config)
+    config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return module
+
+
+def _targets(model: Model, named: str) -> str | list[str]:
+    """The layers to adapt, each of which is there: peft is content when one of several is."""
+    if named == "all-linear":
+        return named
+    layers = [name for name, _ in model.module.named_modules()]
+    targets = [target.strip() for target in named.split(",")]
+    for target in targets:
+        if not any(f".{layer}".endswith(f".{target}") for layer in layers if target):
+            linear = {n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, nn.Linear)}
+            raise SettingsError(f"lora: no linear layer is called '{target}'; name some of {', '.join(sorted(linear))}")
+    return targets
 
 
 def answering(model: Model, module: Any) -> Model:
@@ -54,7 +68,7 @@ def answering(model: Model, module: Any) -> Model:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
-    module.save_pretrained(folder, safe_serialization=True)
+    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
 
 
 def load(model: Model, folder: Path) -> Model:

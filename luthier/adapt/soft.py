@@ -25,7 +25,9 @@ class Soft(Settings):
     """The learned prompt."""
 
     tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    start: str = Field("vocabulary", description="'vocabulary' (embeddings of random words) or 'random' (uniform)")
+    start: str = Field(
+        "vocabulary", description="'vocabulary' (embeddings of random words) or 'random' (standard normal)"
+    )
 
 
 def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
@@ -39,9 +41,9 @@ def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
         prompt_tuning_init=starts[settings.start],
         num_transformer_submodules=1,
     )
-    config.base_model_name_or_path = model.name
     torch.manual_seed(seed)
     module = peft.get_peft_model(model.module, config)
+    config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return module
 
@@ -58,7 +60,7 @@ def answering(model: Model, module: Any) -> Model:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
-    module.save_pretrained(folder, safe_serialization=True)
+    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
 
 
 def load(model: Model, folder: Path) -> Model:

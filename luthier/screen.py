@@ -1,0 +1,86 @@
+"""What the command line shows: tables, lines, painted tokens and JSON; and, on standard error, one sentence.
+
+Texts of a user's data are printed as they are, never read as markup. rich is imported when something is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
+
+
+def print_json(value: Any) -> None:
+    """As `files.write_json` writes it, so that what is printed is what a file would hold."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table, its first column on the left and the others on the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, title in enumerate(header):
+        table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _console().print(table)
+
+
+def print_lines(lines: Iterable[str | tuple[str, str, str]]) -> None:
+    """Lines of text; a triple is (words, their style, the rest)."""
+    from rich.text import Text
+
+    console = _console()
+    for line in lines:
+        text = Text(line) if isinstance(line, str) else Text.assemble((line[0], line[1]), line[2])
+        console.print(text, soft_wrap=True)
+
+
+def print_painted(tokens: Iterable[tuple[str, bool]]) -> None:
+    """(token, supervised) in order: supervised ones in green, or in \u27e6 \u27e7 where there is no terminal.
+
+    On a terminal every second token has a grey ground, so that their borders show.
+    """
+    from rich.text import Text
+
+    console, painted = _console(), Text()
+    for place, (token, supervised) in enumerate(tokens):
+        if console.is_terminal:
+            painted.append(token, style="bold black on green" if supervised else ("", "on grey19")[place % 2])
+        else:
+            painted.append(f"\u27e6{token}\u27e7" if supervised else token)
+    console.print(painted, soft_wrap=True)
+
+
+def interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
+    """('0.312', '0.290 to 0.334'), with a dash for what is not known."""
+    numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]
+    mean, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)
+    return mean, f"{low} to {high}"
+
+
+def complain(sentence: str) -> None:
+    """One line on standard error, whatever signs a file's name or a row has brought into the sentence."""
+    line = "".join(sign if sign.isprintable() else " " for sign in sentence)
+    sys.stderr.write(f"luthier: {' '.join(line.split())}\n")
+
+
+def close() -> None:
+    """Sends standard output nowhere, so that what could not be written is not tried once more at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        handle = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)

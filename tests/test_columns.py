@@ -1,0 +1,144 @@
+"""Another tool's answers are scored and compared as a study's own; a bad cell is named, never skipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from luthier.columns import compare_columns, from_columns, score_columns
+from luthier.compare import compare
+from luthier.errors import DataError, SettingsError
+from luthier.files import write_json, write_lines
+from luthier.records import Answer, Example
+from luthier.score import score
+
+NAMES = {"reference": "ref", "answers": ["a", "b"]}
+TEXT = "the guest wants another room because this one is loud and the clerk finds a quiet one upstairs"
+
+
+def table(folder: Path, rows: list[dict], name: str = "x.jsonl") -> Path:
+    write_lines(folder / name, rows)
+    return folder / name
+
+
+def row(i: int, **other) -> dict:
+    """A row whose column a says more of the reference than its column b."""
+    reference = " ".join([*TEXT.split()[i % 5 : i % 5 + 8], f"room{i}"])
+    a, b = " ".join(reference.split()[: 5 + i % 4]), " ".join(reference.split()[: 1 + i % 3])
+    return {"ref": reference, "a": a, "b": b, "dialogue": f"d{i // 2}", "in": f"input {i // 3}"} | other
+
+
+@pytest.fixture
+def forty(tmp_path: Path) -> Path:
+    return table(tmp_path, [row(i) for i in range(40)])
+
+
+def test_columns_become_answers_and_examples(tmp_path):
+    (tmp_path / "x.csv").write_text('ref,a,b\none two,"one\n1",x\nthree,,y\n', encoding="utf-8")
+    arms, examples = from_columns(tmp_path / "x.csv", **NAMES)
+    assert examples == [
+        Example("row-1", "", ("one two",), unit="row-1", row=1),
+        Example("row-2", "", ("three",), unit="row-2", row=2),
+    ]
+    assert arms == {
+        "a": [Answer("row-1", "one\n1"), Answer("row-2", "")],
+        "b": [Answer("row-1", "x"), Answer("row-2", "y")],
+    }
+
+
+def test_the_unit_is_the_cluster_else_the_equal_input_else_the_row(tmp_path):
+    rows = [row(i, key=f"k{i}") for i in range(4)] + [row(4, key="k4", **{"in": " "}), row(5, key="k5", **{"in": ""})]
+    path = table(tmp_path, rows)
+
+    def units(**columns: str) -> list[str]:
+        return [example.unit for example in from_columns(path, **NAMES, **columns)[1]]
+
+    assert units(cluster="dialogue", input="in") == ["d0", "d0", "d1", "d1", "d2", "d2"]
+    by_input = units(input="in", id="key")
+    assert by_input[0] == by_input[1] == by_input[2] != by_input[3]
+    assert by_input[4:] == ["k4", "k5"]  # two empty inputs are not the same dialogue
+    assert units(id="key") == [f"k{i}" for i in range(6)]
+
+
+def test_jsonl_may_hold_several_references_and_null_is_an_empty_answer(tmp_path):
+    arms, examples = from_columns(table(tmp_path, [{"ref": ["one", "two"], "a": None, "b": "one"}]), **NAMES)
+    assert examples[0].references == ("one", "two")
+    assert arms["a"][0].text == ""
+
+
+REFUSED = {
+    "missing reference": ({"reference": "reff"}, "row 1, field 'reff': there is no such column; there are 'ref', 'a'"),
+    "missing answer": ({"answers": ["a", "c"]}, "row 1, field 'c': there is no such column; there are 'ref', 'a'"),
+    "missing cluster": ({"cluster": "c"}, "row 1, field 'c': there is no such column"),
+    "missing id": ({"id": "c"}, "row 1, field 'c': there is no such column"),
+    "id twice": ({"id": "dialogue"}, "row 2, field 'dialogue': 'd0' is already the id of row 1; make ids unique"),
+}
+
+
+@pytest.mark.parametrize("columns, sentence", REFUSED.values(), ids=REFUSED)
+def test_a_column_that_is_not_there_lists_those_that_are(forty, columns, sentence):
+    with pytest.raises(DataError) as error:
+        from_columns(forty, **{**NAMES, **columns})
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("bad", ["", " \n", [], ["one", " "], None], ids=repr)
+def test_an_empty_reference_is_an_error_by_row(tmp_path, bad):
+    with pytest.raises(DataError, match="row 2, field 'ref': the reference is empty"):
+        from_columns(table(tmp_path, [row(0), row(1, ref=bad)]), **NAMES)
+
+
+@pytest.mark.parametrize("cell, what", [(3, "a number"), (["x"], "a list"), (True, "true or false")])
+def test_an_answer_that_is_no_text_is_an_error_by_row(tmp_path, cell, what):
+    with pytest.raises(DataError, match=f"row 2, field 'b': this is {what}; write it as a text"):
+        from_columns(table(tmp_path, [row(0), row(1, b=cell)]), **NAMES)
+
+
+@pytest.mark.parametrize(
+    "columns, sentence",
+    [
+        ({"answers": []}, "no column of answers is named"),
+        ({"answers": ["a", "b", "a"]}, "'a' is named twice"),
+        ({"answers": ["a", "ref"]}, "'ref' is named as reference and as answer"),
+    ],
+)
+def test_one_column_is_one_thing(forty, columns, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        from_columns(forty, **{**NAMES, **columns})
+
+
+def test_comparing_is_what_a_study_does_and_can_be_written(forty, tmp_path):
+    result = compare_columns(forty, **NAMES, cluster="dialogue", metric="rougeL", margin=0.03, baselines=["b"])
+    arms, examples = from_columns(forty, **NAMES, cluster="dialogue")
+    by_hand = compare({n: score(a, examples) for n, a in arms.items()}, deciding="rougeL", margin=0.03, baselines=["b"])
+    assert result == by_hand
+    assert (result["n"], result["examples"]) == (20, 40)
+    assert result["baselines"]["a"]["b"]["beats"]
+    write_json(tmp_path / "compare.json", result)
+    assert json.loads((tmp_path / "compare.json").read_text()) == result
+
+
+def test_columns_have_no_baselines_of_their_own(forty):
+    assert not any("Not among the arms" in warning for warning in compare_columns(forty, **NAMES)["warnings"])
+    with pytest.raises(SettingsError, match="the baseline 'zero-shot' is none of the answer columns: a, b"):
+        compare_columns(forty, **NAMES, baselines=["zero-shot"])
+
+
+def test_a_score_is_a_mean_with_n_interval_and_signature(forty):
+    result = score_columns(forty, reference="ref", answer="a", cluster="dialogue", input="in")
+    assert (result["n"], result["examples"], result["answer"]) == (20, 40, "a")
+    rouge = result["metrics"]["rouge1"]
+    assert rouge["low"] < rouge["mean"] < rouge["high"]
+    assert rouge["n"] == 20
+    assert result["signatures"]["rouge1"].startswith("rouge1|rouge-score")
+    assert "not generated here" in next(iter(result["unknown"]["stopped"]))
+
+
+def test_what_rouge_cannot_read_has_a_chrf_and_a_reason(tmp_path):
+    path = table(tmp_path, [{"ref": "кошка сидит на ковре", "a": "кошка сидит"}, {"ref": "the cat", "a": "the cat"}])
+    result = score_columns(path, reference="ref", answer="a")
+    assert result["metrics"]["chrf"]["n"] == 2
+    assert result["metrics"]["rouge1"]["n"] == 1
+    assert any("a-z or 0-9" in reason for reason in result["unknown"]["rouge1"])

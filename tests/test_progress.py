@@ -1,0 +1,67 @@
+"""Ctrl-C asks for a clean stop once and stops at once the second time; without a terminal a line says what goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from luthier import progress
+from luthier.progress import Stopped, bar, check_stop, stoppable
+
+
+def test_the_first_ctrl_c_waits_for_a_safe_point_and_the_second_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stoppable():
+        check_stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert "stopping at the next safe point" in capsys.readouterr().err
+        with pytest.raises(Stopped):
+            check_stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    check_stop()  # the wish ends with the work
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_terminate_signal_is_a_ctrl_c() -> None:
+    with stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            check_stop()
+
+
+def test_it_is_left_alone_outside_the_main_thread() -> None:
+    seen = []
+
+    def work() -> None:
+        with stoppable():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_without_a_terminal_a_line_at_start_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar("answer", 10, "rows", done=3) as line:
+        line.advance(7, "fast")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["answer: 3 of 10 rows", "answer: done in 0 s"]
+
+
+def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    screen = StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=120))
+    with bar("answer", 10, "rows", done=3) as line:
+        line.advance(4, "fast")
+    assert "answer" in screen.getvalue() and "7/10" in screen.getvalue() and "fast" in screen.getvalue()

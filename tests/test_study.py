@@ -1,0 +1,295 @@
+"""The main job on a tiny model: whole, resumed, extended, refused; and an arm's folder in use afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luthier.arms import ALL, parse, resolve, with_baselines
+from luthier.errors import FolderError, LuthierError, ModelError, SettingsError, TaskError
+from luthier.files import read_json, read_lines, write_json
+from luthier.records import Answer, Prompt, from_row
+from luthier.ship import ask, load_arm, verify
+from luthier.study import prompt_of, sample, study
+from luthier.task import load_task
+from tests import tiny
+
+ARMS = "few-shot-2,lora-r4,soft-4,full,zero-shot+max_new_tokens=6,zero-shot+temperature=0.8+top_k=5"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def task_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_task(tmp_path_factory.mktemp("task"))
+
+
+def make_task(folder: Path, test: int = 24) -> Path:
+    """A native task of short dialogues, 20 to train on."""
+    for split, count in (("train", 20), ("dev", 6), ("test", test)):
+        rows = [
+            {"id": e.id, "input": e.input, "references": list(e.references), "meta": {}}
+            for e in tiny.examples(count, prefix=split)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "task.toml").write_text('name = "tiny"\n[answer]\nmax_new_tokens = 12\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(task_folder: Path, tmp_path_factory: pytest.TempPathFactory, tiny_folder) -> Path:
+    """One finished study of the tiny decoder with a chat template."""
+    out = tmp_path_factory.mktemp("study") / "out"
+    return study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=out)
+
+
+def arm_names(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "arms").iterdir()}
+
+
+def test_every_arm_is_whole_and_the_baselines_are_always_there(finished: Path) -> None:
+    assert arm_names(finished) == {*ARMS.split(","), "copy-3", "zero-shot"}
+    test_ids = [row["id"] for row in read_lines(finished / "examples.jsonl")]
+    for name in arm_names(finished):
+        place = finished / "arms" / name
+        assert read_json(place / "arm.json")["status"] == "done"
+        assert [row["id"] for row in read_lines(place / "answers.jsonl")] == test_ids
+        assert [row["id"] for row in read_lines(place / "scores.jsonl")] == test_ids
+    assert read_json(finished / "study.json")["status"] == "done"
+    assert (finished / "report.html").stat().st_size > 10_000
+    assert (finished / "report.md").exists()
+
+
+@pytest.mark.parametrize("kind", ["decoder-plain", "t5-untied"])
+def test_other_families_go_through_the_same_records(kind: str, task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    out = study(task_folder, model=str(tiny_folder(kind)), arms="one-shot,lora-r4,soft-4", out=tmp_path / "out")
+    assert set(read_json(out / "compare.json")["arms"]) == {"copy-3", "zero-shot", "one-shot", "lora-r4", "soft-4"}
+    prompt = from_row(Prompt, read_lines(out / "arms" / "lora-r4" / "prompts.jsonl")[0])
+    assert prompt.prompt_ids
+
+
+def test_trained_arms_say_what_moved_and_what_it_cost(finished: Path) -> None:
+    counts = read_json(finished / "arms" / "lora-r4" / "arm.json")["counts"]
+    assert 0 < counts["trainable"] < counts["parameters"]
+    assert counts["passes"] == 3.0
+    assert counts["steps"] == 9  # 20 examples in batches of 8, three times
+    metrics = read_lines(finished / "arms" / "lora-r4" / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == list(range(1, 10))
+    assert sum("dev" in row for row in metrics) == 3
+    cost = read_json(finished / "cost.json")["arms"]["lora-r4"]
+    assert cost["train_seconds"] > 0 and cost["peak_bytes"] > 0
+    assert not list(finished.rglob("checkpoint.safetensors"))
+
+
+def test_the_limit_on_new_tokens_is_chosen_on_dev_unless_given(finished: Path) -> None:
+    chosen = read_json(finished / "arms" / "zero-shot" / "arm.json")["length"]
+    assert chosen["by"] == "dev" and str(chosen["chosen"]) in chosen["dev"]
+    assert chosen["dev"][str(chosen["chosen"])] == max(chosen["dev"].values())
+    given = read_json(finished / "arms" / "zero-shot+max_new_tokens=6" / "arm.json")
+    assert given["length"]["by"] == "given" and given["generation"]["max_new_tokens"] == 6
+    answers = [from_row(Answer, r) for r in read_lines(finished / "arms" / given["name"] / "answers.jsonl")]
+    assert max(len(a.tokens) for a in answers) <= 6
+
+
+def test_a_finished_study_is_not_run_again(finished: Path, task_folder: Path, tiny_folder) -> None:
+    whole = [p for p in finished.rglob("*.json*") if p.name not in {"log.jsonl", "study.json"}]
+    before = {p: p.read_bytes() for p in whole}
+    study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished)
+    assert {p: p.read_bytes() for p in whole} == before
+    events = [row["event"] for row in read_lines(finished / "log.jsonl")]
+    assert events[events.index("resume") :] == ["resume", "done"]
+
+
+def test_more_arms_join_a_finished_study(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    model = str(tiny_folder("decoder-chat"))
+    out = study(task_folder, model=model, arms="bare", out=tmp_path / "out")
+    answers = (out / "arms" / "bare" / "answers.jsonl").read_bytes()
+    study(task_folder, model=model, arms="one-shot", out=out)
+    assert set(read_json(out / "compare.json")["arms"]) == {"copy-3", "zero-shot", "bare", "one-shot"}
+    assert (out / "arms" / "bare" / "answers.jsonl").read_bytes() == answers
+
+
+def test_another_study_in_the_same_folder_is_refused(finished: Path, task_folder: Path, tiny_folder) -> None:
+    with pytest.raises(FolderError, match="seed = 0, not 1"):
+        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, seed=1)
+
+
+def test_a_folder_that_is_not_ours_is_refused_and_untouched(tmp_path: Path, task_folder: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(FolderError, match="is not empty"):
+        study(task_folder, out=tmp_path / "mine")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_changed_data_is_refused(tmp_path: Path, tiny_folder) -> None:
+    (tmp_path / "task").mkdir()
+    folder = make_task(tmp_path / "task", test=20)
+    model = str(tiny_folder("decoder-chat"))
+    study(folder, model=model, arms="bare", out=tmp_path / "out")
+    text = (folder / "test.jsonl").read_text()
+    (folder / "test.jsonl").write_text(text.replace("Friday", "Sunday"))
+    with pytest.raises(TaskError, match="the data changed"):
+        study(folder, model=model, arms="bare", out=tmp_path / "out")
+
+
+def test_study_toml_says_the_same_as_the_command_line(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    config = tmp_path / "study.toml"
+    config.write_text(
+        f'task = "{task_folder}"\nmodel = "{tiny_folder("decoder-chat")}"\nseed = 3\n'
+        '[arms.small]\nmethod = "lora"\nsettings = {rank = 2}\ntraining = {epochs = 1.0}\n'
+        '[arms.short]\nmethod = "zero-shot"\ntemplate = "question"\ngeneration = {max_new_tokens = 5}\n'
+    )
+    out = study(config=config, out=tmp_path / "out")
+    assert arm_names(out) == {"copy-3", "zero-shot", "small", "short"}
+    assert read_json(out / "arms" / "small" / "arm.json")["settings"]["rank"] == 2
+    assert read_json(out / "study.json")["specification"]["seed"] == 3
+
+
+def test_how_often_test_was_opened_is_counted_over_studies(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    model = str(tiny_folder("decoder-chat"))
+    opened = [
+        read_json(study(task_folder, model=model, arms="bare", out=tmp_path / name) / "study.json")["task"]
+        for name in ("one", "two", "one")
+    ]
+    assert [about["test_opened"] for about in opened] == [1, 2, 1]
+
+
+def test_samples_are_nested_and_keep_their_order() -> None:
+    examples = tiny.examples(30)
+    small, large = sample(examples, 5, seed=1), sample(examples, 12, seed=1)
+    assert {e.id for e in small} < {e.id for e in large}
+    assert large == sorted(large, key=examples.index)
+    assert sample(examples, 5, seed=2) != small
+    with pytest.raises(TaskError, match="31 examples were asked for but the split has 30"):
+        sample(examples, 31, seed=1)
+
+
+@pytest.mark.parametrize("name", ["lora-r4", "soft-4", "full", "few-shot-2"])
+def test_an_arm_repeats_its_probe_answers_in_a_new_process(name: str, finished: Path) -> None:
+    code = f"from luthier.ship import load_arm, verify; from pathlib import Path; verify(load_arm(Path({str(finished / 'arms' / name)!r})))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_changed_weight_fails_the_probes(finished: Path) -> None:
+    import torch
+
+    shipped = load_arm(finished / "arms" / "lora-r4")
+    with torch.no_grad():
+        for name, parameter in shipped.model.module.named_parameters():
+            if "lora_" in name:
+                parameter.mul_(-3)
+    with pytest.raises(ModelError, match="is answered differently here"):
+        verify(shipped)
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"base": {"sha256": "0" * 64}}, "made on another"),
+        ({"prompt_sha256": "0" * 64}, "renders another prompt"),
+    ],
+)
+def test_another_base_or_template_is_refused(change: dict, sentence: str, finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    place = tmp_path / "arm"
+    shutil.copytree(finished / "arms" / "lora-r4", place)
+    note = read_json(place / "luthier.json")
+    for key, value in change.items():
+        note[key] = note[key] | value if isinstance(value, dict) else value
+    write_json(place / "luthier.json", note)
+    with pytest.raises(ModelError, match=sentence):
+        load_arm(place)
+
+
+def test_asking_an_arm_gives_the_answer_of_the_study(finished: Path) -> None:
+    examples = {row["id"]: row for row in read_lines(finished / "examples.jsonl")}
+    for row in read_lines(finished / "arms" / "lora-r4" / "answers.jsonl")[:3]:
+        pieces = list(ask(finished, examples[row["id"]]["input"], arm="lora-r4"))
+        assert "".join(pieces).strip() == row["text"]
+
+
+@pytest.mark.parametrize(
+    "source, keywords, sentence",
+    [
+        ("study", {"text": " "}, "the text is empty"),
+        ("study", {"arm": "no-such"}, "no luthier.json here"),
+        ("study", {"arm": "copy-3"}, "no luthier.json here"),
+        ("study", {"generation": {"temperature": -1.0}}, "temperature"),
+        ("model", {"arm": "lora"}, "is no study"),
+    ],
+)
+def test_asking_for_what_cannot_be_had(
+    source: str, keywords: dict, sentence: str, finished: Path, tiny_folder
+) -> None:
+    where = finished if source == "study" else tiny_folder("decoder-chat")
+    with pytest.raises(LuthierError, match=sentence):
+        list(ask(where, **{"text": "Anna: Hello?", **keywords}))
+
+
+def test_show_gives_the_prompt_of_the_study(finished: Path, task_folder: Path, tiny_folder) -> None:
+    task, model = load_task(task_folder), tiny.fresh(tiny_folder("decoder-chat"))
+    stored = from_row(Prompt, read_lines(finished / "arms" / "few-shot-2" / "prompts.jsonl")[4])
+    shown, _ = prompt_of(task, "few-shot-2", model, "test", stored.id)
+    assert shown == stored
+    assert prompt_of(task, "lora", model, "dev")[0].target_ids
+
+
+@pytest.mark.parametrize(
+    "text, method, settings, training, generation, template",
+    [
+        ("bare", "bare", {}, {}, {}, None),
+        ("copy-2", "copy", {"lines": 2}, {}, {}, None),
+        ("zero-shot:question", "zero-shot", {}, {}, {}, "question"),
+        ("few-shot-2:question", "few-shot", {"shots": 2}, {}, {}, "question"),
+        ("lora-r16", "lora", {"rank": 16}, {}, {}, None),
+        ("lora+learning_rate=2e-3+epochs=2", "lora", {}, {"learning_rate": 2e-3, "epochs": 2}, {}, None),
+        ("zero-shot+temperature=0.7+top_k=20", "zero-shot", {}, {}, {"temperature": 0.7, "top_k": 20}, None),
+        ("soft-8+start=random:x".replace(":x", ""), "soft", {"tokens": 8, "start": "random"}, {}, {}, None),
+    ],
+)
+def test_short_forms(text, method, settings, training, generation, template) -> None:
+    spec = parse(text)
+    assert (spec.method, spec.settings, spec.training) == (method, settings, training)
+    assert (spec.generation, spec.template) == (generation, template)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("telepathy", "'telepathy' is no method; the methods are: copy"),
+        ("lora-16", "'-16' is not understood; write lora-r8"),
+        ("bare-3", "'-3' is not understood; write bare"),
+        ("lora@int4", "the width '@int4' is not known"),
+        ("lora+rank", r"'\+rank' has no value"),
+        ("zero-shot+learning_rate=1", "'learning_rate' is no setting of zero-shot"),
+        ("few-shot-0", "shots"),
+        ("lora+rank=two", "rank"),
+        ("zero-shot:poem", "poem"),
+        ("zero-shot+top_p=2.0", "top_p"),
+        ("soft+start=cold", "start"),
+    ],
+)
+def test_arms_that_are_not_understood(text: str, sentence: str) -> None:
+    with pytest.raises(LuthierError, match=sentence):
+        resolve(text, parse(text), load_task("dialogues"))
+
+
+def test_the_whole_list_of_arms_is_understood() -> None:
+    task = load_task("dialogues")
+    arms = with_baselines({name: parse(name) for name in ALL}, task)
+    assert list(arms) == list(ALL)
+    assert {resolve(name, spec, task).method.name for name, spec in arms.items()} >= {"soft", "full", "one-shot"}
+
+
+def test_an_arm_named_twice_is_refused() -> None:
+    with pytest.raises(SettingsError, match="'bare' is named twice"):
+        study("dialogues", arms="bare,bare")
