@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from luthier.data import unit_of
 from luthier.errors import PromptError
+from luthier.progress import Bar, bar
 from luthier.prompt import Renderer, draw_shots
 from luthier.records import Example, Prompt
 from luthier.task import Task
@@ -194,12 +195,13 @@ class _Tokens:
             return [Finding("error", f"the template '{name}' spells the model's control token '{token}'; change it")]
         found: list[Finding] = []
         rendered: dict[Split, list[_Rendered]] = {}
-        for split in SPLITS:
-            found += self._control_tokens(split)
-            rendered[split], refused = self._render(split)
-            found += refused
-            if rendered[split]:
-                found += self._lengths(split, rendered[split])
+        with bar("check: tokens", sum(len(self.task.split(split)) for split in SPLITS), "rows") as progress:
+            for split in SPLITS:
+                found += self._control_tokens(split)
+                rendered[split], refused = self._render(split, progress)
+                found += refused
+                if rendered[split]:
+                    found += self._lengths(split, rendered[split])
         found += self._end_tokens(rendered)
         return found + list(self._shots(rendered["test"]))
 
@@ -216,25 +218,28 @@ class _Tokens:
             problem = f"the text spells the model's control token '{token}'; replace it in the data"
             yield _about("error", self.task, split, named, problem)
 
-    def _render(self, split: Split) -> tuple[list[_Rendered], list[Finding]]:
+    def _render(self, split: Split, progress: Bar) -> tuple[list[_Rendered], list[Finding]]:
         """Every row with an input, a reference and no control token, rendered as a study will; and the refusals."""
-        from luthier.progress import bar
-
-        examples = [e for e in self.task.split(split) if e.input.strip() and e.references]
-        examples = [e for e in examples if not self._spelled(e.input, *e.references)]
         rendered: list[_Rendered] = []
         refused: dict[int, str] = {}
-        with bar(f"check: tokens of {split}", len(examples), "rows") as progress:
-            for example in examples:
-                try:
-                    rendered.append(self._rendered(example, train=split == "train"))
-                except PromptError as error:
-                    refused[example.row] = str(error).partition(": ")[2] or str(error)  # without the row it names
-                progress.advance()
-        if not refused:
-            return rendered, []
-        named, reason = [(row, "") for row in refused], next(iter(refused.values()))
-        return rendered, [_about("error", self.task, split, named, reason)]
+        for example in self.task.split(split):
+            progress.advance()
+            if not example.input.strip() or not example.references:
+                continue
+            if self._spelled(example.input, *example.references):
+                continue
+            try:
+                rendered.append(self._rendered(example, train=split == "train"))
+            except PromptError as error:
+                refused[example.row] = str(error).partition(": ")[2] or str(error)  # without the row it names
+        return rendered, [self._refusal(split, refused)] if refused else []
+
+    def _refusal(self, split: Split, refused: dict[int, str]) -> Finding:
+        """One error for all rows that cannot be rendered: their reason, or that of the first where they differ."""
+        (row, reason), *others = refused.items()
+        differ = any(other != reason for _, other in others)
+        problem = f"cannot be rendered; for row {row}, {reason}" if differ else reason
+        return _about("error", self.task, split, [(row, "") for row in refused], problem)
 
     def _rendered(self, example: Example, train: bool) -> _Rendered:
         prompt = self.renderer.prompt(example, self.text, room=0 if train else self.room, train=train)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:  # what libraries warn of is for developers, who ask with -W
+        warnings.simplefilter("ignore")
     app(prog_name="luthier")
 
 

@@ -16,21 +16,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier import stats
-from luthier.errors import DataError, SettingsError
+from luthier.align import Arms, Row, Table, align, known, metrics_of, missing
+from luthier.errors import SettingsError
 from luthier.records import Score
-from luthier.score import CORPUS, DESCRIPTIVE, METRICS, corpus_value, signature
+from luthier.score import CORPUS, METRICS, corpus_value, signature
 from luthier.stats import Estimate, Floats, Interval
 
-Arms = Mapping[str, Sequence[Score]]
 Cost = Mapping[str, Sequence[float]]
 Pair = tuple[str, str]
-Row = dict[str, Any]
 
 RESAMPLES = 1_000
 RESAMPLES_DECIDING = 10_000  # simultaneous levels read the outermost percentiles, of which 1,000 draws know little
@@ -60,8 +58,8 @@ def compare(
     Raises SettingsError for an option out of its range, DataError when the arms do not share their examples.
     """
     _check_settings(arms, deciding, margin, cost, level)
-    table = _align(arms, deciding)
-    columns = {metric: _column(table, metric, deciding, seed) for metric in _metrics(table)}
+    table = align(arms, deciding)
+    columns = {metric: _column(table, metric, deciding, seed) for metric in metrics_of(table)}
     strict = level if look is None else 1 - stats.alpha_at_look(look, 1 - level)
     rule = _Rule(deciding, margin, level, strict, comparisons=math.comb(len(arms), 2))
 
@@ -86,7 +84,7 @@ def compare(
         "baselines": _baselines(list(arms), judged, baselines),
         "ship": _ship(decider, judged, rule, cost),
         "excluded": table.excluded,
-        "missing": _missing(table, list(columns)),
+        "missing": missing(table, list(columns)),
     }
     return {**result, "warnings": _warnings(result, baselines)}
 
@@ -115,92 +113,6 @@ def _check_settings(arms: Arms, deciding: str, margin: float, cost: Cost | None,
         raise SettingsError(f"no cost is given for {', '.join(unpriced)}; give one for every arm, or none at all")
 
 
-# ---------------------------------------------------------------------------------------------------------- align
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The scores, a column for each arm and a row for each example; every cell can be judged by the deciding metric."""
-
-    ids: list[str]
-    units: list[str]  # (rows,)
-    scores: dict[str, list[Score]]  # arm -> (rows,)
-    excluded: dict[str, list[Row]]  # arm -> the examples left out for every arm because of this one
-
-
-def _align(arms: Arms, deciding: str) -> _Table:
-    """Keeps the examples that every arm has a value for: a mean over fewer, easier examples is not the same mean.
-
-    Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit, when an arm lacks
-    more than half of the examples, or when nothing is left.
-    """
-    by_id = {name: _scores_by_id(name, scores) for name, scores in arms.items()}
-    units = _units(by_id)
-    excluded = {name: _lacking(scores, list(units), deciding) for name, scores in by_id.items()}
-    for name, rows in excluded.items():
-        if 2 * len(rows) > len(units):
-            raise DataError(
-                f"arm '{name}' has no {deciding} for {len(rows)} of {len(units)} examples "
-                f"('{rows[0]['id']}': {rows[0]['reason']}); leave the arm out, or let it answer the same examples"
-            )
-    gone = {row["id"] for rows in excluded.values() for row in rows}
-    ids = [id for id in units if id not in gone]
-    if not ids:
-        raise DataError(f"there is no example for which every arm has a {deciding}; compare arms on the same examples")
-    scores = {name: [own[id] for id in ids] for name, own in by_id.items()}
-    return _Table(ids, [units[id] for id in ids], scores, {name: rows for name, rows in excluded.items() if rows})
-
-
-def _scores_by_id(name: str, scores: Sequence[Score]) -> dict[str, Score]:
-    for id, times in Counter(score.id for score in scores).items():
-        if times > 1:
-            raise DataError(f"arm '{name}' has {times} scores for example '{id}'; keep one")
-    return {score.id: score for score in scores}
-
-
-def _units(by_id: Mapping[str, Mapping[str, Score]]) -> dict[str, str]:
-    """The unit of every example that any arm has, in order of first appearance."""
-    units: dict[str, str] = {}
-    for name, scores in by_id.items():
-        for id, score in scores.items():
-            if units.setdefault(id, score.unit) != score.unit:
-                raise DataError(
-                    f"example '{id}' belongs to unit '{units[id]}' in one arm and to '{score.unit}' in arm '{name}'; "
-                    "score both from the same task"
-                )
-    return units
-
-
-def _lacking(scores: Mapping[str, Score], ids: Sequence[str], metric: str) -> list[Row]:
-    """The examples for which an arm has no answer, or an answer without a value, each with the reason."""
-    lacking = [id for id in ids if id not in scores or not _known(scores[id], metric)]
-    return [
-        {"id": id, "reason": scores[id].reasons.get(metric, "no reason was given") if id in scores else "no answer"}
-        for id in lacking
-    ]
-
-
-def _known(score: Score, metric: str) -> bool:
-    """Whether the metric has a value, and its counts where it is formed over a corpus. None is not 0."""
-    return score.values.get(metric) is not None and (metric not in CORPUS or metric in score.statistics)
-
-
-def _metrics(table: _Table) -> list[str]:
-    """The metrics that any score holds, in their usual order."""
-    seen = {metric for scores in table.scores.values() for score in scores for metric in score.values}
-    return [metric for metric in METRICS + DESCRIPTIVE if metric in seen]
-
-
-def _missing(table: _Table, metrics: Sequence[str]) -> Row:
-    """arm -> metric -> reason -> on how many of the compared examples another than the deciding metric is unknown."""
-    found: Row = {}
-    for name, scores in table.scores.items():
-        own = {score.id: score for score in scores}
-        counts = {metric: Counter(row["reason"] for row in _lacking(own, table.ids, metric)) for metric in metrics}
-        found[name] = {metric: dict(count) for metric, count in counts.items() if count}
-    return {name: counts for name, counts in found.items() if counts}
-
-
 # ------------------------------------------------------------------------------------------------------- estimate
 
 
@@ -213,13 +125,13 @@ class _Column:
     pairs: dict[Pair, Estimate]
 
 
-def _column(table: _Table, metric: str, deciding: str, seed: int) -> _Column:
+def _column(table: Table, metric: str, deciding: str, seed: int) -> _Column:
     if metric in CORPUS:
         return _corpus_column(table, metric, RESAMPLES_DECIDING if metric == deciding else RESAMPLES, seed)
     return _mean_column(table, metric)
 
 
-def _mean_column(table: _Table, metric: str) -> _Column:
+def _mean_column(table: Table, metric: str) -> _Column:
     """An arm over the examples where it has a value, a pair over those where both have one; units count equally."""
     one, two = (stats.share_of, stats.paired_shares) if metric == "stopped" else (stats.mean_of, stats.paired)
     values = {
@@ -237,13 +149,13 @@ def _mean_column(table: _Table, metric: str) -> _Column:
     return _Column(metric, arms, pairs)
 
 
-def _corpus_column(table: _Table, metric: str, resamples: int, seed: int) -> _Column:
+def _corpus_column(table: Table, metric: str, resamples: int, seed: int) -> _Column:
     """Counts are summed first and the metric is formed last, in the data and in every resample of units.
 
     A unit of several rows is drawn whole, and weighs as much as its text is long: that is how corpus metrics are made.
     """
     names = list(table.scores)
-    rows = [i for i in range(len(table.ids)) if all(_known(table.scores[name][i], metric) for name in names)]
+    rows = [i for i in range(len(table.ids)) if all(known(table.scores[name][i], metric) for name in names)]
     if not rows:
         return _Column(metric, {}, {})
     sums = _unit_sums(table, metric, rows)
@@ -262,7 +174,7 @@ def _corpus_column(table: _Table, metric: str, resamples: int, seed: int) -> _Co
     return _Column(metric, arms, pairs)
 
 
-def _unit_sums(table: _Table, metric: str, rows: Sequence[int]) -> NDArray[np.int64]:
+def _unit_sums(table: Table, metric: str, rows: Sequence[int]) -> NDArray[np.int64]:
     """(units, arms, counts): the statistics of each unit's rows, added up."""
     units, index = stats.unit_index([table.units[i] for i in rows])
     counts = np.array([[scores[i].statistics[metric] for scores in table.scores.values()] for i in rows])
@@ -280,7 +192,7 @@ def _arm_row(estimate: Estimate | None, level: float) -> Row:
     return {"mean": estimate.value, **_ends(estimate.interval(level)), "n": estimate.n}
 
 
-def _pair_row(table: _Table, column: _Column, pair: Pair, rule: _Rule) -> Row:
+def _pair_row(table: Table, column: _Column, pair: Pair, rule: _Rule) -> Row:
     """One pair on one metric: an unadjusted interval on all metrics, a verdict on the deciding one."""
     row: Row = {"a": pair[0], "b": pair[1], "metric": column.metric}
     if (estimate := column.pairs.get(pair)) is None:
@@ -291,7 +203,7 @@ def _pair_row(table: _Table, column: _Column, pair: Pair, rule: _Rule) -> Row:
     return row | _judged(table, estimate, pair, rule) if column.metric == rule.deciding else row
 
 
-def _judged(table: _Table, estimate: Estimate, pair: Pair, rule: _Rule) -> Row:
+def _judged(table: Table, estimate: Estimate, pair: Pair, rule: _Rule) -> Row:
     ends = estimate.interval(stats.simultaneous_level(rule.strict, rule.comparisons))
     verdict = stats.verdict(ends, margin=rule.margin, n=estimate.n, nonzero=estimate.nonzero)
     more = stats.more_needed(estimate, rule.margin, rule.comparisons, level=rule.strict, power=POWER)

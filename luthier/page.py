@@ -246,7 +246,9 @@ def warnings_of(page: StudyPage) -> list[str]:
         )
     grave = [row["text"] for row in page.study.get("health") or [] if row["level"] != "note"]
     if grave:
-        found.append(f"Data: {grave[0]}" if len(grave) == 1 else f"The data check found {len(grave)} problems: see Data.")
+        found.append(
+            f"Data: {grave[0]}" if len(grave) == 1 else f"The data check found {len(grave)} problems: see Data."
+        )
     for arm in page.compared:
         if arm.name == compare["ship"]["provisional"] and 5 * arm.cut_answers > len(arm.answers):
             found.append(f"{arm.cut_answers} of {len(arm.answers)} answers of {arm.name} were stopped by its limit.")

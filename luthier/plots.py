@@ -33,7 +33,7 @@ DASHES = ("-", "--", ":", "-.")
 WIDTH = 5.4  # inches; about a phone's width at the page's text size
 LONGEST = 24  # characters of a name in a figure; tables hold it whole
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "luthier",
     "font.size": 10,
@@ -104,7 +104,7 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
             axes.plot(x, dot.mean, marker, color=colour, markersize=7, markeredgecolor="white")
         axes.margins(x=0.08)
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
-        _names_beside(axes, [(d.name, x, d.mean, KINDS[d.kind][0]) for d, x in zip(dots, costs, strict=True)])
+        _names_beside(figure, axes, [(d.name, x, d.mean, KINDS[d.kind][0]) for d, x in zip(dots, costs, strict=True)])
         _quiet(axes, cost, metric)
 
     words = "; ".join(f"{d.name} {d.mean:.3f} at {x:,.4g}" for d, x in zip(dots, costs, strict=True))
@@ -124,7 +124,7 @@ def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], kinds: Mappin
             if chosen in by_limit:
                 _ring(axes, chosen, by_limit[chosen], colour)
             ends.append((name, limits[-1], values[-1], colour))
-        _names_beside(axes, ends)
+        _names_beside(figure, axes, ends)
         _quiet(axes, "most new tokens an answer may have", f"{metric} on dev")
 
     words = "; ".join(f"{name} {chosen} tokens" for name, (_, chosen) in by_arm.items())
@@ -154,8 +154,8 @@ def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mappin
                     if step == best_steps.get(name):
                         _ring(devs, step, value, colour)
                 judged.append((name, *taken[-1], colour))
-        _names_beside(losses, ends)
-        _names_beside(devs, judged)
+        _names_beside(figure, losses, ends)
+        _names_beside(figure, devs, judged)
         _quiet(losses, "", "loss (nats a token)")
         _quiet(devs, "step", f"{metric} on dev")
         devs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -178,15 +178,16 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     return [placed[i] - shift for i in range(len(values))]
 
 
-def _names_beside(axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
+def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
     """(name, x, y, colour): each name in a column to the right, tied to its point by a hair line."""
     bottom, top = axes.get_ylim()
-    inches = axes.figure.get_figheight() * axes.get_position().height
+    inches = figure.get_figheight() * axes.get_position().height
     places = spread([y for _, _, y, _ in points], 0.18 * (top - bottom) / inches)
     for (name, x, y, colour), place in zip(points, places, strict=True):
         axes.annotate(
-            _short(name), (x, y), (1.04, place), textcoords=("axes fraction", "data"), va="center", color=_dark(colour),
-            fontsize=9, parse_math=False, arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 5},
+            _short(name), (x, y), (1.04, place), textcoords=("axes fraction", "data"), va="center", fontsize=9,
+            color=_dark(colour), parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 5},
         )  # fmt: skip
     axes.set_ylim(bottom, top)
 

@@ -131,8 +131,8 @@ def how_sure(page: StudyPage) -> str:
         return f"One arm, {units}; its interval has {100 * compare['level']:.4g} % confidence."
     pairs = f"all {compare['comparisons']} pairs of arms at once" if compare["comparisons"] > 1 else "the one pair"
     best = compare["best"]
-    ends = _interval(best, "simultaneous_")
-    simultaneous = f" The simultaneous interval of the best mean, that of {best['arm']}, is {ends}." if ends else ""
+    low, high = best.get("simultaneous_low"), best.get("simultaneous_high")
+    simultaneous = f" Simultaneous interval of the best mean, that of {best['arm']}: {_score(low)} to {_score(high)}."
     return f"Verdicts hold with {confidence} confidence for {pairs}, from {units}.{simultaneous}"
 
 
@@ -144,8 +144,8 @@ def detectable(page: StudyPage) -> list[str]:
         low, high = power["sd_range"]
         found.append(
             f"The difference between two arms varies from example to example with a standard deviation of {low:.3f} to "
-            f"{high:.3f} {metric}; with n = {page.compare['n']} a true difference of {power['detectable']:.3f} is found "
-            f"in {100 * power['power']:.0f} % of studies for the pair that varies most, a smaller one for the others."
+            f"{high:.3f} {metric}. With n = {page.compare['n']} a true difference of {power['detectable']:.3f} is "
+            f"found in {100 * power['power']:.0f} % of studies for the pair that varies most, a smaller one for others."
         )
         can = "could" if power["equivalence_possible"] else "could not"
         found.append(f"Two arms {can} be found equivalent within {margin:.3f} with n = {page.compare['n']}.")
@@ -192,11 +192,12 @@ def _signed(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:+z.3f}".replace("-", "−")
 
 
-def _interval(row: Row, prefix: str = "", signed: bool = False) -> str:
-    """[low, high] of a row, or nothing where an end is unknown."""
+def _interval(row: Row, prefix: str = "", signed: bool = False) -> Markup:
+    """[low, high] of a row, or nothing where an end is unknown. Nothing in it needs escaping, brackets in Markdown
+    included."""
     low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
     shown = _signed if signed else _score
-    return "" if low is None or high is None else f"[{shown(low)}, {shown(high)}]"
+    return Markup("" if low is None or high is None else f"[{shown(low)}, {shown(high)}]")
 
 
 def _short_number(value: float | None) -> str:

@@ -224,8 +224,10 @@ def _power(task: Task, work: Work, arms: int) -> list[str]:
     low, middle, high = (detectable_difference(units, sd, pairs) for sd in TYPICAL_SD)
     can = [equivalence_possible(units, sd, margin, pairs) for sd in TYPICAL_SD]
     alike = "" if all(can) else " only if they answer alike"
-    equivalent = f"can be shown equivalent within {margin:g}{alike}" if any(can) else (
-        f"cannot be shown equivalent within {margin:g}"
+    equivalent = (
+        f"can be shown equivalent within {margin:g}{alike}"
+        if any(can)
+        else (f"cannot be shown equivalent within {margin:g}")
     )
     return [
         f"{units} test dialogues, {arms} arms, {pairs} pairs on {task.spec.decide.metric}: a true difference of "

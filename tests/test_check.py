@@ -197,6 +197,12 @@ def test_an_instruction_that_does_not_fit_is_one_error(tmp_path, model):
     assert errors[0].startswith("train.jsonl, rows 1, 2, 3, 4: the instruction alone does not fit into ")
 
 
+def test_refusals_that_differ_say_whose_reason_it_is(tmp_path, model):
+    rows = [*good("train"), ("Ann: Hm.", "word " * 600), ("Ann: Ah.", "word " * 700)]
+    (error,) = said(check_task(made(tmp_path, train=rows), model), "error")
+    assert error.startswith("train.jsonl, rows 5, 6: cannot be rendered; for row 5, ")
+
+
 def test_an_encoder_decoder_is_checked_the_same_way(tmp_path, tiny_folder):
     from tests import tiny
 

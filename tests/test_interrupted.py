@@ -51,7 +51,9 @@ def last_saved(out: Path) -> float:
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path, tiny_folder, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, dict[str, bytes], float]:
+def undisturbed(
+    tmp_path: Path, tiny_folder, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path, dict[str, bytes], float]:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     (tmp_path / "task").mkdir()
     task, model = make_task(tmp_path / "task", test=40), tiny_folder("decoder-chat")
@@ -75,7 +77,9 @@ def test_kill_at_random_moments(undisturbed, tmp_path: Path) -> None:
             repeated = time.time() - last_saved(out)
             assert repeated <= MOST_REPEATED_SECONDS
             moments.append((round(wait, 2), len(events), round(repeated, 2)))
-    print(f"seed {SEED}; undisturbed {seconds:.1f} s; (seconds until the kill, events in the log, seconds lost): {moments}")
+    print(
+        f"seed {SEED}; undisturbed {seconds:.1f} s; (seconds until the kill, events in the log, seconds lost): {moments}"
+    )
     _, status = os.waitpid(start(task, model, out), 0)
     assert status == 0
     assert len({events for _, events, _ in moments}) > KILLS / 3, "the kills did not spread over the study"

@@ -29,9 +29,10 @@ TRAINED = {"lora": 0.9, "soft": 0.6}
 ALL_ARMS = PROMPTED | TRAINED
 
 WORDS = (
-    "asks tells books cancels wants offers the a his her new old late early ticket table room boiler invoice doctor "
-    "teacher friend train flight on before after Monday Friday noon evening for with without two three forty euros"
-).split()
+    *("asks", "tells", "books", "cancels", "wants", "offers", "the", "his", "her", "new", "old", "late", "early"),
+    *("ticket", "table", "room", "boiler", "invoice", "doctor", "teacher", "friend", "train", "flight", "before"),
+    *("Monday", "Friday", "noon", "evening", "for", "with", "without", "two", "three", "forty", "euros"),
+)
 
 
 def made_examples(count: int) -> list[Example]:
@@ -87,7 +88,9 @@ def make_arm(place: Path, name: str, quality: float, examples: list[Example]) ->
 
 def made_steps(start: float) -> list[dict]:
     rng = random.Random(1)
-    rows = [{"step": s, "loss_sum": 100 * (start + 1.2 * 0.97**s + rng.gauss(0, 0.1)), "count": 100} for s in range(1, 91)]
+    rows = [
+        {"step": s, "loss_sum": 100 * (start + 1.2 * 0.97**s + rng.gauss(0, 0.1)), "count": 100} for s in range(1, 91)
+    ]
     for number, row in enumerate(rows[29::30]):
         row["dev"] = (0.31, 0.39, 0.37)[number] - start / 10
     return rows
@@ -176,7 +179,7 @@ def changed(path: Path, name: str, **changes) -> None:
 class Outline(HTMLParser):
     """Collects tags, ids, links and loose text; a page is well formed when every tag closes in order."""
 
-    VOID = frozenset(("meta", "br", "link", "img", "hr"))
+    VOID = frozenset(("meta", "br", "wbr", "link", "img", "hr"))
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -263,7 +266,8 @@ def test_report_never_imports_torch(study):
 
 def test_nothing_a_user_writes_becomes_markup(tmp_path):
     examples = [
-        Example(f"d{i}", f"A: {EVIL}\nB: $x_1$ 日本", (f"{EVIL} reference one two", "three four five")) for i in range(25)
+        Example(f"d{i}", f"A: {EVIL}\nB: $x_1$ 日本", (f"{EVIL} reference one two", "three four five"))
+        for i in range(25)
     ]
     evil_arm = "<i>arm|$a^b$"
     path = make_study(tmp_path, {"zero-shot": 0.5, evil_arm: 0.7}, examples)
@@ -271,7 +275,9 @@ def test_nothing_a_user_writes_becomes_markup(tmp_path):
     write_lines(path / "arms" / evil_arm / "answers.jsonl", answers)
     record = read_json(path / "study.json")
     record["task"] |= {"name": EVIL, "description": EVIL, "templates": {EVIL: EVIL}, "notes": [EVIL]}
-    write_json(path / "study.json", record | {"command": EVIL + "\n# heading", "health": [{"level": "note", "text": EVIL}]})
+    write_json(
+        path / "study.json", record | {"command": EVIL + "\n# heading", "health": [{"level": "note", "text": EVIL}]}
+    )
     text = page_of(path)
     assert "<script" not in text and "<b>bold" not in text and "<i>arm" not in text
     assert "&lt;script&gt;" in text
@@ -371,7 +377,7 @@ def test_examples_are_the_most_disputed_then_a_fixed_draw(study):
     assert len(ids) == len(set(ids)) == 12 and ids == [row["example"].id for row in examples_to_show(page)]
     gaps = [float(row["why"].split()[1]) for row in shown[:6]]
     assert gaps == sorted(gaps, reverse=True)
-    assert [row["arm"].name for row in shown[0]["answers"]][0] == "lora"
+    assert shown[0]["answers"][0]["arm"].name == "lora"
 
 
 def test_labels_keep_their_distance_and_their_order():
@@ -405,7 +411,7 @@ DAMAGE = {
     "an arm that is no object": (write("arms/zero-shot/arm.json", "3"), "arm.json: is no JSON object"),
     "a bad line": (write("arms/zero-shot/scores.jsonl", "{\n{}\n"), "line 1 is damaged"),
     "a line of something else": (write("arms/zero-shot/scores.jsonl", '{"id": "d0"}\n'), "a line is no score"),
-    "a line that is no object": (write("examples.jsonl", "3\n"), "a line is no example"),
+    "a line that is no object": (write("examples.jsonl", "3\n"), "examples.jsonl: "),
 }
 
 

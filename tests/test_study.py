@@ -172,10 +172,10 @@ def test_samples_are_nested_and_keep_their_order() -> None:
         sample(examples, 31, seed=1)
 
 
-@pytest.mark.parametrize("name", ["lora-r4", "soft-4", "full", "few-shot-2"])
+@pytest.mark.parametrize("name", ["lora-r4", "full"])
 def test_an_arm_repeats_its_probe_answers_in_a_new_process(name: str, finished: Path) -> None:
-    code = f"from luthier.ship import load_arm, verify; from pathlib import Path; verify(load_arm(Path({str(finished / 'arms' / name)!r})))"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    code = "import sys; from pathlib import Path; from luthier.ship import *; verify(load_arm(Path(sys.argv[1])))"
+    subprocess.run([sys.executable, "-c", code, str(finished / "arms" / name)], check=True, timeout=300)
 
 
 def test_a_changed_weight_fails_the_probes(finished: Path) -> None:
@@ -227,9 +227,7 @@ def test_asking_an_arm_gives_the_answer_of_the_study(finished: Path) -> None:
         ("model", {"arm": "lora"}, "is no study"),
     ],
 )
-def test_asking_for_what_cannot_be_had(
-    source: str, keywords: dict, sentence: str, finished: Path, tiny_folder
-) -> None:
+def test_asking_for_what_cannot_be_had(source: str, keywords: dict, sentence: str, finished: Path, tiny_folder) -> None:
     where = finished if source == "study" else tiny_folder("decoder-chat")
     with pytest.raises(LuthierError, match=sentence):
         list(ask(where, **{"text": "Anna: Hello?", **keywords}))

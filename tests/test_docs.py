@@ -1,0 +1,76 @@
+"""What the documents say is run: Python blocks as they stand, commands on a tiny model under the real one's name."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+PYTHON = [(page.name, code) for page in PAGES for code in blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page, code", PYTHON, ids=[name for name, _ in PYTHON])
+def test_python_blocks_run(page: str, code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, page, "exec"), {})
+    if page == "README.md":
+        assert capsys.readouterr().out.startswith("Ship ours: its rouge1 is ")
+
+
+def write_visits(path: Path) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["dialogue", "note"])
+        for i in range(320):
+            rows.writerow([f"Doctor: Is it day {i}?\nPatient: It is worse.", f"Worse since day {i}."])
+
+
+def write_answers(path: Path) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["dialogue_id", "summary", "ours", "theirs"])
+        rows.writerows([[i // 2, f"They meet at {i}.", f"They meet at {i}.", "They talk."] for i in range(60)])
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> None:
+    """In order, as a newcomer would type them; `ask` gets the folder that `study` made."""
+    from luthier import model
+    from luthier.cli import app
+
+    folder = tiny_folder("decoder-chat")
+    monkeypatch.setattr(model, "_converted", lambda name, source: folder)
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_visits(tmp_path / "visits.csv")
+    write_answers(tmp_path / "answers.csv")
+    lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("luthier ")]
+    assert [command[1] for command in commands] == ["init", "check", "show", "study", "ask", "compare"]
+    for _, verb, *arguments in commands:
+        if verb == "ask":
+            arguments[0] = str(next((tmp_path / "studies").iterdir()))
+        result = CliRunner().invoke(app, [verb, *arguments])
+        assert result.exit_code == 0, f"luthier {verb} {arguments}: {result.output}"
+
+
+def test_the_make_targets_of_the_readme_are_there() -> None:
+    for line in "\n".join(blocks(ROOT / "README.md", "sh")).splitlines():
+        if line.startswith("make "):
+            subprocess.run([*shlex.split(line, comments=True), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_file_named_in_the_readme_is_there() -> None:
+    for name in re.findall(r"`((?:docs/)?[\w-]+(?:/|\.md))`", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
