@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 import luthier
-from luthier import screen
+from luthier import machine, screen
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text for `ask`; more is a mistaken file
 
@@ -235,6 +235,7 @@ def study(
     Example:
       luthier study dialogues --arms zero-shot,few-shot-2,lora --train 100
     """
+    machine.keep_freed_memory()
     folder = luthier.study(
         task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
         precision=precision, command=_command(),
@@ -265,6 +266,7 @@ def ask(
     """
     generation = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
     given = {key: value for key, value in generation.items() if value is not None}
+    machine.keep_freed_memory()
     for piece in luthier.ask(source, _input_text(text, file), arm=arm, generation=given, seed=seed):
         sys.stdout.write(piece)
         sys.stdout.flush()

@@ -65,6 +65,14 @@ class StudyFolder:
                 write_json(path, openings)
         return studies.index(mine) + 1
 
+    def begin(self, about: dict[str, Any], known: dict[str, Any] | None) -> None:
+        """Writes study.json before anything else, so that the folder is known as ours whenever a kill comes."""
+        for part in self.path.rglob(".*.part"):
+            part.unlink(missing_ok=True)  # of a file that a kill caught in the making; the lock is ours
+        if not (known and known["status"] == "done" and known["arms"] == about["arms"]):
+            write_json(self.path / "study.json", about | {"status": "running"})
+        self.log("resume" if known else "start", arms=list(about["arms"]))
+
     def take(self, specification: dict[str, Any]) -> dict[str, Any] | None:
         """What study.json says when this folder holds the same study, None when it is new.
 
@@ -72,7 +80,8 @@ class StudyFolder:
         """
         stored = self.path / "study.json"
         if not stored.exists():
-            others = [p.name for p in self.path.iterdir() if p.name != ".lock"] if self.path.is_dir() else []
+            # Hidden names are our own lock and what a kill left of a file in the making.
+            others = [p for p in self.path.iterdir() if p.name[0] != "."] if self.path.is_dir() else []
             if others or self.path.is_file():
                 raise FolderError(f"{self.path}: is not empty and holds no study of ours; name a new folder with --out")
             return None

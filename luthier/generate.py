@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
+from luthier.cache import GrowingLayer, growing_cache
 from luthier.errors import ModelError
 from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
@@ -192,57 +193,6 @@ def _sample(logits_V: Tensor, setting: Generation, generator: torch.Generator) -
     return int(ordered.indices[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
 
 
-class _GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer that grows by blocks, so that a new token is written and not concatenated.
-
-    transformers' own dynamic layer copies the whole cache at every token: 74 % of the decoding time of 48 rows
-    (docs/log.md).
-    """
-
-    block = 64
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._buffers: list[Tensor | None] = [None, None]
-        self._length = 0
-        self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        length = self._length + key_states.shape[-2]
-        for slot, new in enumerate((key_states, value_states)):
-            buffer = self._buffers[slot]
-            if buffer is None or length > buffer.shape[-2]:
-                grown = new.new_empty((*new.shape[:2], length + self.block, new.shape[-1]))
-                if buffer is not None:
-                    grown[:, :, : self._length] = buffer[:, :, : self._length]
-                self._buffers[slot] = buffer = grown
-            buffer[:, :, self._length : length] = new
-        self._length = length
-        return self._show()
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        if self.is_initialized:
-            self._buffers = [buffer[indices] if buffer is not None else None for buffer in self._buffers]
-            self._show()
-
-    def _show(self) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = (buffer[:, :, : self._length] for buffer in self._buffers if buffer is not None)
-        return self.keys, self.values
-
-
-def _growing_cache(config: Any) -> DynamicCache:
-    """A cache whose plain attention layers grow by blocks; sliding or recurrent layers stay as the model wants them."""
-    cache = DynamicCache(config=config)
-    if cache.layers:
-        cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    else:
-        cache.layer_class_to_replicate = _GrowingLayer
-    return cache
-
-
 def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
     """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P); a learned prompt stands before each text.
 
@@ -273,33 +223,58 @@ def _base(module: nn.Module) -> Any:
 
 
 class _Decoder:
-    """A causal model: the prompt is read once into the cache, then one token at a time."""
+    """A causal model: the prompt is read once into the cache, then one token at a time.
+
+    What all prompts of the batch begin with (shots, a system message) is read once for all rows; padding stands
+    between it and the rest of each row.
+    """
 
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
         self.module = _base(model.module)
-        self.inputs, self.mask_BP = _padded(model, prompts, "left")
-        self.cache = _growing_cache(self.module.config)
+        self.cache = growing_cache(self.module.config)
+        self.shared = prompts[0][: _shared_length(model, prompts)]
+        self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
+        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), len(self.shared)), mask_BP], 1)
         self.position_B = self.mask_BP.sum(-1)
 
     def start(self) -> Tensor:
         position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
-        return self._forward(position_ids=position_BP, **self.inputs)
+        if self.shared:
+            shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
+            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, : len(self.shared)])
+            self.cache.batch_repeat_interleave(len(self.mask_BP))
+        return self._forward(self.mask_BP, position_ids=position_BP[:, len(self.shared) :], **self.inputs)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
         position_B1 = self.position_B[:, None]
         self.position_B = self.position_B + 1
-        return self._forward(input_ids=tokens_B[:, None], position_ids=position_B1)
+        return self._forward(self.mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
 
     def keep(self, rows: Tensor) -> None:
         self.cache.batch_select_indices(rows)
         self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
 
-    def _forward(self, **inputs: Tensor) -> Tensor:
-        mask = None if bool(self.mask_BP.all()) else self.mask_BP
+    def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
+        mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
         with last_position_only(self.module):
-            output = self.module(attention_mask=mask, past_key_values=self.cache, use_cache=True, **inputs)
+            output = self.module(attention_mask=mask_BP, past_key_values=self.cache, use_cache=True, **inputs)
         return output.logits[:, -1]
+
+
+def _shared_length(model: Model, prompts: list[tuple[int, ...]], least: int = 16) -> int:
+    """How many tokens all prompts begin with, one short of the shortest; 0 where it would not pay.
+
+    A learned prompt stands in front of every row already, and a cache of sliding or recurrent layers is left alone.
+    """
+    if len(prompts) < 2 or model.prefix is not None:
+        return 0
+    if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(_base(model.module).config).layers):
+        return 0
+    first, last = min(prompts), max(prompts)  # in lexical order, so all others lie between them
+    most = min(map(len, prompts)) - 1
+    length = next((i for i in range(most) if first[i] != last[i]), most)
+    return length if length >= least else 0
 
 
 class _EncoderDecoder:
@@ -310,7 +285,7 @@ class _EncoderDecoder:
         inputs, self.mask_BP = _padded(model, prompts, "right")
         self.encoded = self.module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
         config = self.module.config
-        self.cache = EncoderDecoderCache(_growing_cache(config), DynamicCache(config=config))
+        self.cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
 
     def start(self) -> Tensor:
         start = decoder_start(self.module)

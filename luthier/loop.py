@@ -42,12 +42,12 @@ class Training(Settings):
     checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
 
     def passes(self, examples: int) -> float:
-        """Passes over `examples`: what was given, else as many as see 1,200 examples, at least 1 and at most 3.
+        """Passes over `examples`: what was given, else as many as see 1,200 examples, at least 1 and at most 2.
 
         The same rule for every method is the same effort for every arm; the numbers were chosen on dev
         (docs/training.md).
         """
-        return self.epochs or min(3.0, max(1.0, 1200 / examples))
+        return self.epochs or min(2.0, max(1.0, 1200 / examples))
 
 
 class Batched(Protocol):

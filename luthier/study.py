@@ -36,7 +36,7 @@ from luthier.taskspec import SPLITS
 
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
 TYPICAL_SD = (0.06, 0.10, 0.14)
-MOST_DEV = 48  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
+MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
 
 
 class StudySpec(Settings):
@@ -46,7 +46,7 @@ class StudySpec(Settings):
     model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
     arms: dict[str, ArmSpec] | list[str] = Field(list(DEFAULT), description="short forms, or one table an arm")
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
-    dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 48")
+    dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
     test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
     seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
@@ -91,19 +91,19 @@ def locked_study(folder: StudyFolder) -> Any:
 
 def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], command: str) -> None:
     specification = spec.model_dump(mode="json") | {"task": task.name}
-    known = folder.take({k: v for k, v in specification.items() if k != "precision"} | {"task": task.name})
+    known = folder.take({k: v for k, v in specification.items() if k != "precision"})
     arms = _with_known_arms(arms, known, task)
-    folder.log("resume" if known else "start", arms=[arm.name for arm in arms])
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
     work = _work(folder, spec, task, base)
     _same_data(folder, known, work)
-    write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     power = _power(task, work, len(arms))
-    for sentence in power:
+    # Looking at every row takes a while on large data, and on going on the data is known to be the same.
+    health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
+    for sentence in [row["text"] for row in health if row["level"] != "note"] + power:
         say(sentence)
-    about = _about(folder, specification, command, work, base, arms, power)
-    if not (known and known["status"] == "done" and known["arms"] == about["arms"]):
-        write_json(folder.path / "study.json", about | {"status": "running"})
+    about = _about(specification, command, work, base, arms) | {"power": power, "health": health}
+    folder.begin(about, known)
+    write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     for arm in arms:
         run_arm(work, arm, base)
     conclude(folder, task, arms)
@@ -237,16 +237,8 @@ def _power(task: Task, work: Work, arms: int) -> list[str]:
     ]
 
 
-def _about(
-    folder: StudyFolder,
-    specification: dict[str, Any],
-    command: str,
-    work: Work,
-    base: Model,
-    arms: Sequence[Arm],
-    power: list[str],
-) -> dict[str, Any]:
-    """study.json but for its status: specification and origin."""
+def _about(specification: dict[str, Any], command: str, work: Work, base: Model, arms: Sequence[Arm]) -> dict[str, Any]:
+    """study.json but for power, health and status: specification and origin."""
     task = work.task
     commit, dirty = machine.commit()
     splits = {"train": work.train, "dev": work.dev, "test": work.test}
@@ -276,8 +268,6 @@ def _about(
             "parameters": parameter_counts(base.module)[1],
             "notes": list(base.notes),
         },
-        "health": [asdict(f) for f in check_task(task, base, answer_room=task.spec.answer.max_new_tokens)],
-        "power": power,
         "versions": machine.versions(),
         "machine": machine.describe(str(base.device)),
         "commit": commit,

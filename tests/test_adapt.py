@@ -192,11 +192,11 @@ for name, precision, base, folder in json.load(sys.stdin):
 
 
 def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    """Saved, loaded on a fresh base in another process, asked again: every method, family and precision."""
+    """Saved, loaded on a fresh base in another process, asked again: every method and family."""
     rows, expected = [], []
     for name in TRAINED:
         for kind in KINDS:
-            for precision in ("fp32", "bf16"):
+            for precision in ("fp32", "bf16") if kind in ("decoder-chat", "t5-untied") else ("fp32",):
                 place = tmp_path / f"{name}-{kind}-{precision}"
                 model, module = applied(tiny_folder(kind), name, precision)
                 tiny.scramble(module.eval())
@@ -205,7 +205,7 @@ def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], t
                 rows.append([name, precision, str(tiny_folder(kind)), str(saved)])
                 expected.append({k: list(v) for k, v in answers(method(name).answering(model, module)).items()})
     done = subprocess.run(
-        [sys.executable, "-c", ASK_SAVED], input=json.dumps(rows), cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", ASK_SAVED], input=json.dumps(rows), cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     for row, line, wanted in zip(rows, done.stdout.splitlines(), expected, strict=True):
@@ -233,9 +233,10 @@ def test_peft_reads_what_was_saved(
         for prompt in tiny.train_prompts(model, 3):
             losses = [tiny.reference_loss(m, prompt, model.family, 5 * (name == "soft")) for m in (module, theirs)]
             assert torch.equal(*losses)
+    said = answers(asked_model)
     for request in requests_of(asked_model):
         own = tiny.slow_greedy(theirs, request.prompt_ids, model.family, request.limit, asked_model.end_ids)
-        assert tuple(own) == answers(asked_model)[request.id]
+        assert tuple(own) == said[request.id]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +48,7 @@ def luthier_says(monkeypatch, capsys) -> Callable[..., Said]:
 def process(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
     command = [sys.executable, "-m", "luthier", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -137,11 +136,14 @@ def test_no_verb_without_a_model_imports_torch(answers):
 
 def test_help_takes_less_than_four_tenths_of_a_second():
     def seconds() -> float:
-        began = time.monotonic()
-        assert process("--help").returncode == 0
-        return time.monotonic() - began
+        """Of the processor and not of the clock: what else runs on the machine is not ours. Nothing is waited for."""
+        child = subprocess.Popen([sys.executable, "-m", "luthier", "--help"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0
+        return usage.ru_utime + usage.ru_stime
 
-    assert min(seconds() for _ in range(5)) < 0.4  # the quickest: other work on the machine is not ours
+    assert min(seconds() for _ in range(3)) < 0.4
 
 
 def test_version_and_unknown_options(luthier_says):

@@ -1,4 +1,4 @@
-"""The folder is the truth: whole or not at all, a torn tail never read, one writer, nothing outside, full disks named."""
+"""The folder is the truth: whole or not at all, no torn tail read, one writer, nothing outside, full disks named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ JSON = st.recursive(
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1])
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1])
 
 
 # --- whole files --------------------------------------------------------------------------------------------------

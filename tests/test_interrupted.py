@@ -77,9 +77,7 @@ def test_kill_at_random_moments(undisturbed, tmp_path: Path) -> None:
             repeated = time.time() - last_saved(out)
             assert repeated <= MOST_REPEATED_SECONDS
             moments.append((round(wait, 2), len(events), round(repeated, 2)))
-    print(
-        f"seed {SEED}; undisturbed {seconds:.1f} s; (seconds until the kill, events in the log, seconds lost): {moments}"
-    )
+    print(f"seed {SEED}; undisturbed {seconds:.1f} s; (wait, events logged, seconds lost): {moments}")
     _, status = os.waitpid(start(task, model, out), 0)
     assert status == 0
     assert len({events for _, events, _ in moments}) > KILLS / 3, "the kills did not spread over the study"

@@ -363,11 +363,11 @@ def test_ctrl_c_saves_and_a_second_start_ends_with_the_same_weights(tmp_path: Pa
     for _ in range(3):
         assert stopped.stdout.readline() == "step\n"
     stopped.send_signal(signal.SIGINT)
-    _, told = stopped.communicate(timeout=60)
+    _, told = stopped.communicate(timeout=300)
     assert stopped.returncode == 130, told
     assert "stopping at the next safe point" in told
     rows = read_lines(tmp_path / "stopped" / "metrics.jsonl")
     assert 3 <= len(rows) < 20
-    again, _ = start(tmp_path / "stopped", 0).communicate(timeout=60)
+    again, _ = start(tmp_path / "stopped", 0).communicate(timeout=300)
     assert again.count("step\n") == 20 - len(rows)
-    assert again.splitlines()[-1] == whole.communicate(timeout=60)[0].splitlines()[-1]
+    assert again.splitlines()[-1] == whole.communicate(timeout=300)[0].splitlines()[-1]

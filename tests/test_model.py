@@ -229,7 +229,7 @@ def test_a_hub_id_is_found_in_the_local_cache_and_answers(flan_folder: Path, tmp
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     environment.pop("HF_HUB_CACHE", None)
     done = subprocess.run(
-        [sys.executable, "-c", FROM_HUB], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", FROM_HUB], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     ids, about, answer = done.stdout.strip().split("|")
