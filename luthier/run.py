@@ -220,6 +220,7 @@ def _training_counts(
         "trainable": trainable,
         "parameters": parameters,
         "train_examples": len(prompts),
+        "train_prompts_cut": sum(p.tokens_cut > 0 for p in prompts),
         "train_tokens": about["tokens"],
         "supervised_tokens": about["supervised"],
         "steps": about["steps"],
