@@ -85,4 +85,4 @@ def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[B
 
 def say(text: str) -> None:
     """One line for the person who waits; on standard error, so that it never mixes with a result."""
-    console.print(text)
+    console.print(text, markup=False, soft_wrap=True)  # a user's text may hold square brackets

@@ -58,7 +58,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     if (place / "arm.json").exists():
         return
     machine.reset_peak()
-    say(f"[bold]{arm.name}[/]  {arm.method.summary}")
+    say(f"{arm.name}: {arm.method.summary}")
     if not arm.method.asks_model:
         answers = [copy_answer(example, arm.settings) for example in work.test]
         write_lines(place / "answers.jsonl", map(as_row, answers))
@@ -171,9 +171,10 @@ def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
         return dict(read_json(summary))
     assert arm.training is not None
     model = load(work.model_name, precision=work.precision)
-    text, renderer = work.task.template(arm.template), base.renderer
-    prompts = [renderer.prompt(example, text, train=True) for example in work.train]
     module = arm.method.apply(model, arm.settings, work.seed)
+    # A learned prompt takes its place in the context window while training as it does while asking.
+    text, renderer = work.task.template(arm.template), arm.method.answering(model, module).renderer
+    prompts = [renderer.prompt(example, text, train=True) for example in work.train]
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     batches = Batches(
