@@ -293,7 +293,7 @@ def test_a_soft_prompt_starts_from_words_or_from_chance(tiny_folder: Callable[[s
     assert all(bool((words == row).all(-1).any()) for row in start)
     _, module = applied(tiny_folder("decoder-chat"), "soft", start="random")
     assert not any(bool((words == row).all(-1).any()) for row in module.get_prompt(1)[0])
-    with pytest.raises(SettingsError, match="start is 'zeros' but can be vocabulary or random"):
+    with pytest.raises(ValueError, match="'vocabulary' or 'random'"):
         applied(tiny_folder("decoder-chat"), "soft", start="zeros")
 
 

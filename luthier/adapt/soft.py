@@ -7,7 +7,7 @@ default allocates a second half for the decoder that is never used.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import peft
 import torch
@@ -15,7 +15,6 @@ from pydantic import Field
 from torch import nn
 
 from luthier.adapt.method import Method, float_trainable
-from luthier.errors import SettingsError
 from luthier.loop import Training
 from luthier.model import Model
 from luthier.settings import Settings
@@ -25,7 +24,7 @@ class Soft(Settings):
     """The learned prompt."""
 
     tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    start: str = Field(
+    start: Literal["vocabulary", "random"] = Field(
         "vocabulary", description="'vocabulary' (embeddings of random words) or 'random' (standard normal)"
     )
 
@@ -33,8 +32,6 @@ class Soft(Settings):
 def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
     """The model wrapped by peft; only the learned prompt requires a gradient."""
     starts = {"vocabulary": "SAMPLE_VOCAB", "random": "RANDOM"}
-    if settings.start not in starts:
-        raise SettingsError(f"soft: start is '{settings.start}' but can be {' or '.join(starts)}")
     config = peft.PromptTuningConfig(
         task_type="SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM",
         num_virtual_tokens=settings.tokens,
