@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import peft
-import torch
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt.method import Method, float_trainable
+from luthier.adapt import wrapped
+from luthier.adapt.method import Method
 from luthier.errors import SettingsError
 from luthier.loop import Training
 from luthier.model import Model
@@ -35,17 +35,13 @@ def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
     """The model wrapped by peft; only A and B require a gradient. Raises SettingsError for a target it lacks."""
     alpha: Any = settings.alpha or 2 * settings.rank
     config = peft.LoraConfig(
-        task_type="SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM",
+        task_type=wrapped.task_type(model),
         r=settings.rank,
         lora_alpha=alpha,
         lora_dropout=settings.dropout,
         target_modules=_targets(model, settings.targets),
     )
-    torch.manual_seed(seed)  # the start of A
-    module = peft.get_peft_model(model.module, config)
-    config.base_model_name_or_path = model.name  # peft puts this machine's folder there
-    float_trainable(module)
-    return module
+    return wrapped.wrap(model, config, seed)
 
 
 def _targets(model: Model, named: str) -> str | list[str]:
@@ -66,14 +62,9 @@ def answering(model: Model, module: Any) -> Model:
     return model.adapted(module.get_base_model())
 
 
-def save(module: Any, folder: Path) -> None:
-    """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
-    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
-
-
 def load(model: Model, folder: Path) -> Model:
     """The saved adapter on a fresh base."""
-    return answering(model, peft.PeftModel.from_pretrained(model.module, folder).eval())
+    return answering(model, wrapped.read(model, folder))
 
 
 METHOD = Method(
@@ -85,6 +76,6 @@ METHOD = Method(
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=answering,
-    save=save,
+    save=wrapped.save,
     load=load,
 )

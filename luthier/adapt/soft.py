@@ -14,7 +14,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt.method import Method, float_trainable
+from luthier.adapt import wrapped
+from luthier.adapt.method import Method
 from luthier.loop import Training
 from luthier.model import Model
 from luthier.settings import Settings
@@ -33,16 +34,12 @@ def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
     """The model wrapped by peft; only the learned prompt requires a gradient."""
     starts = {"vocabulary": "SAMPLE_VOCAB", "random": "RANDOM"}
     config = peft.PromptTuningConfig(
-        task_type="SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM",
+        task_type=wrapped.task_type(model),
         num_virtual_tokens=settings.tokens,
         prompt_tuning_init=starts[settings.start],
         num_transformer_submodules=1,
     )
-    torch.manual_seed(seed)
-    module = peft.get_peft_model(model.module, config)
-    config.base_model_name_or_path = model.name  # peft puts this machine's folder there
-    float_trainable(module)
-    return module
+    return wrapped.wrap(model, config, seed)
 
 
 def answering(model: Model, module: Any) -> Model:
@@ -55,14 +52,9 @@ def answering(model: Model, module: Any) -> Model:
     return model.adapted(module.get_base_model(), prefix=prompt.to(model.dtype))
 
 
-def save(module: Any, folder: Path) -> None:
-    """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
-    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
-
-
 def load(model: Model, folder: Path) -> Model:
     """The saved prompt on a fresh base."""
-    return answering(model, peft.PeftModel.from_pretrained(model.module, folder).eval())
+    return answering(model, wrapped.read(model, folder))
 
 
 METHOD = Method(
@@ -73,6 +65,6 @@ METHOD = Method(
     training=Training(learning_rate=3e-2),
     apply=apply,
     answering=answering,
-    save=save,
+    save=wrapped.save,
     load=load,
 )
