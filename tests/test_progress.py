@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
 
 import pytest
+from rich.console import Console
 
 from luthier import progress
-from luthier.progress import Stopped, bar, check_stop, stoppable
+from luthier.progress import Stopped, bar, check_stop, say, stoppable
 
 
 def test_the_first_ctrl_c_waits_for_a_safe_point_and_the_second_does_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,12 +58,21 @@ def test_without_a_terminal_a_line_at_start_and_end(capsys: pytest.CaptureFixtur
 
 
 def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    from io import StringIO
-
-    from rich.console import Console
-
-    screen = StringIO()
+    screen = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=120))
     with bar("answer", 10, "rows", done=3) as line:
         line.advance(4, "fast")
     assert "answer" in screen.getvalue() and "7/10" in screen.getvalue() and "fast" in screen.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_are_shown_as_they_are(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arms are called 'zero-shot:question', and rich would read ':question:' as an emoji and [b] as bold."""
+    screen = io.StringIO()
+    shown = Console(file=screen, force_terminal=terminal, width=200, highlight=False, emoji=progress.console._emoji)
+    monkeypatch.setattr(progress, "console", shown)
+    with bar("zero-shot:question: [b] answers", 3) as line:
+        line.advance(words="[i] :question:")
+    say("zero-shot:question: [b]")
+    assert screen.getvalue().count("zero-shot:question: [b]") >= 2
+    assert "\u2753" not in screen.getvalue()
