@@ -295,10 +295,10 @@ def _ship_sentence(row: Row, arms: Mapping[str, Estimate], rule: _Rule) -> str:
         return f"{row['provisional']} has nothing to be compared with; its {metric} is {best.value:.3f} (n = {best.n})."
     if arm := row["arm"]:
         below = -row["lower_bounds"][arm]
+        lead = f"more than {below:.3f} better (allowed: {margin}; " if below else "better ("
         return (
-            f"Ship {arm}: its {metric} is {arms[arm].value:.3f}, and with {100 * rule.strict:.4g} % confidence it is "
-            + (f"at most {below:.3f} below the best other arm" if below else "not below any other arm")
-            + f" (allowed: {margin}; n = {best.n})."
+            f"Ship {arm}: its {metric} is {arms[arm].value:.3f}, and with {100 * rule.strict:.4g} % confidence "
+            f"no other arm is {lead}n = {best.n})."
         )
     more = row["more_examples"]
     return (
