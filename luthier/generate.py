@@ -26,6 +26,7 @@ from luthier.cache import GrowingLayer, growing_cache
 from luthier.errors import ModelError
 from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
+from luthier.prefix import shared_length
 from luthier.records import Answer
 from luthier.settings import Settings
 
@@ -271,9 +272,7 @@ def _shared_length(model: Model, prompts: list[tuple[int, ...]], least: int = 16
         return 0
     if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(_base(model.module).config).layers):
         return 0
-    first, last = min(prompts), max(prompts)  # in lexical order, so all others lie between them
-    most = min(map(len, prompts)) - 1
-    length = next((i for i in range(most) if first[i] != last[i]), most)
+    length = shared_length(prompts)
     return length if length >= least else 0
 
 

@@ -98,7 +98,11 @@ def train(
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.999)
+        parameters.values(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.999),
+        fused=True,
     )
     state = _State(parameters, optimizer, batches, folder)
     state.resume()

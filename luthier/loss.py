@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.errors import PromptError
+from luthier.prefix import Layout, flat, laid_out, shared_length, supported
 from luthier.records import Prompt
 
 IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
@@ -60,7 +61,8 @@ class Batch:
 
     inputs: dict[str, Tensor]
     labels_BT: Tensor
-    tokens: int  # real tokens, padding left out
+    tokens: int  # real tokens, padding left out; a shared beginning counts once for each row that it stands in
+    layout: Layout | None = None  # rows in one sequence behind their shared beginning (prefix.py)
 
 
 def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
@@ -78,6 +80,8 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
         rows = [[*p.prompt_ids, *(p.target_ids or ())] for p in prompts]
         # The label of a position is the token behind it; the prompt's own tokens are not supervised.
         labels = [[IGNORE] * (len(p.prompt_ids) - 1) + list(p.target_ids or ()) + [IGNORE] for p in prompts]
+        if supported(module):
+            return _in_one_sequence(rows, labels, shared_length([p.prompt_ids for p in prompts]), tokens)
         return Batch({"input_ids": _right(rows, 0, device)}, _right(labels, IGNORE, device), tokens)
     start = decoder_start(module)
     mask = [[1] * len(p.prompt_ids) for p in prompts]
@@ -100,9 +104,20 @@ def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
         # A learned prompt adds positions in front, so the text's positions are counted from the right.
         return hidden[:, -labels_BT.shape[1] :][wanted_BT]
 
-    with positions_only(module, supervised):
+    with positions_only(module, supervised), laid_out(module, batch.layout):
         logits_SV = module(**batch.inputs, use_cache=False).logits
     return F.cross_entropy(logits_SV.float(), targets_S, reduction="sum"), int(targets_S.numel())
+
+
+def _in_one_sequence(rows: list[list[int]], labels: list[list[int]], shared: int, tokens: int) -> Batch:
+    """One sequence (1, P + B T): what all rows begin with, then the rest of each row, padded on its right."""
+    layout = Layout(shared, len(rows), max(map(len, rows)) - shared)
+    places = [*range(shared), *list(range(shared, shared + layout.width)) * layout.rows]
+    inputs = {
+        "input_ids": torch.tensor([flat(rows, layout, 0)], dtype=torch.long),
+        "position_ids": torch.tensor([places], dtype=torch.long),
+    }
+    return Batch(inputs, torch.tensor([flat(labels, layout, IGNORE)], dtype=torch.long), tokens, layout)
 
 
 def _right(rows: list[list[int]], fill: int, device: torch.device) -> Tensor:

@@ -102,7 +102,11 @@ def test_labels_stand_on_the_target_alone(kind: str, tiny_folder: Callable[[str]
     model = tiny.fresh(tiny_folder(kind))
     prompts = tiny.train_prompts(model, 3)
     batch = collate(prompts, model.module, model.family)
-    for row, prompt in zip(batch.labels_BT.tolist(), prompts, strict=True):
+    rows = batch.labels_BT
+    if batch.layout:
+        assert set(rows[0, : batch.layout.shared].tolist()) <= {IGNORE}
+        rows = rows[0, batch.layout.shared :].view(batch.layout.rows, batch.layout.width)
+    for row, prompt in zip(rows.tolist(), prompts, strict=True):
         assert [label for label in row if label != IGNORE] == list(prompt.target_ids or ())
     assert batch.tokens == sum(len(p.prompt_ids) + len(p.target_ids or ()) for p in prompts)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from luthier.adapt.method import Method, NoSettings, float_trainable
 from luthier.errors import ModelError
+from luthier.fused import fuse
 from luthier.loop import Training
 from luthier.model import Model, quiet
 
@@ -21,7 +22,7 @@ def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
     for parameter in module.parameters():
         parameter.requires_grad_(True)
     float_trainable(module)
-    return module
+    return fuse(module)
 
 
 def answering(model: Model, module: nn.Module) -> Model:

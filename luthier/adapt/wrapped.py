@@ -9,6 +9,7 @@ import peft
 import torch
 
 from luthier.adapt.method import float_trainable
+from luthier.fused import fuse
 from luthier.model import Model
 
 
@@ -23,7 +24,7 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     module: Any = peft.get_peft_model(model.module, config)
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
-    return module
+    return fuse(module)
 
 
 def save(module: Any, folder: Path) -> None:
@@ -33,4 +34,4 @@ def save(module: Any, folder: Path) -> None:
 
 def read(model: Model, folder: Path) -> Any:
     """The saved adapter around a fresh base."""
-    return peft.PeftModel.from_pretrained(model.module, folder).eval()
+    return fuse(peft.PeftModel.from_pretrained(model.module, folder).eval())
