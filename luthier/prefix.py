@@ -87,7 +87,8 @@ def supported(module: Any) -> bool:
     """
     if module not in _SUPPORTED:
         _SUPPORTED[module] = _may(module) and _same_logits(module)
-    return _SUPPORTED[module]
+    # A layer that is computed again backward would find the usual attention, outside of `laid_out`.
+    return _SUPPORTED[module] and not any(getattr(layer, "gradient_checkpointing", False) for layer in module.modules())
 
 
 def _may(module: Any) -> bool:
