@@ -24,7 +24,7 @@ from luthier import stats
 from luthier.align import Arms, Row, Table, align, known, metrics_of, missing
 from luthier.errors import SettingsError
 from luthier.records import Score
-from luthier.score import CORPUS, METRICS, corpus_value, signature
+from luthier.score import CORPUS, LIKELIHOOD, METRICS, corpus_value, signature
 from luthier.stats import Estimate, Floats, Interval
 
 Cost = Mapping[str, Sequence[float]]
@@ -224,7 +224,7 @@ def _judged(table: Table, estimate: Estimate, pair: Pair, rule: _Rule) -> Row:
 
 def _what_was_said(score: Score) -> Row:
     """All that depends on the text of an answer, and not on how it ended: the same text may be given or generated."""
-    return {**score.values, **score.statistics, "stopped": None}
+    return {**score.values, **score.statistics, "stopped": None, LIKELIHOOD: None}
 
 
 def _best(column: _Column, rule: _Rule) -> Row:
