@@ -80,7 +80,7 @@ def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterat
 @torch.inference_mode()
 def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     """Summed nats of each prompt's target under `model`, its learned prompt included."""
-    batch = collate(prompts, model.module, model.family)
+    batch = collate(prompts, model.module, model.family, apart=model.prefix is not None)
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     return [float(nats) for nats in row_losses(model.module, batch)]
