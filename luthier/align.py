@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.errors import DataError
 from luthier.records import Score
-from luthier.score import CORPUS, DESCRIPTIVE, METRICS
+from luthier.score import CORPUS, DESCRIPTIVE, LIKELIHOOD, METRICS
 
 Arms = Mapping[str, Sequence[Score]]
 Row = dict[str, Any]
@@ -89,7 +89,7 @@ def known(score: Score, metric: str) -> bool:
 def metrics_of(table: Table) -> list[str]:
     """The metrics that any score holds, in their usual order."""
     seen = {metric for scores in table.scores.values() for score in scores for metric in score.values}
-    return [metric for metric in METRICS + DESCRIPTIVE if metric in seen]
+    return [metric for metric in (*METRICS, *DESCRIPTIVE, LIKELIHOOD) if metric in seen]
 
 
 def missing(table: Table, metrics: Sequence[str]) -> Row:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import Field
@@ -25,6 +26,7 @@ from luthier.loop import Training
 from luthier.settings import Settings, settings_from
 from luthier.task import Task
 
+LEARNING_RATE = "learning_rate"  # what tuning tries for every method that trains, beside the method's own sweep
 DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
 ALL = (
     *DEFAULT,
@@ -49,6 +51,9 @@ class ArmSpec(Settings):
     settings: dict[str, Any] = Field(default={}, description="the method's own settings, such as rank or shots")
     training: dict[str, Any] = Field(default={}, description="how it is trained, such as learning_rate or epochs")
     generation: dict[str, Any] = Field(default={}, description="how it answers, such as max_new_tokens or temperature")
+    tune: list[str] | None = Field(
+        None, description="what --tune may vary: learning_rate or the method's dial; None: those not given here"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Arm:
     training: Training | None
     template: str
     generation: Generation
+    tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
 
     @property
     def shots(self) -> int:
@@ -79,7 +85,7 @@ def parse(text: str) -> ArmSpec:
     if name is None:
         raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(METHODS)}")
     found = METHODS[name]
-    parts: dict[str, dict[str, Any]] = {"settings": {}, "training": {}, "generation": {}}
+    parts: dict[str, Any] = {"settings": {}, "training": {}, "generation": {}}
     if dial := head[len(name) + 1 :]:
         parts["settings"] |= _dial(text, found, dial)
     for assignment in assignments:
@@ -137,7 +143,25 @@ def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
         training=settings_from(Training, defaults | spec.training, where) if found.trains else None,
         template=template,
         generation=settings_from(Generation, spec.generation, where),
+        tunable=_tunable(where, spec, found),
     )
+
+
+def as_trained(arm: Arm, about: Mapping[str, Any]) -> Arm:
+    """The arm with the settings and the training that an arm.json says it was trained with."""
+    settings, training = type(arm.settings).model_validate(about["settings"]), Training(**about["training"])
+    return replace(arm, settings=settings, training=training)
+
+
+def _tunable(where: str, spec: ArmSpec, found: Method) -> tuple[str, ...]:
+    """What tuning may vary: what was named, else what was not given. Raises SettingsError for what is never varied."""
+    known = (LEARNING_RATE, *found.sweep) if found.trains else ()
+    if spec.tune is None:
+        return tuple(name for name in known if name not in {**spec.settings, **spec.training})
+    if unknown := [name for name in spec.tune if name not in known]:
+        there = f"there are: {', '.join(known)}" if known else f"{found.name} trains nothing"
+        raise SettingsError(f"{where}: tuning does not vary '{unknown[0]}'; {there}")
+    return tuple(spec.tune)
 
 
 def with_baselines(arms: dict[str, ArmSpec], task: Task) -> dict[str, ArmSpec]:

@@ -47,7 +47,15 @@ def check_task(task: Task, model: Model | None = None, *, answer_room: int | Non
 
     `answer_room` is how many tokens of the context window an answer needs; by default the task's max_new_tokens.
     """
-    findings = [*_rows(task), *_reading(task), *_empty(task), *_repeated(task), *_leaks(task), *_one_word(task)]
+    findings = [
+        *_rows(task),
+        *_changed(task),
+        *_reading(task),
+        *_empty(task),
+        *_repeated(task),
+        *_leaks(task),
+        *_one_word(task),
+    ]
     if model is not None:
         room = task.spec.answer.max_new_tokens if answer_room is None else answer_room
         findings += _Tokens(task, model, room).findings()
@@ -87,6 +95,20 @@ def _rows(task: Task) -> Iterator[Finding]:
         units = len({example.unit for example in examples})
         groups = f" in {units} independent units" if units < len(examples) else ""
         yield Finding("note", f"{split}: {_count(len(examples))}{groups}, from {name}", name)
+
+
+def _changed(task: Task) -> Iterator[Finding]:
+    """A train file that changed after dev and test were drawn from it: the same ids may be other rows."""
+    if task.changed is None or task.spec.data is None:
+        return
+    name = task.files["train"].name
+    moved = (
+        "its ids keep dev and test as they were drawn, and new rows are train"
+        if task.spec.data.columns.id
+        else "its rows are numbered, so a row added or removed in their midst moves others between the splits"
+    )
+    mend = f'init again, or, where no row moved, write "train_sha256": "{task.changed}" in {task.spec.data.splits}'
+    yield Finding("warning", f"{name} has changed since dev and test were drawn from it: {moved}; {mend}", name)
 
 
 def _reading(task: Task) -> Iterator[Finding]:

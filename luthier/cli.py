@@ -8,7 +8,6 @@ Only typer is imported here; `luthier.NAME` imports what a verb needs when it ru
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 import warnings
@@ -20,8 +19,6 @@ from typer.core import TyperGroup
 
 import luthier
 from luthier import machine, screen
-
-MOST_INPUT_BYTES = 16 * 2**20  # of one text for `ask`; more is a mistaken file
 
 
 class Verbs(TyperGroup):
@@ -227,6 +224,9 @@ def study(
     config: Annotated[Path | None, typer.Option(help="A study.toml; options go before what it says.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samples, training and sampling.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Train each trained arm under this many; 3 for a recipe.")] = None,
+    tune: Annotated[int | None, typer.Option(help="Configurations tried on dev for each trained arm.")] = None,
+    likelihood: Annotated[bool | None, typer.Option(help="Bits per character of the references.")] = None,
 ) -> None:
     """Try every arm on the same examples and decide. This is the main job; stopped and started again with the same
     arguments it goes on, and ends with the same numbers.
@@ -238,7 +238,7 @@ def study(
     machine.keep_freed_memory()
     folder = luthier.study(
         task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
-        precision=precision, command=_command(),
+        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, command=_command(),
     )  # fmt: skip
     from luthier.files import read_json
 
@@ -267,30 +267,10 @@ def ask(
     generation = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
     given = {key: value for key, value in generation.items() if value is not None}
     machine.keep_freed_memory()
-    for piece in luthier.ask(source, _input_text(text, file), arm=arm, generation=given, seed=seed):
+    for piece in luthier.ask(source, screen.input_text(text, file), arm=arm, generation=given, seed=seed):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
-
-
-def _input_text(text: str | None, file: Path | None) -> str:
-    """The input of `ask`: the argument, the file, or standard input."""
-    if text is not None and file is not None:
-        raise luthier.SettingsError("ask: the text is given twice; give it as an argument or with --file")
-    if text is not None:
-        return text
-    if file is None and sys.stdin.isatty():
-        sys.stderr.write("Type the text and end it with Ctrl-D.\n")
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if file is None else open(file, "rb") as stream:
-            data = stream.read(MOST_INPUT_BYTES + 1)
-        if len(data) > MOST_INPUT_BYTES:
-            raise luthier.DataError(f"the text is longer than {MOST_INPUT_BYTES >> 20} MiB; give one input", file=file)
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise luthier.DataError("the text is not UTF-8; save it as UTF-8", file=file or "standard input") from None
-    except OSError as error:
-        raise luthier.DataError(f"cannot be read ({error.strerror}); name a text file", file=file) from None
 
 
 @app.command()

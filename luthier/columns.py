@@ -98,8 +98,10 @@ def compare_columns(
 
     Raises what `from_columns` and `compare` raise, and SettingsError for a baseline that is none of the columns.
     """
-    from luthier.compare import compare
+    from luthier.compare import check_settings, compare
 
+    _refuse_twins(reference, answers)
+    check_settings(answers, metric, margin, level=level)  # scoring takes a while; a misspelt metric need not wait
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
     scores = _scores(path, reference, answers, cluster, id, input)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -24,7 +24,7 @@ from luthier import stats
 from luthier.align import Arms, Row, Table, align, known, metrics_of, missing
 from luthier.errors import SettingsError
 from luthier.records import Score
-from luthier.score import CORPUS, METRICS, corpus_value, signature
+from luthier.score import CORPUS, LIKELIHOOD, METRICS, corpus_value, signature
 from luthier.stats import Estimate, Floats, Interval
 
 Cost = Mapping[str, Sequence[float]]
@@ -57,7 +57,7 @@ def compare(
 
     Raises SettingsError for an option out of its range, DataError when the arms do not share their examples.
     """
-    _check_settings(arms, deciding, margin, cost, level)
+    check_settings(arms, deciding, margin, cost, level)
     table = align(arms, deciding)
     columns = {metric: _column(table, metric, deciding, seed) for metric in metrics_of(table)}
     strict = level if look is None else 1 - stats.alpha_at_look(look, 1 - level)
@@ -100,7 +100,10 @@ class _Rule:
     comparisons: int  # the family: all pairs of arms
 
 
-def _check_settings(arms: Arms, deciding: str, margin: float, cost: Cost | None, level: float) -> None:
+def check_settings(
+    arms: Collection[str], deciding: str, margin: float, cost: Cost | None = None, level: float = 0.95
+) -> None:
+    """Refuses with SettingsError what `compare` cannot do; `arms` are names, so nothing need be scored beforehand."""
     if not arms:
         raise SettingsError("there are no arms to compare; give at least one")
     if deciding not in CAN_DECIDE:
@@ -221,7 +224,7 @@ def _judged(table: Table, estimate: Estimate, pair: Pair, rule: _Rule) -> Row:
 
 def _what_was_said(score: Score) -> Row:
     """All that depends on the text of an answer, and not on how it ended: the same text may be given or generated."""
-    return {**score.values, **score.statistics, "stopped": None}
+    return {**score.values, **score.statistics, "stopped": None, LIKELIHOOD: None}
 
 
 def _best(column: _Column, rule: _Rule) -> Row:

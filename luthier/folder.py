@@ -26,6 +26,10 @@ class StudyFolder:
         """The folder of one arm."""
         return self.path / "arms" / name
 
+    def finished(self, name: str) -> bool:
+        """Whether an arm, or one of its seeds, is whole."""
+        return (self.arm(name) / "arm.json").exists()
+
     def log(self, event: str, **about: Any) -> None:
         """One line of log.jsonl: what is safely on disk from this moment on."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -69,29 +73,37 @@ class StudyFolder:
         """Writes study.json before anything else, so that the folder is known as ours whenever a kill comes."""
         for part in self.path.rglob(".*.part"):
             part.unlink(missing_ok=True)  # of a file that a kill caught in the making; the lock is ours
-        if not (known and known["status"] == "done" and known["arms"] == about["arms"]):
+        if not (known and known["status"] == "done" and _same_work(known, about)):
             write_json(self.path / "study.json", about | {"status": "running"})
         self.log("resume" if known else "start", arms=list(about["arms"]))
 
-    def take(self, specification: dict[str, Any]) -> dict[str, Any] | None:
+    def take(self, specification: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """What study.json says when this folder holds the same study, None when it is new.
 
+        `before` is what a key that the stored specification does not know yet stood for.
         Raises FolderError when the folder is somebody else's or holds another study.
         """
-        stored = self.path / "study.json"
-        if not stored.exists():
+        file = self.path / "study.json"
+        if not file.exists():
             # Hidden names are our own lock and what a kill left of a file in the making.
             others = [p for p in self.path.iterdir() if p.name[0] != "."] if self.path.is_dir() else []
             if others or self.path.is_file():
                 raise FolderError(f"{self.path}: is not empty and holds no study of ours; name a new folder with --out")
             return None
-        known = read_json(stored)
+        known = read_json(file)
         if not isinstance(known, dict) or "specification" not in known:
-            raise FolderError(f"{stored}: is no study of ours; name a new folder with --out")
+            raise FolderError(f"{file}: is no study of ours; name a new folder with --out")
+        stored = (before or {}) | known["specification"]
         for key, value in specification.items():
-            if key != "arms" and known["specification"].get(key) != value:
+            if key != "arms" and stored.get(key) != value:
                 raise FolderError(
-                    f"{self.path}: holds a study with {key} = {known['specification'].get(key)!r}, not {value!r}; "
+                    f"{self.path}: holds a study with {key} = {stored.get(key)!r}, not {value!r}; "
                     "name another folder with --out"
                 )
         return known
+
+
+def _same_work(known: dict[str, Any], about: dict[str, Any]) -> bool:
+    """Whether two study.json name the same arms and seeds, so that a study that was done still is."""
+    seeds, asked = (one["specification"].get("seeds", 1) for one in (known, about))
+    return known["arms"] == about["arms"] and seeds == asked

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -65,8 +65,8 @@ class Batch:
     layout: Layout | None = None  # rows in one sequence behind their shared beginning (prefix.py)
 
 
-def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
-    """Prompts with targets -> one padded batch on the module's device.
+def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart: bool = False) -> Batch:
+    """Prompts with targets -> one padded batch on the module's device; `apart` keeps each row a row of its own.
 
     Decoders are padded on the right and need no mask: a causal model never looks to its right, so real tokens do not
     see padding. Raises PromptError for a prompt without a supervised token.
@@ -80,7 +80,7 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
         rows = [[*p.prompt_ids, *(p.target_ids or ())] for p in prompts]
         # The label of a position is the token behind it; the prompt's own tokens are not supervised.
         labels = [[IGNORE] * (len(p.prompt_ids) - 1) + list(p.target_ids or ()) + [IGNORE] for p in prompts]
-        if supported(module):
+        if supported(module) and not apart:
             return _in_one_sequence(rows, labels, shared_length([p.prompt_ids for p in prompts]), tokens)
         return Batch({"input_ids": _right(rows, 0, device)}, _right(labels, IGNORE, device), tokens)
     start = decoder_start(module)
@@ -94,8 +94,39 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str) -> Batch:
     return Batch(inputs, _right([list(p.target_ids or ()) for p in prompts], IGNORE, device), tokens)
 
 
+def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
+    """A batch of rows apart, with a learned prompt (P embeddings of width D) in front of each, for a model without one.
+
+    Padding stays on the right, behind both, and labels are counted from the right, so they stay as they are.
+    """
+    inputs = dict(batch.inputs)
+    embeds_BTD = module.get_input_embeddings()(inputs.pop("input_ids"))
+    front_BPD = prefix_PD.to(embeds_BTD).expand(len(embeds_BTD), -1, -1)
+    inputs["inputs_embeds"] = torch.cat([front_BPD, embeds_BTD], 1)
+    if "attention_mask" in inputs:
+        seen_BP = inputs["attention_mask"].new_ones(front_BPD.shape[:2])
+        inputs["attention_mask"] = torch.cat([seen_BP, inputs["attention_mask"]], 1)
+    return replace(batch, inputs=inputs)
+
+
 def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
     """(summed cross-entropy in nats, number of supervised tokens) of one batch, by one call of the model."""
+    logits_SV, targets_S = _supervised_logits(module, batch)
+    return F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
+
+
+def row_losses(module: nn.Module, batch: Batch) -> Tensor:
+    """(B,): the summed cross-entropy in nats of each row; together they are `supervised_loss`."""
+    logits_SV, targets_S = _supervised_logits(module, batch)
+    nats_S = F.cross_entropy(logits_SV, targets_S, reduction="none").double()
+    nats_BT = torch.zeros_like(batch.labels_BT, dtype=nats_S.dtype).masked_scatter(batch.labels_BT != IGNORE, nats_S)
+    if batch.layout is not None:  # one sequence: nothing is supervised in its shared beginning
+        nats_BT = nats_BT[0, batch.layout.shared :].view(batch.layout.rows, batch.layout.width)
+    return nats_BT.sum(1)
+
+
+def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """fp32 logits (S, V) where a token is supervised, and those tokens (S,)."""
     labels_BT = batch.labels_BT
     wanted_BT = labels_BT != IGNORE
     targets_S = labels_BT[wanted_BT]
@@ -106,7 +137,7 @@ def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
 
     with positions_only(module, supervised), laid_out(module, batch.layout):
         logits_SV = module(**batch.inputs, use_cache=False).logits
-    return F.cross_entropy(logits_SV.float(), targets_S, reduction="sum"), int(targets_S.numel())
+    return logits_SV.float(), targets_S
 
 
 def _in_one_sequence(rows: list[list[int]], labels: list[list[int]], shared: int, tokens: int) -> Batch:

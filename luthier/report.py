@@ -44,6 +44,7 @@ METRIC_WORDS = {
     "length_ratio": "answer words / reference words",
     "stopped": "share that ended by themselves",
     "copied": "share of 4-grams found in the input",
+    "bits_per_character": "how surprising the reference is; lower is better",
 }
 
 

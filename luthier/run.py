@@ -1,6 +1,7 @@
 """One arm, from prompts to scores, in its folder; whatever is there already is not done again.
 
-    prompts.jsonl -> (train) adapter/ -> dev_answers.jsonl -> answers.jsonl -> scores.jsonl -> arm.json
+    (tune, train) adapter/ -> prompts.jsonl -> dev_answers.jsonl -> answers.jsonl -> likelihood.jsonl -> scores.jsonl
+    -> arm.json, which says that the arm is whole
 
 Each stage ends in a whole file or in whole lines, so a killed run goes on at the last batch or checkpoint. What is
 asked is always what was saved: a trained arm is loaded from its own folder before it answers anything.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,37 +19,21 @@ from typing import Any
 from luthier import machine
 from luthier.adapt.prompting import copy_answer
 from luthier.arms import Arm
-from luthier.batches import Batches
 from luthier.files import append_lines, read_json, read_lines, write_json, write_lines
-from luthier.folder import StudyFolder
+from luthier.fit import Work, dev_metric, fit
 from luthier.generate import Request, fold, generate, plan, seed_of, shorten
-from luthier.loop import Trained, train
-from luthier.loss import collate, supervised_loss
-from luthier.model import Model, load, parameter_counts
+from luthier.likelihood import Row, from_twin, measure, with_likelihood
+from luthier.model import Model, load
 from luthier.progress import bar, check_stop, say
 from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.score import score
 from luthier.ship import write_note
-from luthier.task import Task
+from luthier.tune import tune
 
 # The limits on new tokens that are tried on dev; answers to all of them come from one run at the largest.
 LIMITS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512)
 PROBES = 3  # dev examples whose answers are stored beside an arm's weights
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every arm of a study shares: task, examples, seed, the base model's name, the folder."""
-
-    task: Task
-    train: Sequence[Example]
-    dev: Sequence[Example]
-    test: Sequence[Example]
-    seed: int
-    model_name: str
-    precision: str
-    folder: StudyFolder
 
 
 def run_arm(work: Work, arm: Arm, base: Model) -> None:
@@ -62,13 +46,14 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     if not arm.method.asks_model:
         answers = [copy_answer(example, arm.settings) for example in work.test]
         write_lines(place / "answers.jsonl", map(as_row, answers))
-        _finish(work, arm, answers, counts={}, extra={"length": None, "dev": None})
+        _finish(work, arm, answers, counts={}, extra={"tuning": None, "length": None, "dev": None})
         return
     shots = draw_shots(work.train, arm.shots, work.task.spec.prompt.shot_seed) if arm.shots else []
     counts: dict[str, Any] = {}
+    tuning = None
     if arm.method.trains:
-        trained = _train(work, arm, base, place)
-        counts |= trained
+        arm, tuning = tune(work, arm)
+        counts |= _train(work, arm, place)
     model = load_arm_model(work, arm, base, place)
     prompts = {split: _prompts(work, arm, model, split, shots) for split in ("dev", "test")}
     write_lines(place / "prompts.jsonl", map(as_row, prompts["test"]))
@@ -87,9 +72,11 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     )
     work.folder.open_test(work.task)
     answers = answer(work, arm, model, prompts["test"], limit, place / "answers.jsonl", "answer_seconds")
+    read = _likelihood(work, arm, model, prompts["test"], place) if work.likelihood else []
     counts |= _prompt_counts(prompts["test"])
     generation = arm.generation.model_dump() | {"max_new_tokens": limit}
-    _finish(work, arm, answers, counts, {"length": length, "dev": dev, "generation": generation})
+    extra = {"tuning": tuning, "length": length, "dev": dev, "generation": generation}
+    _finish(work, arm, answers, counts, extra, read)
 
 
 def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
@@ -157,78 +144,38 @@ def _choose_length(
     return best, length, {"metric": work.task.spec.decide.metric, "value": by_limit[best], "n": len(work.dev)}
 
 
-def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
-    """The deciding metric's mean over the dev answers; what settings and checkpoints are chosen by."""
-    metric = work.task.spec.decide.metric
-    values = [s.values[metric] for s in score(answers, work.dev)]
-    return fmean([v for v in values if v is not None] or [0.0])
-
-
-def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
+def _train(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
     """Trains, saves what moved, and returns the counts; a finished training is only read."""
     summary, saved = place / "training.json", place / arm.method.shipped
     if summary.exists():
         return dict(read_json(summary))
-    assert arm.training is not None
-    model = load(work.model_name, precision=work.precision)
-    module = arm.method.apply(model, arm.settings, work.seed)
-    # A learned prompt takes its place in the context window while training as it does while asking.
-    text, renderer = work.task.template(arm.template), arm.method.answering(model, module).renderer
-    prompts = [renderer.prompt(example, text, train=True) for example in work.train]
-    trainable, parameters = parameter_counts(module)
-    say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
-    batches = Batches(
-        prompts,
-        batch_size=arm.training.batch_size,
-        micro_tokens=arm.training.micro_tokens,
-        epochs=arm.training.passes(len(prompts)),
-        seed=work.seed,
-    )
-
-    def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
-        batch = collate(micro_batch, module, model.family)
-        loss, count = supervised_loss(module, batch)
-        return loss, count, batch.tokens
-
-    def evaluate() -> float:
-        asked = arm.method.answering(model, module)
-        limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
-        dev = [asked.renderer.prompt(example, text, room=limit) for example in work.dev]
-        requests = [Request(p.id, p.prompt_ids, limit) for p in dev]
-        return dev_metric(work, [a for batch in plan(requests) for a in fold(generate(asked, batch), asked.tokenizer)])
-
-    def log(event: str, **about: Any) -> None:
-        work.folder.log(event, arm=arm.name, **about)
-
-    title = f"{arm.name}: train"
-    result = train(module, step, batches, arm.training, place, evaluate=evaluate, seed=work.seed, title=title, log=log)
-    arm.method.save(module, saved)
-    counts = _training_counts(result, trainable, parameters, prompts, saved)
-    counts["passes"] = arm.training.passes(len(prompts))
-    work.folder.spent(arm.name, {"train_seconds": result.seconds, "evaluate_seconds": result.evaluation_seconds})
+    fitted = fit(work, arm, place, f"{arm.name}: train")
+    arm.method.save(fitted.module, saved)
+    counts = fitted.counts | {"saved_bytes": sum(path.stat().st_size for path in saved.rglob("*.safetensors"))}
+    trained = fitted.trained
+    work.folder.spent(arm.name, {"train_seconds": trained.seconds, "evaluate_seconds": trained.evaluation_seconds})
     write_json(summary, counts)
     with suppress(FileNotFoundError):
         (place / "checkpoint.safetensors").unlink()
-    work.folder.log("trained", arm=arm.name, steps=result.steps, seconds=round(result.seconds, 1))
+    work.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
     return counts
 
 
-def _training_counts(
-    result: Trained, trainable: int, parameters: int, prompts: Sequence[Prompt], saved: Path
-) -> dict[str, Any]:
-    about = asdict(result)
-    return {
-        "trainable": trainable,
-        "parameters": parameters,
-        "train_examples": len(prompts),
-        "train_prompts_cut": sum(p.tokens_cut > 0 for p in prompts),
-        "train_tokens": about["tokens"],
-        "supervised_tokens": about["supervised"],
-        "steps": about["steps"],
-        "best_step": about["best_step"],
-        "best_dev": about["best_metric"],
-        "saved_bytes": sum(path.stat().st_size for path in saved.rglob("*.safetensors")),
-    }
+def _likelihood(work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], place: Path) -> list[Row]:
+    """The likelihood of the test references, from a finished arm that asked the same where there is one."""
+    began = time.monotonic()
+    if not arm.method.trains:
+        from_twin(place)
+    with bar(f"{arm.name}: likelihood", len(prompts), "examples") as progress:
+
+        def heard(count: int) -> None:
+            progress.advance(count)
+            work.folder.log("read", arm=arm.name, references=count)
+            check_stop()
+
+        rows = measure(model, prompts, work.test, place / "likelihood.jsonl", heard)
+    work.folder.spent(arm.name, {"likelihood_seconds": time.monotonic() - began})
+    return rows
 
 
 def _prompt_counts(prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -240,12 +187,21 @@ def _prompt_counts(prompts: Sequence[Prompt]) -> dict[str, Any]:
     }
 
 
-def _finish(work: Work, arm: Arm, answers: Sequence[Answer], counts: dict[str, Any], extra: dict[str, Any]) -> None:
+def _finish(
+    work: Work,
+    arm: Arm,
+    answers: Sequence[Answer],
+    counts: dict[str, Any],
+    extra: dict[str, Any],
+    read: Sequence[Row] = (),
+) -> None:
     """Scores, and arm.json last: it says that the arm is whole."""
     place = work.folder.arm(arm.name)
     began = time.monotonic()
     write_lines(place / "answers.jsonl", map(as_row, answers))
     scores: list[Score] = score(answers, work.test)
+    if work.likelihood:
+        scores = with_likelihood(scores, read)
     write_lines(place / "scores.jsonl", map(as_row, scores))
     stops = {kind: sum(a.stop == kind for a in answers) for kind in ("end", "length", "given")}
     about = {

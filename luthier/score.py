@@ -33,6 +33,7 @@ ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 CORPUS = ("bleu", "chrf")
 METRICS = (*ROUGE, *CORPUS, "length_ratio")
 DESCRIPTIVE = ("stopped", "copied")
+LIKELIHOOD = "bits_per_character"  # of the reference under an arm's weights; not from answers: see likelihood.py
 
 _STOPPED = {"end": 1.0, "length": 0.0}
 _NGRAM = 4  # words in a row that count as copied; shorter runs are shared by chance
@@ -75,6 +76,8 @@ def signature(metric: str) -> str:
         "length_ratio": "words by whitespace|references:mean words",
         "stopped": "1 ended by itself, 0 hit its limit",
         "copied": f"share of the answer's word {_NGRAM}-grams that occur in the input|lower case, punctuation dropped",
+        LIKELIHOOD: "nats of the first reference's tokens without its end token / ln 2 / characters|under the arm's "
+        "own prompt and weights, whatever its decoding settings|lower is better",
     }
     if metric not in rules:
         raise SettingsError(f"'{metric}' is not a metric; choose one of {', '.join(METRICS + DESCRIPTIVE)}")

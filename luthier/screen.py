@@ -1,4 +1,5 @@
-"""What the command line shows: tables, lines, painted tokens and JSON; and, on standard error, one sentence.
+"""What the command line shows: tables, lines, painted tokens and JSON; on standard error, one sentence; and the one
+text that it reads.
 
 Texts of a user's data are printed as they are, never read as markup. rich is imported when something is printed.
 """
@@ -10,8 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from luthier.errors import DataError, SettingsError
+
+MOST_INPUT_BYTES = 16 * 2**20  # of one text to answer; more is a mistaken file
 PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
 
 
@@ -71,6 +76,29 @@ def complain(sentence: str) -> None:
     """One line on standard error, whatever signs a file's name or a row has brought into the sentence."""
     line = "".join(sign if sign.isprintable() else " " for sign in sentence)
     sys.stderr.write(f"luthier: {' '.join(line.split())}\n")
+
+
+def input_text(text: str | None, file: Path | None) -> str:
+    """The input of `ask`: the argument, the file, or standard input.
+
+    Raises SettingsError when it is given twice, DataError when it is too long, not UTF-8 or cannot be read.
+    """
+    if text is not None and file is not None:
+        raise SettingsError("ask: the text is given twice; give it as an argument or with --file")
+    if text is not None:
+        return text
+    if file is None and sys.stdin.isatty():
+        sys.stderr.write("Type the text and end it with Ctrl-D.\n")
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if file is None else open(file, "rb") as stream:
+            data = stream.read(MOST_INPUT_BYTES + 1)
+        if len(data) > MOST_INPUT_BYTES:
+            raise DataError(f"the text is longer than {MOST_INPUT_BYTES >> 20} MiB; give one input", file=file)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError("the text is not UTF-8; save it as UTF-8", file=file or "standard input") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}); name a text file", file=file) from None
 
 
 def close() -> None:

@@ -10,46 +10,35 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from luthier import machine
-from luthier.arms import ALL, DEFAULT, Arm, ArmSpec, parse, resolve, with_baselines
+from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines
 from luthier.check import check_task
 from luthier.compare import compare
+from luthier.effort import Run, effort, runs, time_left
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
+from luthier.fit import Work
 from luthier.folder import StudyFolder
 from luthier.model import Model, load, parameter_counts
 from luthier.progress import say, stoppable
 from luthier.prompt import draw_shots
 from luthier.records import Example, Prompt, Score, as_row, from_row
 from luthier.report import report
-from luthier.run import Work, run_arm
-from luthier.settings import Settings, read_settings, settings_from
+from luthier.run import run_arm
 from luthier.stats import detectable_difference, equivalence_possible
+from luthier.studyspec import StudySpec, arm_specs, specification
 from luthier.task import Task, load_task
 from luthier.taskspec import SPLITS
 
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
 TYPICAL_SD = (0.08, 0.13, 0.17)
+MAY_CHANGE = ("precision", "seeds")  # of a specification whose study is gone on with
 MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
-
-
-class StudySpec(Settings):
-    """study.toml: the whole specification of a study."""
-
-    task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
-    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
-    arms: dict[str, ArmSpec] | list[str] = Field(list(DEFAULT), description="short forms, or one table an arm")
-    train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
-    dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
-    test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
-    seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
 
 
 def study(
@@ -64,17 +53,21 @@ def study(
     config: str | Path | None = None,
     seed: int | None = None,
     precision: str | None = None,
+    seeds: int | None = None,
+    tune: int | None = None,
+    likelihood: bool | None = None,
     command: str = "",
 ) -> Path:
     """Runs what is missing of a study and returns its folder, with compare.json, report.html and report.md inside.
 
     What is given here goes before what study.toml (`config`) says. Called again with the same arguments it goes on
-    where it stopped, and with more arms it runs those alone. Raises LuthierError sentences.
+    where it stopped, and with more arms or `seeds` it runs those alone. Raises LuthierError sentences.
     """
     keywords = {"model": model, "train": train, "dev": dev, "test": test, "seed": seed, "precision": precision}
-    spec = _specification(task, arms, config, keywords)
+    keywords |= {"seeds": seeds, "tune": tune, "likelihood": likelihood}
+    spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
-    specs = _arm_specs(spec.arms)
+    specs = arm_specs(spec.arms)
     resolved = [resolve(name, arm, found) for name, arm in with_baselines(specs, found).items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
     with locked_study(folder), stoppable():
@@ -90,8 +83,9 @@ def locked_study(folder: StudyFolder) -> Any:
 
 
 def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], command: str) -> None:
-    specification = spec.model_dump(mode="json") | {"task": task.name}
-    known = folder.take({k: v for k, v in specification.items() if k != "precision"})
+    asked = spec.model_dump(mode="json") | {"task": task.name}
+    known = folder.take({k: v for k, v in asked.items() if k not in MAY_CHANGE}, StudySpec().model_dump(mode="json"))
+    asked["seeds"] = seeds = max(spec.seeds, known["specification"].get("seeds", 1) if known else 1)
     arms = _with_known_arms(arms, known, task)
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
     work = _work(folder, spec, task, base)
@@ -99,27 +93,62 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     power = _power(task, work, len(arms))
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
     health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
-    for sentence in [row["text"] for row in health if row["level"] != "note"] + power:
+    work_ahead = effort(arms, seeds, spec.tune)
+    for sentence in [row["text"] for row in health if row["level"] != "note"] + power + work_ahead:
         say(sentence)
-    about = _about(specification, command, work, base, arms) | {"power": power, "health": health}
+    about = _about(asked, command, work, base, arms) | {"power": power, "effort": work_ahead, "health": health}
     folder.begin(about, known)
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
-    for arm in arms:
-        run_arm(work, arm, base)
-    conclude(folder, task, arms)
+    _run_arms(work, runs(arms, seeds), base)
+    conclude(folder, task, arms, seeds)
     about["task"]["test_opened"] = folder.open_test(task)
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
     report(folder.path)
 
 
-def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm]) -> dict[str, Any]:
-    """compare.json from the arms' scores and costs; no model is asked."""
-    scores = {a.name: [from_row(Score, r) for r in read_lines(folder.arm(a.name) / "scores.jsonl")] for a in arms}
+def _run_arms(work: Work, every: Sequence[Run], base: Model) -> None:
+    """Runs what is missing, and says after each training how long the others will take."""
+    trained = [run for run in every if run.of.method.trains]
+    done = [run for run in trained if work.folder.finished(run.name)]
+    for run in every:
+        if work.folder.finished(run.name):
+            continue
+        if run.seed == 0:
+            run_arm(work, run.arm, base)
+        else:
+            # What dev chose under the study's seed is the recipe; the further seeds are trained by it as it stands.
+            recipe = as_trained(run.arm, read_json(work.folder.arm(run.of.name) / "arm.json"))
+            run_arm(replace(work, seed=work.seed + run.seed, trials=0), recipe, base)
+        if run in trained:
+            done.append(run)
+            _say_time_left(work, trained, done)
+
+
+def _say_time_left(work: Work, trained: Sequence[Run], done: Sequence[Run]) -> None:
+    pending = [run for run in trained if run not in done]
+    left = time_left(work.folder.cost()["arms"], done, pending)
+    if pending and left is not None:
+        say(f"{len(done)} of {len(trained)} trainings are done; the others take about {left / 60:.0f} minutes.")
+
+
+def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 1) -> dict[str, Any]:
+    """compare.json from the scores and costs of the arms and their further seeds; no model is asked."""
+
+    def scores_of(run: Run) -> list[Score]:
+        return [from_row(Score, row) for row in read_lines(folder.arm(run.name) / "scores.jsonl")]
+
+    every = runs(arms, seeds)
+    scores = {run.name: scores_of(run) for run in every if run.seed == 0}
+    further: dict[str, list[list[Score]]] = {}
+    for run in every[len(arms) :]:
+        further.setdefault(run.of.name, []).append(scores_of(run))
     cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
-    baselines = [a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot"]
+    baselines = tuple(a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot")
     decide = task.spec.decide
-    result = compare(scores, deciding=decide.metric, margin=decide.margin, cost=cost, baselines=tuple(baselines))
+    # Recipes are judged where compare() can; this guard goes when it always can.
+    recipes: dict[str, Any] = {"seeds": further} if further and "seeds" in signature(compare).parameters else {}
+    result = compare(scores, deciding=decide.metric, margin=decide.margin, cost=cost, baselines=baselines, **recipes)
     write_json(folder.path / "compare.json", result)
     return result
 
@@ -131,38 +160,9 @@ def _cost(arm: Mapping[str, Any]) -> tuple[float, float, float]:
     return counts.get("saved_bytes", 0) / 1e6, counts.get("prompt_tokens_mean", 0.0), float(asks_model)
 
 
-def _specification(
-    task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
-) -> StudySpec:
-    """study.toml, overridden by what was given, checked as a whole."""
-    stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
-    if config and stored.get("task") and not Path(stored["task"]).is_absolute():
-        beside = Path(config).parent / stored["task"]
-        stored["task"] = str(beside) if beside.is_dir() else stored["task"]
-    stored |= {key: value for key, value in given.items() if value is not None}
-    if task is not None:
-        stored["task"] = str(task)
-    if arms is not None:
-        names = list(ALL) if arms == "all" else arms.split(",") if isinstance(arms, str) else list(arms)
-        stored["arms"] = [name.strip() for name in names if name.strip()]
-    spec = settings_from(StudySpec, stored, config or "study")
-    if spec.task is None:
-        raise SettingsError("no task is named; give a task folder, or one that ships with luthier: dialogues")
-    return spec
-
-
-def _arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str]) -> dict[str, ArmSpec]:
-    if isinstance(arms, Mapping):
-        return dict(arms)
-    twice = {name for name in arms if list(arms).count(name) > 1}
-    if twice:
-        raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
-    return {name: parse(name) for name in arms}
-
-
 def _default_folder(spec: StudySpec, task: Task) -> Path:
-    """studies/TASK-MODEL-xxxxxxxx: the same arguments, arms apart, come back to the same folder."""
-    same = spec.model_dump_json(exclude={"arms", "task"})
+    """studies/TASK-MODEL-xxxxxxxx: the same arguments, arms and seeds apart, come back to the same folder."""
+    same = spec.model_dump_json(exclude={"arms", "task", "seeds"})
     mark = sha256_of_text(same, *task.hashes().values())[:8]
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
 
@@ -192,6 +192,8 @@ def _work(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work
         model_name=spec.model,
         precision="bf16" if "bfloat16" in str(base.dtype) else "fp32",
         folder=folder,
+        trials=spec.tune,
+        likelihood=spec.likelihood,
     )
 
 
@@ -282,6 +284,7 @@ def _as_spec(arm: Arm) -> ArmSpec:
         settings=arm.settings.model_dump(),
         training=arm.training.model_dump() if arm.training else {},
         generation=arm.generation.model_dump(),
+        tune=list(arm.tunable),
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from luthier.data import Columns, Notes, read_examples, read_native
 from luthier.errors import DataError, FolderError, SettingsError, TaskError
-from luthier.files import inside, read_json, sha256_of_text, write_json, write_text
+from luthier.files import inside, read_json, sha256_of, sha256_of_text, write_json, write_text
 from luthier.records import Example
 from luthier.settings import read_settings, settings_from, toml_of
 from luthier.taskspec import BARE, SPLITS, TEMPLATES, HeldOut, Split, TaskSpec
@@ -42,6 +42,7 @@ class Task:
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
     notes: tuple[Notes, ...]  # what reading changed, file by file
+    changed: str | None = None  # the train file's SHA-256, where it is not the one that splits.json was drawn from
 
     @property
     def files(self) -> dict[Split, Path]:
@@ -87,7 +88,8 @@ def load_task(folder_or_name: str | Path) -> Task:
     spec = read_settings(TaskSpec, folder / "task.toml", TaskError)
     parts, notes = _read_splits(folder, spec)
     _refuse_unsound(folder, parts)
-    return Task(spec.name, folder, spec, tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["test"]), tuple(notes))
+    train, dev, test = (tuple(parts[split]) for split in SPLITS)
+    return Task(spec.name, folder, spec, train, dev, test, tuple(notes), _changed_train_file(folder, spec))
 
 
 def _find(folder_or_name: str | Path) -> Path:
@@ -114,6 +116,15 @@ def _read_splits(folder: Path, spec: TaskSpec) -> tuple[Parts, list[Notes]]:
     if spec.data.splits:
         parts = _split_off(parts, inside(folder, spec.data.splits))
     return parts, notes
+
+
+def _changed_train_file(folder: Path, spec: TaskSpec) -> str | None:
+    """The train file's SHA-256 where splits.json says that it was drawn from another one."""
+    if spec.data is None or not spec.data.splits:
+        return None
+    drawn_from = _held_out(inside(folder, spec.data.splits)).train_sha256
+    found = sha256_of(inside(folder, spec.data.train)) if drawn_from else None
+    return found if found != drawn_from else None
 
 
 def _read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[Notes]]:
@@ -147,7 +158,7 @@ def _said(example: Example, column: str, path: Path) -> Split:
 
 def _split_off(parts: Parts, path: Path) -> Parts:
     """`parts` with the train rows that splits.json lists moved to dev and test."""
-    held = settings_from(HeldOut, read_json(path), path, TaskError)
+    held = _held_out(path)
     if both := set(held.dev) & set(held.test):
         raise TaskError(f"{path}: the id '{min(both)}' is in dev and in test; keep it in one")
     if unknown := {*held.dev, *held.test} - {example.id for example in parts["train"]}:
@@ -156,6 +167,10 @@ def _split_off(parts: Parts, path: Path) -> Parts:
     if twice := [split for split in ids if ids[split] and parts[split]]:
         raise TaskError(f"{path}: the {twice[0]} split also comes from its own file or a column; keep one of the two")
     return _moved(parts, ids)
+
+
+def _held_out(path: Path) -> HeldOut:
+    return settings_from(HeldOut, read_json(path), path, TaskError)
 
 
 def _moved(parts: Parts, ids: dict[Split, list[str]]) -> Parts:
@@ -229,7 +244,9 @@ def init_task(
     }
     spec = settings_from(TaskSpec, says, "init")
     copies = {names[split]: path for split, path in paths.items()}
-    return _write(folder, spec, copies, HeldOut(seed=seed, **held) if held else None)
+    return _write(
+        folder, spec, copies, HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
+    )
 
 
 def _refuse_used(folder: Path) -> None:

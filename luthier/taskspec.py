@@ -105,8 +105,9 @@ class TaskSpec(Settings):
 
 
 class HeldOut(Settings):
-    """splits.json: ids of the train file that are dev or test, and the seed that drew them."""
+    """splits.json: ids of the train file that are dev or test, and the seed and the file that they were drawn from."""
 
     seed: int | None = Field(default=None, description="The seed of the draw; null when people chose.")
     dev: list[str] = Field(default=[], description="Ids that are dev.")
     test: list[str] = Field(default=[], description="Ids that are test.")
+    train_sha256: str | None = Field(default=None, description="SHA-256 of the train file then; null: not watched.")

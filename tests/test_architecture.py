@@ -65,6 +65,8 @@ def test_every_file_has_its_test() -> None:
         "taskspec": "task",
         "folder": "study",
         "run": "study",
+        "fit": "study",
+        "studyspec": "study",
         "arms": "study",
         "plots": "report",
         "page": "report",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luthier.check import Finding, check_task
-from luthier.files import write_lines, write_text
+from luthier.files import read_json, write_json, write_lines, write_text
 from luthier.task import Task, init_task, load_task
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -116,6 +116,22 @@ def test_a_split_inside_another_file_is_named_beside_it(tmp_path):
     (error,) = said(check_task(task), "error")
     split = next(name for name in ("train", "dev", "test") if any(e.row == 9 for e in task.split(name)))
     assert error.startswith(f"all.jsonl ({split}), row 9: the reference is empty")
+
+
+@pytest.mark.parametrize("id, words", [(None, "its rows are numbered"), ("n", "new rows are train")])
+def test_a_train_file_that_changed_after_the_draw_is_doubted(tmp_path, id, words):
+    rows = ["n,a,b", *(f"{i},Ann: {i}?,Ann asks for {i}." for i in range(20))]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    init_task(tmp_path / "task", tmp_path / "rows.csv", input="a", target="b", id=id)
+    assert said(check_task(load_task(tmp_path / "task")), "warning") == []
+
+    (tmp_path / "task" / "rows.csv").write_text("\n".join([*rows[:3], "new,Bo: New?,Bo asks.", *rows[3:]]))
+    (warning,) = said(check_task(load_task(tmp_path / "task")), "warning")
+    assert warning.startswith("rows.csv has changed since dev and test were drawn from it") and words in warning
+
+    settled = read_json(tmp_path / "task" / "splits.json") | {"train_sha256": warning.split('"')[3]}
+    write_json(tmp_path / "task" / "splits.json", settled)
+    assert said(check_task(load_task(tmp_path / "task")), "warning") == []
 
 
 def test_single_words_and_what_reading_changed_are_notes(tmp_path):

@@ -120,6 +120,12 @@ def test_comparing_is_what_a_study_does_and_can_be_written(forty, tmp_path):
     assert json.loads((tmp_path / "compare.json").read_text()) == result
 
 
+@pytest.mark.parametrize("wrong", [{"metric": "rouge"}, {"margin": 2.0}, {"level": 0.1}])
+def test_what_cannot_be_compared_is_refused_before_anything_is_read(tmp_path, wrong):
+    with pytest.raises(SettingsError):
+        compare_columns(tmp_path / "absent.csv", **NAMES, **wrong)
+
+
 def test_columns_have_no_baselines_of_their_own(forty):
     assert not any("Not among the arms" in warning for warning in compare_columns(forty, **NAMES)["warnings"])
     with pytest.raises(SettingsError, match="the baseline 'zero-shot' is none of the answer columns: a, b"):

@@ -20,7 +20,7 @@ MOST_REPEATED_SECONDS = 60.0
 ARMS = "few-shot-2,lora-r4+epochs=6+checkpoint_seconds=0,full+epochs=2+checkpoint_seconds=0"
 
 
-def start(task: Path, model: Path, out: Path) -> int:
+def start(task: Path, model: Path, out: Path, arms: str = ARMS, **options: int) -> int:
     """A child process that runs the study; forked, so that torch is not imported again. Its exit code is its news."""
     child = os.fork()
     if child:
@@ -30,7 +30,7 @@ def start(task: Path, model: Path, out: Path) -> int:
 
     code = 1
     try:
-        study(task, model=str(model), arms=ARMS, out=out)
+        study(task, model=str(model), arms=arms, out=out, **options)
         code = 0
     except Stopped:
         code = 130
@@ -97,3 +97,24 @@ def test_ctrl_c_stops_cleanly_and_goes_on(undisturbed, tmp_path: Path) -> None:
     _, status = os.waitpid(start(task, model, out), 0)
     assert status == 0
     assert numbers(out) == expected
+
+
+def test_kill_while_tuning_and_under_further_seeds(tmp_path: Path, tiny_folder, monkeypatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "task").mkdir()
+    task, model = make_task(tmp_path / "task"), tiny_folder("decoder-chat")
+    options = {"arms": "lora+checkpoint_seconds=0", "tune": 2, "seeds": 3}
+    began = time.monotonic()
+    assert os.waitpid(start(task, model, tmp_path / "whole", **options), 0)[1] == 0
+    seconds, dice, events = time.monotonic() - began, random.Random(SEED), set()
+    for _ in range(KILLS // 2):
+        child = start(task, model, tmp_path / "killed", **options)
+        time.sleep(dice.uniform(0.0, 3.0 * seconds / KILLS))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        events.add(len(read_lines(tmp_path / "killed" / "log.jsonl")))
+    assert os.waitpid(start(task, model, tmp_path / "killed", **options), 0)[1] == 0
+    assert len(events) > KILLS / 6, "the kills did not spread over the study"
+    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
+    left = {p.name for p in (tmp_path / "killed" / "arms" / "lora" / "tune").iterdir()}
+    assert left == {"trials.jsonl"}

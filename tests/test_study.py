@@ -116,6 +116,119 @@ def test_more_arms_join_a_finished_study(task_folder: Path, tmp_path: Path, tiny
     assert (out / "arms" / "bare" / "answers.jsonl").read_bytes() == answers
 
 
+@pytest.fixture(scope="module")
+def three_seeds(task_folder: Path, tmp_path_factory: pytest.TempPathFactory, tiny_folder) -> Path:
+    """One arm under one seed, then the same study gone on with under three."""
+    out, model = tmp_path_factory.mktemp("seeds") / "out", str(tiny_folder("decoder-chat"))
+    study(task_folder, model=model, arms="lora-r4", out=out)
+    before = {p: p.read_bytes() for p in out.glob("arms/*/*") if p.is_file()}
+    study(task_folder, model=model, arms="lora-r4", out=out, seeds=3)
+    assert {p: p.read_bytes() for p in before} == before
+    return out
+
+
+def test_further_seeds_are_whole_arms_and_train_the_same_examples(three_seeds: Path) -> None:
+    places = [three_seeds / "arms" / "lora-r4" / part for part in ("", "seed-1", "seed-2")]
+    for place in places:
+        assert read_json(place / "arm.json")["status"] == "done"
+        assert load_arm(place).seed == places.index(place)
+    told = [read_json(place / "arm.json") for place in places]
+    for same in ("settings", "training", "template"):
+        assert told[0][same] == told[1][same] == told[2][same]
+    assert len({row["counts"]["train_tokens"] for row in told}) == 1
+    assert len({(place / "adapter" / "adapter_model.safetensors").read_bytes() for place in places}) == 3
+    cost = read_json(three_seeds / "cost.json")
+    assert cost["arms"]["lora-r4/seed-2"]["train_seconds"] > 0
+    assert set(read_json(three_seeds / "compare.json")["arms"]) == {"copy-3", "zero-shot", "lora-r4"}
+    assert {path.name for path in (three_seeds / "arms" / "zero-shot").iterdir() if path.is_dir()} == set()
+
+
+def test_a_seed_is_the_arm_of_a_study_with_that_seed_on_the_same_sample(
+    three_seeds: Path, task_folder: Path, tmp_path: Path, tiny_folder
+) -> None:
+    other = study(task_folder, model=str(tiny_folder("decoder-chat")), arms="lora-r4", out=tmp_path / "out", seed=2)
+    for name in ("adapter/adapter_model.safetensors", "training.json", "answers.jsonl", "scores.jsonl"):
+        assert (other / "arms/lora-r4" / name).read_bytes() == (three_seeds / "arms/lora-r4/seed-2" / name).read_bytes()
+
+
+def test_a_study_keeps_its_seeds_and_takes_more(three_seeds: Path, task_folder: Path, tiny_folder) -> None:
+    before = [row["event"] for row in read_lines(three_seeds / "log.jsonl")]
+    study(task_folder, model=str(tiny_folder("decoder-chat")), arms="lora-r4", out=three_seeds)
+    assert read_json(three_seeds / "study.json")["specification"]["seeds"] == 3
+    assert [row["event"] for row in read_lines(three_seeds / "log.jsonl")][len(before) :] == ["resume", "done"]
+
+
+def test_recipes_are_handed_to_the_comparison(three_seeds: Path, task_folder: Path, monkeypatch) -> None:
+    module, heard = sys.modules["luthier.study"], {}  # `luthier.study` is the function
+
+    def listening(arms, *, seeds=None, **options):
+        heard.update(seeds=seeds, arms=arms)
+        return {}
+
+    monkeypatch.setattr(module, "compare", listening)
+    task, name = load_task(task_folder), "lora-r4"
+    stored = (three_seeds / "compare.json").read_bytes()
+    module.conclude(module.StudyFolder(three_seeds), task, [resolve(name, parse(name), task)], 3)
+    (three_seeds / "compare.json").write_bytes(stored)
+    ids = [score.id for score in heard["arms"][name]]
+    assert [[score.id for score in scores] for scores in heard["seeds"][name]] == [ids, ids]
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"seeds": 2}, "2 seeds tell nothing of a recipe; give 3 or more, or 1"),
+        ({"seeds": 0}, "seeds"),
+        ({"tune": 1}, "one configuration is no choice; give 2 or more, or 0"),
+    ],
+)
+def test_effort_that_shows_nothing_is_refused(options: dict, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        study("dialogues", **options)
+
+
+def test_tuning_a_study_that_was_not_tuned_is_refused(finished: Path, task_folder: Path, tiny_folder) -> None:
+    with pytest.raises(FolderError, match="tune = 0, not 4"):
+        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, tune=4)
+
+
+def test_tuned_arms_say_their_trials_and_their_seeds_train_what_dev_chose(
+    task_folder: Path, tmp_path: Path, tiny_folder
+) -> None:
+    model = str(tiny_folder("decoder-chat"))
+    out = study(task_folder, model=model, arms="lora+epochs=1", out=tmp_path / "out", tune=2, seeds=3)
+    lora, seed, prompted = (
+        read_json(out / "arms" / name / "arm.json") for name in ("lora+epochs=1", "lora+epochs=1/seed-1", "zero-shot")
+    )
+    tuning = lora["tuning"]
+    assert (tuning["trials"], tuning["rounds"], tuning["trainings"]) == (2, 1, 2)
+    assert tuning["chosen"].items() <= (lora["settings"] | lora["training"]).items()
+    assert (seed["settings"], seed["training"]) == (lora["settings"], lora["training"])
+    assert prompted["tuning"] is None
+    cost = read_json(out / "cost.json")["arms"]
+    assert cost["lora+epochs=1"]["tune_seconds"] > 0 and "tune_seconds" not in cost["lora+epochs=1/seed-1"]
+    study(task_folder, model=model, arms="lora+epochs=1", out=out, tune=2)
+    assert read_json(out / "arms" / "lora+epochs=1" / "arm.json") == lora
+
+
+def test_likelihood_stands_beside_the_metrics_of_answers(finished: Path) -> None:
+    arms = read_json(finished / "compare.json")["arms"]
+    by_arm = {name: row["bits_per_character"]["mean"] for name, row in arms.items()}
+    assert by_arm.pop("copy-3") is None
+    assert all(value > 0 for value in by_arm.values())
+    same = ("zero-shot", "zero-shot+max_new_tokens=6", "zero-shot+temperature=0.8+top_k=5")
+    assert len({by_arm[name] for name in same}) == 1
+    assert len(set(by_arm.values())) == len(by_arm) - 2
+    assert "bits\\_per\\_character" in (finished / "report.md").read_text()
+
+
+def test_a_study_without_likelihood_says_nothing_of_it(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    model = str(tiny_folder("decoder-chat"))
+    out = study(task_folder, model=model, arms="bare", out=tmp_path / "out", likelihood=False)
+    assert "bits_per_character" not in read_json(out / "compare.json")["signatures"]
+    assert not list(out.rglob("likelihood.jsonl"))
+
+
 def test_another_study_in_the_same_folder_is_refused(finished: Path, task_folder: Path, tiny_folder) -> None:
     with pytest.raises(FolderError, match="seed = 0, not 1"):
         study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, seed=1)

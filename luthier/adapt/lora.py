@@ -78,4 +78,5 @@ METHOD = Method(
     answering=answering,
     save=wrapped.save,
     load=load,
+    sweep={"rank": (4, 8, 16, 32, 64)},
 )

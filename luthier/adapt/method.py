@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Method:
     `dial` is the setting that an arm's short form may name (`few-shot-3`, `lora-r16`). `apply` turns the base model
     into the module to train, with exactly the parameters that may move requiring a gradient. `answering` turns the
     trained module into the model to ask. `save` writes what moved into a folder, `load` puts it on a fresh base.
+    `sweep` names the main dial among the settings and the values that tuning tries; the learning rate is always tried.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Method:
     answering: Callable[[Model, nn.Module], Model] = _itself
     save: Callable[[nn.Module, Path], None] = _nothing
     load: Callable[[Model, Path], Model] = _as_is
+    sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:

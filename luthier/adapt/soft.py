@@ -67,4 +67,5 @@ METHOD = Method(
     answering=answering,
     save=wrapped.save,
     load=load,
+    sweep={"tokens": (4, 8, 16, 32, 64)},
 )

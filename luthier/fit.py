@@ -1,0 +1,117 @@
+"""Training one arm: a fresh base, what the method does to it, batches, and dev answers on the way.
+
+Every training of a study goes through `fit`, whether it is an arm's own, the same arm under another seed, or a short
+trial of other settings, so that they differ in nothing but what their Arm says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from torch import nn
+
+from luthier.arms import Arm
+from luthier.batches import Batches
+from luthier.folder import StudyFolder
+from luthier.generate import Request, fold, generate, plan
+from luthier.loop import Trained, train
+from luthier.loss import collate, supervised_loss
+from luthier.model import Model, load, parameter_counts
+from luthier.progress import say
+from luthier.records import Answer, Example, Prompt
+from luthier.score import score
+from luthier.task import Task
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every arm of a study shares: task, examples, seed, the base model's name, the folder, and the effort."""
+
+    task: Task
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
+    seed: int
+    model_name: str
+    precision: str
+    folder: StudyFolder
+    trials: int = 0  # configurations tried on dev for each trained arm
+    likelihood: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained module, what training did, and counts that are equal between two runs."""
+
+    module: nn.Module
+    trained: Trained
+    counts: dict[str, Any]
+
+
+def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
+    """The deciding metric's mean over the dev answers; what settings and checkpoints are chosen by."""
+    metric = work.task.spec.decide.metric
+    values = [s.values[metric] for s in score(answers, work.dev)]
+    return fmean([v for v in values if v is not None] or [0.0])
+
+
+def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
+    """Trains a fresh base as `arm` says, from `work.seed`; its checkpoint and metrics.jsonl lie in `place`.
+
+    The module holds the checkpoint that dev liked best. Raises SettingsError when the loss is no longer a number.
+    """
+    assert arm.training is not None
+    model = load(work.model_name, precision=work.precision)
+    module = arm.method.apply(model, arm.settings, work.seed)
+    # A learned prompt takes its place in the context window while training as it does while asking.
+    text, renderer = work.task.template(arm.template), arm.method.answering(model, module).renderer
+    prompts = [renderer.prompt(example, text, train=True) for example in work.train]
+    trainable, parameters = parameter_counts(module)
+    say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
+    passes = arm.training.passes(len(prompts))
+    batches = Batches(
+        prompts,
+        batch_size=arm.training.batch_size,
+        micro_tokens=arm.training.micro_tokens,
+        epochs=passes,
+        seed=work.seed,
+    )
+
+    def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
+        batch = collate(micro_batch, module, model.family)
+        loss, count = supervised_loss(module, batch)
+        return loss, count, batch.tokens
+
+    def evaluate() -> float:
+        return _ask_dev(work, arm, arm.method.answering(model, module))
+
+    def log(event: str, **about: Any) -> None:
+        work.folder.log(event, arm=arm.name, **about)
+
+    trained = train(module, step, batches, arm.training, place, evaluate=evaluate, seed=work.seed, title=title, log=log)
+    counts = {
+        "trainable": trainable,
+        "parameters": parameters,
+        "train_examples": len(prompts),
+        "train_prompts_cut": sum(p.tokens_cut > 0 for p in prompts),
+        "train_tokens": trained.tokens,
+        "supervised_tokens": trained.supervised,
+        "passes": passes,
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+        "best_dev": trained.best_metric,
+    }
+    return Fitted(module, trained, counts)
+
+
+def _ask_dev(work: Work, arm: Arm, asked: Model) -> float:
+    """The dev metric of greedy answers, at the longest that an answer of this arm may be."""
+    limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
+    text = work.task.template(arm.template)
+    dev = [asked.renderer.prompt(example, text, room=limit) for example in work.dev]
+    requests = [Request(p.id, p.prompt_ids, limit) for p in dev]
+    return dev_metric(work, [a for batch in plan(requests) for a in fold(generate(asked, batch), asked.tokenizer)])
