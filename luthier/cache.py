@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from luthier.model import Model
+
 
 class GrowingLayer(DynamicLayer):
     """Keys and values in a buffer that grows by blocks, so that a new token is written and not concatenated.
@@ -62,3 +64,12 @@ def growing_cache(config: Any) -> DynamicCache:
     else:
         cache.layer_class_to_replicate = GrowingLayer
     return cache
+
+
+def fill_prefix(cache: DynamicCache, model: Model, rows: int) -> int:
+    """Puts the model's learned prefix, if it has one, first into an empty cache of `rows` rows; returns its tokens."""
+    if model.prefix_states is None:
+        return 0
+    for layer, (keys, values) in enumerate(model.prefix_states):
+        cache.update(keys.expand(rows, *keys.shape), values.expand(rows, *values.shape), layer)
+    return int(model.prefix_states[0][0].shape[-2])

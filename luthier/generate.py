@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from luthier.cache import GrowingLayer, growing_cache
+from luthier.cache import GrowingLayer, fill_prefix, growing_cache
 from luthier.errors import ModelError
 from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
@@ -235,16 +235,20 @@ class _Decoder:
         self.cache = growing_cache(self.module.config)
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
-        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), len(self.shared)), mask_BP], 1)
+        self.learned = fill_prefix(self.cache, model, rows=1)
+        begun = self.learned + len(self.shared)  # positions that all rows have in common
+        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), begun), mask_BP], 1)
         self.position_B = self.mask_BP.sum(-1)
 
     def start(self) -> Tensor:
+        begun = self.learned + len(self.shared)
         position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
         if self.shared:
             shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
-            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, : len(self.shared)])
+            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : begun])
+        if begun:
             self.cache.batch_repeat_interleave(len(self.mask_BP))
-        return self._forward(self.mask_BP, position_ids=position_BP[:, len(self.shared) :], **self.inputs)
+        return self._forward(self.mask_BP, position_ids=position_BP[:, begun:], **self.inputs)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
@@ -285,6 +289,7 @@ class _EncoderDecoder:
         self.encoded = self.module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
         config = self.module.config
         self.cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
+        fill_prefix(self.cache.self_attention_cache, model, rows=len(prompts))
 
     def start(self) -> Tensor:
         start = decoder_start(self.module)

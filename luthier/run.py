@@ -201,7 +201,11 @@ def _train(work: Work, arm: Arm, base: Model, place: Path) -> dict[str, Any]:
         work.folder.log(event, arm=arm.name, **about)
 
     title = f"{arm.name}: train"
-    result = train(module, step, batches, arm.training, place, evaluate=evaluate, seed=work.seed, title=title, log=log)
+    rates = arm.method.rates(arm.settings, module)
+    result = train(
+        module, step, batches, arm.training, place,
+        evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,
+    )  # fmt: skip
     arm.method.save(module, saved)
     counts = _training_counts(result, trainable, parameters, prompts, saved)
     counts["passes"] = arm.training.passes(len(prompts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ def _as_is(model: Model, folder: Path) -> Model:
     return model
 
 
+def _one_rate(settings: Any, module: nn.Module) -> dict[str, float]:
+    return {}
+
+
 def _itself(model: Model, module: nn.Module) -> Model:
     return model.adapted(module)
 
@@ -42,6 +46,8 @@ class Method:
     `dial` is the setting that an arm's short form may name (`few-shot-3`, `lora-r16`). `apply` turns the base model
     into the module to train, with exactly the parameters that may move requiring a gradient. `answering` turns the
     trained module into the model to ask. `save` writes what moved into a folder, `load` puts it on a fresh base.
+    `rates` names the parameters that move at a multiple of the learning rate. `merge` does what `load` does, into the
+    base's own weights, where the method can.
     """
 
     name: str
@@ -57,6 +63,8 @@ class Method:
     answering: Callable[[Model, nn.Module], Model] = _itself
     save: Callable[[nn.Module, Path], None] = _nothing
     load: Callable[[Model, Path], Model] = _as_is
+    merge: Callable[[Model, Path], Model] | None = None
+    rates: Callable[[Any, nn.Module], Mapping[str, float]] = _one_rate
 
     @property
     def trains(self) -> bool:
