@@ -98,7 +98,7 @@ Reference = Annotated[str, typer.Option(help="The column with the reference answ
 Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit.")]
 Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
-Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv or jsonl file.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, jsonl or parquet file.")]
 
 
 # -------------------------------------------------------------------------------------------------------- tasks
@@ -107,7 +107,9 @@ Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv or jsonl 
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The new task folder.")],
-    source: Annotated[Path, typer.Option("--from", help="Your csv, tsv or jsonl file; it is copied unchanged.")],
+    source: Annotated[
+        Path, typer.Option("--from", help="Your csv, tsv, jsonl or parquet file, copied unchanged; or hub:owner/name.")
+    ],
     input: Annotated[str, typer.Option(help="The column with the text that the model is given.")],
     target: Annotated[str, typer.Option(help="The column with the reference answer.")],
     dev: Annotated[Path | None, typer.Option(help="A file with the dev rows.")] = None,
@@ -125,7 +127,7 @@ def init(
     seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a task folder from your own csv or jsonl. Splits that you do not give are drawn by a seed, whole clusters
+    """Make a task folder from your own file. Splits that you do not give are drawn by a seed, whole clusters
     and equal inputs together.
 
     \b
@@ -254,8 +256,12 @@ def ask(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Sample among the k most likely tokens; 0: all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sample among the tokens that hold this probability.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1, written tokens get less likely.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="The most tokens an answer may have.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of sampling.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Print each token's likeliest rivals, before and after filters.")
+    ] = False,
 ) -> None:
     """Stream an answer of an arm or of a model. An arm answers with its own template, shots and settings, unless you
     give others.
@@ -264,10 +270,16 @@ def ask(
     Example:
       luthier ask studies/mine "Ann: Lunch at one? Ben: Two, please. Ann: Fine."
     """
-    generation = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    generation = {
+        "temperature": temperature, "top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty,
+        "max_new_tokens": max_new_tokens,
+    }  # fmt: skip
     given = {key: value for key, value in generation.items() if value is not None}
     machine.keep_freed_memory()
-    for piece in luthier.ask(source, _input_text(text, file), arm=arm, generation=given, seed=seed):
+    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed}
+    if probabilities:
+        return screen.print_steps(luthier.ask_probabilities(source, _input_text(text, file), **about))
+    for piece in luthier.ask(source, _input_text(text, file), **about):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -7,7 +7,7 @@ template and shots, the generation settings, and the first answers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,35 @@ def ask(
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
     `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
     """
+    yield from _pieces(*_asked(source, text, arm, generation, seed))
+
+
+def ask_probabilities(
+    source: str | Path,
+    text: str,
+    *,
+    arm: str | None = None,
+    generation: dict[str, Any] | None = None,
+    seed: int | None = None,
+    top: int = 5,
+) -> Iterator[dict[str, Any]]:
+    """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
+
+    {"token": text, "candidates": [{"token", "before", "after"}, ...]}: the probability by the model, and after
+    repetition penalty, temperature, top-k and top-p. Raises what `ask` raises.
+    """
+    model, request = _asked(source, text, arm, generation, seed)
+    for event in generate(model, [replace(request, top=top)]):
+        named = [
+            {"token": model.tokenizer.decode([c.token]), "before": c.before, "after": c.after} for c in event.candidates
+        ]
+        yield {"token": model.tokenizer.decode([event.token]), "candidates": named}
+
+
+def _asked(
+    source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
+) -> tuple[Model, Request]:
+    """The model of `source` and the request that puts `text` to it."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     shipped = _source(str(source), arm)
@@ -145,7 +174,7 @@ def ask(
     prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
     request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
-    yield from _pieces(shipped.model, request)
+    return shipped.model, request
 
 
 def _source(source: str, arm: str | None) -> Shipped:

@@ -26,9 +26,9 @@ BLOCKS = {"decoder-chat": 3, "gpt2": 2, "t5-tied": 2, "t5-untied": 2, "bart": 2}
 class Claim:
     """What one method claims of itself.
 
-    `moves` is found in the name of every parameter that moves, and in no other; LAST stands for the last block's number.
-    `count(module, kind)` is the paper's formula. `added` says that what moves comes on top of the model, `frozen` how
-    many times as much comes frozen.
+    `moves` is found in the name of every parameter that moves, and in no other; LAST stands for the last block's
+    number. `count(module, kind)` is the paper's formula. `added` says that what moves comes on top of the model,
+    `frozen` how many times as much comes frozen.
     """
 
     moves: str
@@ -65,7 +65,7 @@ def last_block(module: Any, kind: str) -> int:
 
 
 def scales(module: Any, kind: str) -> int:
-    """d_k + d_v for each attention and d_ff for each feed-forward layer; GPT-2 scales queries, keys, values together."""
+    """d_k + d_v for each attention and d_ff for each feed-forward layer; GPT-2 scales queries too, in one vector."""
     attention = {"decoder-chat": 3 * (16 + 16), "gpt2": 2 * 3 * 32, "bart": 6 * (32 + 32)}.get(kind, 6 * (32 + 32))
     inner = {"decoder-chat": 3 * 48, "gpt2": 2 * 128, "bart": 4 * 48}.get(kind, 4 * 48)
     return attention + inner
@@ -81,11 +81,12 @@ def key_width(kind: str) -> int:
 
 
 LOW_RANK: dict[str, Any] = {"moves": "lora_", "count": low_rank, "settings": {"rank": 4}, "merges": True}
-NO_BIASES = {kind: "this model has no biases" for kind in ("decoder-chat", "t5-tied", "t5-untied")}
+NO_BIASES = dict.fromkeys(("decoder-chat", "t5-tied", "t5-untied"), "this model has no biases")
+LAST_BLOCK = r"(^model\.layers|transformer\.h|decoder\.(block|layers))\.LAST\."
 
 CLAIMS: dict[str, Claim] = {
     "full": Claim("", lambda m, kind: parameter_counts(m)[1], added=False, in_peft=False),
-    "select": Claim(r"(^model\.layers|transformer\.h|decoder\.(block|layers))\.LAST\.", last_block, {"layers": 1}, added=False, in_peft=False),
+    "select": Claim(LAST_BLOCK, last_block, {"layers": 1}, added=False, in_peft=False),
     "bitfit": Claim(
         "bias",
         lambda m, kind: sum(p.numel() for name, p in m.named_parameters() if name.endswith("bias")),
