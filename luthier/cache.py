@@ -1,4 +1,4 @@
-"""The generator's cache: keys and values that grow in place while an answer is written."""
+"""The generator's cache: keys and values that grow in place while an answer is written, and what they begin with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Rows of csv, tsv, jsonl or parquet -> Examples. What cannot be read is refused by file, row and field; nothing is guessed.
+"""Rows of csv, tsv, jsonl or parquet -> Examples. What cannot be read is refused by file, row and field.
+
+Nothing is guessed. A line of text or a row of parquet becomes a Row, a Row an Example:
 
     bytes --_Lines--> lines --read_rows--> Row --read_examples / read_native--> Example, Notes
 

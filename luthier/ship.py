@@ -6,16 +6,18 @@ template and shots, the generation settings, and the first answers.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.adapt import method
+from luthier.adapt import METHODS, method
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.generate import Generation, Request, fold, generate, seed_of
-from luthier.model import Model, load
+from luthier.model import Model, load, quiet
 from luthier.records import Example, Prompt, as_row, from_row
 from luthier.settings import settings_from
 
@@ -108,6 +110,32 @@ def verify(shipped: Shipped) -> None:
                 f"{shipped.folder}: probe '{probe['id']}' is answered differently here; "
                 "this machine or these weights are not those that were measured"
             )
+
+
+def merge_arm(place: Path, folder: Path) -> Path:
+    """The arm as one plain model in `folder`, which every tool loads and which is as fast as the base.
+
+    It is called good only if it repeats the arm's probe answers after it was written and read back. Raises
+    SettingsError for a method that cannot merge, FolderError for a folder in use, ModelError when an answer differs.
+    """
+    shipped, note = load_arm(place), read_json(place / NOTE)
+    found, base = method(note["method"]), note["base"]
+    if found.merge is None:
+        mergeable = ", ".join(row.name for row in METHODS.values() if row.merge)
+        raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
+    if folder.exists():
+        raise FolderError(f"{folder}: there is something already; choose a new folder")
+    merged = found.merge(load(base["name"], precision=base["precision"]), place / note["weights"])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
+        building = Path(part) / "model"
+        module: Any = merged.module
+        with quiet():
+            module.save_pretrained(building)
+            merged.tokenizer.save_pretrained(building)
+        verify(replace(shipped, model=load(str(building), precision=base["precision"])))
+        os.replace(building, folder)
+    return folder
 
 
 def _probe(

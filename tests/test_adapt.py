@@ -5,6 +5,7 @@ What moves is what was named, it starts where it claims to, and how a batch is c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 from luthier.adapt import METHODS, method
 from luthier.adapt.prompting import Copy, copy_answer
+from luthier.arms import parse
 from luthier.batches import Batches
 from luthier.errors import LuthierError, SettingsError
 from luthier.loop import Training, train
@@ -54,6 +56,15 @@ def test_every_trained_method_has_a_row_of_claims() -> None:
     assert set(TRAINED) == set(CLAIMS)
     with pytest.raises(SettingsError, match="'adapters' is no method; the methods are: copy, bare"):
         method("adapters")
+
+
+def test_the_documented_defaults_are_those_of_the_table() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| ([\de.-]+) \|", page, flags=re.MULTILINE)
+    rates = {name: row.training.learning_rate for name, row in METHODS.items() if row.training}
+    assert {name: float(rate) for name, _, rate in rows} == rates
+    for name, forms, _ in rows:
+        assert {parse(form).method for form in re.findall(r"`(.+?)`", forms)} == {name}
 
 
 @pytest.mark.parametrize("name, kind", [(n, k) for n, claim in CLAIMS.items() for k in claim.refused])

@@ -282,7 +282,7 @@ BAD = {
     "not UTF-8": Bad(INIT, "x.csv, row 2, line 3: byte 4 of the line is not UTF-8",
         {"x.csv": b"a,b\n1,2\ncaf\xe9,2\n"}),
     "not JSON": Bad(SCORE.replace("csv", "jsonl"), "x.jsonl, row 1, line 1: this is not JSON", {"x.jsonl": "{]\n"}),
-    "another kind of file": Bad(INIT.replace("csv", "xlsx"), "only .csv, .tsv and .jsonl", {"x.xlsx": "PK"}),
+    "another kind of file": Bad(INIT.replace("csv", "xlsx"), "only .csv, .tsv, .jsonl and .parquet", {"x.xlsx": "PK"}),
     "ragged row": Bad(SCORE, "x.csv, row 1, line 2: the row has 3 cells and the header 2", {"x.csv": "a,b\n1,2,3\n"}),
     "control signs in a name": Bad(SCORE + "\x1b[31m\n", "field 'b [31m '", AB),
     "empty reference": Bad(SCORE, "x.csv, row 1, field 'a': the reference is empty", {"x.csv": "a,b\n,2\n"}),

@@ -37,7 +37,7 @@ def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
 def config(model: Model, settings: Lora, **more: Any) -> peft.LoraConfig:
     """What peft is told; `more` is what a kin of LoRA adds to it."""
     alpha: Any = settings.alpha or 2 * settings.rank
-    plain = {
+    plain: dict[str, Any] = {
         "task_type": wrapped.task_type(model),
         "r": settings.rank,
         "lora_alpha": alpha,

@@ -103,7 +103,7 @@ def _layers(module: Any) -> list[tuple[str, Any]]:
 
 
 def _row(name: str, summary: str, **own: Any) -> Method:
-    plain = {
+    plain: dict[str, Any] = {
         "settings": Lora,
         "dial": "rank",
         "dial_prefix": "r",
