@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.score import METRICS as METRICS
     from luthier.score import score as score
     from luthier.ship import ask as ask
+    from luthier.ship import ask_probabilities as ask_probabilities
+    from luthier.ship import merge_arm as merge_arm
     from luthier.study import prompt_of as prompt_of
     from luthier.study import study as study
     from luthier.task import Task as Task
@@ -78,6 +80,7 @@ _HOMES = {  # public name -> the module it lives in
     "TaskError": "errors",
     "Training": "loop",
     "ask": "ship",
+    "ask_probabilities": "ship",
     "check_task": "check",
     "compare": "compare",
     "compare_columns": "columns",
@@ -87,6 +90,7 @@ _HOMES = {  # public name -> the module it lives in
     "init_task": "task",
     "load": "model",
     "load_task": "task",
+    "merge_arm": "ship",
     "paint": "prompt",
     "prompt_of": "study",
     "report": "report",

@@ -1,11 +1,13 @@
-"""The generator's cache: keys and values that grow in place while an answer is written."""
+"""The generator's cache: keys and values that grow in place while an answer is written, and what they begin with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
+
+from luthier.model import Model
 
 
 class GrowingLayer(DynamicLayer):
@@ -62,3 +64,20 @@ def growing_cache(config: Any) -> DynamicCache:
     else:
         cache.layer_class_to_replicate = GrowingLayer
     return cache
+
+
+def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
+    """An encoder-decoder's: what is written grows, what was read stays; the model's learned prefix comes first."""
+    config = model.module.config
+    cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
+    fill_prefix(cache.self_attention_cache, model, rows)
+    return cache
+
+
+def fill_prefix(cache: DynamicCache, model: Model, rows: int) -> int:
+    """Puts the model's learned prefix, if it has one, first into an empty cache of `rows` rows; returns its tokens."""
+    if model.prefix_states is None:
+        return 0
+    for layer, (keys, values) in enumerate(model.prefix_states):
+        cache.update(keys.expand(rows, *keys.shape), values.expand(rows, *values.shape), layer)
+    return int(model.prefix_states[0][0].shape[-2])

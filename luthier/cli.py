@@ -95,7 +95,7 @@ Reference = Annotated[str, typer.Option(help="The column with the reference answ
 Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit.")]
 Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
-Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv or jsonl file.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, jsonl or parquet file.")]
 
 
 # -------------------------------------------------------------------------------------------------------- tasks
@@ -104,7 +104,9 @@ Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv or jsonl 
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The new task folder.")],
-    source: Annotated[Path, typer.Option("--from", help="Your csv, tsv or jsonl file; it is copied unchanged.")],
+    source: Annotated[
+        Path, typer.Option("--from", help="Your csv, tsv, jsonl or parquet file, copied unchanged; or hub:owner/name.")
+    ],
     input: Annotated[str, typer.Option(help="The column with the text that the model is given.")],
     target: Annotated[str, typer.Option(help="The column with the reference answer.")],
     dev: Annotated[Path | None, typer.Option(help="A file with the dev rows.")] = None,
@@ -122,7 +124,7 @@ def init(
     seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a task folder from your own csv or jsonl. Splits that you do not give are drawn by a seed, whole clusters
+    """Make a task folder from your own file. Splits that you do not give are drawn by a seed, whole clusters
     and equal inputs together.
 
     \b
@@ -227,6 +229,7 @@ def study(
     seeds: Annotated[int | None, typer.Option(help="Train each trained arm under this many; 3 for a recipe.")] = None,
     tune: Annotated[int | None, typer.Option(help="Configurations tried on dev for each trained arm.")] = None,
     likelihood: Annotated[bool | None, typer.Option(help="Bits per character of the references.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GB that training may hold at most.")] = None,
 ) -> None:
     """Try every arm on the same examples and decide. This is the main job; stopped and started again with the same
     arguments it goes on, and ends with the same numbers.
@@ -238,7 +241,7 @@ def study(
     machine.keep_freed_memory()
     folder = luthier.study(
         task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
-        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, command=_command(),
+        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory, command=_command(),
     )  # fmt: skip
     from luthier.files import read_json
 
@@ -254,8 +257,12 @@ def ask(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Sample among the k most likely tokens; 0: all.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Sample among the tokens that hold this probability.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1, written tokens get less likely.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="The most tokens an answer may have.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of sampling.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Print each token's likeliest rivals, before and after filters.")
+    ] = False,
 ) -> None:
     """Stream an answer of an arm or of a model. An arm answers with its own template, shots and settings, unless you
     give others.
@@ -264,10 +271,16 @@ def ask(
     Example:
       luthier ask studies/mine "Ann: Lunch at one? Ben: Two, please. Ann: Fine."
     """
-    generation = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    generation = {
+        "temperature": temperature, "top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty,
+        "max_new_tokens": max_new_tokens,
+    }  # fmt: skip
     given = {key: value for key, value in generation.items() if value is not None}
     machine.keep_freed_memory()
-    for piece in luthier.ask(source, screen.input_text(text, file), arm=arm, generation=given, seed=seed):
+    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed}
+    if probabilities:
+        return screen.print_steps(luthier.ask_probabilities(source, screen.input_text(text, file), **about))
+    for piece in luthier.ask(source, screen.input_text(text, file), **about):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -1,4 +1,6 @@
-"""Rows of csv, tsv or jsonl -> Examples. What cannot be read is refused by file, row and field; nothing is guessed.
+"""Rows of csv, tsv, jsonl or parquet -> Examples. What cannot be read is refused by file, row and field.
+
+Nothing is guessed. A line of text or a row of parquet becomes a Row, a Row an Example:
 
     bytes --_Lines--> lines --read_rows--> Row --read_examples / read_native--> Example, Notes
 
@@ -25,6 +27,7 @@ from luthier.errors import DataError
 from luthier.files import sha256_of_text
 from luthier.records import Example
 from luthier.settings import Settings
+from luthier.tables import parquet_rows
 
 MAX_LINE_BYTES = 16 * 2**20
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -91,15 +94,20 @@ def _listing(rows: tuple[int, ...], most: int = 10) -> str:
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The data rows of a .csv, .tsv or .jsonl file in UTF-8, one at a time; blank lines are no rows.
+    """The data rows of a .csv, .tsv or .jsonl file in UTF-8, or of a .parquet file, one at a time.
+
+    Blank lines are no rows; a parquet file has no lines, so its rows stand for them.
 
     Raises DataError, while iterating, for a file that is missing, empty, of another kind or not UTF-8; for a line over
     MAX_LINE_BYTES; for a csv row that is ragged or badly quoted; for a jsonl line that is not one JSON object.
     """
     path = Path(path)
     kind = path.suffix.lower()
+    if kind == ".parquet":
+        yield from (Row(number, number, values) for number, values in enumerate(parquet_rows(path), 1))
+        return
     if kind not in DELIMITERS and kind != ".jsonl":
-        raise DataError("only .csv, .tsv and .jsonl files are read; convert it to one of these", file=path)
+        raise DataError("only .csv, .tsv, .jsonl and .parquet files are read; convert it to one of these", file=path)
     with _opened(path) as file:
         lines = _Lines(path, file)
         yield from _table_rows(lines, DELIMITERS[kind]) if kind in DELIMITERS else _json_rows(lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.arms import Arm
 from luthier.batches import Batches
@@ -20,6 +20,7 @@ from luthier.folder import StudyFolder
 from luthier.generate import Request, fold, generate, plan
 from luthier.loop import Trained, train
 from luthier.loss import collate, supervised_loss
+from luthier.memory import micro_tokens
 from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt
@@ -41,6 +42,7 @@ class Work:
     folder: StudyFolder
     trials: int = 0  # configurations tried on dev for each trained arm
     likelihood: bool = False
+    memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,14 @@ def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(prompts))
+
+    def forward(micro_batch: list[Prompt]) -> Tensor:
+        return supervised_loss(module, collate(micro_batch, module, model.family))[0]
+
     batches = Batches(
         prompts,
         batch_size=arm.training.batch_size,
-        micro_tokens=arm.training.micro_tokens,
+        micro_tokens=arm.training.micro_tokens or micro_tokens(module, forward, prompts, work.memory_bytes),
         epochs=passes,
         seed=work.seed,
     )
@@ -92,7 +98,11 @@ def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
     def log(event: str, **about: Any) -> None:
         work.folder.log(event, arm=arm.name, **about)
 
-    trained = train(module, step, batches, arm.training, place, evaluate=evaluate, seed=work.seed, title=title, log=log)
+    rates = arm.method.rates(arm.settings, module)
+    trained = train(
+        module, step, batches, arm.training, place,
+        evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,
+    )  # fmt: skip
     counts = {
         "trainable": trainable,
         "parameters": parameters,

@@ -20,13 +20,12 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from luthier.cache import GrowingLayer, growing_cache
+from luthier.cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
 from luthier.errors import ModelError
 from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
-from luthier.prefix import shared_length
+from luthier.packing import shared_length
 from luthier.records import Answer
 from luthier.settings import Settings
 
@@ -40,6 +39,9 @@ class Generation(Settings):
     top_p: float = Field(
         1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability"
     )
+    repetition_penalty: float = Field(
+        1.0, gt=0.0, le=10.0, description="above 1, tokens that are in the text already get less likely; 1: as they are"
+    )
 
 
 GREEDY = Generation()
@@ -47,13 +49,26 @@ GREEDY = Generation()
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to answer: `limit` is the most new tokens, `seed` decides its samples whatever its batch."""
+    """One prompt to answer: `limit` is the most new tokens, `seed` decides its samples whatever its batch.
+
+    With `top`, every event names that many of the most likely tokens.
+    """
 
     id: str
     prompt_ids: tuple[int, ...]
     limit: int
     generation: Generation = GREEDY
     seed: int = 0
+    top: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that could be next: its probability by the model, and after penalty, temperature, top-k and top-p."""
+
+    token: int
+    before: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class Event:
     token: int
     logprob: float
     stop: str | None = None
+    candidates: tuple[Candidate, ...] = ()  # the most likely tokens, if the request asked for them
 
 
 def seed_of(*parts: Any) -> int:
@@ -141,16 +157,22 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
     rows = list(range(len(requests)))  # which request each row of the batch answers
     counts = [0] * len(requests)
     dice = {i: torch.Generator().manual_seed(r.seed) for i, r in enumerate(requests) if r.generation.temperature > 0}
+    written = [list(r.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)] for r in requests]
     state = (_Decoder if model.family == "decoder" else _EncoderDecoder)(model, [r.prompt_ids for r in requests])
     logits_BV = state.start()
     while True:
-        tokens, logprobs = _choose(logits_BV, [requests[i].generation for i in rows], [dice.get(i) for i in rows])
+        settings = [requests[i].generation for i in rows]
+        logits_BV = logits_BV.float()
+        scores_BV = _penalized(logits_BV, settings, [written[i] for i in rows])
+        tokens, logprobs = _choose(logits_BV, scores_BV, settings, [dice.get(i) for i in rows])
         open_rows = []
         for place, i in enumerate(rows):
             counts[i] += 1
+            written[i].append(tokens[place])
             ended = tokens[place] in model.end_ids
             stop = "end" if ended else "length" if counts[i] >= requests[i].limit else None
-            yield Event(requests[i].id, tokens[place], logprobs[place], stop)
+            named = _candidates(logits_BV[place], scores_BV[place], settings[place], requests[i].top)
+            yield Event(requests[i].id, tokens[place], logprobs[place], stop, named)
             if stop is None:
                 open_rows.append(place)
         if not open_rows:
@@ -162,26 +184,52 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
         logits_BV = state.step(torch.tensor(tokens, device=model.device))
 
 
+def _penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
+    """Scores by which the next token is chosen: logits, with those of `written` tokens made smaller by the penalty.
+
+    Keskar et al. 2019 (CTRL), section 4.1, divide them by the penalty. A negative one is multiplied instead, as in
+    transformers, because division would make it larger. Written is the prompt too, unless an encoder reads that.
+    """
+    if all(setting.repetition_penalty == 1 for setting in settings):
+        return logits_BV
+    scores_BV = logits_BV.clone()
+    for row, (setting, tokens) in enumerate(zip(settings, written, strict=True)):
+        seen = torch.tensor(sorted(set(tokens)), device=logits_BV.device)
+        old, penalty = logits_BV[row, seen], setting.repetition_penalty
+        scores_BV[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
+    return scores_BV
+
+
 def _choose(
-    logits_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
+    logits_BV: Tensor, scores_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
 ) -> tuple[list[int], list[float]]:
-    """The next token of every row and its log-probability under the unfiltered distribution."""
-    logits_BV = logits_BV.float()
-    picked_B = logits_BV.argmax(-1)
+    """The next token of every row by its scores, and its log-probability under the model's own distribution."""
+    picked_B = scores_BV.argmax(-1)
     for row, (setting, generator) in enumerate(zip(settings, dice, strict=True)):
         if generator is not None:
-            picked_B[row] = _sample(logits_BV[row], setting, generator)
+            picked_B[row] = _sample(scores_BV[row], setting, generator)
     logprobs_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
     return picked_B.tolist(), logprobs_B.tolist()
 
 
-def _sample(logits_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
-    """One draw after temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
+def _sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
+    """One draw among the tokens that the filters leave.
 
     Inverse transform over tokens sorted by probability: one uniform number a token, so that a row's draws do not
     depend on the rows beside it.
     """
-    ordered = (logits_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
+    tokens, probabilities = _filtered(scores_V, setting)
+    cumulative = probabilities.cumsum(-1)
+    at = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
+    return int(tokens[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
+
+
+def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
+    """(tokens, weights) that may be drawn, the most likely first; the weights need not add up to 1.
+
+    Temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
+    """
+    ordered = (scores_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
     probabilities = ordered.values.softmax(-1)
     if setting.top_k:
         probabilities = probabilities[: setting.top_k]
@@ -189,9 +237,21 @@ def _sample(logits_V: Tensor, setting: Generation, generator: torch.Generator) -
     if setting.top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities[before < setting.top_p]  # the first token always stays
-    cumulative = probabilities.cumsum(-1)
-    at = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
-    return int(ordered.indices[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
+    return ordered.indices[: len(probabilities)], probabilities
+
+
+def _candidates(logits_V: Tensor, scores_V: Tensor, setting: Generation, top: int) -> tuple[Candidate, ...]:
+    """The `top` most likely tokens, each with its probability before and after everything that shapes the choice."""
+    if not top:
+        return ()
+    if setting.temperature > 0:
+        tokens, weights = _filtered(scores_V, setting)
+        after = dict(zip(tokens.tolist(), (weights / weights.sum()).tolist(), strict=True))
+    else:
+        after = {int(scores_V.argmax()): 1.0}
+    most = logits_V.softmax(-1).topk(min(top, len(logits_V)))
+    pairs = zip(most.indices.tolist(), most.values.tolist(), strict=True)
+    return tuple(Candidate(token, before, after.get(token, 0.0)) for token, before in pairs)
 
 
 def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
@@ -235,16 +295,20 @@ class _Decoder:
         self.cache = growing_cache(self.module.config)
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
-        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), len(self.shared)), mask_BP], 1)
+        self.learned = fill_prefix(self.cache, model, rows=1)
+        begun = self.learned + len(self.shared)  # positions that all rows have in common
+        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), begun), mask_BP], 1)
         self.position_B = self.mask_BP.sum(-1)
 
     def start(self) -> Tensor:
+        begun = self.learned + len(self.shared)
         position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
         if self.shared:
             shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
-            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, : len(self.shared)])
+            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : begun])
+        if begun:
             self.cache.batch_repeat_interleave(len(self.mask_BP))
-        return self._forward(self.mask_BP, position_ids=position_BP[:, len(self.shared) :], **self.inputs)
+        return self._forward(self.mask_BP, position_ids=position_BP[:, begun:], **self.inputs)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
@@ -283,8 +347,7 @@ class _EncoderDecoder:
         self.module = _base(model.module)
         inputs, self.mask_BP = _padded(model, prompts, "right")
         self.encoded = self.module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
-        config = self.module.config
-        self.cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
+        self.cache = two_sided_cache(model, rows=len(prompts))
 
     def start(self) -> Tensor:
         start = decoder_start(self.module)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from luthier.batches import micro_batches
+from luthier.cache import fill_prefix, growing_cache, two_sided_cache
 from luthier.files import append_lines, read_lines, write_lines
 from luthier.loss import collate, row_losses, with_prefix
 from luthier.model import Model
@@ -80,10 +81,22 @@ def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterat
 @torch.inference_mode()
 def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     """Summed nats of each prompt's target under `model`, its learned prompt included."""
-    batch = collate(prompts, model.module, model.family, apart=model.prefix is not None)
+    learned = model.prefix is not None or model.prefix_states is not None
+    batch = collate(prompts, model.module, model.family, apart=learned)
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
+    if model.prefix_states is not None:
+        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _begun(model, len(prompts))})
     return [float(nats) for nats in row_losses(model.module, batch)]
+
+
+def _begun(model: Model, rows: int) -> Any:
+    """A cache that holds the model's learned prefix for each row."""
+    if model.family == "encoder-decoder":
+        return two_sided_cache(model, rows)
+    cache = growing_cache(model.module.config)
+    fill_prefix(cache, model, rows)
+    return cache
 
 
 def _row(model: Model, prompt: Prompt, nats: float) -> Row:

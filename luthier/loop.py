@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +34,9 @@ class Training(Settings):
         None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
     )
     batch_size: int = Field(8, ge=1, description="examples an optimizer step")
-    micro_tokens: int = Field(4096, ge=1, description="most padded tokens in memory at once; batches are cut to it")
+    micro_tokens: int | None = Field(
+        None, ge=1, description="most padded tokens in memory at once; batches are cut to it; None: see memory.py"
+    )
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
@@ -80,6 +82,7 @@ def train(
     folder: Path,
     *,
     evaluate: Callable[[], float] | None = None,
+    rates: Mapping[str, float] | None = None,
     seed: int = 0,
     title: str = "train",
     log: Callable[..., None] = lambda event, **about: None,
@@ -89,6 +92,7 @@ def train(
     `step(micro_batch)` returns (summed loss, count to divide by, tokens seen). The gradient of an optimizer step is
     the sum over its micro-batches divided once by their common count, so that the split into micro-batches does not
     change it. `evaluate()` is a dev metric, higher is better; without it the last weights are kept.
+    `rates` holds multiples of the learning rate by parameter name, 1 where it is silent.
     `log(event, **about)` hears of every checkpoint that is safely on disk.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`, and goes on from the latter when it is there.
@@ -98,7 +102,7 @@ def train(
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
     optimizer = torch.optim.AdamW(
-        parameters.values(),
+        _groups(parameters, rates),
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.999),
@@ -116,7 +120,7 @@ def train(
             began = time.monotonic()
             rate = settings.learning_rate * schedule(state.progress["step"], total, settings.warmup)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["multiple"]
 
             # Dropout is a function of seed and step, so that a resumed run repeats it on every device.
             torch.manual_seed(seed * 1_000_003 + state.progress["step"])
@@ -173,6 +177,14 @@ def schedule(step: int, total: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return max(0.0, (total - step) / max(1, total - rising))
+
+
+def _groups(parameters: dict[str, nn.Parameter], rates: Mapping[str, float] | None) -> list[dict[str, Any]]:
+    """AdamW's groups, one for each multiple of the learning rate; a parameter that `rates` does not name has 1."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault((rates or {}).get(name, 1.0), []).append(parameter)
+    return [{"params": group, "multiple": multiple} for multiple, group in groups.items()]
 
 
 def _divide_and_clip(parameters: dict[str, nn.Parameter], count: int, clip_norm: float) -> float:

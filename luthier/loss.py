@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.errors import PromptError
-from luthier.prefix import Layout, flat, laid_out, shared_length, supported
+from luthier.packing import Layout, flat, laid_out, shared_length, supported
 from luthier.records import Prompt
 
 IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
@@ -59,10 +59,10 @@ def decoder_start(module: Any) -> int:
 class Batch:
     """Padded prompts of one micro-batch: inputs for the model and the labels (B, T) that its logits are held to."""
 
-    inputs: dict[str, Tensor]
+    inputs: dict[str, Any]  # tensors; a cache too, where a learned prefix comes first
     labels_BT: Tensor
     tokens: int  # real tokens, padding left out; a shared beginning counts once for each row that it stands in
-    layout: Layout | None = None  # rows in one sequence behind their shared beginning (prefix.py)
+    layout: Layout | None = None  # rows in one sequence behind their shared beginning (packing.py)
 
 
 def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart: bool = False) -> Batch:

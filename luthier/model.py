@@ -52,7 +52,9 @@ class Model:
     """A loaded model with what the line needs to know about it.
 
     `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
-    the generator puts before every prompt, or None. `end_ids` are the tokens that end an answer.
+    the generator puts before every prompt, or None; `prefix_states` is a learned prefix: the (keys, values), each of
+    shape (heads, tokens, head width), that every layer of the stack that writes finds before it begins, or None.
+    `end_ids` are the tokens that end an answer.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Model:
     end_ids: frozenset[int]
     folder: Path
     prefix: torch.Tensor | None = None
+    prefix_states: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -77,11 +80,18 @@ class Model:
     @property
     def renderer(self) -> Renderer:
         """The renderer that turns messages into this model's ids."""
-        return Renderer(self.tokenizer, self.family, self.window - (0 if self.prefix is None else len(self.prefix)))
+        learned = 0 if self.prefix is None else len(self.prefix)
+        learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
+        return Renderer(self.tokenizer, self.family, self.window - learned)
 
-    def adapted(self, module: nn.Module, prefix: torch.Tensor | None = None) -> Model:
-        """The same model with another module and, perhaps, a learned prompt."""
-        return replace(self, module=module, prefix=prefix)
+    def adapted(
+        self,
+        module: nn.Module,
+        prefix: torch.Tensor | None = None,
+        prefix_states: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None,
+    ) -> Model:
+        """The same model with another module and, perhaps, a learned prompt or prefix."""
+        return replace(self, module=module, prefix=prefix, prefix_states=prefix_states)
 
 
 def resolve(name: str) -> Path:

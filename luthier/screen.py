@@ -65,6 +65,15 @@ def print_painted(tokens: Iterable[tuple[str, bool]]) -> None:
     console.print(painted, soft_wrap=True)
 
 
+def print_steps(steps: Iterable[dict[str, Any]]) -> None:
+    """A block of lines for each new token: what was said, and the likeliest in its place; tokens in JSON's quotes."""
+    for number, step in enumerate(steps, 1):
+        print(f"{number:4}  {json.dumps(step['token'], ensure_ascii=False)}")
+        for row in step["candidates"]:
+            shares = f"{row['before']:7.2%} -> {row['after']:7.2%}"
+            print(f"      {shares}  {json.dumps(row['token'], ensure_ascii=False)}", flush=True)
+
+
 def interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
     """('0.312', '0.290 to 0.334'), with a dash for what is not known."""
     numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]

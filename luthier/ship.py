@@ -6,16 +6,18 @@ template and shots, the generation settings, and the first answers.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.adapt import method
+from luthier.adapt import METHODS, method
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.generate import Generation, Request, fold, generate, seed_of
-from luthier.model import Model, load
+from luthier.model import Model, load, quiet
 from luthier.records import Example, Prompt, as_row, from_row
 from luthier.settings import settings_from
 
@@ -110,6 +112,32 @@ def verify(shipped: Shipped) -> None:
             )
 
 
+def merge_arm(place: Path, folder: Path) -> Path:
+    """The arm as one plain model in `folder`, which every tool loads and which is as fast as the base.
+
+    It is called good only if it repeats the arm's probe answers after it was written and read back. Raises
+    SettingsError for a method that cannot merge, FolderError for a folder in use, ModelError when an answer differs.
+    """
+    shipped, note = load_arm(place), read_json(place / NOTE)
+    found, base = method(note["method"]), note["base"]
+    if found.merge is None:
+        mergeable = ", ".join(row.name for row in METHODS.values() if row.merge)
+        raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
+    if folder.exists():
+        raise FolderError(f"{folder}: there is something already; choose a new folder")
+    merged = found.merge(load(base["name"], precision=base["precision"]), place / note["weights"])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
+        building = Path(part) / "model"
+        module: Any = merged.module
+        with quiet():
+            module.save_pretrained(building)
+            merged.tokenizer.save_pretrained(building)
+        verify(replace(shipped, model=load(str(building), precision=base["precision"])))
+        os.replace(building, folder)
+    return folder
+
+
 def _probe(
     model: Model, probes: Sequence[dict[str, Any]], generation: Generation, seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -137,6 +165,35 @@ def ask(
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
     `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
     """
+    yield from _pieces(*_asked(source, text, arm, generation, seed))
+
+
+def ask_probabilities(
+    source: str | Path,
+    text: str,
+    *,
+    arm: str | None = None,
+    generation: dict[str, Any] | None = None,
+    seed: int | None = None,
+    top: int = 5,
+) -> Iterator[dict[str, Any]]:
+    """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
+
+    {"token": text, "candidates": [{"token", "before", "after"}, ...]}: the probability by the model, and after
+    repetition penalty, temperature, top-k and top-p. Raises what `ask` raises.
+    """
+    model, request = _asked(source, text, arm, generation, seed)
+    for event in generate(model, [replace(request, top=top)]):
+        named = [
+            {"token": model.tokenizer.decode([c.token]), "before": c.before, "after": c.after} for c in event.candidates
+        ]
+        yield {"token": model.tokenizer.decode([event.token]), "candidates": named}
+
+
+def _asked(
+    source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
+) -> tuple[Model, Request]:
+    """The model of `source` and the request that puts `text` to it."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     shipped = _source(str(source), arm)
@@ -145,7 +202,7 @@ def ask(
     prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
     request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
-    yield from _pieces(shipped.model, request)
+    return shipped.model, request
 
 
 def _source(source: str, arm: str | None) -> Shipped:

@@ -56,6 +56,7 @@ def study(
     seeds: int | None = None,
     tune: int | None = None,
     likelihood: bool | None = None,
+    memory: float | None = None,
     command: str = "",
 ) -> Path:
     """Runs what is missing of a study and returns its folder, with compare.json, report.html and report.md inside.
@@ -63,8 +64,15 @@ def study(
     What is given here goes before what study.toml (`config`) says. Called again with the same arguments it goes on
     where it stopped, and with more arms or `seeds` it runs those alone. Raises LuthierError sentences.
     """
-    keywords = {"model": model, "train": train, "dev": dev, "test": test, "seed": seed, "precision": precision}
-    keywords |= {"seeds": seeds, "tune": tune, "likelihood": likelihood}
+    keywords: dict[str, Any] = {
+        "model": model,
+        "train": train,
+        "dev": dev,
+        "test": test,
+        "seed": seed,
+        "precision": precision,
+    }
+    keywords |= {"seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory}
     spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
     specs = arm_specs(spec.arms)
@@ -194,6 +202,7 @@ def _work(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work
         folder=folder,
         trials=spec.tune,
         likelihood=spec.likelihood,
+        memory_bytes=spec.memory * 1e9 if spec.memory else None,
     )
 
 

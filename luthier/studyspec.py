@@ -29,6 +29,7 @@ class StudySpec(Settings):
     )
     tune: int = Field(0, ge=0, description="configurations tried on dev for every trained arm, by successive halving")
     likelihood: bool = Field(True, description="read the references under every arm: bits per character")
+    memory: float | None = Field(None, gt=0, description="GB that training may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
 
     @field_validator("seeds")

@@ -8,10 +8,13 @@ a split column says so. Splits that nobody gave are drawn by seed over units, so
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from luthier.errors import DataError, FolderError, SettingsError, TaskError
 from luthier.files import inside, read_json, sha256_of, sha256_of_text, write_json, write_text
 from luthier.records import Example
 from luthier.settings import read_settings, settings_from, toml_of
+from luthier.tables import HUB, hub_files
 from luthier.taskspec import BARE, SPLITS, TEMPLATES, HeldOut, Split, TaskSpec
 
 SHIPPED = Path(__file__).parent / "tasks"
@@ -219,6 +223,7 @@ def init_task(
 ) -> Task:
     """A new task folder from the user's files, which are copied unchanged; splits that nobody gave are drawn by `seed`.
 
+    `source` may be hub:owner/name, a data set of the Hugging Face hub, whose splits are then given.
     Shares are of the distinct units of `source`, up to MOST_ROWS rows. The margin is by default .01 where test has 500
     units or more, else .02. A failure leaves nothing behind. Raises DataError for bad rows, SettingsError for a bad
     option, TaskError when splits contradict or there is too little to draw from, FolderError for a folder in use.
@@ -227,26 +232,40 @@ def init_task(
     _refuse_used(folder)
     wanted = {"input": input, "target": target, "id": id, "cluster": cluster, "split": split_column, "meta": meta or []}
     columns = settings_from(Columns, wanted, "init")
-    given: dict[Split, str | Path | None] = {"train": source, "dev": dev, "test": test}
-    paths = {split: Path(path) for split, path in given.items() if path is not None}
-    parts, _ = _read_files(paths, columns)
-    shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
-    held = _draw(parts, {split: share for split, share in shares.items() if not parts[split]}, seed)
-    parts = _moved(parts, held)
-    _refuse_unsound(paths["train"], parts)
-    names = _names(paths)
-    says = {
-        "name": name or folder.name,
-        "description": f"From {input} to {target}.",
-        "data": {**names, "splits": "splits.json" if held else None, "columns": columns},
-        "prompt": {"templates": _templates(instruction), "shot_seed": seed},
-        "decide": {"metric": metric, "margin": _margin(parts["test"]) if margin is None else margin},
-    }
-    spec = settings_from(TaskSpec, says, "init")
-    copies = {names[split]: path for split, path in paths.items()}
-    return _write(
-        folder, spec, copies, HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
-    )
+    given: dict[Split, str | Path | None] = {"dev": dev, "test": test}
+    with _source_files(source) as files:
+        paths = files | {split: Path(path) for split, path in given.items() if path is not None}
+        parts, _ = _read_files(paths, columns)
+        shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
+        held = _draw(parts, {split: share for split, share in shares.items() if not parts[split]}, seed)
+        parts = _moved(parts, held)
+        _refuse_unsound(paths["train"], parts)
+        names = _names(paths)
+        says = {
+            "name": name or folder.name,
+            "description": f"From {input} to {target}.",
+            "data": {**names, "splits": "splits.json" if held else None, "columns": columns},
+            "prompt": {"templates": _templates(instruction), "shot_seed": seed},
+            "decide": {"metric": metric, "margin": _margin(parts["test"]) if margin is None else margin},
+        }
+        spec = settings_from(TaskSpec, says, "init")
+        copies = {names[split]: path for split, path in paths.items()}
+        held_out = HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
+        return _write(folder, spec, copies, held_out)
+
+
+@contextlib.contextmanager
+def _source_files(source: str | Path) -> Iterator[dict[Split, Path]]:
+    """The files that `source` stands for: itself, or the splits of a data set of the hub, which go when this ends."""
+    if not str(source).startswith(HUB):
+        yield {"train": Path(source)}
+        return
+    with tempfile.TemporaryDirectory() as place:
+        files = hub_files(str(source).removeprefix(HUB), Path(place))
+        named = {SPLIT_NAMES[split]: path for split, path in files.items() if split in SPLIT_NAMES}
+        if "train" not in named:
+            raise TaskError(f"{source}: the data set has no split 'train'; it has {', '.join(files)}")
+        yield named
 
 
 def _refuse_used(folder: Path) -> None:

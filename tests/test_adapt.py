@@ -1,87 +1,85 @@
-"""Every trained method keeps the same promises on every family: one table of methods x promises.
+"""Every trained method keeps the same promises on every family: the table of methods x promises (tests/promises.py).
 
-What moves is what was named, counts equal the formula, what is saved is what was measured, and peft reads it.
+What moves is what was named, it starts where it claims to, and how a batch is cut, padded or resumed changes nothing.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
 from torch import nn
 
 from luthier.adapt import METHODS, method
 from luthier.adapt.prompting import Copy, copy_answer
+from luthier.arms import parse
 from luthier.batches import Batches
-from luthier.errors import ModelError, SettingsError
-from luthier.generate import Request, fold, generate
-from luthier.loop import train
+from luthier.errors import LuthierError, SettingsError
+from luthier.loop import Training, train
 from luthier.loss import collate, supervised_loss
 from luthier.model import Model, parameter_counts
+from luthier.progress import Stopped
 from luthier.records import Example
 from tests import tiny
+from tests.promises import CASES, CLAIMS, answers, applied, losses, moving, requests_of, settings_of
 
-ROOT = Path(__file__).parents[1]
 TRAINED = [name for name, row in METHODS.items() if row.trains]
 PROMPTED = [name for name, row in METHODS.items() if not row.trains]
-SETTINGS: dict[str, dict[str, Any]] = {"full": {}, "lora": {"rank": 4}, "soft": {"tokens": 5}}
-KINDS = ("decoder-chat", "t5-tied", "t5-untied", "bart")
-WIDTH = 32  # of every tiny model
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def applied(folder: Path, name: str, precision: str = "fp32", **settings: Any) -> tuple[Model, nn.Module]:
-    model = tiny.fresh(folder, precision)
-    chosen = method(name).settings(**{**SETTINGS[name], **settings})
-    return model, method(name).apply(model, chosen, 0)
+def kind_of(name: str) -> str:
+    """One family that the method can adapt."""
+    return next(kind for row, kind in CASES if row == name)
 
 
-def requests_of(model: Model) -> list[Request]:
-    prompts = [model.renderer.prompt(example, tiny.PLAIN, room=8) for example in tiny.examples(4)]
-    return [Request(p.id, p.prompt_ids, 8) for p in prompts]
-
-
-def answers(model: Model) -> dict[str, tuple[int, ...]]:
-    return {answer.id: answer.tokens for answer in fold(generate(model, requests_of(model)), model.tokenizer)}
-
-
-def trained(folder: Path, name: str, out: Path, precision: str = "fp32") -> tuple[Model, nn.Module]:
+def trained(folder: Path, name: str, out: Path, precision: str = "fp32", **more: Any) -> tuple[Model, nn.Module]:
     """After a few large steps of the real loop."""
     model, module = applied(folder, name, precision)
-    training = method(name).training
-    assert training is not None
-    training = training.model_copy(update={"learning_rate": 0.05, "batch_size": 4, "epochs": 3.0})
 
     def step(prompts: Any) -> tuple[torch.Tensor, int, int]:
         batch = collate(prompts, module, model.family)
         loss, count = supervised_loss(module, batch)
         return loss, count, batch.tokens
 
-    prompts = tiny.train_prompts(model, 8)
-    batches = Batches(prompts, batch_size=4, micro_tokens=2000, epochs=3, seed=0)
-    train(module, step, batches, training, out)
+    training = Training(learning_rate=0.05, batch_size=4, epochs=2.0)
+    batches = Batches(tiny.train_prompts(model, 8), batch_size=4, micro_tokens=2000, epochs=2, seed=0)
+    train(module, step, batches, training, out, rates=method(name).rates(settings_of(name), module), **more)
     return model, module
 
 
-def test_the_table_names_every_trained_method() -> None:
-    assert set(TRAINED) == set(SETTINGS)
+def test_every_trained_method_has_a_row_of_claims() -> None:
+    assert set(TRAINED) == set(CLAIMS)
     with pytest.raises(SettingsError, match="'adapters' is no method; the methods are: copy, bare"):
         method("adapters")
+
+
+def test_the_documented_defaults_are_those_of_the_table() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| ([\de.-]+) \|", page, flags=re.MULTILINE)
+    rates = {name: row.training.learning_rate for name, row in METHODS.items() if row.training}
+    assert {name: float(rate) for name, _, rate in rows} == rates
+    for name, forms, _ in rows:
+        assert {parse(form).method for form in re.findall(r"`(.+?)`", forms)} == {name}
+
+
+@pytest.mark.parametrize("name, kind", [(n, k) for n, claim in CLAIMS.items() for k in claim.refused])
+def test_what_a_model_lacks_is_said_in_a_sentence(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    with pytest.raises(LuthierError, match=CLAIMS[name].refused[kind]):
+        applied(tiny_folder(kind), name)
 
 
 # --- what moves ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", TRAINED)
+BOTH_PRECISIONS = [(n, k, p) for n, k in CASES for p in DTYPES if p == "fp32" or k in ("decoder-chat", "t5-tied")]
+
+
+@pytest.mark.parametrize("name, kind, precision", BOTH_PRECISIONS)
 def test_only_what_is_named_moves_and_it_moves_the_answers(
     name: str, kind: str, precision: str, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -89,47 +87,40 @@ def test_only_what_is_named_moves_and_it_moves_the_answers(
     start = tiny.weights(applied(tiny_folder(kind), name, precision)[1])
     model, module = trained(tiny_folder(kind), name, tmp_path, precision)
     named = {n for n, p in module.named_parameters() if p.requires_grad}
-    word = {"full": "", "lora": "lora_", "soft": "prompt_encoder"}[name]
-    assert named == {n for n in start if word in n} and named
+    assert named == moving(name, kind, start) and named
     after = tiny.weights(module)
-    moved = {n for n in after if not torch.equal(after[n], start[n])}
-    assert moved == named
+    assert {n for n in after if not torch.equal(after[n], start[n])} == named
     assert all(after[n].dtype == torch.float32 for n in named)
     asked = method(name).answering(model, module)
     assert answers(asked) != answers(before)
-    assert asked.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    assert asked.dtype == DTYPES[precision]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_lora_starts_as_the_identity(kind: str, tiny_folder: Callable[[str], Path]) -> None:
-    model, module = applied(tiny_folder(kind), "lora")
+@pytest.mark.parametrize("name, kind", [case for case in CASES if CLAIMS[case[0]].identity])
+def test_the_start_is_the_identity_where_it_is_claimed(
+    name: str, kind: str, tiny_folder: Callable[[str], Path]
+) -> None:
     base = tiny.fresh(tiny_folder(kind))
-    with torch.no_grad():
-        for prompt in tiny.train_prompts(model, 3):
-            mine, plain = (tiny.reference_loss(m, prompt, model.family) for m in (module.eval(), base.module))
-            assert torch.equal(mine, plain)
-            tiny.scramble(module)
-            assert not torch.equal(tiny.reference_loss(module, prompt, model.family), plain)
-            for name, parameter in module.named_parameters():
-                if "lora_B" in name:
-                    parameter.zero_()
+    plain = losses(base.module, base)
+    model, module = applied(tiny_folder(kind), name)
+    torch.testing.assert_close(losses(module.eval(), model), plain, rtol=1e-5, atol=1e-4)
+    tiny.scramble(module)
+    assert not torch.allclose(losses(module, model), plain, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_start_is_the_seeds(name: str, tiny_folder: Callable[[str], Path]) -> None:
-    folder = tiny_folder("decoder-chat")
-    starts = [
-        tiny.weights(method(name).apply(tiny.fresh(folder), method(name).settings(**SETTINGS[name]), seed))
-        for seed in (0, 0, 1)
-    ]
+    folder = tiny_folder(kind_of(name))
+    starts = [tiny.weights(method(name).apply(tiny.fresh(folder), settings_of(name), seed)) for seed in (0, 0, 1)]
     same = [all(torch.equal(w, other[n]) for n, w in starts[0].items()) for other in starts[1:]]
-    assert same == [True, name == "full"]
+    # What starts from the model itself, or from ones, has no chance in it.
+    assert same == [True, name in ("full", "select", "bitfit", "tokens", "ia3", "pissa")]
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_asking_in_the_middle_of_training_disturbs_nothing(name: str, tiny_folder: Callable[[str], Path]) -> None:
     for precision in ("fp32", "bf16"):
-        model, module = applied(tiny_folder("decoder-chat"), name, precision)
+        model, module = applied(tiny_folder(kind_of(name)), name, precision)
         before = tiny.weights(module)
         may_move = [n for n, p in module.named_parameters() if p.requires_grad]
         answers(method(name).answering(model, module.eval()))
@@ -141,160 +132,79 @@ def test_asking_in_the_middle_of_training_disturbs_nothing(name: str, tiny_folde
         loss.backward()
 
 
+# --- what changes nothing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, kind", CASES)
+def test_the_gradient_is_the_same_for_any_split_of_a_batch(
+    name: str, kind: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    model, module = applied(tiny_folder(kind), name)
+    tiny.scramble(module.eval(), scale=0.1)
+    prompts, found = tiny.train_prompts(model, 6), []
+    for cuts in ([6], [1, 5], [2, 2, 2]):
+        module.zero_grad(set_to_none=True)
+        total, rest = 0.0, list(prompts)
+        for size in cuts:
+            loss, _ = supervised_loss(module, collate(rest[:size], module, model.family))
+            loss.backward()
+            total, rest = total + float(loss.detach()), rest[size:]
+        found.append((total, [p.grad.clone() for p in module.parameters() if p.grad is not None]))
+    for total, gradients in found[1:]:
+        assert total == pytest.approx(found[0][0], rel=1e-4)
+        largest = max(float(g.abs().max()) for g in found[0][1])
+        assert largest > 0
+        for one, other in zip(found[0][1], gradients, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * largest)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_that_was_stopped_ends_with_the_same_weights(
+    name: str, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_folder(kind_of(name))
+    whole = tiny.weights(trained(folder, name, tmp_path / "whole")[1])
+    asked: list[None] = []
+
+    def stop_once() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            raise Stopped
+
+    monkeypatch.setattr("luthier.loop.check_stop", stop_once)
+    with pytest.raises(Stopped):
+        trained(folder, name, tmp_path / "stopped")
+    again = tiny.weights(trained(folder, name, tmp_path / "stopped")[1])
+    assert len(asked) == 4  # two steps, a stop, and the two that were left
+    assert all(torch.equal(w, again[n]) for n, w in whole.items())
+
+
+@pytest.mark.parametrize("name, kind", CASES)
+def test_a_batch_changes_no_answer(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    model, module = applied(tiny_folder(kind), name)
+    tiny.scramble(module.eval())
+    asked = method(name).answering(model, module)
+    requests = requests_of(asked, 6)
+    lengths = [len(r.prompt_ids) for r in requests]
+    assert max(lengths) > 3 * min(lengths)
+    alone = {r.id: answers(asked, [r])[r.id] for r in requests}
+    assert answers(asked, requests) == alone == answers(asked, requests[::-1])
+    assert answers(asked, requests[2:4]) == {r.id: alone[r.id] for r in requests[2:4]}
+
+
 # --- counts -------------------------------------------------------------------------------------------------------
 
 
-def lora_formula(module: nn.Module, rank: int) -> Iterator[int]:
-    """r (d_in + d_out) for each linear layer but the one that makes the logits."""
-    head = module.get_output_embeddings()
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear) and layer is not head:
-            yield rank * (layer.in_features + layer.out_features)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name, kind", CASES)
 def test_counts_equal_the_formula(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
-    base = tiny.fresh(tiny_folder(kind)).module
-    every = parameter_counts(base)[1]
-    expected = {"full": every, "lora": sum(lora_formula(base, 4)), "soft": 5 * WIDTH}[name]
-    counted = parameter_counts(applied(tiny_folder(kind), name)[1])
-    assert counted == (expected, every if name == "full" else every + expected)
+    base, claim = tiny.fresh(tiny_folder(kind)).module, CLAIMS[name]
+    expected, every = claim.count(base, kind), parameter_counts(base)[1]
+    assert expected > 0
+    on_top = expected * (1 + claim.frozen) if claim.added else 0
+    assert parameter_counts(applied(tiny_folder(kind), name)[1]) == (expected, every + on_top)
 
 
-def test_the_published_count_of_lora_on_flan_t5_base(flan_folder: Path) -> None:
-    """3,538,944 of 251,116,800, r = 32 on q and v: on the meta device, with FLAN's own output matrix beside its tied
-    embeddings."""
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    with torch.device("meta"):
-        module = T5ForConditionalGeneration(T5Config.from_json_file(flan_folder / "flan_t5_base_config.json"))
-        module.lm_head.weight = nn.Parameter(torch.empty_like(module.shared.weight))
-    published = json.loads((flan_folder / "adapter_config.json").read_text())
-    model = Model("flan", module, None, "encoder-decoder", 512, "", frozenset(), flan_folder)
-    targets = ",".join(published["target_modules"])
-    settings = method("lora").settings(rank=published["r"], alpha=float(published["lora_alpha"]), targets=targets)
-    assert parameter_counts(method("lora").apply(model, settings, 0)) == (3_538_944, 251_116_800)
-
-
-# --- what is saved is what was measured ---------------------------------------------------------------------------
-
-ASK_SAVED = """
-import json, sys
-from pathlib import Path
-from luthier.adapt import method
-from tests import tiny
-from tests.test_adapt import answers
-for name, precision, base, folder in json.load(sys.stdin):
-    model = method(name).load(tiny.fresh(Path(base), precision), Path(folder))
-    print(json.dumps(answers(model)))
-"""
-
-
-def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    """Saved, loaded on a fresh base in another process, asked again: every method and family."""
-    rows, expected = [], []
-    for name in TRAINED:
-        for kind in KINDS:
-            for precision in ("fp32", "bf16") if kind in ("decoder-chat", "t5-untied") else ("fp32",):
-                place = tmp_path / f"{name}-{kind}-{precision}"
-                model, module = applied(tiny_folder(kind), name, precision)
-                tiny.scramble(module.eval())
-                saved = place / "saved"
-                method(name).save(module, saved)
-                rows.append([name, precision, str(tiny_folder(kind)), str(saved)])
-                expected.append({k: list(v) for k, v in answers(method(name).answering(model, module)).items()})
-    done = subprocess.run(
-        [sys.executable, "-c", ASK_SAVED], input=json.dumps(rows), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    for row, line, wanted in zip(rows, done.stdout.splitlines(), expected, strict=True):
-        assert json.loads(line) == wanted, row
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["lora", "soft"])
-def test_peft_reads_what_was_saved(
-    name: str, kind: str, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On the same base, the same logits; and saving asks no hub about a short name."""
-    model = replace(tiny.fresh(tiny_folder(kind)), name="smollm2-135m")
-    module = method(name).apply(model, method(name).settings(**SETTINGS[name]), 0)
-    tiny.scramble(module)
-    asked: list[Any] = []
-    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *a, **k: asked.append(a))
-    method(name).save(module.eval(), tmp_path)
-    assert asked == []
-    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == model.name
-    assert {"adapter_config.json", "adapter_model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
-    theirs = peft.PeftModel.from_pretrained(tiny.fresh(tiny_folder(kind)).module, tmp_path).eval()
-    asked_model = method(name).answering(model, module)
-    with torch.no_grad():
-        for prompt in tiny.train_prompts(model, 3):
-            losses = [tiny.reference_loss(m, prompt, model.family, 5 * (name == "soft")) for m in (module, theirs)]
-            assert torch.equal(*losses)
-    said = answers(asked_model)
-    for request in requests_of(asked_model):
-        own = tiny.slow_greedy(theirs, request.prompt_ids, model.family, request.limit, asked_model.end_ids)
-        assert tuple(own) == said[request.id]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["lora", "soft"])
-def test_the_base_stays_as_it_was(name: str, kind: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    base = tiny.fresh(tiny_folder(kind))
-    original, said = tiny.weights(base.module), answers(base)
-    _, module = applied(tiny_folder(kind), name)
-    tiny.scramble(module)
-    method(name).save(module, tmp_path)
-    loaded = method(name).load(base, tmp_path)
-    assert answers(loaded) != said
-    kept = {n.replace(".base_layer", ""): w for n, w in tiny.weights(loaded.module).items()}
-    assert all(torch.equal(weight, kept[n]) for n, weight in original.items())
-    if name == "lora":  # peft's own way back
-        wrapped = peft.PeftModel.from_pretrained(tiny.fresh(tiny_folder(kind)).module, tmp_path)
-        base = base.adapted(wrapped.unload())
-    assert answers(base) == said
-
-
-def test_weights_of_another_model_are_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    _, module = applied(tiny_folder("decoder-chat"), "full")
-    method("full").save(module, tmp_path)
-    with pytest.raises(ModelError, match="these weights are not of"):
-        method("full").load(tiny.fresh(tiny_folder("gpt2")), tmp_path)
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    other = LlamaForCausalLM(LlamaConfig(**{**module.config.to_dict(), "intermediate_size": 64}))
-    other.save_pretrained(tmp_path / "wider")
-    with pytest.raises(ModelError, match="these weights are not of"):
-        method("full").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path / "wider")
-
-
-# --- settings -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("targets", ["q_proj,v_proj", " q_proj , v_proj"])
-def test_lora_goes_where_it_is_told(targets: str, tiny_folder: Callable[[str], Path]) -> None:
-    _, module = applied(tiny_folder("decoder-chat"), "lora", targets=targets)
-    hit = {n.split(".lora_")[0].rpartition(".")[2] for n, _ in module.named_parameters() if "lora_" in n}
-    assert hit == {"q_proj", "v_proj"}
-
-
-@pytest.mark.parametrize("targets", ["nothing", "q_proj,nothing", ""])
-def test_lora_names_a_target_that_is_not_there(targets: str, tiny_folder: Callable[[str], Path]) -> None:
-    with pytest.raises(SettingsError, match=r"lora: no linear layer is called '(nothing)?'; .*q_proj"):
-        applied(tiny_folder("decoder-chat"), "lora", targets=targets)
-
-
-def test_a_soft_prompt_starts_from_words_or_from_chance(tiny_folder: Callable[[str], Path]) -> None:
-    model, module = applied(tiny_folder("decoder-chat"), "soft")
-    words = model.module.get_input_embeddings().weight
-    start = module.get_prompt(1)[0]
-    assert all(bool((words == row).all(-1).any()) for row in start)
-    _, module = applied(tiny_folder("decoder-chat"), "soft", start="random")
-    assert not any(bool((words == row).all(-1).any()) for row in module.get_prompt(1)[0])
-    with pytest.raises(ValueError, match="'vocabulary' or 'random'"):
-        applied(tiny_folder("decoder-chat"), "soft", start="zeros")
+# --- prompting ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROMPTED)

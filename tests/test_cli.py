@@ -223,6 +223,18 @@ def test_ask_streams_what_the_library_gives(tiny_folder, tmp_path, monkeypatch, 
         assert luthier_says("ask", folder, *options).out == said.out
 
 
+def test_ask_shows_the_probabilities_of_each_token(tiny_folder, luthier_says):
+    folder = tiny_folder("decoder-chat")
+    options = ["--max-new-tokens", "3", "--temperature", "0.5", "--top-k", "2", "--repetition-penalty", "1.2"]
+    lines = luthier_says("ask", folder, "Ann: Hi.", "--probabilities", *options).out.splitlines()
+    generation = {"max_new_tokens": 3, "temperature": 0.5, "top_k": 2, "repetition_penalty": 1.2}
+    steps = list(luthier.ask_probabilities(folder, "Ann: Hi.", generation=generation))
+    assert len(lines) == sum(1 + len(step["candidates"]) for step in steps)
+    assert lines[0].split() == ["1", json.dumps(steps[0]["token"])]
+    first = steps[0]["candidates"][0]
+    assert lines[1].split()[:3] == [f"{first['before']:.2%}", "->", f"{first['after']:.2%}"]
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -270,7 +282,7 @@ BAD = {
     "not UTF-8": Bad(INIT, "x.csv, row 2, line 3: byte 4 of the line is not UTF-8",
         {"x.csv": b"a,b\n1,2\ncaf\xe9,2\n"}),
     "not JSON": Bad(SCORE.replace("csv", "jsonl"), "x.jsonl, row 1, line 1: this is not JSON", {"x.jsonl": "{]\n"}),
-    "another kind of file": Bad(INIT.replace("csv", "xlsx"), "only .csv, .tsv and .jsonl", {"x.xlsx": "PK"}),
+    "another kind of file": Bad(INIT.replace("csv", "xlsx"), "only .csv, .tsv, .jsonl and .parquet", {"x.xlsx": "PK"}),
     "ragged row": Bad(SCORE, "x.csv, row 1, line 2: the row has 3 cells and the header 2", {"x.csv": "a,b\n1,2,3\n"}),
     "control signs in a name": Bad(SCORE + "\x1b[31m\n", "field 'b [31m '", AB),
     "empty reference": Bad(SCORE, "x.csv, row 1, field 'a': the reference is empty", {"x.csv": "a,b\n,2\n"}),

@@ -70,7 +70,7 @@ REFUSED = {
     "half a surrogate pair": ("x.jsonl", '{"a": "\\ud83d"}\n', "surrogates not allowed"),
     "nested too deeply": ("x.jsonl", '{"a": ' + "[" * 100_000, "recursion"),
     "number with too many digits": ("x.jsonl", '{"a": ' + "1" * 5000 + "}", "row 1, line 1: this is not JSON"),
-    "other extension": ("x.json", "{}", "only .csv, .tsv and .jsonl files are read"),
+    "other extension": ("x.json", "{}", "only .csv, .tsv, .jsonl and .parquet files are read"),
 }
 
 

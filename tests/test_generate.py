@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 from transformers import GenerationConfig
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers.generation.logits_process import (
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from luthier.adapt import method
 from luthier.errors import ModelError
@@ -40,7 +46,8 @@ def transformers_greedy(module: Any, request: Request, end_ids: Any) -> tuple[in
     ids = torch.tensor([request.prompt_ids])
     module.generation_config.forced_eos_token_id = None
     settings = GenerationConfig(
-        do_sample=False, max_new_tokens=request.limit, eos_token_id=sorted(end_ids), pad_token_id=0,
+        do_sample=False, max_new_tokens=request.limit,
+        repetition_penalty=request.generation.repetition_penalty, eos_token_id=sorted(end_ids), pad_token_id=0,
         decoder_start_token_id=getattr(module.config, "decoder_start_token_id", None),
     )  # fmt: skip
     said = module.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)[0].tolist()
@@ -90,6 +97,47 @@ def test_greedy_equals_transformers_on_the_packaged_model(smollm2: str) -> None:
     expected = {r.id: transformers_greedy(model.module, r, model.end_ids) for r in requests}
     assert answers(model, requests) == expected
     assert len(set(expected.values())) == 4
+
+
+# --- repetition ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_the_repetition_penalty_is_that_of_transformers(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    """Token for token, also where rows of one batch have penalties of their own."""
+    model = tiny.fresh(tiny_folder(kind))
+    plain, penalties = requests_of(model, 6, limit=30), (1.0, 1.3, 5.0, 0.8, 1.0, 2.0)
+    requests = [replace(r, generation=Generation(repetition_penalty=p)) for r, p in zip(plain, penalties, strict=True)]
+    expected = {r.id: transformers_greedy(model.module, r, model.end_ids) for r in requests}
+    assert answers(model, requests) == expected
+    unpenalized = answers(model, plain)
+    assert expected["e0"] == unpenalized["e0"] and expected["e4"] == unpenalized["e4"]
+    assert sum(expected[r.id] != unpenalized[r.id] for r in plain) >= 2
+
+
+def test_candidates_say_what_the_filters_did(tiny_folder: Callable[[str], Path]) -> None:
+    """Their shares before are the model's, after those of transformers' processors in the same order."""
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    setting = Generation(temperature=0.7, top_k=3, repetition_penalty=1.4)
+    (request,) = requests_of(model, 1, limit=4, generation=setting)
+    events = list(generate(model, [replace(request, top=6)]))
+    ids = torch.tensor([request.prompt_ids])
+    for event in events:
+        with torch.no_grad():
+            logits = model.module(input_ids=ids, use_cache=False).logits[:, -1]
+        kept = RepetitionPenaltyLogitsProcessor(1.4)(ids, logits.clone())
+        kept = TopKLogitsWarper(3)(ids, TemperatureLogitsWarper(0.7)(ids, kept)).softmax(-1)[0]
+        named = event.candidates
+        assert [c.token for c in named] == logits[0].topk(6).indices.tolist()
+        assert [c.before for c in named] == pytest.approx(
+            [float(logits.softmax(-1)[0, c.token]) for c in named], abs=1e-5
+        )
+        assert [c.after for c in named] == pytest.approx([float(kept[c.token]) for c in named], abs=1e-5)
+        ids = torch.cat([ids, torch.tensor([[event.token]])], 1)
+    assert [replace(e, candidates=()) for e in events] == list(generate(model, [request]))  # naming changes nothing
+    greedy = next(generate(model, [replace(request, generation=Generation(), top=2)]))
+    assert [c.after for c in greedy.candidates] == [1.0, 0.0]
+    assert next(generate(model, [request])).candidates == ()
 
 
 # --- learned prompts and adapters ---------------------------------------------------------------------------------

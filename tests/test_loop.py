@@ -240,6 +240,32 @@ def test_one_step_is_adamw_on_the_clipped_mean(tmp_path: Path) -> None:
     assert torch.allclose(mine.weight, plain.weight, atol=1e-5)
 
 
+def test_a_parameter_may_move_at_a_multiple_of_the_rate(tmp_path: Path) -> None:
+    """Against AdamW with two groups; the clipping stays that of all parameters together."""
+    row = (torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), 4)
+    training = Training(learning_rate=0.1, evaluations=1)
+    mine, plain = nn.Linear(3, 1), nn.Linear(3, 1)
+    plain.load_state_dict(mine.state_dict())
+    start = mine.bias.detach().clone()
+
+    def loss_of(module: nn.Module) -> torch.Tensor:
+        return (module(row[0]) - 5).square().sum()
+
+    train(mine, lambda _: (loss_of(mine), 4, 4), Fixed([[row]] * 3), training, tmp_path, rates={"bias": 4.0})
+    groups = [{"params": [plain.weight]}, {"params": [plain.bias]}]
+    optimizer = torch.optim.AdamW(groups, lr=0.1, weight_decay=0.0)
+    for step in range(3):
+        for group, multiple in zip(optimizer.param_groups, (1.0, 4.0), strict=True):
+            group["lr"] = multiple * 0.1 * schedule(step, 3, training.warmup)
+        optimizer.zero_grad()
+        (loss_of(plain) / 4).backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+    assert torch.allclose(mine.weight, plain.weight, atol=1e-5)
+    assert torch.allclose(mine.bias, plain.bias, atol=1e-5)
+    assert float((mine.bias - start).abs()) > 0.2  # further than 3 steps of the plain, falling rate would go
+
+
 class Fixed:
     """Batches that are already there."""
 

@@ -8,7 +8,10 @@ from prompt to prompt.
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +208,14 @@ def save(kind: str, folder: Path) -> Path:
 
 
 def fresh(folder: Path, precision: str = "fp32") -> Model:
-    """The model of a folder, loaded anew on the CPU."""
-    return load(str(folder), precision=precision, device="cpu")
+    """The model of a folder on the CPU, as loaded anew: a copy, because reading a file for every test takes longer."""
+    loaded = _loaded(str(folder), precision)
+    return replace(loaded, module=copy.deepcopy(loaded.module))
+
+
+@functools.cache
+def _loaded(folder: str, precision: str) -> Model:
+    return load(folder, precision=precision, device="cpu")
 
 
 def examples(count: int, *, prefix: str = "e") -> list[Example]:

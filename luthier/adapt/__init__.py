@@ -6,13 +6,17 @@ its weights are saved and read back. The study, the loop and the generator treat
 
 from __future__ import annotations
 
-from luthier.adapt import full, lora, prompting, soft
+from luthier.adapt import bottleneck, full, ia3, lora, lora_kin, prefix, prompting, ptuning, select, soft, tokens
 from luthier.adapt.method import Method
 from luthier.errors import SettingsError
 
-METHODS: dict[str, Method] = {
-    method.name: method for method in (*prompting.METHODS, full.METHOD, lora.METHOD, soft.METHOD)
-}
+_ROWS = (
+    *prompting.METHODS,
+    full.METHOD, *select.METHODS, tokens.METHOD,
+    lora.METHOD, *lora_kin.METHODS, ia3.METHOD, bottleneck.METHOD,
+    soft.METHOD, ptuning.METHOD, prefix.METHOD,
+)  # fmt: skip
+METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 
 
 def method(name: str) -> Method:

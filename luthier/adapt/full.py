@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from luthier.adapt.method import Method, NoSettings, float_trainable
+from luthier.adapt.method import Method, float_trainable
 from luthier.errors import ModelError
 from luthier.fused import fuse
 from luthier.loop import Training
 from luthier.model import Model, quiet
+from luthier.settings import Settings
 
 
-def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
+def apply(model: Model, settings: Settings, seed: int) -> nn.Module:
     """The module, or a copy of it where the study's precision is not fp32: what moves is kept in fp32."""
     module = model.module if model.dtype == torch.float32 else copy.deepcopy(model.module)
     for parameter in module.parameters():

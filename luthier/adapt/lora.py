@@ -5,7 +5,6 @@ Trainable parameters: r * (d_in + d_out) for each adapted matrix.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import peft
@@ -14,7 +13,6 @@ from torch import nn
 
 from luthier.adapt import wrapped
 from luthier.adapt.method import Method
-from luthier.errors import SettingsError
 from luthier.loop import Training
 from luthier.model import Model
 from luthier.settings import Settings
@@ -33,38 +31,25 @@ class Lora(Settings):
 
 def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
     """The model wrapped by peft; only A and B require a gradient. Raises SettingsError for a target it lacks."""
+    return wrapped.wrap(model, config(model, settings), seed)
+
+
+def config(model: Model, settings: Lora, **more: Any) -> peft.LoraConfig:
+    """What peft is told; `more` is what a kin of LoRA adds to it."""
     alpha: Any = settings.alpha or 2 * settings.rank
-    config = peft.LoraConfig(
-        task_type=wrapped.task_type(model),
-        r=settings.rank,
-        lora_alpha=alpha,
-        lora_dropout=settings.dropout,
-        target_modules=_targets(model, settings.targets),
-    )
-    return wrapped.wrap(model, config, seed)
-
-
-def _targets(model: Model, named: str) -> str | list[str]:
-    """The layers to adapt, each of which is there: peft is content when one of several is."""
-    if named == "all-linear":
-        return named
-    layers = [name for name, _ in model.module.named_modules()]
-    targets = [target.strip() for target in named.split(",")]
-    for target in targets:
-        if not any(f".{layer}".endswith(f".{target}") for layer in layers if target):
-            linear = {n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, nn.Linear)}
-            raise SettingsError(f"lora: no linear layer is called '{target}'; name some of {', '.join(sorted(linear))}")
-    return targets
+    plain: dict[str, Any] = {
+        "task_type": wrapped.task_type(model),
+        "r": settings.rank,
+        "lora_alpha": alpha,
+        "lora_dropout": settings.dropout,
+        "target_modules": wrapped.targets(model, settings.targets, "lora"),
+    }
+    return peft.LoraConfig(**(plain | more))
 
 
 def answering(model: Model, module: Any) -> Model:
     """The transformers module with LoRA inside its layers; peft's wrapper adds nothing while answering."""
     return model.adapted(module.get_base_model())
-
-
-def load(model: Model, folder: Path) -> Model:
-    """The saved adapter on a fresh base."""
-    return answering(model, wrapped.read(model, folder))
 
 
 METHOD = Method(
@@ -77,6 +62,7 @@ METHOD = Method(
     apply=apply,
     answering=answering,
     save=wrapped.save,
-    load=load,
+    load=wrapped.load,
+    merge=wrapped.merge,
     sweep={"rank": (4, 8, 16, 32, 64)},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ def _as_is(model: Model, folder: Path) -> Model:
     return model
 
 
+def _one_rate(settings: Any, module: nn.Module) -> dict[str, float]:
+    return {}
+
+
 def _itself(model: Model, module: nn.Module) -> Model:
     return model.adapted(module)
 
@@ -43,6 +47,8 @@ class Method:
     into the module to train, with exactly the parameters that may move requiring a gradient. `answering` turns the
     trained module into the model to ask. `save` writes what moved into a folder, `load` puts it on a fresh base.
     `sweep` names the main dial among the settings and the values that tuning tries; the learning rate is always tried.
+    `rates` names the parameters that move at a multiple of the learning rate. `merge` does what `load` does, into the
+    base's own weights, where the method can.
     """
 
     name: str
@@ -59,6 +65,8 @@ class Method:
     save: Callable[[nn.Module, Path], None] = _nothing
     load: Callable[[Model, Path], Model] = _as_is
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    merge: Callable[[Model, Path], Model] | None = None
+    rates: Callable[[Any, nn.Module], Mapping[str, float]] = _one_rate
 
     @property
     def trains(self) -> bool:

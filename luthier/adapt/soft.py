@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import peft
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from luthier.adapt import wrapped
@@ -25,21 +25,33 @@ class Soft(Settings):
     """The learned prompt."""
 
     tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    start: Literal["vocabulary", "random"] = Field(
-        "vocabulary", description="'vocabulary' (embeddings of random words) or 'random' (standard normal)"
+    start: Literal["vocabulary", "text", "random"] = Field(
+        "vocabulary", description="'vocabulary' (embeddings of random words), 'text' (see text) or 'random' (normal)"
     )
+    text: str | None = Field(None, description="with start 'text': the words to start from, repeated or cut to tokens")
+
+    @model_validator(mode="after")
+    def _text_to_start_from(self) -> Soft:
+        if (self.start == "text") != bool((self.text or "").strip()):
+            raise ValueError("start 'text' and a text belong together; give both, such as start=text+text=Summarize")
+        return self
 
 
 def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
     """The model wrapped by peft; only the learned prompt requires a gradient."""
-    starts = {"vocabulary": "SAMPLE_VOCAB", "random": "RANDOM"}
+    starts = {"vocabulary": "SAMPLE_VOCAB", "text": "TEXT", "random": "RANDOM"}
     config = peft.PromptTuningConfig(
         task_type=wrapped.task_type(model),
         num_virtual_tokens=settings.tokens,
         prompt_tuning_init=starts[settings.start],
+        prompt_tuning_init_text=settings.text,
+        tokenizer_name_or_path=str(model.folder) if settings.start == "text" else None,
         num_transformer_submodules=1,
     )
-    return wrapped.wrap(model, config, seed)
+    module = wrapped.wrap(model, config, seed)
+    if settings.start == "text":
+        config.tokenizer_name_or_path = model.name  # as with the base: no folder of this machine is shipped
+    return module
 
 
 def answering(model: Model, module: Any) -> Model:

@@ -7,8 +7,11 @@ from typing import Any
 
 import peft
 import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from luthier.adapt.method import float_trainable
+from luthier.errors import SettingsError
 from luthier.fused import fuse
 from luthier.model import Model
 
@@ -27,6 +30,25 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     return fuse(module)
 
 
+def targets(model: Model, named: str, method: str) -> str | list[str]:
+    """The layers to adapt, each of which is there: peft is content when one of several is.
+
+    `named` is 'all-linear' or names joined by commas. Raises SettingsError that lists the names there are.
+    """
+    if named == "all-linear":
+        return named
+    layers = [name for name, _ in model.module.named_modules()]
+    wanted = [target.strip() for target in named.split(",")]
+    for target in wanted:
+        if not any(f".{layer}".endswith(f".{target}") for layer in layers if target):
+            kinds = (nn.Linear, Conv1D)
+            linear = {n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, kinds)}
+            raise SettingsError(
+                f"{method}: no linear layer is called '{target}'; name some of {', '.join(sorted(linear))}"
+            )
+    return wanted
+
+
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
     module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
@@ -35,3 +57,13 @@ def save(module: Any, folder: Path) -> None:
 def read(model: Model, folder: Path) -> Any:
     """The saved adapter around a fresh base."""
     return fuse(peft.PeftModel.from_pretrained(model.module, folder).eval())
+
+
+def load(model: Model, folder: Path) -> Model:
+    """The saved adapter inside the layers of a fresh base; peft's wrapper adds nothing while answering."""
+    return model.adapted(read(model, folder).get_base_model())
+
+
+def merge(model: Model, folder: Path) -> Model:
+    """A fresh base whose own weights have taken up the saved adapter: a plain model, as fast as the base."""
+    return model.adapted(read(model, folder).merge_and_unload())

@@ -9,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from luthier import prefix
+from luthier import packing
 from luthier.adapt import method
 from luthier.loss import collate, supervised_loss
-from luthier.prefix import BLOCK, LONGEST, Layout, causal_attention, flat, laid_out, shared_length, supported
+from luthier.packing import BLOCK, LONGEST, Layout, causal_attention, flat, laid_out, shared_length, supported
 from tests import tiny
 
 
@@ -86,7 +86,7 @@ def test_a_model_that_reads_otherwise_is_left_alone(
     def forgetful(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
         return right(q, k[:, :, -q.shape[2] :], v[:, :, -q.shape[2] :], scale)
 
-    monkeypatch.setattr(prefix, "causal_attention", forgetful)
+    monkeypatch.setattr(packing, "causal_attention", forgetful)
     assert not supported(module)
 
 

@@ -1,0 +1,121 @@
+"""Bottleneck adapters: x + up(gelu(down(x))) behind a sub-layer, before its skip connection.
+
+    both          behind attention and behind feed-forward (Houlsby et al. 2019, section 2.1)
+    feed-forward  behind feed-forward alone (Pfeiffer et al. 2020)
+
+Trainable parameters: 2 m d + d + m for each adapter of width m. `up` starts at zero, so the start is the identity. The
+paper's layer norms, which move too, stay as they are here. peft has no such method, so the file is our own: the
+adapters' tensors, and their settings beside them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from luthier.adapt.method import Method, freeze
+from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.files import write_text
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.settings import Settings, read_settings, toml_of
+
+FILE, NOTE = "bottleneck.safetensors", "bottleneck.toml"
+# The layers that give a sub-layer its output, by the ends of their names, in the families that we know.
+ATTENTION = (
+    "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "attn.c_proj", "attn.out_proj",
+    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense",
+)  # fmt: skip
+FEED_FORWARD = ("mlp.down_proj", "mlp.c_proj", "DenseReluDense.wo", "fc2", "mlp.dense_4h_to_h", "feed_forward.w2")
+
+
+class BottleneckSettings(Settings):
+    """The adapters."""
+
+    width: int = Field(32, ge=1, description="m, the inner width of an adapter")
+    place: Literal["both", "feed-forward"] = Field(
+        "both", description="'both' (behind attention too, Houlsby) or 'feed-forward' (Pfeiffer)"
+    )
+
+
+class Bottleneck(nn.Module):
+    """x -> x + up(gelu(down(x))), in fp32 inside; `up` starts at zero."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
+        nn.init.normal_(self.down.weight, std=width**-0.5)
+        for start in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(start)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden + self.up(F.gelu(self.down(hidden.float()))).to(hidden.dtype)
+
+
+def apply(model: Model, settings: BottleneckSettings, seed: int) -> nn.Module:
+    """The module with an adapter behind each sub-layer; only the adapters require a gradient.
+
+    An adapter is a child of the layer that it stands behind, run by a hook, so that the base's own parameters keep
+    their names. Raises SettingsError for an architecture whose sub-layers are not known.
+    """
+    freeze(model.module)
+    torch.manual_seed(seed)
+    for layer in _outputs(model, settings.place):
+        layer.bottleneck = Bottleneck(_width(layer), settings.width).to(model.device)
+        layer.register_forward_hook(lambda layer, _, output: layer.bottleneck(output))
+    model.module.bottleneck_settings = settings  # type: ignore[assignment]
+    return model.module
+
+
+def _outputs(model: Model, place: str) -> list[Any]:
+    """The layers that adapters stand behind, in the module's order."""
+    ends = FEED_FORWARD + (ATTENTION if place == "both" else ())
+    found = [layer for name, layer in model.module.named_modules() if f".{name}".endswith(tuple(f".{e}" for e in ends))]
+    if not found:
+        raise SettingsError(f"bottleneck: the sub-layers of {model.name} are not known here; choose lora")
+    return found
+
+
+def _width(layer: Any) -> int:
+    """The output's width; GPT-2's Conv1D keeps it in `nf`."""
+    return int(layer.nf if hasattr(layer, "nf") else layer.out_features)
+
+
+def save(module: nn.Module, folder: Path) -> None:
+    """The adapters' tensors, by their names in the model, and the settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    moved = {name: p.detach().contiguous() for name, p in module.named_parameters() if ".bottleneck." in name}
+    save_file(moved, folder / FILE, metadata={"format": "pt"})
+    settings: Any = module.bottleneck_settings
+    write_text(folder / NOTE, toml_of(settings))
+
+
+def load(model: Model, folder: Path) -> Model:
+    """The saved adapters in a fresh base. Raises ModelError when they do not fit."""
+    module = apply(model, read_settings(BottleneckSettings, folder / NOTE, FolderError), seed=0)
+    places, saved = dict(module.named_parameters()), load_file(folder / FILE)
+    own = {name: parameter.shape for name, parameter in places.items() if ".bottleneck." in name}
+    if own != {name: tensor.shape for name, tensor in saved.items()}:
+        raise ModelError(
+            f"{folder}: these adapters are not of {model.name}; load them with the model they were made of"
+        )
+    module.load_state_dict(saved, strict=False)
+    return model.adapted(module)
+
+
+METHOD = Method(
+    name="bottleneck",
+    summary="small networks behind the sub-layers",
+    settings=BottleneckSettings,
+    dial="width",
+    training=Training(learning_rate=1e-3),
+    apply=apply,
+    save=save,
+    load=load,
+)

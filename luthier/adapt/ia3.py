@@ -1,0 +1,74 @@
+"""(IA)^3 (Liu et al. 2022, section 3.3): learned vectors that scale keys, values and the inner activations.
+
+Trainable parameters: d_k + d_v for each attention, d_ff for each feed-forward layer. All start at 1, the identity.
+peft's table says which layers of an architecture these are; BART's scales queries instead of keys, which is the same,
+because attention only ever sees their product.
+"""
+
+from __future__ import annotations
+
+import peft
+from peft.utils import (
+    TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
+    TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+)
+from pydantic import Field
+from torch import nn
+
+from luthier.adapt import lora, wrapped
+from luthier.adapt.method import Method
+from luthier.errors import SettingsError
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.settings import Settings
+
+
+class IA3(Settings):
+    """Where the vectors stand."""
+
+    outputs: str | None = Field(
+        None, description="modules whose outputs are scaled, joined by commas: 'k_proj,v_proj'; None: peft's table"
+    )
+    inputs: str | None = Field(
+        None, description="modules whose inputs are scaled, the second feed-forward layer: 'down_proj'; None: the table"
+    )
+
+
+def apply(model: Model, settings: IA3, seed: int) -> nn.Module:
+    """The model wrapped by peft; only the vectors require a gradient.
+
+    Raises SettingsError for a module that is not there, or an architecture that peft's table does not know.
+    """
+    outputs, inputs = _places(model, settings)
+    config = peft.IA3Config(
+        task_type=wrapped.task_type(model), target_modules=outputs + inputs, feedforward_modules=inputs
+    )
+    return wrapped.wrap(model, config, seed)
+
+
+def _places(model: Model, settings: IA3) -> tuple[list[str], list[str]]:
+    """(modules whose outputs are scaled, modules whose inputs are scaled)."""
+    if settings.outputs is None and settings.inputs is None:
+        kind = str(getattr(model.module.config, "model_type", ""))
+        every = TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(kind)
+        if every is None:
+            raise SettingsError(f"ia3: for a {kind} name the layers: ia3+outputs=k_proj,v_proj+inputs=down_proj")
+        inputs = TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind]
+        return [name for name in every if name not in inputs], list(inputs)
+    named = [wrapped.targets(model, text, "ia3") if text else [] for text in (settings.outputs, settings.inputs)]
+    if any(isinstance(names, str) for names in named):
+        raise SettingsError("ia3: 'all-linear' does not say which inputs and which outputs; name the layers")
+    return list(named[0]), list(named[1])
+
+
+METHOD = Method(
+    name="ia3",
+    summary="learned scales of keys, values and inner activations",
+    settings=IA3,
+    training=Training(learning_rate=3e-3),
+    apply=apply,
+    answering=lora.answering,
+    save=wrapped.save,
+    load=wrapped.load,
+    merge=wrapped.merge,
+)

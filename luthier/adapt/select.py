@@ -1,0 +1,138 @@
+"""Selective fine-tuning: some of the model's own parameters move, and only these are saved.
+
+    select    the last blocks, the norms, the biases, or modules by name
+    bitfit    the biases alone (Ben Zaken et al. 2022, section 3)
+
+Trainable parameters: the sizes of those that are named. What moves is kept in fp32, and so is, while training, the
+rest: a layer cannot multiply a bf16 input by an fp32 weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from luthier.adapt import full
+from luthier.adapt.method import Method, NoSettings, freeze
+from luthier.errors import ModelError, SettingsError
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.settings import Settings
+
+FILE = "selected.safetensors"
+
+
+class Select(Settings):
+    """Which of the model's own parameters move."""
+
+    parts: str = Field(
+        "last", description="'last' (see layers), 'norms', 'biases', or module names joined by commas: 'lm_head,q_proj'"
+    )
+    layers: int = Field(2, ge=1, description="with 'last': how many of the last blocks move; of the decoder, if two")
+
+
+def apply(model: Model, settings: Select, seed: int) -> nn.Module:
+    """The module (in bf16: an fp32 copy), of which only what `settings` names requires a gradient.
+
+    Raises SettingsError when the model has no such part.
+    """
+    names = set(_named(model, settings))
+    module = full.apply(model, settings, seed)
+    freeze(module)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in names)
+    return module
+
+
+def apply_bitfit(model: Model, settings: NoSettings, seed: int) -> nn.Module:
+    """As `apply`, for the biases."""
+    return apply(model, Select(parts="biases"), seed)
+
+
+def _named(model: Model, settings: Select) -> Iterator[str]:
+    """The names of the parameters that `settings` names, at least one."""
+    module = model.module
+    if settings.parts == "last":
+        blocks = _last_blocks(model, settings.layers)
+        chosen = {id(p) for block in blocks for p in block.parameters()}
+    elif settings.parts == "biases":
+        chosen = {id(p) for name, p in module.named_parameters() if name.endswith("bias")}
+    elif settings.parts == "norms":
+        norms = [layer for layer in module.modules() if "norm" in type(layer).__name__.lower()]
+        chosen = {id(p) for norm in norms for p in norm.parameters(recurse=False)}
+    else:
+        chosen = {id(p) for target in settings.parts.split(",") for p in _of_module(model, target.strip())}
+    if not chosen:
+        raise SettingsError(f"{model.name}: this model has no {settings.parts}; choose select-last-2, or lora")
+    return (name for name, parameter in module.named_parameters() if id(parameter) in chosen)
+
+
+def _last_blocks(model: Model, count: int) -> list[nn.Module]:
+    """The last `count` blocks of the stack that writes the answer."""
+    decoder: Any = model.module
+    stacks = [layer for layer in decoder.get_decoder().modules() if isinstance(layer, nn.ModuleList)]
+    blocks = list(stacks[0]) if stacks else []
+    if len(blocks) < count:
+        raise SettingsError(f"{model.name}: has {len(blocks)} blocks, so the last {count} cannot move; name fewer")
+    return blocks[-count:]
+
+
+def _of_module(model: Model, target: str) -> list[nn.Parameter]:
+    """The parameters of every module called `target`, which may be a whole path or its end."""
+    found = [m for name, m in model.module.named_modules() if target and f".{name}".endswith(f".{target}")]
+    parameters = [parameter for module in found for parameter in module.parameters()]
+    if not parameters:
+        with_own = {n.rpartition(".")[2] for n, m in model.module.named_modules() if any(True for _ in m.parameters())}
+        known = ", ".join(sorted(name for name in with_own if name and not name.isdigit()))
+        raise SettingsError(f"select: no module with parameters is called '{target}'; name some of {known}")
+    return parameters
+
+
+def save(module: nn.Module, folder: Path) -> None:
+    """The moved tensors alone, by their names in the model, in fp32."""
+    folder.mkdir(parents=True, exist_ok=True)
+    moved = {name: p.detach().contiguous() for name, p in module.named_parameters() if p.requires_grad}
+    save_file(moved, folder / FILE, metadata={"format": "pt"})
+
+
+def load(model: Model, folder: Path) -> Model:
+    """A fresh base with the moved tensors in their places. Raises ModelError when they do not fit."""
+    moved = load_file(folder / FILE)
+    places: dict[str, torch.Tensor] = dict(model.module.named_parameters())
+    if any(name not in places or places[name].shape != value.shape for name, value in moved.items()):
+        raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
+    with torch.no_grad():
+        for name, value in moved.items():
+            places[name].copy_(value)
+    return model
+
+
+METHODS = (
+    Method(
+        name="select",
+        summary="some of the model's own parameters move",
+        settings=Select,
+        dial="layers",
+        dial_prefix="last-",
+        training=Training(learning_rate=1e-4),
+        apply=apply,
+        answering=full.answering,
+        save=save,
+        load=load,
+    ),
+    Method(
+        name="bitfit",
+        summary="the biases move",
+        training=Training(learning_rate=1e-3),
+        apply=apply_bitfit,
+        answering=full.answering,
+        save=save,
+        load=load,
+    ),
+)

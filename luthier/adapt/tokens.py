@@ -1,0 +1,65 @@
+"""The embeddings of a few tokens move: markers that the model was given but hardly ever saw, such as <|im_start|>.
+
+Trainable parameters: tokens * d. The rows start as they are, so the start is the identity. Where the output matrix is
+tied to the embeddings its rows move along; where it is not, only what is read changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peft
+from pydantic import Field
+from torch import nn
+
+from luthier.adapt import lora, wrapped
+from luthier.adapt.method import Method
+from luthier.errors import ModelError, SettingsError
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.settings import Settings
+
+
+class Tokens(Settings):
+    """Which rows of the embedding matrix move."""
+
+    tokens: str = Field(
+        "special", description="'special' (all special tokens), or tokens joined by commas: '<|im_start|>,<|im_end|>'"
+    )
+
+
+def apply(model: Model, settings: Tokens, seed: int) -> nn.Module:
+    """The model wrapped by peft; only the named rows require a gradient.
+
+    Raises SettingsError for an unknown token, and ModelError for a model whose two matrices differ although its
+    configuration says that they are one, as FLAN-T5's does: peft would put the embeddings' rows into its output matrix.
+    """
+    module: Any = model.module
+    apart = module.get_input_embeddings().weight is not module.get_output_embeddings().weight
+    if apart and getattr(module.config, "tie_word_embeddings", False):
+        raise ModelError(f"tokens: {model.name} has an output matrix of its own; choose select+parts=shared, or lora")
+    config = peft.TrainableTokensConfig(task_type=wrapped.task_type(model), token_indices=_ids(model, settings.tokens))
+    return wrapped.wrap(model, config, seed)
+
+
+def _ids(model: Model, named: str) -> list[int]:
+    if named == "special":
+        return sorted(set(model.tokenizer.all_special_ids))
+    vocabulary, tokens = model.tokenizer.get_vocab(), [token.strip() for token in named.split(",")]
+    if unknown := [token for token in tokens if token not in vocabulary]:
+        special = ", ".join(model.tokenizer.all_special_tokens)
+        raise SettingsError(f"tokens: {model.name} has no token '{unknown[0]}'; its special ones are {special}")
+    return sorted({vocabulary[token] for token in tokens})
+
+
+METHOD = Method(
+    name="tokens",
+    summary="the embeddings of a few tokens move",
+    settings=Tokens,
+    training=Training(learning_rate=1e-3),
+    apply=apply,
+    answering=lora.answering,
+    save=wrapped.save,
+    load=wrapped.load,
+    merge=wrapped.merge,
+)

@@ -1,0 +1,73 @@
+"""Rows that need a package of their own: parquet files, and data sets of the Hugging Face hub.
+
+Both packages are optional: pip install 'luthier[datasets]'. Without them every other file is read as before, and one
+of these is refused in a sentence that says what to install.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import DataError
+from luthier.files import write_lines
+
+HUB = "hub:"
+INSTALL = "pip install 'luthier[datasets]'"
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a parquet file, a batch in memory at a time. Raises DataError for one that cannot be read."""
+    arrow, parquet = _package("pyarrow", path), _package("pyarrow.parquet", path)
+    rows = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                rows += batch.num_rows
+                yield from _plain(batch.to_pylist())
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"this is no parquet file that can be read ({_reason(error)})", file=path) from None
+    if not rows:
+        raise DataError("the file has no rows; add at least one", file=path)
+
+
+def hub_files(name: str, folder: Path) -> dict[str, Path]:
+    """The data set `name` as one jsonl file a split in `folder`, by the split's name.
+
+    `name` is an id of the hub such as owner/name, or a folder that `datasets` can load; :configuration may follow.
+    Raises DataError for one that is not there.
+    """
+    datasets = _package("datasets", HUB + name)
+    place, _, configuration = name.partition(":")
+    datasets.disable_progress_bars()
+    try:
+        loaded = datasets.load_dataset(place, configuration or None, cache_dir=str(folder / "cache"))
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        problem = f"the data set cannot be had ({_reason(error)}); check its name and configuration, and the network"
+        raise DataError(problem, file=HUB + name) from None
+    files = {split: folder / f"{split}.jsonl" for split in loaded}
+    for split, path in files.items():
+        write_lines(path, _plain(loaded[split]))
+    return files
+
+
+def _package(name: str, file: str | Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        package = name.partition(".")[0]
+        raise DataError(f"reading this needs the package {package}; run: {INSTALL}", file=file) from None
+
+
+def _plain(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows as JSON has them: a date becomes its text, and what is not a number (NaN) becomes null."""
+    for row in rows:
+        yield json.loads(json.dumps(row, default=str), parse_constant=lambda _: None)
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
