@@ -30,7 +30,7 @@ from luthier.records import Example, Prompt, Score, as_row, from_row
 from luthier.report import report
 from luthier.run import Work, run_arm
 from luthier.settings import Settings, read_settings, settings_from
-from luthier.stats import detectable_difference, equivalence_possible
+from luthier.stats import alpha_at_look, detectable_difference, equivalence_possible
 from luthier.task import Task, load_task
 from luthier.taskspec import SPLITS
 
@@ -96,7 +96,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
     work = _work(folder, spec, task, base)
     _same_data(folder, known, work)
-    power = _power(task, work, len(arms))
+    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms]))
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
     health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
     for sentence in [row["text"] for row in health if row["level"] != "note"] + power:
@@ -106,8 +106,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     for arm in arms:
         run_arm(work, arm, base)
-    conclude(folder, task, arms)
-    about["task"]["test_opened"] = folder.open_test(task)
+    about["task"]["test_opened"] = conclude(folder, task, arms)["look"]
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
     report(folder.path)
@@ -119,7 +118,8 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm]) -> dict[str, 
     cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
     baselines = [a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot"]
     decide = task.spec.decide
-    result = compare(scores, deciding=decide.metric, margin=decide.margin, cost=cost, baselines=tuple(baselines))
+    options = {"deciding": decide.metric, "margin": decide.margin, "look": folder.open_test(task)}
+    result = compare(scores, cost=cost, baselines=tuple(baselines), **options)
     write_json(folder.path / "compare.json", result)
     return result
 
@@ -217,12 +217,12 @@ def _same_data(folder: StudyFolder, known: dict[str, Any] | None, work: Work) ->
         )
 
 
-def _power(task: Task, work: Work, arms: int) -> list[str]:
-    """What can and cannot be detected with this test set; said before anything is trained."""
-    units = len({example.unit for example in work.test})
+def _power(task: Task, work: Work, arms: int, look: int) -> list[str]:
+    """What can and cannot be detected with this test set at this look; said before anything is trained."""
+    units, level = len({example.unit for example in work.test}), 1 - alpha_at_look(look)
     margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
-    low, middle, high = (detectable_difference(units, sd, pairs) for sd in TYPICAL_SD)
-    can = [equivalence_possible(units, sd, margin, pairs) for sd in TYPICAL_SD]
+    low, middle, high = (detectable_difference(units, sd, pairs, level=level) for sd in TYPICAL_SD)
+    can = [equivalence_possible(units, sd, margin, pairs, level=level) for sd in TYPICAL_SD]
     alike = "" if all(can) else " only if they answer alike"
     equivalent = (
         f"can be shown equivalent within {margin:g}{alike}"

@@ -70,6 +70,10 @@ def test_every_file_has_its_test() -> None:
         "page": "report",
         "screen": "cli",
         "align": "compare",
+        "measure": "compare",
+        "verdicts": "compare",
+        "intervals": "stats",
+        "power": "stats",
         "cache": "generate",
         "ship": "study",
     }
