@@ -133,7 +133,7 @@ def ship_row(column: Column, judged: Mapping[Pair, Row], rule: Rule, cost: Cost 
     It replaces "the cheapest that is not significantly worse", which on a small test set ships almost anything.
     """
     means = {name: estimate.value for name, estimate in column.arms.items()}
-    bounds = stats.against_thebest_row(list(means), column.pairs, rule.strict)
+    bounds = stats.against_the_best(list(means), column.pairs, rule.strict)
     best = max(means, key=means.__getitem__)
     enough = column.arms[best].n >= stats.MIN_UNITS and len(means) > 1
     close = stats.close_to_the_best(bounds, rule.margin) if enough else []
