@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from luthier.errors import DataError, SettingsError
 from luthier.files import write_json, write_lines
 from luthier.records import Answer, Example
 from luthier.score import score
+from tests.conftest import SHARED
 
 NAMES = {"reference": "ref", "answers": ["a", "b"]}
 TEXT = "the guest wants another room because this one is loud and the clerk finds a quiet one upstairs"
@@ -213,3 +215,25 @@ def test_what_rouge_cannot_read_has_a_chrf_and_a_reason(tmp_path):
     assert result["metrics"]["chrf"]["n"] == 2
     assert result["metrics"]["rouge1"]["n"] == 1
     assert any("a-z or 0-9" in reason for reason in result["unknown"]["rouge1"])
+
+
+def test_fifteen_hundred_rows_are_compared_in_ten_seconds(tmp_path):
+    """500 dialogues with 3 references each and three systems, scored and compared; processor time, so it can be busy."""
+    dialogues = SHARED / "data" / "dialogsum" / "dev.jsonl"
+    if not dialogues.exists():
+        pytest.skip(f"{dialogues} is not there: real dialogues cannot be timed")
+    rows = []
+    for line in dialogues.read_text(encoding="utf-8").splitlines()[:500]:
+        found = json.loads(line)
+        turns, words = found["dialogue"].splitlines(), found["summary"].split()
+        answers = {"first": " ".join(turns[:3]), "last": " ".join(turns[-3:]), "longest": max(turns, key=len)}
+        references = (found["summary"], " ".join(words[1:]), " ".join(words[:-1]))
+        rows += [{"dialogue": found["id"], "ref": reference, **answers} for reference in references]
+    began = time.process_time()
+    result = compare_columns(
+        table(tmp_path, rows), reference="ref", answers=["first", "last", "longest"], cluster="dialogue"
+    )
+    seconds = time.process_time() - began
+    print(f"1,500 rows, 3 systems: {seconds:.1f} s of processor time")
+    assert (result["n"], result["examples"]) == (500, 1500)
+    assert seconds < 10
