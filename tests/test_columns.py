@@ -218,7 +218,7 @@ def test_what_rouge_cannot_read_has_a_chrf_and_a_reason(tmp_path):
 
 
 def test_fifteen_hundred_rows_are_compared_in_ten_seconds(tmp_path):
-    """500 dialogues with 3 references each and three systems, scored and compared; processor time, so it can be busy."""
+    """500 dialogues with 3 references each, three systems; processor time, so that other work does not count."""
     dialogues = SHARED / "data" / "dialogsum" / "dev.jsonl"
     if not dialogues.exists():
         pytest.skip(f"{dialogues} is not there: real dialogues cannot be timed")
