@@ -127,7 +127,7 @@ def compare_columns(
     def compared(look: int | None) -> dict[str, Any]:
         return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed)
 
-    if look != "count":
+    if not isinstance(look, str):
         return compared(look)
     first = compared(1)  # before it is counted: what is refused was no look
     counted = _counted(arms, examples, metric, repr(margin), repr(level), references, repr(seed))

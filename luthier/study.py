@@ -118,8 +118,14 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm]) -> dict[str, 
     cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
     baselines = [a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot"]
     decide = task.spec.decide
-    options = {"deciding": decide.metric, "margin": decide.margin, "look": folder.open_test(task)}
-    result = compare(scores, cost=cost, baselines=tuple(baselines), **options)
+    result = compare(
+        scores,
+        deciding=decide.metric,
+        margin=decide.margin,
+        cost=cost,
+        baselines=tuple(baselines),
+        look=folder.open_test(task),
+    )
     write_json(folder.path / "compare.json", result)
     return result
 
