@@ -1,6 +1,8 @@
 """One metric of aligned arms -> an estimate for each arm and each pair on the same units: by t, Wilson or bootstrap.
 
-scores (rows) --by unit--> values (units) --> Estimate of each arm, of each pair, and (seeds, units) of a recipe
+    scores (rows) --by unit--> values (units) --> Estimate of each arm, of each pair, and (seeds, units) of a recipe
+
+A value that is not known leaves its example out of that metric, for both arms of a pair; it is never taken as 0.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """The statistics in one place; each part explains its own choices.
 
-intervals      means, paired differences, shares and corpus metrics over units, each with an interval
-simultaneous   one error rate for a family: verdicts, comparisons with the best, groups that are not separated
-power          what a test set can show, and how many units a difference needs
-recipe         seeds: what holds for a recipe and not only for one model
+    intervals      means, paired differences, shares and corpus metrics over units, each with an interval
+    simultaneous   one error rate for a family: verdicts, comparisons with the best, groups that are not separated
+    power          what a test set can show, and how many units a difference needs
+    recipe         seeds: what holds for a recipe and not only for one model
+
+Whether they keep what they promise is simulated in calibration/, and docs/calibration.md has the table.
 """
 
 from luthier.intervals import MIN_NONZERO as MIN_NONZERO

@@ -1,8 +1,10 @@
 """Verdicts: pairs and arms on the deciding metric -> the rows of compare.json, and the decision which arm to ship.
 
-judge      pairs on the deciding metric alone, from simultaneous intervals; other metrics are descriptive
-ship       Hsu: the cheapest arm whose lower bound against the best of the others is above -margin
-recipe     what several seeds say beside it, without a verdict
+    judge      pairs on the deciding metric alone, from simultaneous intervals; other metrics are descriptive
+    ship       Hsu: the cheapest arm whose lower bound against the best of the others is above -margin
+    recipe     what several seeds say beside it, without a verdict
+
+A row holds plain JSON values: a number that is not known, or has no bound, is None.
 """
 
 from __future__ import annotations
