@@ -19,6 +19,8 @@ from calibration.cells import Cell, all_cells
 from luthier.files import read_json, write_json, write_text
 from luthier.progress import bar, check_stop, stoppable
 
+Result = dict[str, Any]
+
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "calibration.md"
 
@@ -34,18 +36,25 @@ error of sqrt(share (1 - share) / r). Rows without bounds are reported as they a
 
 
 def main() -> None:
-    """Runs, then writes the page."""
+    """Runs what waits, and writes the page; also when it is stopped in between."""
     cells = all_cells()
     waiting = [cell for cell in cells if not place(cell).exists()]
-    with stoppable(), bar("calibrate", len(cells), "cells", done=len(cells) - len(waiting)) as progress:
-        for cell in waiting:
-            write_json(place(cell), measured(cell, cell.repeats))
-            progress.advance(1, cell.name)
-            check_stop()
-    write_text(PAGE, page(cells, [read_json(place(cell)) for cell in cells]))
+    try:
+        with stoppable(), bar("calibrate", len(cells), "cells", done=len(cells) - len(waiting)) as progress:
+            for cell in waiting:
+                write_json(place(cell), measured(cell, cell.repeats))
+                progress.advance(1, cell.name)
+                check_stop()
+    finally:
+        write_text(PAGE, page(cells, stored(cells)))
 
 
-def measured(cell: Cell, repeats: int, salt: str = "") -> dict[str, Any]:
+def stored(cells: Sequence[Cell]) -> list[Result | None]:
+    """The results that are there, in the order of the cells."""
+    return [read_json(place(cell)) if place(cell).exists() else None for cell in cells]
+
+
+def measured(cell: Cell, repeats: int, salt: str = "") -> Result:
     """One result: the share, over how many repeats, in how many seconds. `salt` draws other data."""
     seed = int.from_bytes(hashlib.sha256(f"{cell.group}/{cell.name}{salt}".encode()).digest()[:8], "big")
     began = time.monotonic()
@@ -58,18 +67,24 @@ def place(cell: Cell) -> Path:
     return RESULTS / (re.sub(r"[^a-z0-9.]+", "-", f"{cell.group} {cell.name}".lower()).strip("-") + ".json")
 
 
-def page(cells: Sequence[Cell], results: Sequence[dict[str, Any]]) -> str:
-    """The table, one part a group, and how many bounds hold."""
-    bounded = [cell.holds(row["share"]) for cell, row in zip(cells, results, strict=True)]
-    judged = [holds for holds in bounded if holds is not None]
-    text = f"{INTRODUCTION}\n{sum(judged)} of {len(judged)} bounds hold.\n"
+def page(cells: Sequence[Cell], results: Sequence[Result | None]) -> str:
+    """The table, one part a group, and how many bounds hold; a cell without a result says so."""
+    rows = list(zip(cells, results, strict=True))
+    judged = [holds for cell, row in rows if row and (holds := cell.holds(row["share"])) is not None]
+    absent = sum(row is None for _, row in rows)
+    text = f"{INTRODUCTION}\n{sum(judged)} of {len(judged)} bounds hold"
+    text += f"; {absent} of {len(cells)} cells have not been run.\n" if absent else ".\n"
     for group in dict.fromkeys(cell.group for cell in cells):
         text += f"\n## {group}\n\n| what | repeats | share | bounds | holds |\n|---|---:|---:|---|---|\n"
-        for cell, row in zip(cells, results, strict=True):
-            if cell.group == group:
-                holds = {True: "yes", False: "**no**", None: ""}[cell.holds(row["share"])]
-                text += f"| {cell.name} | {row['repeats']:,} | {row['share']:.4f} | {_bounds(cell)} | {holds} |\n"
+        text += "".join(_line(cell, row) for cell, row in rows if cell.group == group)
     return text
+
+
+def _line(cell: Cell, row: Result | None) -> str:
+    if row is None:
+        return f"| {cell.name} | {cell.repeats:,} | not run | {_bounds(cell)} | |\n"
+    holds = {True: "yes", False: "**no**", None: ""}[cell.holds(row["share"])]
+    return f"| {cell.name} | {row['repeats']:,} | {row['share']:.4f} | {_bounds(cell)} | {holds} |\n"
 
 
 def _bounds(cell: Cell) -> str:
