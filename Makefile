@@ -7,7 +7,7 @@ ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: study test check format clean
+.PHONY: study test check calibrate format clean
 
 study: $(READY)
 	$(BIN)/luthier study dialogues --arms $(ARMS)
@@ -19,6 +19,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Resumable: what has a result in calibration/results/ is not run again.
+calibrate: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m calibration
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -27,13 +27,14 @@ class Table:
     units: list[str]  # (rows,)
     scores: dict[str, list[Score]]  # arm -> (rows,)
     excluded: dict[str, list[Row]]  # arm -> the examples left out for every arm because of this one
+    references: str = "mean"  # how ROUGE against several references became one score
 
 
 def align(arms: Arms, deciding: str) -> Table:
     """Keeps the examples that every arm has a value for: a mean over fewer, easier examples is not the same mean.
 
-    Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit, when an arm lacks
-    more than half of the examples, or when nothing is left.
+    Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit or about what is done
+    with several references, when an arm lacks more than half of the examples, or when nothing is left.
     """
     by_id = {name: _scores_by_id(name, scores) for name, scores in arms.items()}
     units = _units(by_id)
@@ -49,7 +50,15 @@ def align(arms: Arms, deciding: str) -> Table:
     if not ids:
         raise DataError(f"there is no example for which every arm has a {deciding}; compare arms on the same examples")
     scores = {name: [own[id] for id in ids] for name, own in by_id.items()}
-    return Table(ids, [units[id] for id in ids], scores, {name: rows for name, rows in excluded.items() if rows})
+    named = {name: rows for name, rows in excluded.items() if rows}
+    return Table(ids, [units[id] for id in ids], scores, named, _references(scores))
+
+
+def _references(scores: Mapping[str, Sequence[Score]]) -> str:
+    rules = {score.references for own in scores.values() for score in own}
+    if len(rules) > 1:
+        raise DataError(f"some scores are the {' and some the '.join(sorted(rules))} over references; score all alike")
+    return rules.pop()
 
 
 def _scores_by_id(name: str, scores: Sequence[Score]) -> dict[str, Score]:

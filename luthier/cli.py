@@ -92,7 +92,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships: dialogues.")]
 Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
 Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
-Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit.")]
+Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit; none: each row is one.")]
+References = Annotated[str, typer.Option(help="ROUGE against several references: their mean, or their max.")]
 Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
 Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, jsonl or parquet file.")]
@@ -308,6 +309,7 @@ def score(
     cluster: Cluster = None,
     input: Input = None,
     id: RowId = None,
+    references: References = "mean",
     as_json: Json = False,
 ) -> None:
     """Score a column of answers that any tool made. ROUGE, BLEU, chrF and length, each with its 95 % interval.
@@ -316,7 +318,9 @@ def score(
     Example:
       luthier score answers.csv --reference summary --answer model_a
     """
-    result = luthier.score_columns(file, reference=reference, answer=answer, cluster=cluster, input=input, id=id)
+    result = luthier.score_columns(
+        file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references
+    )
     if as_json:
         return screen.print_json(result)
     rows = [
@@ -341,6 +345,8 @@ def compare(
     metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
     margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = 0.02,
     baseline: Annotated[list[str] | None, typer.Option(help="An answer column that others must beat.")] = None,
+    references: References = "mean",
+    look: Annotated[int | None, typer.Option(help="The k-th look at these references; else it is counted.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -353,7 +359,7 @@ def compare(
     """
     result = luthier.compare_columns(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
-        baselines=baseline or [], seed=seed,
+        baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
     )  # fmt: skip
     if as_json:
         return screen.print_json(result)
@@ -365,4 +371,5 @@ def compare(
             for row in pairs
         ]
         screen.print_table(("pair", "difference", "simultaneous interval", "verdict"), rows)
-    screen.print_lines([*result["warnings"], result["ship"]["sentence"]])
+    not_separated = [f"Not separated: {', '.join(group)}." for group in result["groups"] if len(group) > 1]
+    screen.print_lines([*not_separated, *result["warnings"], result["ship"]["sentence"]])

@@ -2,20 +2,29 @@
 
     file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> a dict, as compare.json holds
 
-An arm is called like its column. Texts are scored as they are written: nothing is cleaned, cut or guessed.
+An arm is called like its column. Texts are scored as they are written: nothing is cleaned, cut or guessed. Rows that
+repeat an input are not guessed about either: one has to say whether they are one unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from luthier.data import Cells, read_rows, unit_of
-from luthier.errors import SettingsError
+from luthier.data import Cells, Row, read_rows, unit_of
+from luthier.errors import DataError, SettingsError
+from luthier.files import sha256_of_text
+from luthier.looks import count_look
 from luthier.records import Answer, Example, Score
 
 Arms = dict[str, list[Answer]]
+Look = int | Literal["count"] | None
+
+NO_CLUSTER = "none"  # said instead of a column: every row is a unit of its own
+LONG = 40  # characters; a shorter text may be repeated by chance
+REPEATED = 0.1  # share of rows; fewer hardly change an interval
 
 
 def from_columns(
@@ -29,15 +38,19 @@ def from_columns(
 ) -> tuple[Arms, list[Example]]:
     """The answers of each column in `answers`, and the examples they answer, one a row.
 
-    Rows equal in `cluster` are one statistical unit (several rows may belong to one dialogue); without it rows of equal
-    `input` are, and without that each row is. An empty answer is an answer, and scores 0. In jsonl a reference may be
-    a list of several. Raises DataError for a file that cannot be read, a column that is not there, an empty reference,
-    a repeated id; SettingsError when one column is named for two things.
+    Rows equal in `cluster` are one statistical unit (several rows may belong to one dialogue); with "none", or where no
+    input is repeated, each row is. An empty answer is an answer, and scores 0. In jsonl a reference may be a list of
+    several. Raises DataError for a file that cannot be read, a column that is not there, an empty reference, a repeated
+    id, and for rows that repeat their input (or, in a tenth of the rows, a long text of a column that nobody named)
+    when no cluster is given; SettingsError when one column is named for two things.
     """
     _refuse_twins(reference, answers)
     arms: Arms = {name: [] for name in answers}
     examples, row_of = [], dict[str, int]()
-    for row in read_rows(path):
+    rows = list(read_rows(path))
+    if cluster is None:
+        _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
+    for row in rows:
         cells = Cells(Path(path), row)
         example = _example(cells, reference, cluster, id, input)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
@@ -56,6 +69,7 @@ def score_columns(
     cluster: str | None = None,
     id: str | None = None,
     input: str | None = None,
+    references: str = "mean",
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -66,7 +80,8 @@ def score_columns(
     """
     from luthier.compare import compare
 
-    scores = _scores(path, reference, [answer], cluster, id, input)
+    arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
+    scores = _scores(arms, examples, references)
     # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
     result = compare(scores, deciding="chrf", level=level, baselines=(), seed=seed)
     return {
@@ -90,13 +105,17 @@ def compare_columns(
     input: str | None = None,
     metric: str = "rouge1",
     margin: float = 0.02,
+    references: str = "mean",
     baselines: Sequence[str] = (),
     level: float = 0.95,
+    look: Look = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The columns compared as a study compares its arms: what compare.json holds.
 
-    Raises what `from_columns` and `compare` raise, and SettingsError for a baseline that is none of the columns.
+    references: what ROUGE against several becomes, "mean" or "max". look: this is the k-th look at these references;
+    "count" counts it in the user's cache, where the same question of the same texts is the same look. Raises what
+    `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is none of the columns.
     """
     from luthier.compare import check_settings, compare
 
@@ -104,17 +123,55 @@ def compare_columns(
     check_settings(answers, metric, margin, level=level)  # scoring takes a while; a misspelt metric need not wait
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
-    scores = _scores(path, reference, answers, cluster, id, input)
-    return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, seed=seed)
+    arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
+    scores = _scores(arms, examples, references)
+
+    def compared(look: int | None) -> dict[str, Any]:
+        return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed)
+
+    if not isinstance(look, str):
+        return compared(look)
+    first = compared(1)  # before it is counted: what is refused was no look
+    counted = _counted(arms, examples, metric, repr(margin), repr(level), references, repr(seed))
+    return first if counted == 1 else compared(counted)
 
 
-def _scores(
-    path: str | Path, reference: str, answers: Sequence[str], cluster: str | None, id: str | None, input: str | None
-) -> dict[str, list[Score]]:
+def _scores(arms: Arms, examples: Sequence[Example], references: str) -> dict[str, list[Score]]:
     from luthier.score import score
 
-    arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
-    return {name: score(given, examples) for name, given in arms.items()}
+    return {name: score(given, examples, references=references) for name, given in arms.items()}
+
+
+def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:
+    """Which look at these references this question is: the answers, the units and the options."""
+    test = sha256_of_text(*sorted(reference for example in examples for reference in example.references))
+    answers = [part for name, given in arms.items() for part in (name, *(answer.text for answer in given))]
+    return count_look(test, sha256_of_text(*options, *(example.unit for example in examples), *answers)[:16])
+
+
+def _refuse_repeats(path: Path, rows: Sequence[Row], input: str | None, named: Collection[str]) -> None:
+    """Raises DataError when rows repeat an input and nobody said whether they belong together."""
+    for column in [input] if input else [name for name in rows[0].values if name not in named]:
+        texts = [row.values.get(column) for row in rows]
+        keys = [unit_of(text) if isinstance(text, str) and text.strip() else None for text in texts]
+        times = Counter(key for key in keys if key)
+        repeated = sum(count - 1 for count in times.values())
+        if not repeated or (not input and not _looks_like_inputs(texts, times, repeated)):
+            continue
+        key = next(key for key in keys if key and times[key] > 1)
+        first, second = [row.number for row, own in zip(rows, keys, strict=True) if own == key][:2]
+        raise DataError(
+            f"rows {first} and {second} hold the same text, as {repeated} rows repeat another's; name the column whose "
+            f"equal rows are one unit with --cluster (--cluster {column} would do), or say --cluster {NO_CLUSTER}",
+            file=path,
+            field=column,
+        )
+
+
+def _looks_like_inputs(texts: Sequence[Any], times: Counter[str], repeated: int) -> bool:
+    """Whether a column that nobody named holds inputs: long texts, many of them repeated, and not one everywhere."""
+    long = all(isinstance(text, str) and len(text) >= LONG for text in texts)
+    return long and len(times) > 1 and repeated >= REPEATED * len(texts)
 
 
 def _refuse_twins(reference: str, answers: Sequence[str]) -> None:
@@ -134,5 +191,5 @@ def _example(cells: Cells, reference: str, cluster: str | None, id: str | None, 
         )
     name = cells.key(id) if id else f"row-{cells.row.number}"
     text = cells.text(input) if input else ""
-    unit = cells.key(cluster) if cluster else unit_of(text) if text.strip() else name
+    unit = name if cluster in (None, NO_CLUSTER) else cells.key(cluster)
     return Example(id=name, input=text, references=references, unit=unit, row=cells.row.number)

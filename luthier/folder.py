@@ -6,13 +6,15 @@ Files with a clock in them are cost.json, log.jsonl and an arm's metrics.jsonl; 
 from __future__ import annotations
 
 import datetime
-import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError
-from luthier.files import append_lines, cache_folder, locked, read_json, write_json
+from luthier.files import append_lines, read_json, sha256_of_text, write_json
+from luthier.looks import count_look, next_look
 from luthier.task import Task
 
 
@@ -54,20 +56,28 @@ class StudyFolder:
         write_json(self.path / "cost.json", cost)
 
     def open_test(self, task: Task) -> int:
-        """Counts, once a study, that this test split was opened; in the user's cache, over all studies.
+        """Counts that this study, as study.json now describes it, looks at the test split; returns which look that is.
 
-        Returns how many studies have opened it, this one included.
+        The same study is the same look, whether it goes on after a kill, is asked for again, or runs in another folder;
+        with one arm more it is another. A folder keeps the number that its compare.json has, whatever the cache says.
         """
-        cache, key = cache_folder(), task.hashes()["test"]
-        with locked(cache, wait=True):
-            path = cache / "test-openings.json"
-            openings = read_json(path) if path.exists() else {}
-            mine = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
-            studies = openings.setdefault(key, [])
-            if mine not in studies:
-                studies.append(mine)
-                write_json(path, openings)
-        return studies.index(mine) + 1
+        study = read_json(self.path / "study.json")
+        known = self._look_taken(list(study["arms"]))
+        return known or count_look(task.hashes()["test"], _asked(study))
+
+    def look(self, task: Task, arms: Iterable[str]) -> int:
+        """Which look at the test split a study of these arms is, or would be; nothing is counted."""
+        if known := self._look_taken(arms):
+            return known
+        stored = self.path / "study.json"
+        study = read_json(stored) if stored.exists() else {"arms": {}}
+        asked = _asked(study) if set(study["arms"]) == set(arms) else None
+        return next_look(task.hashes()["test"], asked)
+
+    def _look_taken(self, arms: Iterable[str]) -> int | None:
+        path = self.path / "compare.json"
+        found = read_json(path) if path.exists() else {"arms": {}}
+        return found.get("look") if set(found["arms"]) == set(arms) else None
 
     def begin(self, about: dict[str, Any], known: dict[str, Any] | None) -> None:
         """Writes study.json before anything else, so that the folder is known as ours whenever a kill comes."""
@@ -107,3 +117,9 @@ def _same_work(known: dict[str, Any], about: dict[str, Any]) -> bool:
     """Whether two study.json name the same arms and seeds, so that a study that was done still is."""
     seeds, asked = (one["specification"].get("seeds", 1) for one in (known, about))
     return known["arms"] == about["arms"] and seeds == asked
+
+
+def _asked(study: dict[str, Any]) -> str:
+    """What shapes the answers of a study, as one hash: its specification, arms, data and base weights."""
+    shape = [study["specification"], study["arms"], study["task"]["hashes"], study["model"]["base_sha256"]]
+    return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]

@@ -69,6 +69,8 @@ class Score:
     values: dict[str, float | None]
     statistics: dict[str, list[int]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    references: str = "mean"  # how ROUGE against several references became one value: their mean, or their max
+    reference_count: int = 1
 
 
 def as_row(record: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ An empty answer scores 0: it is a bad answer. A metric that cannot be computed i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
 from statistics import fmean
@@ -34,18 +34,35 @@ CORPUS = ("bleu", "chrf")
 METRICS = (*ROUGE, *CORPUS, "length_ratio")
 DESCRIPTIVE = ("stopped", "copied")
 LIKELIHOOD = "bits_per_character"  # of the reference under an arm's weights; not from answers: see likelihood.py
+REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
 _STOPPED = {"end": 1.0, "length": 0.0}
 _NGRAM = 4  # words in a row that count as copied; shorter runs are shared by chance
 
 
-def score(answers: Iterable[Answer], examples: Iterable[Example]) -> list[Score]:
+def score(answers: Iterable[Answer], examples: Iterable[Example], *, references: str = "mean") -> list[Score]:
     """One Score for each answer, in the order of the answers, matched to its example by id.
 
-    Raises DataError when an answer's id is not among the examples, or when an id stands twice on either side.
+    references: what ROUGE against several references becomes, their "mean" or their "max". The best of three is higher
+    than the best of two, so "max" asks for equally many in every example. Raises DataError when they are not, when an
+    answer's id is not among the examples, or when an id stands twice on either side; SettingsError for another rule.
     """
+    if references not in REFERENCES:
+        raise SettingsError(f"references '{references}' is no rule; choose one of {', '.join(REFERENCES)}")
     by_id = _by_id(examples, "examples")
-    return [_score_one(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
+    asked = [(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
+    if references == "max":
+        _refuse_unequal([example for _, example in asked])
+    return [_score_one(answer, example, references) for answer, example in asked]
+
+
+def _refuse_unequal(examples: Sequence[Example]) -> None:
+    """Raises DataError when examples have not all as many references as the first."""
+    if other := next((e for e in examples if len(e.references) != len(examples[0].references)), None):
+        raise DataError(
+            f"example '{examples[0].id}' has {len(examples[0].references)} references and '{other.id}' has "
+            f"{len(other.references)}, so their best cannot be compared; take the mean over references"
+        )
 
 
 def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
@@ -59,14 +76,15 @@ def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
     return float(_sacrebleu(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100
 
 
-def signature(metric: str) -> str:
+def signature(metric: str, references: str = "mean") -> str:
     """What a number means: metric, library and version, options, and what is done with several references.
 
     Raises SettingsError for an unknown metric.
     """
     if metric in ROUGE:
         lines = "|sentences:own lines, else split after .!?" if metric == "rougeLsum" else ""
-        return f"{metric}|rouge-score {version('rouge-score')}|F1|stemmer:porter|tokens:a-z0-9{lines}|references:mean"
+        options = f"F1|stemmer:porter|tokens:a-z0-9{lines}|references:{references}"
+        return f"{metric}|rouge-score {version('rouge-score')}|{options}"
     if metric in CORPUS:
         rule = "clipped by all, closest length" if metric == "bleu" else "best of all"
         library = _sacrebleu(metric)
@@ -104,7 +122,7 @@ def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
         ) from None
 
 
-def _score_one(answer: Answer, example: Example) -> Score:
+def _score_one(answer: Answer, example: Example, rule: str) -> Score:
     """All nine values of one answer. Every metric is in `values`; those that are None are in `reasons` as well."""
     values: dict[str, float | None] = dict.fromkeys(METRICS + DESCRIPTIVE)
     statistics: dict[str, list[int]] = {}
@@ -119,7 +137,7 @@ def _score_one(answer: Answer, example: Example) -> Score:
         if problem := _rouge_problem(example):
             reasons.update(dict.fromkeys(ROUGE, problem))
         else:
-            values.update(_rouge(answer.text, example.references))
+            values.update(_rouge(answer.text, example.references, rule))
 
     values["stopped"] = _STOPPED.get(answer.stop)
     if values["stopped"] is None:
@@ -127,7 +145,7 @@ def _score_one(answer: Answer, example: Example) -> Score:
     values["copied"], problem = _copied(answer.text, example.input)
     if problem:
         reasons["copied"] = problem
-    return Score(answer.id, example.unit, values, statistics, reasons)
+    return Score(answer.id, example.unit, values, statistics, reasons, rule, len(example.references))
 
 
 def _reference_problem(example: Example) -> str:
@@ -151,12 +169,15 @@ def _rouge_scorer() -> Any:
 
 
 class _Tokenizer:
-    """rouge-score's own tokenizer with stemming, which remembers texts: each is tokenized for several metrics."""
+    """rouge-score's own tokenizer with Porter's stemmer, which remembers texts, as each is tokenized for several
+    metrics, and stems, which took most of the time of scoring: texts repeat their words."""
 
     def __init__(self) -> None:
-        from rouge_score.tokenizers import DefaultTokenizer
+        from nltk.stem.porter import PorterStemmer
+        from rouge_score.tokenize import tokenize
 
-        self.tokenize = lru_cache(maxsize=4096)(DefaultTokenizer(use_stemmer=True).tokenize)
+        self.stem = lru_cache(maxsize=2**16)(PorterStemmer().stem)
+        self.tokenize = lru_cache(maxsize=4096)(lambda text: tokenize(text, self))
 
 
 def _rouge_problem(example: Example) -> str:
@@ -166,10 +187,10 @@ def _rouge_problem(example: Example) -> str:
     return f"reference {unseen[0]} has no word in a-z or 0-9, all that rouge-score reads; use chrf" if unseen else ""
 
 
-def _rouge(text: str, references: Sequence[str]) -> dict[str, float]:
-    """The mean over the references of each ROUGE F-measure, 0 to 1."""
+def _rouge(text: str, references: Sequence[str], rule: str) -> dict[str, float]:
+    """The mean or the max over the references of each ROUGE F-measure, 0 to 1."""
     scored = [_rouge_scorer().score(_lines(reference), _lines(text)) for reference in references]
-    return {metric: fmean(one[metric].fmeasure for one in scored) for metric in ROUGE}
+    return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in ROUGE}
 
 
 def _lines(text: str) -> str:

@@ -11,7 +11,6 @@ import random
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from luthier.prompt import draw_shots
 from luthier.records import Example, Prompt, Score, as_row, from_row
 from luthier.report import report
 from luthier.run import run_arm
-from luthier.stats import detectable_difference, equivalence_possible
+from luthier.stats import alpha_at_look, detectable_difference, equivalence_possible
 from luthier.studyspec import StudySpec, arm_specs, specification
 from luthier.task import Task, load_task
 from luthier.taskspec import SPLITS
@@ -98,7 +97,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
     work = _work(folder, spec, task, base)
     _same_data(folder, known, work)
-    power = _power(task, work, len(arms))
+    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms]))
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
     health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
     work_ahead = effort(arms, seeds, spec.tune)
@@ -108,8 +107,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     folder.begin(about, known)
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     _run_arms(work, runs(arms, seeds), base)
-    conclude(folder, task, arms, seeds)
-    about["task"]["test_opened"] = folder.open_test(task)
+    about["task"]["test_opened"] = conclude(folder, task, arms, seeds)["look"]
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
     report(folder.path)
@@ -154,9 +152,15 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
     cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
     baselines = tuple(a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot")
     decide = task.spec.decide
-    # Recipes are judged where compare() can; this guard goes when it always can.
-    recipes: dict[str, Any] = {"seeds": further} if further and "seeds" in signature(compare).parameters else {}
-    result = compare(scores, deciding=decide.metric, margin=decide.margin, cost=cost, baselines=baselines, **recipes)
+    result = compare(
+        scores,
+        deciding=decide.metric,
+        margin=decide.margin,
+        cost=cost,
+        baselines=baselines,
+        look=folder.open_test(task),
+        seeds=further or None,
+    )
     write_json(folder.path / "compare.json", result)
     return result
 
@@ -228,12 +232,12 @@ def _same_data(folder: StudyFolder, known: dict[str, Any] | None, work: Work) ->
         )
 
 
-def _power(task: Task, work: Work, arms: int) -> list[str]:
-    """What can and cannot be detected with this test set; said before anything is trained."""
-    units = len({example.unit for example in work.test})
+def _power(task: Task, work: Work, arms: int, look: int) -> list[str]:
+    """What can and cannot be detected with this test set at this look; said before anything is trained."""
+    units, level = len({example.unit for example in work.test}), 1 - alpha_at_look(look)
     margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
-    low, middle, high = (detectable_difference(units, sd, pairs) for sd in TYPICAL_SD)
-    can = [equivalence_possible(units, sd, margin, pairs) for sd in TYPICAL_SD]
+    low, middle, high = (detectable_difference(units, sd, pairs, level=level) for sd in TYPICAL_SD)
+    can = [equivalence_possible(units, sd, margin, pairs, level=level) for sd in TYPICAL_SD]
     alike = "" if all(can) else " only if they answer alike"
     equivalent = (
         f"can be shown equivalent within {margin:g}{alike}"

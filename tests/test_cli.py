@@ -65,7 +65,8 @@ def one_sentence(err: str) -> None:
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Path:
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))  # looks are counted there
     (tmp_path / "answers.csv").write_text(CSV, encoding="utf-8")
     return tmp_path / "answers.csv"
 
@@ -180,12 +181,24 @@ def test_check_passes_a_sound_task_and_fails_an_unsound_one_with_exit_code_1(tas
 def test_compare_json_is_what_compare_json_holds(answers, tmp_path, luthier_says):
     columns = ["--reference", "summary", "--answer", "dialogue", "--answer", "other"]
     said = luthier_says("compare", answers, *columns, "--json")
-    result = luthier.compare_columns(answers, reference="summary", answers=["dialogue", "other"])
+    result = luthier.compare_columns(answers, reference="summary", answers=["dialogue", "other"], look=1)
     luthier.files.write_json(tmp_path / "compare.json", result)
     assert said.out == (tmp_path / "compare.json").read_text(encoding="utf-8")
     shown = luthier_says("compare", answers, *columns)
     assert result["ship"]["sentence"] in shown.out
     assert "dialogue - other" in shown.out
+    assert "look 1 at this test set" in shown.out, "the same question again"
+    assert "look 5 at this test set" in luthier_says("compare", answers, *columns, "--look", "5").out
+    twins = luthier_says("compare", answers, "--reference", "summary", "--answer", "other", "--answer", "dialogue")
+    assert "look 2 at this test set" in twins.out
+
+
+def test_what_is_not_separated_is_said_and_never_called_equal(answers, luthier_says):
+    answers.write_text(answers.read_text().replace("Ann asks.", "Ann asks for it."), encoding="utf-8")
+    answers.write_text("".join(f"{line},{line.split(',')[2]}\n" for line in answers.read_text().splitlines()))
+    answers.write_text(answers.read_text().replace("dialogue,summary,other,other", "dialogue,summary,other,twin"))
+    shown = luthier_says("compare", answers, "--reference", "summary", "--answer", "other", "--answer", "twin").out
+    assert "Not separated: other, twin." in shown and "equal" not in shown.replace("equivalent", "")
 
 
 def test_score_shows_every_metric(answers, luthier_says):
@@ -294,6 +307,10 @@ BAD = {
         {"x.csv": "a,b\n" + "".join(f"{i},x\n" for i in range(9))}),
     "unknown metric": Bad(COMPARE + " --metric f1", "'f1' cannot decide", AB),
     "margin out of range": Bad(COMPARE + " --margin 2", "margin 2.0 is not between 0 and 1", AB),
+    "repeated inputs": Bad(COMPARE + " --input c", "x.csv, field 'c': rows 1 and 2 hold the same text",
+        {"x.csv": "a,b,c\n1,2,hello\n3,4,Hello\n"}),
+    "look 0": Bad(COMPARE + " --look 0", "looks at a test set are counted from 1", AB),
+    "unknown rule for references": Bad(COMPARE + " --references best", "references 'best' is no rule", AB),
     "unknown baseline": Bad(COMPARE + " --baseline z", "the baseline 'z' is none of", AB),
     "too few rows to split": Bad(INIT, "2 distinct inputs are too few to draw", AB),
     # folders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from luthier.errors import DataError, SettingsError
 from luthier.files import write_json, write_lines
 from luthier.records import Answer, Example
 from luthier.score import score
+from tests.conftest import SHARED
 
 NAMES = {"reference": "ref", "answers": ["a", "b"]}
 TEXT = "the guest wants another room because this one is loud and the clerk finds a quiet one upstairs"
@@ -48,18 +50,89 @@ def test_columns_become_answers_and_examples(tmp_path):
     }
 
 
-def test_the_unit_is_the_cluster_else_the_equal_input_else_the_row(tmp_path):
-    rows = [row(i, key=f"k{i}") for i in range(4)] + [row(4, key="k4", **{"in": " "}), row(5, key="k5", **{"in": ""})]
-    path = table(tmp_path, rows)
+def test_the_unit_is_the_cluster_else_the_row(tmp_path):
+    path = table(tmp_path, [row(i, key=f"k{i}") for i in range(6)])
 
     def units(**columns: str) -> list[str]:
         return [example.unit for example in from_columns(path, **NAMES, **columns)[1]]
 
     assert units(cluster="dialogue", input="in") == ["d0", "d0", "d1", "d1", "d2", "d2"]
-    by_input = units(input="in", id="key")
-    assert by_input[0] == by_input[1] == by_input[2] != by_input[3]
-    assert by_input[4:] == ["k4", "k5"]  # two empty inputs are not the same dialogue
+    assert units(cluster="in") == ["input 0"] * 3 + ["input 1"] * 3
+    assert units(cluster="none", input="in", id="key") == [f"k{i}" for i in range(6)]
     assert units(id="key") == [f"k{i}" for i in range(6)]
+
+
+def test_empty_inputs_are_not_one_dialogue(tmp_path):
+    path = table(tmp_path, [row(0), row(3), row(1, **{"in": ""}), row(2, **{"in": " "})])
+    assert len({example.unit for example in from_columns(path, **NAMES, input="in")[1]}) == 4
+
+
+LONG_TEXTS = [f"Ann: {TEXT}, number {i}." for i in range(40)]
+DOUBTFUL = {
+    "the input is repeated": ([row(i, id=f"k{i}") for i in range(6)], {"input": "in", "id": "id"}, "in", "1 and 2"),
+    "case and spaces aside": (
+        [row(0, **{"in": "One two"}), row(1, **{"in": "other"}), row(2, **{"in": "one  TWO"})],
+        {"input": "in"},
+        "in",
+        "1 and 3",
+    ),
+    "a column nobody named": ([row(i, text=LONG_TEXTS[i // 3]) for i in range(12)], {}, "text", "1 and 2"),
+}
+
+
+@pytest.mark.parametrize("rows, columns, field, numbers", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_repeated_inputs_ask_for_a_cluster(tmp_path, rows, columns, field, numbers):
+    path = table(tmp_path, rows)
+    with pytest.raises(DataError, match=f"field '{field}': rows {numbers} hold the same text.*--cluster") as error:
+        from_columns(path, **NAMES, **columns)
+    assert f"--cluster {field}" in str(error.value) and "--cluster none" in str(error.value)
+    assert from_columns(path, **NAMES, **columns, cluster="none")
+
+
+CLEAR = {
+    "short texts repeat by chance": [row(i, topic=f"topic {i // 4}") for i in range(12)],
+    "one text everywhere is no input": [row(i, prompt=LONG_TEXTS[0]) for i in range(12)],
+    "a tenth is the least": [row(i, text=LONG_TEXTS[max(i, 1)]) for i in range(40)],
+}
+
+
+@pytest.mark.parametrize("rows", CLEAR.values(), ids=CLEAR)
+def test_other_columns_do_not_stop_a_comparison(tmp_path, rows):
+    assert len({example.unit for example in from_columns(table(tmp_path, rows), **NAMES)[1]}) == len(rows)
+
+
+def test_the_best_of_several_references_is_another_metric(tmp_path):
+    rows = [row(i, ref=[row(i)["ref"], f"nothing alike {i}"]) for i in range(30)]
+    path = table(tmp_path, rows)
+    mean, best = (compare_columns(path, **NAMES, references=rule) for rule in ("mean", "max"))
+    assert best["arms"]["a"]["rouge1"]["mean"] > 1.5 * mean["arms"]["a"]["rouge1"]["mean"]
+    assert mean["signatures"]["rouge1"].endswith("references:mean")
+    assert best["signatures"]["rouge1"].endswith("references:max")
+    assert any("2 references, which make one score" in warning for warning in mean["warnings"])
+    with pytest.raises(DataError, match="has 2 references and 'row-3' has 1"):
+        compare_columns(table(tmp_path, [*rows[:2], row(2)]), **NAMES, references="max")
+    with pytest.raises(SettingsError, match="'best' is no rule"):
+        compare_columns(path, **NAMES, references="best")
+
+
+def test_the_same_question_is_the_same_look(forty, tmp_path, monkeypatch):
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+
+    def looked(path: Path = forty, **options) -> dict:
+        return compare_columns(path, **{**NAMES, "cluster": "dialogue", "look": "count", **options})
+
+    first = looked()
+    assert (first["look"], first["alpha"]) == (1, 0.025)
+    assert any("look 1 at this test set" in warning for warning in first["warnings"])
+    assert looked() == first, "asked again"
+    with pytest.raises(SettingsError):
+        looked(margin=7)
+    assert looked(margin=0.05)["look"] == 2, "what was refused was no look"
+    better = table(tmp_path, [row(i, b=row(i)["a"]) for i in range(40)], "y.jsonl")
+    assert looked(better)["look"] == 3, "another answer to the same references"
+    assert looked(table(tmp_path, [row(i, ref=f"new {i}") for i in range(40)], "z.jsonl"))["look"] == 1
+    assert looked() == first
+    assert looked(look=None)["alpha"] == 0.05
 
 
 def test_jsonl_may_hold_several_references_and_null_is_an_empty_answer(tmp_path):
@@ -148,3 +221,25 @@ def test_what_rouge_cannot_read_has_a_chrf_and_a_reason(tmp_path):
     assert result["metrics"]["chrf"]["n"] == 2
     assert result["metrics"]["rouge1"]["n"] == 1
     assert any("a-z or 0-9" in reason for reason in result["unknown"]["rouge1"])
+
+
+def test_fifteen_hundred_rows_are_compared_in_ten_seconds(tmp_path):
+    """500 dialogues with 3 references each, three systems; processor time, so that other work does not count."""
+    dialogues = SHARED / "data" / "dialogsum" / "dev.jsonl"
+    if not dialogues.exists():
+        pytest.skip(f"{dialogues} is not there: real dialogues cannot be timed")
+    rows = []
+    for line in dialogues.read_text(encoding="utf-8").splitlines()[:500]:
+        found = json.loads(line)
+        turns, words = found["dialogue"].splitlines(), found["summary"].split()
+        answers = {"first": " ".join(turns[:3]), "last": " ".join(turns[-3:]), "longest": max(turns, key=len)}
+        references = (found["summary"], " ".join(words[1:]), " ".join(words[:-1]))
+        rows += [{"dialogue": found["id"], "ref": reference, **answers} for reference in references]
+    began = time.process_time()
+    result = compare_columns(
+        table(tmp_path, rows), reference="ref", answers=["first", "last", "longest"], cluster="dialogue"
+    )
+    seconds = time.process_time() - began
+    print(f"1,500 rows, 3 systems: {seconds:.1f} s of processor time")
+    assert (result["n"], result["examples"]) == (500, 1500)
+    assert seconds < 10

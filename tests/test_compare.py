@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sacrebleu
+import scipy.stats
 
 from luthier.compare import compare
 from luthier.errors import DataError, SettingsError
@@ -94,7 +95,7 @@ def test_units_are_counted_not_rows():
     assert (result["n"], result["examples"], pair(result, "a", "b")["n"]) == (40, 120, 40)
     alone = compare({"a": arm(values), "b": arm(noise(40, 0.38, seed=1))})
     assert pair(result, "a", "b")["low"] == pytest.approx(pair(alone, "a", "b")["low"])
-    assert any("independent units" in warning for warning in result["warnings"])
+    assert any("40 independent units (of up to 3 rows)" in warning for warning in result["warnings"])
 
 
 def test_few_units_and_few_differences_cannot_tell():
@@ -123,6 +124,79 @@ def test_a_later_look_spends_less():
     assert (compare(arms)["alpha"], first["alpha"], third["alpha"]) == (0.05, 0.025, 0.00625)
     assert pair(first, "a", "b")["simultaneous_low"] > pair(third, "a", "b")["simultaneous_low"]
     assert pair(first, "a", "b")["low"] == pair(third, "a", "b")["low"], "descriptive intervals stay at `level`"
+    assert (compare(arms)["look"], third["look"]) == (None, 3)
+    assert "look 3 at this test set, so verdicts need 99.375 % confidence" in " ".join(third["warnings"])
+    assert not any("look" in warning for warning in compare(arms)["warnings"])
+
+
+def test_a_family_of_correlated_pairs_is_narrower_than_bonferroni_and_wider_than_one_pair():
+    large, small = compare(planted(200, a=0.4, b=0.4, c=0.4)), compare(planted(59, a=0.4, b=0.4, c=0.4))
+
+    def reach(row):
+        return (row["simultaneous_high"] - row["simultaneous_low"]) / (row["high"] - row["low"])
+
+    def bonferroni(n):
+        return scipy.stats.t.ppf(1 - 0.025 / 3, n - 1) / scipy.stats.t.ppf(0.975, n - 1)
+
+    assert 1.1 < reach(pair(large, "a", "b")) < 0.99 * bonferroni(200)
+    assert reach(pair(small, "a", "b")) == pytest.approx(bonferroni(59)), "the correlation is not trusted below 60"
+
+
+def test_equivalence_needs_one_side_at_a_time():
+    """An interval that just leaves the margin, whose one-sided bounds lie inside."""
+    row = pair(compare({"a": arm(noise(500, 0.4, 0.08)), "b": arm(np.full(500, 0.399))}, margin=0.0075), "a", "b")
+    assert row["simultaneous_high"] > 0.0075 > row["one_sided_high"] and row["within_margin"]
+    assert row["verdict"] == "equivalent"
+
+
+def test_arms_that_are_not_separated_stand_together_by_mean():
+    groups = compare(planted(100, low=0.40, top=0.43, middle=0.415, far=0.2))["groups"]
+    assert groups == [["top", "middle"], ["middle", "low"], ["far"]]
+    assert compare(planted(10, b=0.1, a=0.9))["groups"] == [["a", "b"]], "no verdict separates nothing"
+    assert compare(planted(50, only=0.4))["groups"] == [["only"]]
+
+
+# ---------------------------------------------------------------------------------------------------------- seeds
+
+
+def seeds(n: int, count: int, mean: float, seed_sd: float, first: int) -> list[list[Score]]:
+    """Scores of further seeds, whose means are spread evenly with about this sd."""
+    offsets = seed_sd * (np.arange(count) - (count - 1) / 2)
+    return [arm(noise(n, mean + offset, seed=first + i)) for i, offset in enumerate(offsets)]
+
+
+def test_a_recipe_is_less_certain_than_a_model_and_has_no_verdict():
+    arms = planted(200, lora=0.45, plain=0.40)
+    result = compare(arms, seeds={"lora": seeds(200, 3, 0.45, 0.03, 50)})
+    model, recipe = result["arms"]["lora"]["rouge1"], result["arms"]["lora"]["rouge1"]["recipe"]
+    assert recipe["seeds"] == 4 and recipe["df"] < 20
+    assert recipe["high"] - recipe["low"] > 1.5 * (model["high"] - model["low"])
+    assert result["arms"]["plain"]["rouge1"]["recipe"] is None
+    row = pair(result, "lora", "plain")
+    assert row["verdict"] == "better" and row["recipe"]["low"] < row["low"] and "verdict" not in row["recipe"]
+    without = compare(arms)
+    assert {k: v for k, v in row.items() if k != "recipe"} == pair(without, "lora", "plain"), "the model's stays"
+    assert "claims" not in without
+    assert "This model: lora has rouge1 0.450" in result["claims"]["model"]
+    assert "trained again with another seed" in result["claims"]["recipe"]
+    json.dumps(result, allow_nan=False)
+
+
+@pytest.mark.parametrize(("more", "words"), [(0, "one seed: no claim"), (1, "2 seeds: no claim")])
+def test_too_few_seeds_make_no_claim(more, words):
+    result = compare(planted(60, a=0.4, b=0.3), seeds={"a": seeds(60, more, 0.4, 0.01, 9)})
+    assert result["arms"]["a"]["rouge1"]["recipe"] is None and pair(result, "a", "b")["recipe"] is None
+    assert words in result["claims"]["recipe"]
+
+
+def test_seeds_that_do_not_fit_are_refused():
+    arms = planted(60, a=0.4, b=0.3)
+    with pytest.raises(SettingsError, match="'c', which is none of the arms"):
+        compare(arms, seeds={"c": [arms["a"]]})
+    with pytest.raises(DataError, match="seed of arm 'a' has no rouge1 for 1 of 60 examples"):
+        compare(arms, seeds={"a": [arms["a"][:-1]]})
+    four = {"a": seeds(60, 3, 0.4, 0.01, 9), "b": seeds(60, 4, 0.3, 0.01, 19)}
+    assert pair(compare(arms, seeds=four), "a", "b")["recipe"] is None, "4 seeds cannot be set against 5"
 
 
 # ----------------------------------------------------------------------------------------------------------- align

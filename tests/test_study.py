@@ -12,6 +12,7 @@ import pytest
 from luthier.arms import ALL, parse, resolve, with_baselines
 from luthier.errors import FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json
+from luthier.folder import StudyFolder
 from luthier.records import Answer, Prompt, from_row
 from luthier.ship import ask, load_arm, verify
 from luthier.study import prompt_of, sample, study
@@ -266,13 +267,33 @@ def test_study_toml_says_the_same_as_the_command_line(task_folder: Path, tmp_pat
     assert read_json(out / "study.json")["specification"]["seed"] == 3
 
 
-def test_how_often_test_was_opened_is_counted_over_studies(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+def test_looks_at_the_test_split_are_counted_over_studies(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    """Going on, asking again and repeating elsewhere are no new look; another arm is one, and keeps its own number."""
     model = str(tiny_folder("decoder-chat"))
-    opened = [
-        read_json(study(task_folder, model=model, arms="bare", out=tmp_path / name) / "study.json")["task"]
-        for name in ("one", "two", "one")
-    ]
-    assert [about["test_opened"] for about in opened] == [1, 2, 1]
+
+    def look(name: str, arms: str) -> tuple[int, float, int]:
+        out = study(task_folder, model=model, arms=arms, out=tmp_path / name)
+        found = read_json(out / "compare.json")
+        assert any(f"look {found['look']} at this test set" in warning for warning in found["warnings"])
+        return found["look"], found["alpha"], read_json(out / "study.json")["task"]["test_opened"]
+
+    assert look("one", "bare") == look("two", "bare") == look("one", "bare") == (1, 0.025, 1)
+    assert look("three", "one-shot") == (2, 0.0125, 2)
+    assert look("one", "one-shot") == (3, 0.00625, 3), "a folder with one arm more"
+    (tmp_path / "cache" / "test-openings.json").unlink()
+    assert look("three", "one-shot") == (2, 0.0125, 2), "the folder remembers what a lost cache does not"
+
+
+def test_a_stopped_study_is_the_look_it_was_counted_as(finished: Path) -> None:
+    folder, task = StudyFolder(finished), load_task(Path(read_json(finished / "study.json")["task"]["folder"]))
+    arms = list(read_json(finished / "study.json")["arms"])
+    (finished / "compare.json").rename(finished / "kept.json")
+    try:
+        assert folder.look(task, arms) == folder.open_test(task) == folder.open_test(task) == 1
+        assert folder.look(task, [*arms, "one-shot"]) == 2
+    finally:
+        (finished / "kept.json").rename(finished / "compare.json")
+    assert folder.look(task, arms) == 1
 
 
 def test_samples_are_nested_and_keep_their_order() -> None:

@@ -8,7 +8,7 @@ Trainable parameters, n tokens of width d and a network of width h: n d for what
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import peft
 from pydantic import Field

@@ -1,0 +1,1 @@
+"""Do the statistics keep what they promise? Simulations with known truth, through what compare() calls."""

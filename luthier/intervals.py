@@ -1,0 +1,191 @@
+"""Estimates of means, shares and paired differences over units, each with its interval.
+
+How to read the names: n counts *units* (dialogues, not rows or references); `sd` is the standard deviation of one unit;
+`level` is a confidence such as 0.95. Nothing here knows what was measured: compare.py brings the scores.
+
+Choices and why (docs/calibration.md has the simulations on real score matrices):
+- Student's t over units keeps its 95 %, also when half the differences are tied; the percentile bootstrap and BCa cover
+  less. So t for means, and the bootstrap (widened to t's level) only for what is no mean: BLEU, chrF.
+- Taking three rows of one dialogue as independent covers far less than 95 %: `by_unit` first, then everything else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from luthier.errors import DataError
+
+Floats = NDArray[np.float64]
+
+MIN_UNITS = 20  # below this no verdict: the t interval of skewed scores is not to be trusted
+MIN_NONZERO = 10  # nor when fewer units differ at all: the standard deviation then hangs on a handful of them
+_TIE = 1e-12  # scores are sums of a few fractions; a smaller difference is rounding, not a difference
+
+
+class Interval(NamedTuple):
+    """Both ends, in the metric's own unit; infinite where nothing is known (one unit)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or a paired difference (a - b) over units, and how to put an interval of any level around it."""
+
+    value: float
+    n: int  # units
+    sd: float  # of one unit; nan when n is 1
+    nonzero: int  # units that differ from zero; under MIN_NONZERO there is no verdict
+    interval: Callable[[float], Interval]  # level -> two-sided interval, for this one comparison alone
+    is_mean: bool = True  # a mean of per-unit values within -1..1; False for corpus metrics
+    p: float | None = None  # exact McNemar, for paired yes/no only
+    values: Floats | None = dataclasses.field(default=None, repr=False, compare=False)  # (n,) what it is the mean of
+
+    def turned(self) -> Estimate:
+        """The same difference seen from the other arm: b - a."""
+
+        def interval(level: float) -> Interval:
+            low, high = self.interval(level)
+            return Interval(-high, -low)
+
+        values = None if self.values is None else -self.values
+        return dataclasses.replace(self, value=-self.value, interval=interval, values=values)
+
+
+# ---------------------------------------------------------------------------------------------- means over units
+
+
+def by_unit(values: Sequence[float] | Floats, units: Sequence[str]) -> tuple[Floats, list[str]]:
+    """(rows,) values -> (units,) means and the units' names in order of first appearance; units then count equally.
+
+    Raises DataError when a value is missing: leaving it out is a decision, and counting it as 0 is wrong.
+    """
+    rows = np.asarray(values, dtype=float)
+    if not np.isfinite(rows).all():
+        raise DataError("a score is missing (None) and cannot be averaged; leave its example out for every arm")
+    names, index = unit_index(units)
+    return np.bincount(index, rows, len(names)) / np.bincount(index, minlength=len(names)), names
+
+
+def unit_index(units: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct units in order of first appearance, and for each row (rows,) the number of its unit."""
+    number = {unit: i for i, unit in enumerate(dict.fromkeys(units))}
+    return list(number), np.array([number[unit] for unit in units], dtype=np.intp)
+
+
+def mean_of(values: Sequence[float] | Floats) -> Estimate:
+    """The mean of (n,) unit values with Student's t interval: mean +- t sd / sqrt(n).
+
+    Raises DataError when there are no values.
+    """
+    x = np.asarray(values, dtype=float)
+    if not len(x):
+        raise DataError("there is nothing to average; every example was left out")
+    mean, sd = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else math.nan
+
+    def interval(level: float) -> Interval:
+        if len(x) < 2:
+            return Interval(-math.inf, math.inf)
+        reach = t_quantile((1 + level) / 2, len(x) - 1) * sd / math.sqrt(len(x))
+        return Interval(mean - reach, mean + reach)
+
+    return Estimate(mean, len(x), sd, int((np.abs(x) > _TIE).sum()), interval, values=x)
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Student's t with `df` degrees of freedom, which need not be whole."""
+    return float(special.stdtrit(df, probability))
+
+
+def paired(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> Estimate:
+    """The mean of a - b over (n,) units answered by both; the pairing removes what is hard or easy about a unit."""
+    difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    return mean_of(np.where(np.abs(difference) > _TIE, difference, 0.0))
+
+
+# --------------------------------------------------------------------------------------------------- yes and no
+
+
+def share_of(values: Sequence[float] | Floats) -> Estimate:
+    """The share of yes among (n,) units (1 yes, 0 no; a unit of several rows may lie between), by Wilson's interval."""
+    mean = mean_of(values)
+    return dataclasses.replace(mean, interval=lambda level: wilson(mean.value * mean.n, mean.n, level))
+
+
+def paired_shares(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> Estimate:
+    """The difference of two shares over the same units: interval by t, and p by exact McNemar."""
+    estimate = paired(a, b)
+    difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    return dataclasses.replace(estimate, p=mcnemar(int((difference > _TIE).sum()), int((difference < -_TIE).sum())))
+
+
+def wilson(yes: float, n: int, level: float = 0.95) -> Interval:
+    """Wilson's score interval for a share (Wilson 1927): stays inside 0..1 and is not empty at 0 or n yes.
+
+    A `yes` that is not whole (units of several rows) only makes it wider than need be: a value within 0..1 varies at
+    most as much as a yes/no with the same mean.
+    """
+    z, share = float(special.ndtri((1 + level) / 2)), yes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(max(0.0, centre - reach), min(1.0, centre + reach))
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar p from the discordant pairs: units where only a, or only b, said yes; 1 when none.
+
+    Twice the smaller tail of a binomial with one half, which is symmetric.
+    """
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+
+
+# ---------------------------------------------------------------------------------------------- corpus metrics
+
+
+def resampled_sums(statistics: NDArray[Any], resamples: int, seed: int) -> Floats:
+    """(n, columns) additive statistics -> (resamples, columns) sums over n units drawn with replacement.
+
+    Put the columns of all arms side by side: one draw then serves them all, which is what makes it paired. A draw is a
+    row of counts, and counts times statistics is the sum; in blocks, since resamples x n counts need not fit in memory.
+    """
+    n, random = len(statistics), np.random.default_rng(seed)
+    block = max(1, 2**22 // n)
+    sums = []
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = random.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]  # row r counts in r*n .. r*n+n-1
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        sums.append(counts.astype(float) @ statistics.astype(float))
+    return np.concatenate(sums)
+
+
+def resampled_estimate(value: float, resampled: Floats, n: int, nonzero: int) -> Estimate:
+    """A corpus value (or a difference of two) with its (resamples,) bootstrap values from n units.
+
+    The standard deviation per unit is that of the bootstrap times sqrt(n), comparable to that of a mean.
+    """
+    sd = float(resampled.std(ddof=1)) * math.sqrt(n) if n > 1 else math.nan
+    return Estimate(value, n, sd, nonzero, lambda level: percentile_interval(resampled, n, level), is_mean=False)
+
+
+def percentile_interval(resampled: Floats, n: int, level: float) -> Interval:
+    """The bootstrap's percentiles, taken as far out as Student's t with n - 1 degrees of freedom asks for.
+
+    The plain percentile interval is too narrow by sqrt((n - 1) / n) and by normal instead of t quantiles; the tail
+    becomes Phi(-sqrt(n / (n - 1)) t) (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded
+    percentile interval).
+    """
+    if n < 2:
+        return Interval(-math.inf, math.inf)
+    tail = float(special.ndtr(-math.sqrt(n / (n - 1)) * t_quantile((1 + level) / 2, n - 1)))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(low), float(high))
