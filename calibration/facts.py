@@ -16,7 +16,7 @@ import json
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,27 @@ PAGE = HERE.parent / "docs" / "facts.md"
 SHARED = HERE.parent.parent / "shared" / "data"
 
 # Names of nobody: first names of many languages, none of which the dialogues need.
-NAMES = (
-    "Philippa Thaddeus Ottoline Bartholomew Clementine Wojciech Esperanza Giancarlo Hortensia Igor Jadwiga Kazimir "
-    "Leopold Mirabel Nikolai Octavia Percival Quentin Rosamund Sigrid Tobias Ursula Valentin Winifred Yolanda Zebedee "
-    "Aurelio Beatrix Cordelia Desmond Evander Florian Gwendolyn Hildegard Isidora Jerome Katarina Lavinia Maximilian Noor"
-).split()
-WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April June July August September October November December".split()
+_NAMES = """
+    Philippa Thaddeus Ottoline Bartholomew Clementine Wojciech Esperanza Giancarlo Hortensia Igor Jadwiga Kazimir
+    Leopold Mirabel Nikolai Octavia Percival Quentin Rosamund Sigrid Tobias Ursula Valentin Winifred Yolanda
+    Zebedee Aurelio Beatrix Cordelia Desmond Evander Florian Gwendolyn Hildegard Isidora Jerome Katarina Lavinia
+    Maximilian Noor
+"""
+NAMES = _NAMES.split()
+_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
+WORDS = _WORDS.split()
+_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+WEEKDAYS = _WEEKDAYS.split()
+_MONTHS = "January February March April June July August September October November December"
+MONTHS = _MONTHS.split()
 INVENTED = (
     "They also agree to repaint the fence.", "Afterwards everybody goes swimming.", "The weather is blamed for it all.",
     "A dog is injured in the process.", "The police are called.", "In the end the plan is dropped without a reason.",
 )  # fmt: skip
 INVENTED_ENTITY = (
     "{name} joins them later.", "It was {name} who had proposed it.", "They pay {number} euros in advance.",
-    "The rest is put off for {number} days.", "About {number} people are expected.", "{name} has to pay {number} dollars.",
+    "The rest is put off for {number} days.", "About {number} people are expected.",
+    "{name} has to pay {number} dollars.",
 )  # fmt: skip
 CHECKED = {  # kind -> what it is
     "wrong person": "a name that the input does not hold",
@@ -179,7 +185,9 @@ def _other_number(match: re.Match[str], draw: Draw) -> str | None:
     """Another number of about the same size, written the same way."""
     old = match.group().replace(",", "")
     value = WORDS.index(old) if old in WORDS else int(old)
-    new = draw.choice([value + draw.randint(1, 9), value - draw.randint(1, 9), 2 * value, value + 10 * draw.randint(1, 9)])
+    new = draw.choice(
+        [value + draw.randint(1, 9), value - draw.randint(1, 9), 2 * value, value + 10 * draw.randint(1, 9)]
+    )
     if new < 3:
         return None
     return WORDS[new] if old in WORDS and new < len(WORDS) else f"{new:,}" if "," in match.group() else str(new)
@@ -210,13 +218,19 @@ def _other_date(match: re.Match[str], draw: Draw) -> str:
 def _added(sentences: tuple[str, ...]) -> Callable[[str, str, Draw], Made]:
     def plant(text: str, source: str, draw: Draw) -> Made:
         new = draw.choice(sentences).format(name=draw.choice(NAMES), number=draw.choice((13, 37, 46, 58, 93)))
-        return None if _held(" ".join(re.findall(r"\d+", new)), source) else (f"{text} {new}", len(text) + 1, len(text) + 1 + len(new))
+        return (
+            None
+            if _held(" ".join(re.findall(r"\d+", new)), source)
+            else (f"{text} {new}", len(text) + 1, len(text) + 1 + len(new))
+        )
 
     return plant
 
 
 def _negated(text: str, source: str, draw: Draw) -> Made:
-    matches = list(re.finditer(r"\b(?:is|are|was|were|will|can|must|should|would|could|has|have|had)\b(?! not| no)", text))
+    matches = list(
+        re.finditer(r"\b(?:is|are|was|were|will|can|must|should|would|could|has|have|had)\b(?! not| no)", text)
+    )
     return _swap(text, match, f"{match.group()} not") if (match := draw.choice(matches) if matches else None) else None
 
 
@@ -226,14 +240,16 @@ def _shortened(text: str, source: str, draw: Draw) -> Made:
 
 
 _MONEY = r"(?:dollars?|euros?|pounds?|francs?|cents|rupees|percent|%)"
-_NUMBER = r"(?<![\d:$€£.,])\b(?:\d{1,4}|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b(?![:.,]\d|st|nd|rd|th)"
+_NUMBER = (
+    r"(?<![\d:$€£.,])\b(?:\d{1,4}|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b(?![:.,]\d|st|nd|rd|th)"
+)
 PLANT: dict[str, Callable[[str, str, Draw], Made]] = {
     "wrong person": _wrong_person,
     "wrong number": _replaced(_NUMBER, _other_number),
     "wrong amount": _replaced(rf"(?<=[$€£])\d[\d,]*(?![.\d])|(?<![\d.])\b\d[\d,]*(?=[ -]{_MONEY})", _other_number),
     "wrong time": _replaced(
-        r"\b\d{1,2}:\d\d\b|\b(?:half|quarter|ten|twenty) (?:past|to) (?:one|two|three|four|five|six|seven|eight|nine|ten|"
-        r"eleven|twelve)\b|(?<=\bat )(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", _other_time),
+        r"\b\d{1,2}:\d\d\b|\b(?:half|quarter|ten|twenty) (?:past|to) (?:one|two|three|four|five|six|seven|eight|nine|"
+        r"ten|eleven|twelve)\b|(?<=\bat )(?:three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", _other_time),
     "wrong date": _replaced(rf"\b(?:{'|'.join(WEEKDAYS + MONTHS)})\b|\b\d{{1,2}}(?:st|nd|rd|th)\b", _other_date),
     "invented fact, entity": _added(INVENTED_ENTITY),
     "wrong person, present": _person_present,
@@ -248,7 +264,7 @@ PLANT: dict[str, Callable[[str, str, Draw], Made]] = {
 # ------------------------------------------------------------------------------------------------------- measuring
 
 # Findings that are right, read one by one: the dialogue does not say it. Of the other splits nobody has read them all.
-RIGHT = {
+RIGHT: dict[str, dict[str, str]] = {
     "mts validation": {
         "36": "the dialogue calls the blood values abnormal and gives none of the figures",
         "99": "the dialogue says baby aspirin; its 81 mg are the writer's own knowledge",
@@ -285,7 +301,10 @@ def recall() -> dict[str, Any]:
 def alarms(rows: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
     """id -> the texts found in a reference; rows: id -> (input, reference)."""
     common = common_words(source for source, _ in rows.values())
-    found = {id: [f"{f.kind}: {f.text}" for f in unsupported(text, Source(source, common))] for id, (source, text) in rows.items()}
+    found = {
+        id: [f"{f.kind}: {f.text}" for f in unsupported(text, Source(source, common))]
+        for id, (source, text) in rows.items()
+    }
     return {id: texts for id, texts in found.items() if texts}
 
 
@@ -293,16 +312,16 @@ def ours() -> dict[str, tuple[str, str]]:
     return {f"{e.id}/{i}": (e.input, text) for e in examples() for i, text in enumerate(e.references)}
 
 
-def others() -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
+def others(wanted: Collection[str] = tuple(SPLITS)) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
     """The references of other people, split by split; nothing where ../shared/data is absent."""
     for split in ("train", "dev"):
         path = SHARED / "dialogsum" / f"{split}.jsonl"
-        if path.exists():
+        if path.exists() and f"dialogsum {split}" in wanted:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             yield f"dialogsum {split}", {row["id"]: (row["dialogue"], row["summary"]) for row in lines}
     for split, name in (("train", "Training"), ("validation", "Validation")):
         path = SHARED / "mts_dialog" / f"MTS-Dialog-{name}Set.csv"
-        if path.exists():
+        if path.exists() and f"mts {split}" in wanted:
             with open(path, newline="", encoding="utf-8") as file:
                 yield f"mts {split}", {r["ID"]: (r["dialogue"], r["section_text"]) for r in csv.DictReader(file)}
 
@@ -330,9 +349,15 @@ def tables(result: Mapping[str, Any]) -> str:
     for kind, row in result["recall"].items():
         seen = _percent(row) if row["checked"] else f"*not checked* ({row['yes']} found by chance)"
         lines.append(f"| {kind} | {row['what']} | {row['n']} | {row['yes']} | {seen} |")
-    lines += ["", "| references | n | with a finding (95 %) | of them wrong (95 %) | used for |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| references | n | with a finding (95 %) | of them wrong (95 %) | used for |",
+        "|---|---|---|---|---|",
+    ]
     own = result["ours"]
-    lines.append(f"| dialogues (luthier's own) | {own['n']} | {_percent(own)} | - | clean answers of the labelled set |")
+    lines.append(
+        f"| dialogues (luthier's own) | {own['n']} | {_percent(own)} | - | clean answers of the labelled set |"
+    )
     for name, row in result["others"].items():
         wrong = _percent(row["false"]) if "false" in row else "not read one by one"
         lines.append(f"| {name} | {row['n']} | {_percent(row)} | {wrong} | {row['use']} |")

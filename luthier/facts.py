@@ -39,32 +39,38 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _TAG = re.compile(r"#\w+#")
 _TITLES = {"mr", "mrs", "ms", "miss", "mister", "dr", "doctor", "prof", "professor", "sir", "madam", "aunt", "uncle"}
 _TITLES |= {"grandma", "grandpa", "mum", "mom", "dad", "st", "saint", "captain", "officer", "nurse", "president"}
-_CLOSED = set(
-    """a about above according additionally after afterwards again all almost along already also although always am an
-    and another any anybody anyone anything anyway apart apparently are around as aside at away back based because
-    before besides between beyond bilateral both briefly but by can caller callers cannot children clerk client
-    colleagues could customer customers dad daughter despite did different do does due during each earlier either else
-    even eventually every everybody everyone everything except family father few finally first five following for four
-    friend friends from further furthermore had half has have having he hence her here hers herself him his how however
-    i if in initially instead into is it its itself just last lastly later less like locals look lots many may maybe me
-    meanwhile members men more moreover most mother mum must my neither never nevertheless next nine no nobody none nor
-    not nothing now of off often ok okay on once one only onto or other others otherwise our out over overall owing
-    parent parents participants part past people per perhaps please previously probably rather regarding review right
-    same second see seven several she should significant similarly since six so some somebody someone something
-    sometimes soon speaker speakers staff still students such teachers ten than that the their them then there
-    therefore these they third this those though three through throughout thus to today together tomorrow tonight too
-    toward towards two unable under unfortunately unless unlike until unwilling up upon us using usually various very
-    was we well were what whatever when whenever where whereas whether which while who whoever whose why will with
-    within without women would yes yesterday yet you your yours""".split()
-)
+_COMMON = """
+    a about above according additionally after afterwards again all almost along already also although always am
+    an and another any anybody anyone anything anyway apart apparently are around as aside at away back based
+    because before besides between beyond bilateral both briefly but by can caller callers cannot children clerk
+    client colleagues could customer customers dad daughter despite did different do does due during each earlier
+    either else even eventually every everybody everyone everything except family father few finally first five
+    following for four friend friends from further furthermore had half has have having he hence her here hers
+    herself him his how however i if in initially instead into is it its itself just last lastly later less like
+    locals look lots many may maybe me meanwhile members men more moreover most mother mum must my neither never
+    nevertheless next nine no nobody none nor not nothing now of off often ok okay on once one only onto or other
+    others otherwise our out over overall owing parent parents participants part past people per perhaps please
+    previously probably rather regarding review right same second see seven several she should significant
+    similarly since six so some somebody someone something sometimes soon speaker speakers staff still students
+    such teachers ten than that the their them then there therefore these they third this those though three
+    through throughout thus to today together tomorrow tonight too toward towards two unable under unfortunately
+    unless unlike until unwilling up upon us using usually various very was we well were what whatever when
+    whenever where whereas whether which while who whoever whose why will with within without women would yes
+    yesterday yet you your yours
+"""
+_CLOSED = set(_COMMON.split())  # words that begin sentences
 _ENGLISH = {"english", "internet", "god", "christian", "western", "tv", "i'm", "i'd", "i'll", "i've", "ok", "email"}
 _CALENDAR = {*CALENDAR, *(word + "s" for word in CALENDAR)}  # dates, which quantities.py reads
 _ORIGINS = re.compile(r"(?:n|an|ian|ean|ese|ish|i|ic|ch|s|es|er|ers|man|men)$")
-_ABBREVIATION = re.compile(r"[A-Z]{2,5}s?|[A-Z][a-z]?[A-Z][a-z]?[A-Z]?|[A-Z][^aeiouyAEIOUY]{1,3}")  # MRI, MIs, EtOH, Htn
+_ABBREVIATION = re.compile(
+    r"[A-Z]{2,5}s?|[A-Z][a-z]?[A-Z][a-z]?[A-Z]?|[A-Z][^aeiouyAEIOUY]{1,3}"
+)  # MRI, MIs, EtOH, Htn
 _DISCIPLINE = re.compile(r"(?:logy|iatry|ics|ician|tion|ment|osis|itis|versity)$")  # "the Neurology clinic"
 # At the start of a sentence every word has a capital: these endings are those of common words, not of names.
-_COMMON_ENDINGS = re.compile(r"(?:ing|ed|ly|tion|tions|sion|ment|ments|ness|ity|ies|ous|ive|ful|less|able|ible|al|ic|ics|"
-                             r"ure|ures|ance|ence|ism|ists|ers|ors|logy|phy|itis|osis|emia|ects|ents|ages)$")
+_COMMON_ENDINGS = re.compile(
+    r"(?:ing|ed|ly|tion|tions|sion|ment|ments|ness|ity|ies|ous|ive|ful|less|able|ible|al|ic|ics|"
+    r"ure|ures|ance|ence|ism|ists|ers|ors|logy|phy|itis|osis|emia|ects|ents|ages)$"
+)
 
 
 @dataclass(frozen=True)
@@ -180,14 +186,21 @@ def _supported(quantity: Quantity, source: Source, answer: str) -> bool:
     clock = _says_when(quantity, answer)
     for value in (reading for reading in quantity.readings if isinstance(reading, float)):
         derived = value in source.derived and not quantity.text[-1].isalpha()
-        if (value <= _SMALL and not clock) or derived or _converted(value, answer[quantity.end :]) & known:
+        if (value <= _SMALL and not clock) or derived:
+            return True
+        if _converted(value, answer[quantity.end :]) & {*known, 1.0}:  # 1: "a day" is known without a number
             return True
     return bool(quantity.parts) and _parts_known(quantity.parts, known)
 
 
 def _says_when(quantity: Quantity, answer: str) -> bool:
-    """"at two" is a time, "two reasons" and "at one's own home" are none."""
-    hour = re.search(r"\b(?:at|by|until|till)\s$", answer[: quantity.start]) and quantity.text in ("1", "2", "one", "two")
+    """ "at two" is a time, "two reasons" and "at one's own home" are none."""
+    hour = re.search(r"\b(?:at|by|until|till)\s$", answer[: quantity.start]) and quantity.text in (
+        "1",
+        "2",
+        "one",
+        "two",
+    )
     return bool(hour) and not re.match(r"['’]| (?:time|end|of|or)\b", answer[quantity.end :])
 
 
@@ -251,7 +264,14 @@ def _is_unknown_name(match: re.Match[str], answer: str, source: Source) -> bool:
         return False
     if _DISCIPLINE.search(low) or _compound_known(match, answer, source):
         return False
-    if low in _CALENDAR or low in _TITLES or low in _CLOSED or low in _ENGLISH or low in source.lower or low in source.common:
+    if (
+        low in _CALENDAR
+        or low in _TITLES
+        or low in _CLOSED
+        or low in _ENGLISH
+        or low in source.lower
+        or low in source.common
+    ):
         return False
     if _starts_sentence(answer, match.start()) and not _looks_like_a_name(match, answer, source):
         return False
@@ -284,7 +304,8 @@ def _starts_sentence(answer: str, start: int) -> bool:
 
 
 _SAYS = re.compile(  # what follows a person's name and seldom another word
-    r"(?:['’]s\b|['’]ll\b|,? and [A-Z#]|, (?:who|whose|the|an?|his|her)\b| (?:is|was|has|had|will|would|can|could|does|did|"
+    r"(?:['’]s\b|['’]ll\b|,? and [A-Z#]|, (?:who|whose|the|an?|his|her)\b| (?:is|was|has|had|will|would|can|could|"
+    r"does|did|"
     r"thinks?|isn|wasn|hasn|doesn|didn|won|who|may|must|should|also|then|finally|in [a-z]+ (?:will|is|has)|"
     r"came|went|left|got|took|gave|said|told|made|found|kept|let|bought|paid|sent|lost|broke|brought|felt|knew|saw|"
     r"[a-z]{3,}ed|(?!this|its|is|was|as|has|pulses|series|status)[a-z]{2,}(?<!ss|us|is)s)\b)"

@@ -93,7 +93,9 @@ def profile(
     by_id = {example.id: example for example in examples}
     for name, answers in arms.items():
         if not answers or any(answer.id not in by_id for answer in answers):
-            raise DataError(f"arm '{name}' has no answers, or some to other examples; profile it with the rows it answered")
+            raise DataError(
+                f"arm '{name}' has no answers, or some to other examples; profile it with the rows it answered"
+            )
     common = common_words(example.input for example in examples)
     sources = {example.id: _Input(example.input, common) for example in examples}
     asked = (deciding, "length_ratio")
@@ -141,7 +143,9 @@ def _budgets(
     cuts: list[tuple[Any, Callable[[str], str]]] = [(n, lambda text, n=n: cut_words(text, n)) for n in quartiles]
     rows = [_budget_row(None, scores, deciding, margin, level)]
     for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
-        again = {name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()}
+        again = {
+            name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()
+        }
         rows.append(_budget_row(budget, again, deciding, margin, level))
     for row in rows:
         row |= _flips(rows[0], row)
@@ -165,9 +169,7 @@ def _scored_again(
     return [again.get(one.id, one) for one in scores]
 
 
-def _budget_row(
-    budget: Any, scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float
-) -> Row:
+def _budget_row(budget: Any, scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float) -> Row:
     """One comparison on the deciding metric alone: the others were compared already, and BLEU's bootstrap is slow."""
     alone = {name: [_only(one, deciding) for one in own] for name, own in scores.items()}
     result = compare(alone, deciding=deciding, margin=margin, level=level, baselines=())
@@ -293,7 +295,10 @@ def _copying(answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[st
             if source.words:
                 columns["trigrams"].append((fmean(gram in source.trigrams for gram in grams), unit))
     means = {name: _mean(values, level) for name, values in columns.items()}
-    return {"copied": {name: means[name] for name in ("coverage", "density", "trigrams")}, "repeated": means["repeated"]}
+    return {
+        "copied": {name: means[name] for name in ("coverage", "density", "trigrams")},
+        "repeated": means["repeated"],
+    }
 
 
 def fragments(words: Sequence[str], source: Sequence[str], places: Mapping[str, Sequence[int]]) -> list[int]:
@@ -307,7 +312,11 @@ def fragments(words: Sequence[str], source: Sequence[str], places: Mapping[str, 
         longest = 0
         for start in places.get(words[at], ()):
             length = 1
-            while at + length < len(words) and start + length < len(source) and words[at + length] == source[start + length]:
+            while (
+                at + length < len(words)
+                and start + length < len(source)
+                and words[at + length] == source[start + length]
+            ):
                 length += 1
             longest = max(longest, length)
         if longest:

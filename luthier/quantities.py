@@ -2,7 +2,7 @@
 
     text --> [Quantity(kind, text, start, end, readings)]
 
-People say one thing in many ways ("five thirty", "5:30", "half past five"; "two thousand eight", "2008", "O eight"), and
+People say one thing in many ways ("five thirty", "5:30", "half past five"; "two thousand eight", "2008"), and
 one wording may mean several things ("one twenty": 120, 1.20, or 1:20). So a quantity has *readings*, all the values it
 may stand for, and two quantities may agree when they share one. English only; rules and a closed list of words.
 
@@ -32,7 +32,9 @@ class Quantity:
     parts: tuple[frozenset[Reading], ...] = ()  # of a date "3 May": each has to be right by itself
 
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
 _UNITS = f"{_UNITS} eighteen nineteen"
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth"
 _ORDINALS = f"{_ORDINALS} fifteenth sixteenth seventeenth eighteenth nineteenth"
@@ -52,8 +54,10 @@ _SCALE = {"k": 1e3, "m": 1e6, "bn": 1e9, "": 1.0}
 _FRACTIONS = {"half": 0.5, "quarter": 0.25, "halves": 0.5, "quarters": 0.75}
 _PLURALS = {word[:-1] + "ies": word for word in _TENS} | {f"{word}s": word for word in (*_LARGE, *_SMALL)}
 
-_MONTHS = "january february march april may june july august september october november december".split()
-_DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_MONTH_NAMES = "january february march april may june july august september october november december"
+_MONTHS = _MONTH_NAMES.split()
+_DAY_NAMES = "monday tuesday wednesday thursday friday saturday sunday"
+_DAYS = _DAY_NAMES.split()
 _MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
 _MONTH |= {name[:3]: number for name, number in _MONTH.items()} | {"sept": 9}
 _DAY = {name: number for number, name in enumerate(_DAYS)} | {name[:3]: number for number, name in enumerate(_DAYS)}
@@ -234,7 +238,7 @@ def _readings(run: Sequence[_Token]) -> set[Reading]:
 
 
 def _spoken(run: Sequence[_Token]) -> float | None:
-    """"two hundred and five" -> 205, "two and a half" -> 2.5, "one point five" -> 1.5; None where it does not add up."""
+    """What is said, as a number: 205 of "two hundred and five", 1.5 of "one point five"; None if it does not add up."""
     total, current, last, decimals = 0.0, 0.0, 1e12, ""
     seen = False
     for index, token in enumerate(run):
@@ -269,7 +273,7 @@ def _spoken(run: Sequence[_Token]) -> float | None:
 
 
 def _groups(run: Sequence[_Token]) -> list[int] | None:
-    """"nineteen eighty five" -> [19, 85]; None where a word is no whole number below 100."""
+    """ "nineteen eighty five" -> [19, 85]; None where a word is no whole number below 100."""
     values = [token.value if token.value is not None else _SMALL.get(_plain(token)) for token in run]
     if any(value is None or value != int(value) or value >= 10_000 for value in values):
         return None
@@ -305,7 +309,12 @@ def _number(text: str, tokens: Sequence[_Token], at: int) -> tuple[Quantity, int
     readings = _readings(run)
     if run[0].text.endswith("0s") and run[0].value is not None:  # "the 1970s", "his 70s"
         readings |= {run[0].value % 100}
-    if len(run) == 1 and run[0].value is not None and run[0].money is False and re.fullmatch(r"(19|20)\d\d", run[0].text):
+    if (
+        len(run) == 1
+        and run[0].value is not None
+        and run[0].money is False
+        and re.fullmatch(r"(19|20)\d\d", run[0].text)
+    ):
         kind = "date"
     else:
         kind = "amount" if money else "number"
@@ -326,7 +335,7 @@ def _clock(hour: float, minute: float = 0) -> Reading:
 
 
 def _time(text: str, tokens: Sequence[_Token], at: int) -> tuple[Quantity, int] | None:
-    """"3:30 pm", "3 pm", "seven o'clock", "half past three", "ten to six", "noon"; "half past" alone for any hour."""
+    """ "3:30 pm", "3 pm", "seven o'clock", "half past three", "ten to six", "noon"; "half past" alone for any hour."""
     token = tokens[at]
 
     def made(reading: set[Reading], start: int, stop: int, end: int) -> tuple[Quantity, int]:
@@ -372,7 +381,7 @@ def _after(tokens: Sequence[_Token], at: int, stop: int) -> int:
 
 
 def _relative(tokens: Sequence[_Token], at: int) -> tuple[set[Reading], int] | None:
-    """"half past three", "quarter to five", "ten past six"; the hour may be missing, then any hour is meant."""
+    """ "half past three", "quarter to five", "ten past six"; the hour may be missing, then any hour is meant."""
     word = tokens[at].text
     minutes = {"half": 30.0, "quarter": 15.0}.get(word, _word_value(tokens[at]) or tokens[at].value)
     if minutes is None or at + 1 >= len(tokens) or _between(tokens, at + 1).strip():
@@ -433,16 +442,20 @@ def _date(text: str, tokens: Sequence[_Token], at: int) -> tuple[Quantity, int] 
 
 
 def _named(text: str, token: _Token, names: dict[str, int]) -> int | None:
-    """The weekday or month that a word names; words that are also something else count only where they look the part."""
+    """The weekday or month that a word names; a word that is also something else counts where it looks the part."""
     word = token.text if token.text in names or len(token.text) < 7 else token.text.removesuffix("s")
     number = names.get(word)
     if number is None or token.kind != "word" or not text[token.start].isupper():
         return None
     if word in _AMBIGUOUS:
         before, behind = text[: token.start].rstrip(), text[token.end :]
-        starts = not before or before[-1] in ".!?:;\n\"“("
-        dated = re.match(r"\.?\s*(\d|the \d|first|second|third|\w+th\b)", behind) or re.search(r"\d(st|nd|rd|th)?( of)?$", before)
-        placed = re.search(r"\b(?:in|of|since|until|till|by|next|last|early|late|mid|from|to|before|after|every|this)$", before)
+        starts = not before or before[-1] in '.!?:;\n"“('
+        dated = re.match(r"\.?\s*(\d|the \d|first|second|third|\w+th\b)", behind) or re.search(
+            r"\d(st|nd|rd|th)?( of)?$", before
+        )
+        placed = re.search(
+            r"\b(?:in|of|since|until|till|by|next|last|early|late|mid|from|to|before|after|every|this)$", before
+        )
         if not dated and (starts or not placed or (len(word) == 3 and word != "may")):
             return None
     return number
@@ -454,7 +467,11 @@ def _day_number(tokens: Sequence[_Token], at: int) -> tuple[float, int] | None:
         at += 1
     for end in (at + 2, at + 1):
         run = tokens[at:end]
-        if len(run) == end - at and all(_is_number(one) for one in run) and all(_goes_on(tokens, i) for i in range(at + 1, end)):
+        if (
+            len(run) == end - at
+            and all(_is_number(one) for one in run)
+            and all(_goes_on(tokens, i) for i in range(at + 1, end))
+        ):
             value = _spoken(run)
             if value is not None and 1 <= value <= 31 and value == int(value):
                 return value, end
@@ -471,4 +488,3 @@ def _date_part(part: str) -> set[Reading]:
     if len(part) == 4:
         found.add(float(value % 100))
     return found
-

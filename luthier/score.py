@@ -43,7 +43,8 @@ def score(
 ) -> list[Score]:
     """One Score for each answer, in the order of the answers, matched to its example by id.
 
-    metrics: those to compute, all of them unless fewer are asked for. Raises DataError when an answer's id is not among the examples, or when an id stands twice on either side.
+    metrics: those to compute; all of them unless fewer are asked for.
+    Raises DataError when an answer's id is not among the examples, or when an id stands twice on either side.
     """
     by_id = _by_id(examples, "examples")
     answers_by_id = _by_id(answers, "answers")

@@ -124,7 +124,9 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm]) -> dict[str, 
     write_json(folder.path / "compare.json", result)
     answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
     examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
-    write_profile(folder.path / "profile.json", answers, examples, task.dev, deciding=decide.metric, margin=decide.margin)
+    write_profile(
+        folder.path / "profile.json", answers, examples, task.dev, deciding=decide.metric, margin=decide.margin
+    )
     return result
 
 
