@@ -6,7 +6,8 @@ Recall is measured on the references of the task that ships (luthier/tasks/dialo
 reference at a time, by rule (`planted`) and by hand (facts_edits.json), and counts as found when a finding overlaps it.
 False alarms are measured on those references as they are, and on references of DialogSum (Chen et al. 2021) and
 MTS-Dialog (Ben Abacha et al. 2023), which people wrote for other purposes; both are read from ../shared/data and never
-copied. All four splits were looked at while the rules were written (`SPLITS` says how), so none of them is held out.
+copied. `SPLITS` says which were looked at while the rules were written; only the rest of
+DialogSum's train split was not.
 """
 
 from __future__ import annotations
@@ -86,16 +87,17 @@ class Planted:
 
 
 def planted() -> list[Planted]:
-    """Every error that the rules and the list of edits plant, one a reference and kind; always the same."""
-    found = []
+    """Every error that the rules and the list of edits plant, one a reference and kind (of amounts two)."""
+    found: dict[Planted, None] = {}
     for example in examples():
         for number, reference in enumerate(example.references):
             for kind, plant in PLANT.items():
-                draw = random.Random(f"{kind} {example.id} {number}")
-                if (made := plant(reference, example.input, draw)) is not None:
-                    answer, start, end = made
-                    found.append(Planted(kind, f"{example.id}/{number}", answer, start, end))
-    return found + by_hand()
+                for turn in range(2 if kind == "wrong amount" else 1):
+                    draw = random.Random(f"{kind} {example.id} {number} {turn}")
+                    if (made := plant(reference, example.input, draw)) is not None:
+                        answer, start, end = made
+                        found[Planted(kind, f"{example.id}/{number}", answer, start, end)] = None
+    return [*found, *by_hand()]
 
 
 def by_hand() -> list[Planted]:
@@ -272,7 +274,8 @@ RIGHT: dict[str, dict[str, str]] = {
     "dialogsum dev": {},
 }
 SPLITS = {  # what each split was used for
-    "dialogsum train": "rules were written on its first 2,000 rows",
+    "dialogsum train, first 2,000": "rules were written on it",
+    "dialogsum train, rest": "counted only, never read",
     "dialogsum dev": "looked at while the rules were written",
     "mts train": "rules were written on it",
     "mts validation": "looked at while the rules were written",
@@ -314,11 +317,16 @@ def ours() -> dict[str, tuple[str, str]]:
 
 def others(wanted: Collection[str] = tuple(SPLITS)) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
     """The references of other people, split by split; nothing where ../shared/data is absent."""
+    rows = {}
     for split in ("train", "dev"):
         path = SHARED / "dialogsum" / f"{split}.jsonl"
-        if path.exists() and f"dialogsum {split}" in wanted:
+        if path.exists():
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            yield f"dialogsum {split}", {row["id"]: (row["dialogue"], row["summary"]) for row in lines}
+            rows[split] = [(row["id"], (row["dialogue"], row["summary"])) for row in lines]
+    parts = {"train, first 2,000": rows.get("train", [])[:2000], "train, rest": rows.get("train", [])[2000:]}
+    for name, part in {**parts, "dev": rows.get("dev", [])}.items():
+        if part and f"dialogsum {name}" in wanted:
+            yield f"dialogsum {name}", dict(part)
     for split, name in (("train", "Training"), ("validation", "Validation")):
         path = SHARED / "mts_dialog" / f"MTS-Dialog-{name}Set.csv"
         if path.exists() and f"mts {split}" in wanted:
