@@ -32,6 +32,7 @@ rows are descriptive: the study's verdict stays the one on the answers as they w
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -140,7 +141,7 @@ def _budgets(
     """The arms as answered, under three budgets of words, and cut to two sentences; and which verdicts change."""
     lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
     quartiles = [max(1, round(float(value))) for value in np.quantile(lengths, (0.25, 0.5, 0.75))] if lengths else []
-    cuts: list[tuple[Any, Callable[[str], str]]] = [(n, lambda text, n=n: cut_words(text, n)) for n in quartiles]
+    cuts: list[tuple[Any, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
     rows = [_budget_row(None, scores, deciding, margin, level)]
     for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
         again = {
@@ -215,7 +216,7 @@ def _buckets(
 def _terciles(
     scores: Mapping[str, Sequence[Score]], lengths: Mapping[str, float], deciding: str, level: float
 ) -> list[Row]:
-    low, high = np.quantile(list(lengths.values()), (1 / 3, 2 / 3))
+    low, high = (float(np.quantile(list(lengths.values()), part)) for part in (1 / 3, 2 / 3))
     parts = [
         [id for id, words in lengths.items() if words <= low],
         [id for id, words in lengths.items() if low < words <= high],
@@ -332,7 +333,7 @@ def _trigrams(words: Sequence[str]) -> list[tuple[str, ...]]:
 def _facts(answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str, _Input], level: float) -> Row:
     found = {answer.id: unsupported(answer.text, inputs[answer.id].source) for answer in answers}
 
-    def having(kind: str) -> Row:
+    def having(kind: str) -> Row | None:
         return _share(answers, units, lambda answer: any(fact.kind == kind for fact in found[answer.id]), level)
 
     shown = [answer for answer in answers if found[answer.id]][:SHOWN]
