@@ -140,7 +140,8 @@ def _budgets(
 ) -> Row:
     """The arms as answered, under three budgets of words, and cut to two sentences; and which verdicts change."""
     lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
-    quartiles = [max(1, round(float(value))) for value in np.quantile(lengths, (0.25, 0.5, 0.75))] if lengths else []
+    parts = (0.25, 0.5, 0.75) if lengths else ()
+    quartiles = [max(1, round(float(np.quantile(lengths, part)))) for part in parts]
     cuts: list[tuple[Any, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
     rows = [_budget_row(None, scores, deciding, margin, level)]
     for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
