@@ -116,8 +116,8 @@ def seed_tables(table: Table, metric: str, seeds: Seeds) -> dict[str, Floats]:
 
 
 def _unit_values(table: Table, metric: str, scores: Sequence[Score], arm: str) -> Floats:
-    values = {score.id: score.values.get(metric) for score in scores}
-    if lacking := [id for id in table.ids if values.get(id) is None]:
+    values = {score.id: value for score in scores if (value := score.values.get(metric)) is not None}
+    if lacking := [id for id in table.ids if id not in values]:
         raise DataError(
             f"a further seed of arm '{arm}' has no {metric} for {len(lacking)} of {len(table.ids)} examples "
             f"('{lacking[0]}'); let every seed answer the same examples"

@@ -20,7 +20,7 @@ An empty answer scores 0: it is a bad answer. A metric that cannot be computed i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
 from statistics import fmean
@@ -40,9 +40,16 @@ _STOPPED = {"end": 1.0, "length": 0.0}
 _NGRAM = 4  # words in a row that count as copied; shorter runs are shared by chance
 
 
-def score(answers: Iterable[Answer], examples: Iterable[Example], *, references: str = "mean") -> list[Score]:
+def score(
+    answers: Iterable[Answer],
+    examples: Iterable[Example],
+    metrics: Collection[str] = METRICS + DESCRIPTIVE,
+    *,
+    references: str = "mean",
+) -> list[Score]:
     """One Score for each answer, in the order of the answers, matched to its example by id.
 
+    metrics: those to compute; all of them unless fewer are asked for.
     references: what ROUGE against several references becomes, their "mean" or their "max". The best of three is higher
     than the best of two, so "max" asks for equally many in every example. Raises DataError when they are not, when an
     answer's id is not among the examples, or when an id stands twice on either side; SettingsError for another rule.
@@ -53,7 +60,7 @@ def score(answers: Iterable[Answer], examples: Iterable[Example], *, references:
     asked = [(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
     if references == "max":
         _refuse_unequal([example for _, example in asked])
-    return [_score_one(answer, example, references) for answer, example in asked]
+    return [_score_one(answer, example, metrics, references) for answer, example in asked]
 
 
 def _refuse_unequal(examples: Sequence[Example]) -> None:
@@ -122,29 +129,34 @@ def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
         ) from None
 
 
-def _score_one(answer: Answer, example: Example, rule: str) -> Score:
-    """All nine values of one answer. Every metric is in `values`; those that are None are in `reasons` as well."""
-    values: dict[str, float | None] = dict.fromkeys(METRICS + DESCRIPTIVE)
+def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule: str) -> Score:
+    """The asked values of one answer. Each of them is in `values`; those that are None are in `reasons` as well."""
+    values: dict[str, float | None] = dict.fromkeys(m for m in METRICS + DESCRIPTIVE if m in metrics)
     statistics: dict[str, list[int]] = {}
     reasons: dict[str, str] = {}
 
     if problem := _reference_problem(example):
-        reasons.update(dict.fromkeys(METRICS, problem))
+        reasons.update(dict.fromkeys([metric for metric in METRICS if metric in metrics], problem))
     else:
-        values["length_ratio"] = _length_ratio(answer.text, example.references)
+        if "length_ratio" in metrics:
+            values["length_ratio"] = _length_ratio(answer.text, example.references)
         for metric in CORPUS:
-            statistics[metric], values[metric] = _corpus_counts(metric, answer.text, example.references)
-        if problem := _rouge_problem(example):
-            reasons.update(dict.fromkeys(ROUGE, problem))
-        else:
-            values.update(_rouge(answer.text, example.references, rule))
+            if metric in metrics:
+                statistics[metric], values[metric] = _corpus_counts(metric, answer.text, example.references)
+        rouge = tuple(metric for metric in ROUGE if metric in metrics)
+        if rouge and (problem := _rouge_problem(example)):
+            reasons.update(dict.fromkeys(rouge, problem))
+        elif rouge:
+            values.update(_rouge(rouge, answer.text, example.references, rule))
 
-    values["stopped"] = _STOPPED.get(answer.stop)
-    if values["stopped"] is None:
-        reasons["stopped"] = f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
-    values["copied"], problem = _copied(answer.text, example.input)
-    if problem:
-        reasons["copied"] = problem
+    if "stopped" in metrics:
+        values["stopped"] = _STOPPED.get(answer.stop)
+        if values["stopped"] is None:
+            reasons["stopped"] = f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
+    if "copied" in metrics:
+        values["copied"], problem = _copied(answer.text, example.input)
+        if problem:
+            reasons["copied"] = problem
     return Score(answer.id, example.unit, values, statistics, reasons, rule, len(example.references))
 
 
@@ -161,11 +173,16 @@ def _reference_problem(example: Example) -> str:
 
 
 @cache
-def _rouge_scorer() -> Any:
+def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
     """The library's scorer, made on first use: importing it takes a second, which `luthier --help` should not."""
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(ROUGE), tokenizer=_Tokenizer())
+    return RougeScorer(list(metrics), tokenizer=_tokenizer())
+
+
+@cache
+def _tokenizer() -> _Tokenizer:
+    return _Tokenizer()
 
 
 class _Tokenizer:
@@ -182,15 +199,15 @@ class _Tokenizer:
 
 def _rouge_problem(example: Example) -> str:
     """rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score a false 0."""
-    tokenize = _rouge_scorer()._tokenizer.tokenize
+    tokenize = _tokenizer().tokenize
     unseen = [number for number, text in enumerate(example.references, 1) if not tokenize(text)]
     return f"reference {unseen[0]} has no word in a-z or 0-9, all that rouge-score reads; use chrf" if unseen else ""
 
 
-def _rouge(text: str, references: Sequence[str], rule: str) -> dict[str, float]:
+def _rouge(metrics: tuple[str, ...], text: str, references: Sequence[str], rule: str) -> dict[str, float]:
     """The mean or the max over the references of each ROUGE F-measure, 0 to 1."""
-    scored = [_rouge_scorer().score(_lines(reference), _lines(text)) for reference in references]
-    return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in ROUGE}
+    scored = [_rouge_scorer(metrics).score(_lines(reference), _lines(text)) for reference in references]
+    return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in metrics}
 
 
 def _lines(text: str) -> str:
@@ -219,7 +236,9 @@ def _corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[l
 
     `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.
     `chrf`: for n = 1..6, n-grams in the answer, in the best reference, and matching.
-    These two methods of sacrebleu are private; a test pins them to its public corpus_bleu and corpus_chrf.
+    sacrebleu 2.5 hands out BLEU's counts through its public names, but chrF's not: its public scores hold no counts.
+    So both go through the same two private methods; tests pin them to corpus_bleu, corpus_chrf and sacrebleu's own
+    test cases, and pyproject.toml keeps the library below version 3.
     """
     streams = [[reference] for reference in references]  # sacrebleu wants one list a reference, not one an answer
     counts = _sacrebleu(metric)._extract_corpus_statistics([text], streams)[0]
@@ -245,6 +264,11 @@ def _copied(text: str, source: str) -> tuple[float | None, str]:
     return sum(gram in known for gram in grams) / len(grams), ""
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation: what copying and repetition are counted in."""
+    return re.findall(r"\w+", text.lower())
+
+
 def _ngrams(text: str) -> list[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
+    words = words_of(text)
     return [tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1)]

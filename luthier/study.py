@@ -24,9 +24,10 @@ from luthier.files import locked, read_json, read_lines, sha256_of_text, write_j
 from luthier.fit import Work
 from luthier.folder import StudyFolder
 from luthier.model import Model, load, parameter_counts
+from luthier.profile import write_profile
 from luthier.progress import say, stoppable
 from luthier.prompt import draw_shots
-from luthier.records import Example, Prompt, Score, as_row, from_row
+from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.report import report
 from luthier.run import run_arm
 from luthier.stats import alpha_at_look, detectable_difference, equivalence_possible
@@ -162,6 +163,11 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
         seeds=further or None,
     )
     write_json(folder.path / "compare.json", result)
+    answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
+    examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
+    write_profile(
+        folder.path / "profile.json", answers, examples, task.dev, deciding=decide.metric, margin=decide.margin
+    )
     return result
 
 

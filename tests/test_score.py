@@ -88,6 +88,97 @@ def test_a_short_answer_has_a_sentence_bleu():
     assert one("to the station", "to the station").values["bleu"] == pytest.approx(1)
 
 
+# ------------------------------------------------------------------------------------------------ published vectors
+
+# Lines of google-research/rouge/testdata/target.txt and prediction.txt (Apache-2.0), random letters; the values are
+# those of the Perl script ROUGE-1.5.5 with stemming, which rouge_scorer_test.py of rouge-score 0.1.2 asks for.
+ROUGE_155 = [
+    (
+        "ZfbCUIUuePaiLVUlCaUXxkpu XPeWing tUHfPMuZ',-Xd Y BrUgVJing M-HV.-DgdDaY.rFDJCRing Ht-LM EKBDXkME,yz'RBr "
+        "q'wtion wIojNbN wL,b .a-'XdQggyFl jB-RPP'iyOIcUxer tKM L",
+        "rFDJCRtion Ht-LM EKtDXkME,yz'RBr q'wer wrojNbN wL,b .a-'XdQggyFl jB-RPP'iyOIcUxi",
+        {"rouge1": 0.51163, "rouge2": 0.39024},
+    ),
+    (
+        "KsJdPByEtAor fE-Qg Dpdbring cw-WeFyu vC MoBL Xdn g wkvcEiGvKtion BDFhrpMtion psing sbKao Q m qiing LMmer "
+        "HqqLFXe,XPY,J XsurkMer ,ed nB'wH'bWVHjWFEing tQ.saefZwJtKrTlixYpMMsJing UCAPwNHeYVjDing c T BUySKtion "
+        "gMPfJpwGw p'NvxAoping eu pBwMBKV'I DNxqelhu,PHPxDEq,mtion SN",
+        "n cw-WeFyu vC MoBL Xdn g wkvcEiGvKtion BDFhrpMer pstion sbKao Q m qier LMmed HqqLFXe,XPY,J XsurkMeo ,ed "
+        "nB'wH'bWVHjWFEer tQ.saefZwJtKrTlixYpMMNJtion UCAPwNHeYVjD",
+        {"rouge1": 0.52941, "rouge2": 0.36364},
+    ),
+]
+
+
+@pytest.mark.parametrize(("reference", "text", "expected"), ROUGE_155)
+def test_rouge_is_that_of_the_perl_script(reference, text, expected):
+    values = one(text, reference).values
+    assert {metric: round(values[metric], 5) for metric in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference", "text", "expected"),
+    [  # rouge_scorer_test.py of rouge-score 0.1.2; the last is the example of Lin 2004, section 3.2
+        ("rouge1", "testing one two", "testing", 1 / 2),
+        ("rouge2", "testing one two", "testing one", 2 / 3),
+        ("rougeL", "testing one two", "testing two", 4 / 5),
+        ("rougeLsum", "First sentence.\nSecond Sentence.", "Second sentence.\nFirst Sentence.", 1),
+        ("rougeLsum", "w1 w2 w3 w4 w5", "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", 0.5333),
+    ],
+)
+def test_rouge_of_small_cases(metric, reference, text, expected):
+    assert one(text, reference).values[metric] == pytest.approx(expected, abs=1e-4)
+
+
+def test_tokens_of_a_text_are_those_of_its_words():
+    """What lets a stem be remembered by word."""
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    from luthier.score import _tokenizer
+
+    library = DefaultTokenizer(use_stemmer=True)
+    for text in [*TEXTS, "it's\u00a0a well-known\tcase, İstanbul's 3.5 metres -- ok?", ROUGE_155[0][0]]:
+        assert _tokenizer().tokenize(text) == library.tokenize(text)
+
+
+def corpus(metric, texts, streams):
+    """The corpus value of texts against reference streams, one stream a list with one reference a text."""
+    examples = [Example(str(i), "", references) for i, references in enumerate(zip(*streams, strict=True))]
+    scores = score([Answer(str(i), text) for i, text in enumerate(texts)], examples)
+    return corpus_value(metric, np.sum([one.statistics[metric] for one in scores], axis=0).tolist())
+
+
+def test_bleu_is_that_of_sacrebleus_test_cases():
+    """mjpost/sacrebleu, test/test_bleu.py: the example of its README, and a score formed from counts alone."""
+    texts = ["The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."]
+    streams = [
+        ["The dog bit the man.", "It was not unexpected.", "The man bit him first."],
+        ["The dog had bit the man.", "No one was surprised.", "The man had bitten the dog."],
+    ]
+    assert corpus("bleu", texts, streams) == pytest.approx(0.48530827)
+    assert corpus("bleu", [""] * 3, streams) == 0
+    assert corpus_value("bleu", [11, 11, 9, 7, 5, 3, 10, 8, 6, 4]) == pytest.approx(0.8375922397)
+
+
+@pytest.mark.parametrize(
+    ("texts", "references", "expected"),
+    [  # mjpost/sacrebleu, test/test_chrf.py, effective order; precision equals recall, so beta does not matter
+        (["a"], ["a"], 1),
+        ([""], ["reference"], 0),
+        (["a b c"], ["abc"], 1),
+        (["a", "b"], ["a", "c"], 0.5),
+        (["aa"], ["ab"], 0.25),
+    ],
+)
+def test_chrf_is_that_of_sacrebleus_test_cases(texts, references, expected):
+    assert corpus("chrf", texts, [references]) == pytest.approx(expected)
+
+
+def test_only_what_is_asked_for_is_computed():
+    (alone,) = score([Answer("a", "one two")], [Example("a", "", ("one three",))], ("rouge1",))
+    assert alone.values == {"rouge1": 0.5} and not alone.statistics and not alone.reasons
+
+
 # --------------------------------------------------------------------------------------------------- named mistakes
 
 

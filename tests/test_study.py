@@ -72,6 +72,7 @@ def test_every_arm_is_whole_and_the_baselines_are_always_there(finished: Path) -
 def test_other_families_go_through_the_same_records(kind: str, task_folder: Path, tmp_path: Path, tiny_folder) -> None:
     out = study(task_folder, model=str(tiny_folder(kind)), arms="one-shot,lora-r4,soft-4", out=tmp_path / "out")
     assert set(read_json(out / "compare.json")["arms"]) == {"copy-3", "zero-shot", "one-shot", "lora-r4", "soft-4"}
+    assert set(read_json(out / "profile.json")["arms"]) == set(read_json(out / "compare.json")["arms"])
     prompt = from_row(Prompt, read_lines(out / "arms" / "lora-r4" / "prompts.jsonl")[0])
     assert prompt.prompt_ids
 
