@@ -1,0 +1,248 @@
+"""What the votes say: panels, ties that nobody is asked about, agreement, metrics and machines; and what is not claimed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from luthier.ballot import VOTES, open_ballot
+from luthier.errors import FolderError
+from luthier.files import append_lines, read_json, write_lines
+from luthier.panel import panel_of
+from luthier.rate import RESULT, result
+from luthier.records import Vote, as_row
+from tests.rated import SAME, at_random, by_quality, make_study, rate_all
+
+ARMS = ["copy-3", "zero-shot", "lora"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = make_study(tmp_path / "study", count=40)
+    open_ballot(folder, ARMS)
+    return folder
+
+
+@pytest.fixture
+def rated(folder: Path) -> Path:
+    """By two who look and one who does not."""
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann", most=60)
+    rate_all(ballot, "cem", at_random(1), most=30)
+    for rater, decide in (("bob", by_quality), ("cem", at_random(2)), ("ann", by_quality)):
+        rate_all(ballot, rater, decide)
+    return folder
+
+
+def test_what_is_returned_is_what_is_written_and_the_same_again(rated):
+    found = result(rated)
+    assert read_json(rated / RESULT) == found == result(rated)
+    json.dumps(found, allow_nan=False)
+
+
+def test_raters_who_see_the_better_arm_put_it_first(rated):
+    found = result(rated)
+    people = found["people"]
+    assert [row["arm"] for row in people["strengths"]["arms"]] == ["lora", "zero-shot", "copy-3"]
+    assert all(row["low"] < row["log_strength"] < row["high"] for row in people["strengths"]["arms"])
+    lora = next(row for row in people["pairs"] if (row["a"], row["b"]) == ("copy-3", "lora"))
+    assert lora["verdict"] == "worse" and lora["simultaneous_high"] < 0.5
+    assert lora["simultaneous_low"] < lora["low"] < lora["win_rate"] < lora["high"] < lora["simultaneous_high"]
+    assert "lora is preferred to copy-3" in " ".join(found["sentences"])
+
+
+def test_the_one_who_clicks_at_random_is_seen(rated):
+    raters = {row["rater"]: row for row in result(rated)["raters"]}
+    assert raters["ann"]["repeats"]["value"] == 1.0
+    assert raters["cem"]["with_others"]["high"] < raters["ann"]["with_others"]["value"]
+    assert raters["ann"]["seconds_median"] == 12.0
+
+
+def test_few_raters_speak_for_themselves_alone(rated):
+    said = " ".join(result(rated)["sentences"])
+    assert "holds for these raters only" in said and "For these raters, " in said
+    ballot = open_ballot(rated)
+    for name in ("dan", "eva"):
+        rate_all(ballot, name)
+    assert "these raters only" not in " ".join(result(rated)["sentences"])
+
+
+def test_the_number_of_votes_that_a_difference_needs_is_said(rated):
+    found = result(rated)
+    assert found["votes_needed"] == {"0.6": 194, "0.55": 783, "0.7": 47}
+    assert "A 60/40 preference needs about 194 decisive votes" in " ".join(found["sentences"])
+
+
+def test_identical_answers_are_ties_once_a_rater_came_past_them(folder):
+    ballot = open_ballot(folder)
+    assert result(folder)["people"] is None
+    rate_all(ballot, "ann")
+    people = result(folder)["people"]
+    assert people["identical_items"] == len(SAME) and people["judged_dialogues"] == 40
+    pair = next(row for row in people["pairs"] if {row["a"], row["b"]} == {"zero-shot", "lora"})
+    assert (pair["votes"], pair["n"], pair["ties"]) == (40 - len(SAME), 40, 0)
+    assert pair["win_rate"] == pytest.approx((0.5 * len(SAME)) / 40)  # a is zero-shot, which wins no other
+
+
+def test_half_way_identical_answers_count_in_proportion(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann", most=60)
+    place = {item.key: number for number, item in enumerate(ballot.order("ann"))}
+    last = max(place[(*vote.item, vote.repeat)] for vote in ballot.votes())
+    passed = sum(item.identical for item in ballot.order("ann")[:last])
+    assert result(folder)["people"]["identical_items"] == passed
+
+
+def test_a_dialogue_that_many_judged_counts_once(folder):
+    ballot = open_ballot(folder)
+    one = [vote for vote in (rate_all(ballot, "ann"), ballot.votes())[1]]
+    again = [Vote(**{**as_row(vote), "rater": f"r{i}", "replies": ()}) for vote in one[:30] for i in range(9)]
+    a, b = panel_of(ballot, one), panel_of(ballot, one + again)
+    assert b["votes"] > a["votes"]
+    assert [row["log_strength"] for row in a["strengths"]["arms"]] == pytest.approx(
+        [row["log_strength"] for row in b["strengths"]["arms"]]
+    )
+
+
+def test_repeats_say_how_steady_a_rater_is_and_nothing_else(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann")
+    votes = ballot.votes()
+    turned = [Vote(**{**as_row(v), "verdict": "tie", "replies": ()}) if v.repeat else v for v in votes]
+    one, two = panel_of(ballot, votes), panel_of(ballot, turned)
+    assert (one["repeats"]["value"], two["repeats"]["value"]) == (1.0, 0.0)
+    assert {**one, "repeats": None} == {**two, "repeats": None}
+
+
+def test_both_bad_is_no_preference_and_stands_apart(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann", lambda q: "both bad" if "lora" not in (q.item.first, q.item.second) else by_quality(q))
+    people = result(folder)["people"]
+    pair = people["pairs"][0]
+    assert (pair["a"], pair["b"], pair["both_bad"], pair["ties"]) == ("copy-3", "zero-shot", 40, 40)
+    assert pair["win_rate"] == 0.5 and pair["verdict"] == "cannot tell"
+    assert people["both_bad"]["arms"]["copy-3"]["value"] == 0.5
+    assert people["both_bad"]["arms"]["lora"]["value"] == 0.0
+    assert people["strengths"]["one_sided"]
+
+
+def test_a_lean_to_one_side_is_found_and_leaves_equal_arms_equal(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann", lambda question: "first")
+    found = result(folder)
+    assert found["people"]["position"]["value"] == 1.0
+    assert found["people"]["repeats"]["value"] == 0.0
+    assert "lean to a side" in " ".join(found["sentences"]) and "hardly more than chance" not in found["sentences"][0]
+    strengths = [row["log_strength"] for row in found["people"]["strengths"]["arms"]]
+    assert strengths == pytest.approx([0, 0, 0], abs=0.15)
+    assert {row["verdict"] for row in found["people"]["pairs"]} == {"cannot tell"}
+
+
+def test_agreement_is_perfect_between_two_who_look(folder):
+    ballot = open_ballot(folder)
+    for rater in ("ann", "bob"):
+        rate_all(ballot, rater)
+    agreement = result(folder)["people"]["agreement"]
+    assert agreement["percent"]["value"] == agreement["alpha"] == 1.0
+    assert agreement["low"] < 1.0
+    rate_all(ballot, "cem", at_random(3))
+    assert result(folder)["people"]["agreement"]["alpha"] < 0.7
+
+
+def test_nobody_to_agree_with_is_said(folder):
+    rate_all(open_ballot(folder), "ann")
+    found = result(folder)
+    assert found["people"]["agreement"] is None
+    assert "agreement between raters is not known" in " ".join(found["sentences"])
+
+
+def test_metrics_agree_with_people_who_judge_by_them_and_not_with_chance(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann")
+    seen = result(folder)["metrics"]["rouge1"]
+    assert seen["agrees"]["low"] > 0.7 and seen["correlation"]["low"] > 0.5
+    blind = make_study(folder.parent / "blind", count=40)
+    rate_all(open_ballot(blind, ARMS), "cem", at_random(5))
+    chance = result(blind)["metrics"]["rouge1"]
+    assert chance["agrees"]["low"] < 0.5 < chance["agrees"]["high"]
+    assert chance["correlation"]["low"] < 0 < chance["correlation"]["high"]
+
+
+def test_the_correlation_is_that_of_differences_within_dialogue(folder):
+    ballot = open_ballot(folder)
+    rate_all(ballot, "ann", at_random(8))
+    value = {arm: {r["id"]: r["values"]["chrf"] for r in lines(folder, arm)} for arm in ARMS}
+    votes = [vote for vote in ballot.votes() if not vote.repeat]
+    gap = np.array([value[v.first][v.example] - value[v.second][v.example] for v in votes])
+    side = np.array([{"first": 1, "second": -1}.get(v.verdict, 0) for v in votes])
+    # Each item once in either order: then the means are 0, and this is what numpy calls a correlation.
+    both = np.corrcoef(np.append(gap, -gap), np.append(side, -side))[0, 1]
+    assert result(folder)["metrics"]["chrf"]["correlation"]["value"] == pytest.approx(both)
+
+
+def lines(folder: Path, arm: str) -> list[dict]:
+    return [json.loads(line) for line in (folder / "arms" / arm / "scores.jsonl").read_text().splitlines()]
+
+
+def test_a_machine_is_never_counted_with_people(rated):
+    before = result(rated)
+    ballot = open_ballot(rated)
+    items = [item for item in ballot.order("judge:m") if not item.repeat and not item.identical]
+    votes = [
+        Vote(i.example, i.first, i.second, "judge:m", "first", machine=True, consistent=n % 4 > 0, reason="x")
+        for n, i in enumerate(items)
+    ]
+    votes[7] = Vote(items[7].example, items[7].first, items[7].second, "judge:m", None, machine=True, reason="empty")
+    append_lines(rated / VOTES, map(as_row, votes))
+    after = result(rated)
+    assert {k: v for k, v in after.items() if k != "judges"} == {k: v for k, v in before.items() if k != "judges"}
+    judge = after["judges"][0]
+    assert (judge["judge"], judge["machine"], judge["items"]) == ("judge:m", True, len(items))
+    assert judge["no_verdict"] == {"empty": 1}
+    assert judge["inconsistent"]["value"] == pytest.approx(0.25, abs=0.02)
+    assert 0.2 < judge["with_people"]["all"]["value"] < 0.8
+    assert ballot.question("dan").total == open_ballot(rated).question("dan").total
+
+
+def test_arms_that_no_vote_links_have_no_strengths_and_the_reason(folder):
+    ballot = open_ballot(folder)
+    item = next(item for item in ballot.order("ann") if {item.first, item.second} == {"lora", "copy-3"})
+    ballot.vote(item, "ann", "first")
+    found = result(folder)
+    assert found["people"]["strengths"]["arms"] == []
+    assert "groups that no vote links" in found["people"]["strengths"]["reason"]
+    assert any(sentence.startswith("No strengths: ") for sentence in found["sentences"])
+
+
+def test_figures_are_rows_that_can_be_drawn(rated):
+    figures = result(rated)["figures"]
+    assert {name: len(figure["rows"]) for name, figure in figures.items()} == {"strengths": 3, "pairs": 3, "metrics": 7}
+    for figure in figures.values():
+        for row in figure["rows"]:
+            assert row["low"] <= row["value"] <= row["high"] and row["label"]
+
+
+def test_before_anybody_rated_there_is_no_result(tmp_path):
+    with pytest.raises(FolderError, match="nobody has rated it yet"):
+        result(make_study(tmp_path / "study"))
+    assert not (tmp_path / "study" / "rating-plan.json").exists()
+
+
+def test_scores_that_are_missing_leave_the_votes_alone(rated):
+    write_lines(rated / "arms" / "lora" / "scores.jsonl", [])
+    assert result(rated)["metrics"]["rouge1"]["agrees"]["votes"] > 0
+
+
+def test_no_torch_is_imported(rated):
+    code = (
+        "import sys; from pathlib import Path; from luthier.rate import result; import luthier.rating_screen\n"
+        "import luthier.judge; result(Path(sys.argv[1]))\n"
+        "print([n for n in ('torch', 'transformers', 'peft', 'matplotlib') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(rated)], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
