@@ -113,17 +113,21 @@ def _qualities(cell: Cell, random: np.random.Generator, dialogues: int) -> Float
     return quality[:, np.array(cell.pairs)]
 
 
-def _truth(cell: Cell, random: np.random.Generator) -> dict[str, Floats]:
-    """What a million votes say: strengths, win rates of pairs, the share of the first side, and alpha."""
-    pairs, raters = cell.pairs, len(cell.leanings)
-    dialogues = TRUTH_VOTES // (len(pairs) * raters)
+def _many_votes(cell: Cell, random: np.random.Generator) -> tuple[Votes, NDArray[np.bool_]]:
+    """(dialogues, pairs, raters): a million votes, every rater on every item, and which had the first arm first."""
+    raters = len(cell.leanings)
+    dialogues = TRUTH_VOTES // (len(cell.pairs) * raters)
     quality = np.repeat(_qualities(cell, random, dialogues)[:, :, None], raters, axis=2)
     left = random.random(quality.shape[:-1]) < 0.5
-    rater = np.broadcast_to(np.arange(raters), left.shape)
-    votes = _vote(cell, random, quality, rater, left)
+    return _vote(cell, random, quality, np.broadcast_to(np.arange(raters), left.shape), left), left
+
+
+def _truth(cell: Cell, random: np.random.Generator) -> dict[str, Floats]:
+    """What a million votes say: strengths, win rates of pairs, the share of the first side, and alpha."""
+    votes, left = _many_votes(cell, random)
     same = cell.identical
     counts = (1 - same) * _one_hot(votes).mean(axis=(0, 2)) + same * np.array([0.0, 1.0, 0.0])
-    fit = preference.davidson(counts * 1e9, pairs, len(cell.log_strengths))
+    fit = preference.davidson(counts * 1e9, cell.pairs, len(cell.log_strengths))
     chosen, decisive = _first_side(votes, left)
     items = _one_hot(votes).sum(axis=2).reshape(-1, 3)
     found = preference.agreement(items, [str(i) for i in range(len(items))], mirrored=True)

@@ -84,6 +84,7 @@ class Ballot:
 
     def __init__(self, folder: Path, plan: Plan, examples: Mapping[str, Example], answers: Answers) -> None:
         self.folder, self.plan, self.examples, self.answers = folder, plan, examples, answers
+        self._orders: dict[str, list[Item]] = {}
 
     def question(self, rater: str) -> Question | None:
         """What to ask this rater next; None when nothing is left. Raises SettingsError for a name that is none."""
@@ -133,19 +134,24 @@ class Ballot:
 
     def order(self, rater: str) -> list[Item]:
         """Everything that this rater may be asked, in order, identical answers included."""
-        draw = random.Random(f"rating-{self.plan.seed}-{rater}")
-        ids, shared = self.plan.dialogues, self.plan.shared
-        # Shared dialogues come first: whoever stops early has judged what can be compared with others.
-        return [*self._block(ids[:shared], True, draw), *self._block(ids[shared:], False, draw)]
+        if rater not in self._orders:
+            draw = random.Random(f"rating-{self.plan.seed}-{rater}")
+            ids, shared = self.plan.dialogues, self.plan.shared
+            # Shared dialogues come first: whoever stops early has judged what can be compared with others.
+            self._orders[rater] = [*self._block(ids[:shared], True, draw), *self._block(ids[shared:], False, draw)]
+        return self._orders[rater]
 
     def _block(self, ids: Sequence[str], shared: bool, draw: random.Random) -> list[Item]:
         swapped = {pair: self._swapped(pair, ids, draw) for pair in self.plan.pairs}
         groups = []
         for id in draw.sample(ids, len(ids)):
-            shown = [(pair, pair[::-1] if id in swapped[pair] else pair) for pair in self.plan.pairs]
-            items = [Item(id, *sides, shared, self.identical(id, pair)) for pair, sides in shown]
+            items = [self._item(id, pair, id in swapped[pair], shared) for pair in self.plan.pairs]
             groups.append(draw.sample(items, len(items)))
         return [item for group in _with_repeats(groups, draw) for item in group]
+
+    def _item(self, id: str, pair: tuple[str, str], swapped: bool, shared: bool) -> Item:
+        first, second = (pair[1], pair[0]) if swapped else pair
+        return Item(id, first, second, shared, self.identical(id, pair))
 
     def _swapped(self, pair: tuple[str, str], ids: Sequence[str], draw: random.Random) -> set[str]:
         """Half of the dialogues where the pair differs: there the second arm is shown first."""
@@ -222,7 +228,7 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     examples = {row["id"]: from_row(Example, row) for row in read_lines(folder / "examples.jsonl")}
     path = folder / PLAN
     if path.exists():
-        stored = from_row(Plan, read_json(path))
+        stored = _read_plan(path)
         _refuse_other(path, stored, arms, dialogues)
         answers = {arm: _texts(folder, arm) for arm in stored.arms}
         if _hash(answers, stored.dialogues) != stored.answers_sha256:
@@ -233,6 +239,13 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     plan = _plan(names, examples, answers, dialogues, int(study.get("specification", {}).get("seed", 0)))
     write_json(path, asdict(plan))
     return Ballot(folder, plan, examples, answers)
+
+
+def _read_plan(path: Path) -> Plan:
+    try:
+        return from_row(Plan, read_json(path))
+    except (TypeError, AttributeError):
+        raise FolderError(f"{path}: is no plan of ours; remove it and {VOTES} to begin anew") from None
 
 
 def _plan(arms: Sequence[str], examples: Mapping[str, Example], answers: Answers, count: int | None, seed: int) -> Plan:

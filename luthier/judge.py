@@ -95,7 +95,7 @@ class _Again(Exception):
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Another address is not the one that was named, and must not be sent the key."""
 
-    def redirect_request(self, *about: Any) -> None:
+    def redirect_request(self, *about: Any, **named: Any) -> None:
         return None
 
 

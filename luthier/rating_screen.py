@@ -61,7 +61,7 @@ class _Sitting:
                 self.vote(question, KEYS[key], time.monotonic() - began)
                 return True
             if key == "u":
-                screen.print_lines(["taken back" if self.ballot.undo(self.rater) else "there is nothing to take back"])
+                self.undo()
                 return True
             if key in ("", "q"):
                 if key == "" and not self.keys.terminal:
@@ -75,6 +75,11 @@ class _Sitting:
     def vote(self, question: Question, verdict: str, seconds: float) -> None:
         self.ballot.vote(question.item, self.rater, verdict, reason=self.reason, seconds=round(seconds, 1))
         self.given, self.seconds, self.reason = self.given + 1, self.seconds + min(seconds, _AWAY), ""
+
+    def undo(self) -> None:
+        taken = self.ballot.undo(self.rater)
+        self.given -= bool(taken and self.given)  # what an earlier sitting gave is not this one's
+        screen.print_lines(["taken back" if taken else "there is nothing to take back"])
 
     def end(self, words: str) -> int:
         screen.print_lines([f"{self.rater}: {self.given} votes in this sitting, all saved; {words}"])
