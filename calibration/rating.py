@@ -1,7 +1,7 @@
 """Do the intervals of `luthier rate` hold what they say? Simulated raters, whose truth is known.
 
-    python -m calibration.rating                 every cell, 2,000 repeats each, into calibration/results/rating.json
-    python -m calibration.rating usual           one cell alone
+    python -m calibration.rating                 cells without a result, into calibration/results/rating.json
+    python -m calibration.rating usual           this cell again
 
 Raters judge as Davidson's model says, but on the quality that an answer happens to have *in this dialogue*, so that
 votes on one dialogue hang together. All of them lean to a side, one of them clicks at random, about 30 % of the votes
@@ -199,14 +199,14 @@ def _intervals(
 
 
 def main() -> None:
-    """Runs the cells that are named, or all; their rows of the results file are replaced one by one."""
+    """Runs the cells that are named, or those that have no row yet; each row is written when it is there."""
     known = {cell.name: cell for cell in cells()}
     done = read_json(RESULTS)["cells"] if RESULTS.exists() else {}
-    for name in [n for n in dict.fromkeys([*sys.argv[1:], *known]) if n not in done]:
-        row = run(known[name])
-        print(name, json.dumps(row["coverage"]), json.dumps(row["mean_width"]), flush=True)
-        rows = read_json(RESULTS)["cells"] if RESULTS.exists() else {}
-        write_json(RESULTS, {"resamples": RESAMPLES, "truth_votes": TRUTH_VOTES, "cells": rows | {name: row}})
+    for name in sys.argv[1:] or [name for name in known if name not in done]:
+        done[name] = run(known[name])
+        print(name, json.dumps(done[name]["coverage"]), json.dumps(done[name]["mean_width"]), flush=True)
+        rows = {name: done[name] for name in known if name in done}
+        write_json(RESULTS, {"resamples": RESAMPLES, "truth_votes": TRUTH_VOTES, "cells": rows})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from luthier.ballot import Ballot, Question, open_ballot
 from luthier.progress import Stopped
 
 KEYS = {"1": "first", "2": "second", "t": "tie", "b": "both bad"}
-HELP = "1, 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
+HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
 SIDE_BY_SIDE = 110  # columns from which on two answers stand beside each other
 PIPE_WIDTH = 80
 _AWAY = 300.0  # seconds on one question after which a rater has surely left; not counted into the rate
