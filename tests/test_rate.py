@@ -14,10 +14,9 @@ import pytest
 from luthier.ballot import PLAN, VOTES, open_ballot
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, write_lines
-from luthier.panel import panel_of
 from luthier.rate import RESULT, result
 from luthier.records import Vote, as_row
-from tests.rated import SAME, at_random, by_quality, make_study, rate_all
+from tests.rated import at_random, by_quality, make_study, rate_all
 
 ARMS = ["copy-3", "zero-shot", "lora"]
 
@@ -89,60 +88,6 @@ def test_the_number_of_votes_that_a_difference_needs_is_said(rated):
     found = result(rated)
     assert found["votes_needed"] == {"0.6": 194, "0.55": 783, "0.7": 47}
     assert "A 60/40 preference needs about 194 decisive votes" in " ".join(found["sentences"])
-
-
-def test_identical_answers_are_ties_once_a_rater_came_past_them(folder):
-    ballot = open_ballot(folder)
-    assert result(folder)["people"] is None
-    rate_all(ballot, "ann")
-    people = result(folder)["people"]
-    assert people["identical_items"] == len(SAME) and people["judged_dialogues"] == 40
-    pair = next(row for row in people["pairs"] if {row["a"], row["b"]} == {"zero-shot", "lora"})
-    assert (pair["votes"], pair["n"], pair["ties"]) == (40 - len(SAME), 40, 0)
-    assert pair["win_rate"] == pytest.approx((0.5 * len(SAME)) / 40)  # a is zero-shot, which wins no other
-
-
-def test_half_way_identical_answers_count_in_proportion(folder):
-    ballot = open_ballot(folder)
-    rate_all(ballot, "ann", most=60)
-    place = {item.key: number for number, item in enumerate(ballot.order("ann"))}
-    last = max(place[(*vote.item, vote.repeat)] for vote in ballot.votes())
-    passed = sum(item.identical for item in ballot.order("ann")[:last])
-    assert result(folder)["people"]["identical_items"] == passed
-
-
-def test_a_dialogue_that_many_judged_counts_once(folder):
-    ballot = open_ballot(folder)
-    rate_all(ballot, "ann")
-    one = ballot.votes()
-    again = [Vote(**{**as_row(vote), "rater": f"r{i}", "replies": ()}) for vote in one[:30] for i in range(9)]
-    a, b = panel_of(ballot, one), panel_of(ballot, one + again)
-    assert b["votes"] > a["votes"]
-    assert [row["log_strength"] for row in a["strengths"]["arms"]] == pytest.approx(
-        [row["log_strength"] for row in b["strengths"]["arms"]]
-    )
-
-
-def test_repeats_say_how_steady_a_rater_is_and_nothing_else(folder):
-    ballot = open_ballot(folder)
-    rate_all(ballot, "ann")
-    votes = ballot.votes()
-    turned = [Vote(**{**as_row(v), "verdict": "tie", "replies": ()}) if v.repeat else v for v in votes]
-    one, two = panel_of(ballot, votes), panel_of(ballot, turned)
-    assert (one["repeats"]["value"], two["repeats"]["value"]) == (1.0, 0.0)
-    assert {**one, "repeats": None} == {**two, "repeats": None}
-
-
-def test_both_bad_is_no_preference_and_stands_apart(folder):
-    ballot = open_ballot(folder)
-    rate_all(ballot, "ann", lambda q: "both bad" if "lora" not in (q.item.first, q.item.second) else by_quality(q))
-    people = result(folder)["people"]
-    pair = people["pairs"][0]
-    assert (pair["a"], pair["b"], pair["both_bad"], pair["ties"]) == ("copy-3", "zero-shot", 40, 40)
-    assert pair["win_rate"] == 0.5 and pair["verdict"] == "cannot tell"
-    assert people["both_bad"]["arms"]["copy-3"]["value"] == 0.5
-    assert people["both_bad"]["arms"]["lora"]["value"] == 0.0
-    assert people["strengths"]["one_sided"]
 
 
 def test_a_lean_to_one_side_is_found_and_leaves_equal_arms_equal(folder):
