@@ -16,9 +16,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
@@ -216,7 +217,7 @@ class Share(NamedTuple):
     votes: float
 
 
-def share(yes: Floats, votes: Floats, level: float = 0.95) -> Share | None:
+def share(yes: NDArray[Any], votes: NDArray[Any], level: float = 0.95) -> Share | None:
     """The share of yes among votes, from (dialogues,) counts of both; None without votes.
 
     Wilson's interval on the effective number of votes: divided by the design effect of the clusters (never below 1),
