@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt import METHODS as METHODS
     from luthier.adapt import Method as Method
+    from luthier.ballot import Ballot as Ballot
+    from luthier.ballot import open_ballot as open_ballot
     from luthier.check import Finding as Finding
     from luthier.check import check_task as check_task
     from luthier.columns import compare_columns as compare_columns
@@ -34,6 +36,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.generate import Request as Request
     from luthier.generate import fold as fold
     from luthier.generate import generate as generate
+    from luthier.judge import judge as judge
     from luthier.loop import Training as Training
     from luthier.model import Model as Model
     from luthier.model import load as load
@@ -43,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.records import Example as Example
     from luthier.records import Prompt as Prompt
     from luthier.records import Score as Score
+    from luthier.records import Vote as Vote
     from luthier.report import report as report
     from luthier.score import METRICS as METRICS
     from luthier.score import score as score
@@ -59,6 +63,7 @@ __version__ = "0.1.0"
 
 _HOMES = {  # public name -> the module it lives in
     "Answer": "records",
+    "Ballot": "ballot",
     "DataError": "errors",
     "Example": "records",
     "Finding": "check",
@@ -79,6 +84,7 @@ _HOMES = {  # public name -> the module it lives in
     "Task": "task",
     "TaskError": "errors",
     "Training": "loop",
+    "Vote": "records",
     "ask": "ship",
     "ask_probabilities": "ship",
     "check_task": "check",
@@ -88,9 +94,11 @@ _HOMES = {  # public name -> the module it lives in
     "from_columns": "columns",
     "generate": "generate",
     "init_task": "task",
+    "judge": "judge",
     "load": "model",
     "load_task": "task",
     "merge_arm": "ship",
+    "open_ballot": "ballot",
     "paint": "prompt",
     "prompt_of": "study",
     "report": "report",

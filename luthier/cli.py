@@ -49,7 +49,7 @@ def _exit(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb == "study":
+    if verb in ("study", "rate"):
         return f"stopped, and the work so far is saved; go on with: {_command()}"
     return f"stopped, and nothing that was there is lost; start again with: {_command()}"
 
@@ -296,6 +296,40 @@ def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study
       luthier report studies/mine
     """
     screen.print_lines([f"Report: {luthier.report(folder)}"])
+
+
+@app.command()
+def rate(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A finished study's folder.")],
+    rater: Annotated[str | None, typer.Option(help="Your name; each rater has one.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Two to four arms with commas between; else the best ones.")] = None,
+    dialogues: Annotated[int | None, typer.Option(help="How many dialogues; 60 if there are as many.")] = None,
+    result: Annotated[bool, typer.Option("--result", help="Say what the votes say, and write ratings.json.")] = False,
+    judge: Annotated[str | None, typer.Option(help="Let a model judge: an OpenAI-compatible address.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The name of its model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge answers blind, side against side, by keys; stop at any time and go on with the same command. Or let a model
+    judge them, or see with --result what the votes say.
+
+    \b
+    Example:
+      luthier rate studies/mine --rater ann
+    """
+    from luthier import rating_screen
+
+    names = arms.split(",") if arms is not None else None
+    if sum((rater is not None, judge is not None, result)) != 1:
+        raise luthier.SettingsError("rate: give one of --rater NAME, --judge URL and --result")
+    if result:
+        from luthier.rate import result as result_of
+
+        found = result_of(folder)
+        return screen.print_json(found) if as_json else rating_screen.print_result(found)
+    if judge is not None:
+        counts = luthier.judge(folder, judge, judge_model or "", arms=names, dialogues=dialogues)
+        return screen.print_lines([", ".join(f"{name} {count}" for name, count in counts.items())])
+    rating_screen.rate(folder, rater or "", arms=names, dialogues=dialogues)
 
 
 # ---------------------------------------------------------------------------------------- answers of other tools

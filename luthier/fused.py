@@ -51,7 +51,15 @@ class LoraLinear(PeftLinear):
         (name,) = names
         dropout = self.lora_dropout[name]
         base, a, b = self.base_layer, self.lora_A[name].weight, self.lora_B[name].weight
-        unlike = self.lora_variant or self.lora_bias[name] or type(base) is not nn.Linear or base.weight.requires_grad
+        # In bf16 peft takes the small products in fp32, and answers are given that way; training may round them.
+        rounds = x.dtype != a.dtype and not torch.is_grad_enabled()
+        unlike = (
+            rounds
+            or self.lora_variant
+            or self.lora_bias[name]
+            or type(base) is not nn.Linear
+            or base.weight.requires_grad
+        )
         if unlike or (self.training and not isinstance(dropout, nn.Identity)):
             return super().forward(x, *args, **kwargs)
         return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])

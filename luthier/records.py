@@ -1,4 +1,4 @@
-"""The frozen records that travel down the line: Example -> Prompt -> Answer -> Score.
+"""The frozen records that travel down the line: Example -> Prompt -> Answer -> Score, and Vote beside Score.
 
 Every arrow of the line is a function from records to records, and every record can be written as one JSON line and
 read back: `as_row` and `from_row` are the two halves of that door.
@@ -71,6 +71,36 @@ class Score:
     reasons: dict[str, str] = field(default_factory=dict)
     references: str = "mean"  # how ROUGE against several references became one value: their mean, or their max
     reference_count: int = 1
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one rater said of two answers to one example; `first` and `second` are arms, in the places they were shown.
+
+    `verdict` is 'first', 'second', 'tie' or 'both bad', and None where a machine gave none, with the reason.
+    """
+
+    example: str
+    first: str
+    second: str
+    rater: str
+    verdict: str | None
+    repeat: bool = False  # asked once more with sides swapped, to see whether the rater says the same
+    machine: bool = False
+    consistent: bool = True  # False: a machine whose verdict turned with the sides, which counts as a tie
+    reason: str = ""
+    seconds: float | None = None
+    replies: tuple[str, ...] = ()  # what a machine wrote, word for word
+
+    @property
+    def winner(self) -> str | None:
+        """The arm that was preferred, if one was."""
+        return {"first": self.first, "second": self.second}.get(self.verdict or "")
+
+    @property
+    def item(self) -> tuple[str, str, str]:
+        """What was judged, whatever the sides: the example and both arms by name."""
+        return (self.example, *sorted((self.first, self.second)))  # type: ignore[return-value]
 
 
 def as_row(record: Any) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def imported(*arguments: Any) -> list[str]:
     return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("verb", ["", "init", "check", "show", "study", "ask", "score", "compare", "report"])
+@pytest.mark.parametrize("verb", ["", "init", "check", "show", "study", "ask", "score", "compare", "report", "rate"])
 def test_help_has_an_example(verb, luthier_says):
     said = luthier_says(*filter(None, [verb]), "--help")
     assert said.code == 0

@@ -1,0 +1,317 @@
+"""What raters are asked, and what they said: the plan, the question that comes next, the append-only file of votes.
+
+    study folder --open_ballot--> Ballot --question--> Question --vote--> STUDY/ratings.jsonl
+
+No terminal and no page stands in here; both use the same four calls: `question`, `vote`, `undo`, `votes`. The order of
+questions follows from the study's seed and the rater's name, and what is still open from the file of votes, so a rater
+may stop at any time and several may work at once.
+
+- A dialogue's pairs are asked one after the other, so that it is read once.
+- The first fifth of the dialogues is shared: every rater judges it. Others are judged by whoever comes first.
+- Each rater sees each arm of a pair first in half of the dialogues.
+- A tenth is asked again half a block of dialogues later, sides swapped; it says how steady a rater is and nothing else.
+- Two answers of the same words are a tie, and nobody is asked about them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import FolderError, SettingsError
+from luthier.files import append_lines, inside, locked, read_json, read_lines, sha256_of_text, write_json
+from luthier.records import Answer, Example, Vote, as_row, from_row
+
+VOTES, PLAN = "ratings.jsonl", "rating-plan.json"
+VERDICTS = ("first", "second", "tie", "both bad")
+MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell anything apart
+DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
+JUDGE = "judge:"  # how a machine's name begins; people's names do not
+
+Answers = Mapping[str, Mapping[str, str]]  # arm -> example -> text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """rating-plan.json: what is judged, the same for every rater."""
+
+    arms: tuple[str, ...]
+    dialogues: tuple[str, ...]  # ids of examples, in a random order; a longer plan begins with a shorter one
+    shared: int  # so many of them, from the first on, are judged by every rater
+    seed: int
+    answers_sha256: str  # of all texts that are judged: votes on other texts must not be mixed in
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(combinations(self.arms, 2))
+
+
+@dataclass(frozen=True)
+class Item:
+    """Two answers to one example, and which of them is shown first."""
+
+    example: str
+    first: str
+    second: str
+    shared: bool
+    identical: bool
+    repeat: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """The same for both orders of the two arms."""
+        return (self.example, *sorted((self.first, self.second)), self.repeat)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item with the texts to be shown. The arms' names are in `item`, for the file and not for the rater."""
+
+    item: Item
+    dialogue: str
+    first: str
+    second: str
+    done: int
+    total: int
+
+
+class Ballot:
+    """The plan of a study with its texts and its votes."""
+
+    def __init__(self, folder: Path, plan: Plan, examples: Mapping[str, Example], answers: Answers) -> None:
+        self.folder, self.plan, self.examples, self.answers = folder, plan, examples, answers
+        self._orders: dict[str, list[Item]] = {}
+
+    def question(self, rater: str) -> Question | None:
+        """What to ask this rater next; None when nothing is left. Raises SettingsError for a name that is none."""
+        votes, rater = self.votes(), person(rater)
+        mine = {_key(vote) for vote in votes if vote.rater == rater}
+        due = due_for(self.order(rater), mine, {vote.item for vote in votes if not vote.machine})
+        left = [item for item in due if item.key not in mine]
+        if not left:
+            return None
+        item = left[0]
+        first, second = (self.answers[arm][item.example] for arm in (item.first, item.second))
+        text = self.examples[item.example].input
+        return Question(item, text, first, second, len(due) - len(left), len(due))
+
+    def vote(self, item: Item, rater: str, verdict: str, *, reason: str = "", seconds: float | None = None) -> Vote:
+        """Writes what a person said. Raises SettingsError for a verdict or a name that is none, FolderError."""
+        if verdict not in VERDICTS:
+            raise SettingsError(f"'{verdict}' is no verdict; give one of {', '.join(VERDICTS)}")
+        vote = Vote(
+            item.example, item.first, item.second, person(rater), verdict, item.repeat, reason=reason, seconds=seconds
+        )
+        self.write([as_row(vote)])
+        return vote
+
+    def undo(self, rater: str) -> Vote | None:
+        """Takes back this rater's last vote, in this sitting or an earlier one; what was said stays in the file."""
+        votes = [vote for vote in self.votes() if vote.rater == rater]
+        if not votes:
+            return None
+        self.write([as_row(votes[-1]) | {"undo": True}])
+        return votes[-1]
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Appends rows, one writer at a time: several raters may have the study open."""
+        with locked(self.folder / ".rating", wait=True):
+            append_lines(self.folder / VOTES, rows)
+
+    def votes(self) -> list[Vote]:
+        """The votes that stand, in the order they were given. Raises FolderError when one belongs to another plan."""
+        votes, ids = read_votes(self.folder), set(self.plan.dialogues)
+        for vote in votes:
+            if vote.example not in ids or not {vote.first, vote.second} <= set(self.plan.arms):
+                raise FolderError(
+                    f"{self.folder / VOTES}: holds votes of another plan; remove it and {PLAN} to begin anew"
+                )
+        return votes
+
+    def order(self, rater: str) -> list[Item]:
+        """Everything that this rater may be asked, in order, identical answers included."""
+        if rater not in self._orders:
+            draw = random.Random(f"rating-{self.plan.seed}-{rater}")
+            ids, shared = self.plan.dialogues, self.plan.shared
+            # Shared dialogues come first: whoever stops early has judged what can be compared with others.
+            self._orders[rater] = [*self._block(ids[:shared], True, draw), *self._block(ids[shared:], False, draw)]
+        return self._orders[rater]
+
+    def _block(self, ids: Sequence[str], shared: bool, draw: random.Random) -> list[Item]:
+        swapped = {pair: self._swapped(pair, ids, draw) for pair in self.plan.pairs}
+        groups = []
+        for id in draw.sample(ids, len(ids)):
+            items = [self._item(id, pair, id in swapped[pair], shared) for pair in self.plan.pairs]
+            groups.append(draw.sample(items, len(items)))
+        return [item for group in _with_repeats(groups, draw) for item in group]
+
+    def _item(self, id: str, pair: tuple[str, str], swapped: bool, shared: bool) -> Item:
+        first, second = (pair[1], pair[0]) if swapped else pair
+        return Item(id, first, second, shared, self.identical(id, pair))
+
+    def _swapped(self, pair: tuple[str, str], ids: Sequence[str], draw: random.Random) -> set[str]:
+        """Half of the dialogues where the pair differs: there the second arm is shown first."""
+        asked = [id for id in ids if not self.identical(id, pair)]
+        spare = draw.random() < 0.5  # of an odd number, one half has one more
+        return set(draw.sample(asked, (len(asked) + spare) // 2))
+
+    def identical(self, id: str, pair: tuple[str, str]) -> bool:
+        """Whether both arms say the same, white space aside."""
+        first, second = (" ".join(self.answers[arm][id].split()) for arm in pair)
+        return first == second
+
+
+def _with_repeats(groups: list[list[Item]], draw: random.Random) -> list[list[Item]]:
+    """A tenth of the questions again with sides swapped: drawn from the first half, asked half a block later."""
+    half = len(groups) // 2
+    early = [(place, item) for place in range(half) for item in groups[place] if not item.identical]
+    asked = sum(not item.identical for group in groups for item in group)
+    for place, item in draw.sample(early, min(len(early), round(REPEATED * asked))):
+        groups[place + half].append(replace(item, first=item.second, second=item.first, repeat=True))
+    return groups
+
+
+def due_for(order: Sequence[Item], mine: set[Any], judged: set[Any]) -> list[Item]:
+    """What falls to one rater: what was answered by them, what is shared, and what no person has judged yet."""
+    own = {key[:3] for key in mine}
+    free = {item.key[:3] for item in order if item.shared or item.key[:3] in own or item.key[:3] not in judged}
+    return [item for item in order if not item.identical and item.key[:3] in free]
+
+
+def read_votes(folder: Path) -> list[Vote]:
+    """The votes that stand in ratings.jsonl: a later one on a question replaces the earlier, an undone one is gone.
+
+    Raises FolderError for a damaged file.
+    """
+    votes: dict[Any, Vote] = {}
+    for number, row in enumerate(read_lines(folder / VOTES), 1):
+        try:
+            vote = from_row(Vote, row)
+        except TypeError:
+            raise FolderError(f"{folder / VOTES}: line {number} is no vote; take the line out") from None
+        if not (vote.verdict in VERDICTS or (vote.machine and vote.verdict is None)):
+            raise FolderError(f"{folder / VOTES}: line {number} has the verdict '{vote.verdict}', which is none")
+        votes.pop((vote.rater, _key(vote)), None)
+        if not row.get("undo"):
+            votes[vote.rater, _key(vote)] = vote
+    return list(votes.values())
+
+
+def _key(vote: Vote) -> tuple[Any, ...]:
+    return (*vote.item, vote.repeat)
+
+
+def person(name: str) -> str:
+    """The name of a person, if it can stand in a file and on a screen. Raises SettingsError."""
+    if not name.strip() or not name.isprintable() or len(name) > 60:
+        raise SettingsError("a rater needs a name of at most 60 letters that can be read; give one with --rater")
+    if name.strip().startswith(JUDGE):
+        raise SettingsError(f"'{name}' is how a machine's name begins; choose another with --rater")
+    return name.strip()
+
+
+# -------------------------------------------------------------------------------------------------------- the plan
+
+
+def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int | None = None) -> Ballot:
+    """The ballot of a finished study; the first call decides arms and dialogues and writes rating-plan.json.
+
+    arms: two to four of the study's arms; None: those that may be best, and the best baseline. dialogues: how many;
+    None: 60, or as many as there are. Raises FolderError for a folder that is no finished study or whose answers
+    changed since the plan was made, SettingsError for arms or numbers that the study or its plan do not have.
+    """
+    study = read_json(folder / "study.json")
+    examples = {row["id"]: from_row(Example, row) for row in read_lines(folder / "examples.jsonl")}
+    path = folder / PLAN
+    if path.exists():
+        stored = _read_plan(path)
+        _refuse_other(path, stored, arms, dialogues)
+        answers = {arm: _texts(folder, arm) for arm in stored.arms}
+        if _hash(answers, stored.dialogues) != stored.answers_sha256:
+            raise FolderError(f"{path}: the answers changed since rating began; remove it and {VOTES} to begin anew")
+        return Ballot(folder, stored, examples, answers)
+    names = _chosen(arms, study) if arms is not None else shortlist(_finished(folder))
+    answers = {arm: _texts(folder, arm) for arm in names}
+    plan = _plan(names, examples, answers, dialogues, int(study.get("specification", {}).get("seed", 0)))
+    write_json(path, asdict(plan))
+    return Ballot(folder, plan, examples, answers)
+
+
+def _read_plan(path: Path) -> Plan:
+    try:
+        return from_row(Plan, read_json(path))
+    except (TypeError, AttributeError):
+        raise FolderError(f"{path}: is no plan of ours; remove it and {VOTES} to begin anew") from None
+
+
+def _plan(arms: Sequence[str], examples: Mapping[str, Example], answers: Answers, count: int | None, seed: int) -> Plan:
+    units: dict[str, str] = {}  # one example of each dialogue
+    for id, example in examples.items():
+        if all(id in texts for texts in answers.values()):
+            units.setdefault(example.unit, id)
+    wanted = min(DIALOGUES, len(units)) if count is None else count
+    if not 1 <= wanted <= len(units):
+        raise SettingsError(f"{wanted} dialogues were asked for; the study has {len(units)} that all arms answered")
+    ids = list(units.values())
+    random.Random(f"rating-{seed}").shuffle(ids)
+    drawn = tuple(ids[:wanted])
+    return Plan(tuple(arms), drawn, max(1, round(SHARED * wanted)), seed, _hash(answers, drawn))
+
+
+def _hash(answers: Answers, ids: Sequence[str]) -> str:
+    return sha256_of_text(*(texts.get(id, "") for texts in answers.values() for id in ids))
+
+
+def _texts(folder: Path, arm: str) -> dict[str, str]:
+    path = inside(folder / "arms", arm) / "answers.jsonl"
+    if not path.exists():
+        raise FolderError(f"{path}: no such file; finish the study first, or choose other arms with --arms")
+    return {answer.id: answer.text for answer in (from_row(Answer, row) for row in read_lines(path))}
+
+
+def _chosen(arms: Sequence[str], study: Mapping[str, Any]) -> list[str]:
+    """The arms that were named, checked."""
+    known, named = list(study.get("arms", [])), [name.strip() for name in arms if name.strip()]
+    if unknown := [name for name in named if name not in known]:
+        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(known)}")
+    if len(set(named)) != len(named) or not 2 <= len(named) <= MOST_ARMS:
+        raise SettingsError(
+            f"{', '.join(named) or 'no arm'}: rate two to {MOST_ARMS} different arms; name them with --arms"
+        )
+    return named
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    if not (folder / "compare.json").exists():
+        raise FolderError(f"{folder}: the study is not finished; start it again, and rate it then")
+    return dict(read_json(folder / "compare.json"))
+
+
+def shortlist(compare: Mapping[str, Any]) -> list[str]:
+    """The arms that may be best, the best means first, and the best baseline; two at least, four at most."""
+    means = {name: row[compare["deciding"]]["mean"] for name, row in compare["arms"].items()}
+    ranked = sorted((name for name in means if means[name] is not None), key=lambda name: -means[name])
+    baselines = {name for rows in compare["baselines"].values() for name in rows}
+    chosen = [name for name in ranked if name in compare["ship"]["may_be_best"]][:MOST_ARMS]
+    others = [name for name in ranked if name not in chosen]
+    best_baseline = [name for name in others if name in baselines][:1]
+    if len(chosen) < MOST_ARMS and not baselines & set(chosen):
+        chosen += best_baseline
+    chosen += [name for name in others if name not in chosen][: max(0, 2 - len(chosen))]
+    if len(chosen) < 2:
+        raise SettingsError("the study has one arm only; add another before it is rated")
+    return chosen
+
+
+def _refuse_other(path: Path, plan: Plan, arms: Sequence[str] | None, dialogues: int | None) -> None:
+    """A plan that has begun is not changed: votes on other dialogues or pairs would be another experiment."""
+    other_arms = arms is not None and [name.strip() for name in arms if name.strip()] != list(plan.arms)
+    if other_arms or dialogues not in (None, len(plan.dialogues)):
+        raise SettingsError(
+            f"{path}: rating began with {', '.join(plan.arms)} on {len(plan.dialogues)} dialogues; leave --arms and "
+            f"--dialogues out to go on, or remove it and {VOTES} to begin anew"
+        )
