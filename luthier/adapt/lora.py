@@ -62,7 +62,7 @@ METHOD = Method(
     apply=apply,
     answering=answering,
     save=wrapped.save,
-    load=wrapped.load,
+    load=wrapped.load_added,
     merge=wrapped.merge,
     sweep={"rank": (4, 8, 16, 32, 64)},
 )

@@ -111,7 +111,7 @@ def _row(name: str, summary: str, **own: Any) -> Method:
         "apply": apply,
         "answering": lora.answering,
         "save": wrapped.save,
-        "load": wrapped.load,
+        "load": wrapped.load_added,
         "merge": wrapped.merge,
     }
     return Method(name, summary, **(plain | own))
