@@ -13,7 +13,7 @@ study: $(READY)
 	$(BIN)/luthier study dialogues --arms $(ARMS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(nproc) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
