@@ -59,10 +59,17 @@ class Dot:
     high: float | None = None
 
 
-def forest(dots: Sequence[Dot], metric: str, margin: float, simultaneous: tuple[float, float] | None) -> str:
+def forest(
+    dots: Sequence[Dot],
+    metric: str,
+    margin: float,
+    simultaneous: tuple[float, float] | None,
+    groups: Sequence[Sequence[str]] = (),
+) -> str:
     """Mean and interval by arm, in the order given; the first arm's `simultaneous` interval is drawn and labelled.
 
-    The grey band holds the means that are within `margin` of the first arm's.
+    The grey band holds the means that are within `margin` of the first arm's. Each of `groups`, arms that are not
+    separated, is a line at the right with a mark at each of its arms.
     """
 
     def paint(figure: Figure) -> None:
@@ -78,17 +85,14 @@ def forest(dots: Sequence[Dot], metric: str, margin: float, simultaneous: tuple[
             if dot.low is not None and dot.high is not None:
                 axes.plot((dot.low, dot.high), (row, row), color=colour, linewidth=3.5, solid_capstyle="butt")
             axes.plot(dot.mean, row, marker, color=colour, markersize=6.5, markeredgecolor="white", markeredgewidth=0.7)
-        axes.set_yticks(range(len(dots)), [_short(dot.name) for dot in dots], parse_math=False)
-        axes.set_ylim(len(dots) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="x", color=BAND, linewidth=0.8)
-        axes.set_axisbelow(True)
+        _named_rows(axes, [dot.name for dot in dots])
         axes.set_xlabel(metric)
+        _brackets(axes, [[row for row, dot in enumerate(dots) if dot.name in group] for group in groups])
 
     words = "; ".join(f"{d.name} {d.mean:.3f}" + _interval(d.low, d.high) for d in dots)
     label = f"Mean {metric} by arm with its interval: {words}."
+    if groups:
+        label += f" Not separated: {'; '.join(', '.join(group) for group in groups)}."
     return _draw("forest", label, paint, 0.75 + 0.29 * len(dots))
 
 
@@ -109,6 +113,51 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
 
     words = "; ".join(f"{d.name} {d.mean:.3f} at {x:,.4g}" for d, x in zip(dots, costs, strict=True))
     return _draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
+
+
+def points(key: str, rows: Sequence[Mapping[str, Any]], x: str, reference: float | None = None) -> str:
+    """Rows of label, value, low, high, one below the other; a dashed line where `reference` means no difference."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        if reference is not None:
+            axes.axvline(reference, color=GREY, linewidth=1, linestyle="--")
+        for place, row in enumerate(rows):
+            if row["low"] is not None and row["high"] is not None:
+                axes.plot((row["low"], row["high"]), (place, place), color=BLUE, linewidth=3, solid_capstyle="butt")
+            axes.plot(row["value"], place, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
+        _named_rows(axes, [row["label"] for row in rows])
+        axes.set_xlabel(x)
+
+    words = "; ".join(f"{r['label']} {r['value']:.3f}" + _interval(r["low"], r["high"]) for r in rows)
+    return _draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
+
+
+def across(
+    key: str,
+    by_arm: Mapping[str, Sequence[float | None]],
+    kinds: Mapping[str, str],
+    ticks: Sequence[str],
+    x: str,
+    y: str,
+) -> str:
+    """One line an arm over a few named places on x."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        ends = []
+        for (name, values), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
+            known = [(at, value) for at, value in enumerate(values) if value is not None]
+            axes.plot(*zip(*known, strict=True), dash, color=colour, linewidth=1.6, marker="o", markersize=4)
+            ends.append((name, *known[-1], colour))
+        _names_beside(figure, axes, ends)
+        _quiet(axes, x, y)
+        axes.set_xticks(range(len(ticks)), [tick.replace(" ", "\n", 1) for tick in ticks], parse_math=False)
+
+    words = "; ".join(
+        f"{name} " + ", ".join(f"{v:.3f}" for v in values if v is not None) for name, values in by_arm.items()
+    )
+    return _draw(key, f"{y} at {', '.join(ticks)}: {words}.", paint, _height(len(by_arm)))
 
 
 def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], kinds: Mapping[str, str], metric: str) -> str:
@@ -176,6 +225,25 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
         last = placed[i] = max(values[i], last + gap)
     shift = fmean(placed.values()) - fmean(values) if values else 0.0
     return [placed[i] - shift for i in range(len(values))]
+
+
+def _named_rows(axes: Axes, names: Sequence[str]) -> None:
+    """The names one below the other at the left, the first on top, and faint lines to read values by."""
+    axes.set_yticks(range(len(names)), [_short(name) for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="x", color=BAND, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _brackets(axes: Axes, groups: Sequence[Sequence[int]]) -> None:
+    """A line at the right of the axes for each group of rows, with a mark at each of its rows."""
+    for number, rows in enumerate(groups):
+        places = [1.03 + 0.035 * number] * len(rows)
+        axes.plot(places, rows, "-", marker="o", color=INK, linewidth=1.2, markersize=3.5, clip_on=False,
+                  transform=axes.get_yaxis_transform())  # fmt: skip
 
 
 def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:

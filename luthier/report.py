@@ -16,16 +16,31 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from luthier import plots
+from luthier.figures import csv_link, figures, pair_rows
 from luthier.files import write_text
-from luthier.page import (
-    FIRST_WARNINGS,
-    StudyPage,
-    against_the_best,
-    examples_to_show,
+from luthier.page import StudyPage, read_study
+from luthier.page_evidence import (
+    LIKELIHOOD,
+    SHAPE,
+    buckets_of,
+    budget_rows,
+    effort_rows,
+    fact_rows,
     length_choices,
+    likelihood_rows,
+    recipe_rows,
+    shape_rows,
+)
+from luthier.page_examples import examples_to_show
+from luthier.page_verdicts import (
+    FIRST_WARNINGS,
+    against_the_best,
+    detectable,
+    examples_for,
+    groups_of,
+    how_sure,
+    letters_of,
     ranked_pairs,
-    read_study,
     strip_of,
     warnings_of,
 )
@@ -44,7 +59,7 @@ METRIC_WORDS = {
     "length_ratio": "answer words / reference words",
     "stopped": "share that ended by themselves",
     "copied": "share of 4-grams found in the input",
-    "bits_per_character": "how surprising the reference is; lower is better",
+    LIKELIHOOD: "how surprising the reference is; lower is better",
 }
 
 
@@ -55,12 +70,38 @@ def report(folder: Path) -> Path:
     """
     page = read_study(Path(folder))
     shown = _shown(page)
+    shown["sections"] = _sections(shown)
     command = Markup(" ".join(str(page.study.get("command") or UNKNOWN).split()))  # one line of a code block
     text = _environment(_markdown).get_template("report.md.jinja").render(shown, command=command)
     write_text(page.folder / "report.md", text)
     path = page.folder / "report.html"
-    write_text(path, _environment(None).get_template("report.html.jinja").render(shown | _figures(page)))
+    write_text(path, _environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)}))
     return path
+
+
+def _sections(shown: Row) -> list[tuple[str, str]]:
+    """(id, title) of the sections that have something to say, in the order of the page; a template each."""
+    page, ratings = shown["page"], shown["ratings"] or {}
+    every = [
+        ("pairs", "Pairs", True),
+        ("examples", "Where arms differ", True),
+        ("answers", "Length and copying", shown["shape"]),
+        ("facts", "Facts", shown["facts"]),
+        ("people", "People", ratings.get("people")),
+        ("judges", "Judges", ratings.get("judges")),
+        ("power", "What can be detected", True),
+        ("seeds", "Seeds", shown["compare"].get("claims")),
+        ("effort", "Effort", shown["effort"]),
+        ("metrics", "All metrics", True),
+        ("likelihood", "Likelihood", shown["likelihood"]),
+        ("cost", "Cost", True),
+        ("training", "Training", page.trained),
+        ("length", "Limit on length", shown["lengths"]),
+        ("data", "Data", True),
+        ("prompts", "Prompts", True),
+        ("again", "Make it again", True),
+    ]
+    return [(id, title) for id, title, there in every if there]
 
 
 def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
@@ -111,75 +152,39 @@ def _shown(page: StudyPage) -> Row:
         "against": against_the_best(page),
         "pairs": pairs,
         "strip": strip_of(pairs, compare["margin"]),
+        "pairs_csv": csv_link(pair_rows(page)),
+        "groups": groups_of(page),
+        "letters": letters_of(page),
         "detectable": detectable(page),
+        "examples_for": examples_for(page),
         "lengths": length_choices(page),
         "examples": examples_to_show(page),
+        **_evidence(page),
         "excluded": {name: Counter(row["reason"] for row in rows) for name, rows in compare["excluded"].items()},
+    }
+
+
+def _evidence(page: StudyPage) -> Row:
+    """What optional files hold; the templates leave out what is empty."""
+    profile = page.profile or {}
+    return {
+        "kinds": {arm.name: arm.kind for arm in page.arms},
+        "profile": profile,
+        "shape_names": list(SHAPE),
+        "shape": shape_rows(page),
+        "budgets": budget_rows(page),
+        "buckets": buckets_of(page),
+        "facts": fact_rows(page),
+        "ratings": page.ratings,
+        "effort": effort_rows(page),
+        "recipes": recipe_rows(page),
+        "likelihood": likelihood_rows(page),
     }
 
 
 def _decision(sentence: str) -> list[str]:
     """The sentence as a headline and, where it goes on, the rest; 'n = 60' is kept on one line."""
     return re.split(r"(?<=[a-z)]\.) ", sentence.replace("n = ", "n\u00a0=\u00a0"), maxsplit=1)
-
-
-def how_sure(page: StudyPage) -> str:
-    """The confidence, what it covers and from how much, in one sentence."""
-    compare = page.compare
-    confidence, n = f"{100 * (1 - compare['alpha']):.4g} %", compare["n"]
-    units = f"{n} independent test examples" + (f" ({compare['examples']} rows)" if compare["examples"] != n else "")
-    if not compare["comparisons"]:
-        return f"One arm, {units}; its interval has {100 * compare['level']:.4g} % confidence."
-    pairs = f"all {compare['comparisons']} pairs of arms at once" if compare["comparisons"] > 1 else "the one pair"
-    best = compare["best"]
-    low, high = best.get("simultaneous_low"), best.get("simultaneous_high")
-    simultaneous = f" Simultaneous interval of the best mean, that of {best['arm']}: {_score(low)} to {_score(high)}."
-    return f"Verdicts hold with {confidence} confidence for {pairs}, from {units}.{simultaneous}"
-
-
-def detectable(page: StudyPage) -> list[str]:
-    """What the answers' real spread says about this test set; study.json has what was said before."""
-    power, metric, margin = page.compare["power"], page.deciding, page.compare["margin"]
-    found = []
-    if power.get("detectable") is not None:
-        low, high = power["sd_range"]
-        found.append(
-            f"The difference between two arms varies from example to example with a standard deviation of {low:.3f} to "
-            f"{high:.3f} {metric}. With n = {page.compare['n']} a true difference of {power['detectable']:.3f} is "
-            f"found in {100 * power['power']:.0f} % of studies for the pair that varies most, a smaller one for others."
-        )
-        can = "could" if power["equivalence_possible"] else "could not"
-        found.append(f"Two arms {can} be found equivalent within {margin:.3f} with n = {page.compare['n']}.")
-    undecided = [row["examples_needed"] for row in ranked_pairs(page) if row.get("examples_needed")]
-    if undecided:
-        most = max(undecided, key=lambda needed: needed["more"])
-        found.append(
-            f"{len(undecided)} of {page.compare['comparisons']} pairs are undecided; to show a difference of "
-            f"{margin:.3f} in each of them, about {most['more']:,} more examples are needed "
-            f"({most['total']:,} in all; {most['low']:,} to {most['high']:,} as far as the spread is known)."
-        )
-    return found
-
-
-def _figures(page: StudyPage) -> Row:
-    """The figures of the page, as safe markup; None where there is nothing to draw."""
-    dots, compare, metric = page.dots(), page.compare, page.deciding
-    best = compare["best"]
-    ends = (best.get("simultaneous_low"), best.get("simultaneous_high"))
-    known = None if None in ends or not compare["comparisons"] else (float(ends[0]), float(ends[1]))
-    curves = {arm.name: arm.steps for arm in page.trained if arm.steps}
-    steps = {arm.name: arm.counts.get("best_step") for arm in page.trained}
-    lengths, kinds = length_choices(page), {arm.name: arm.kind for arm in page.arms}
-    tokens = [arm.prompt_tokens or 0.0 for arm in page.compared]
-    minutes = [arm.minutes or 0.0 for arm in page.compared]
-    drawn = {
-        "forest": plots.forest(dots, metric, compare["margin"], known) if dots else None,
-        "by_tokens": plots.scatter(dots, tokens, metric, "tokens in a prompt", "tokens") if dots else None,
-        "by_minutes": plots.scatter(dots, minutes, metric, "minutes in this study", "minutes") if dots else None,
-        "curves": plots.curves(curves, steps, metric) if curves else None,
-        "length_figure": plots.lengths(lengths, kinds, metric) if lengths else None,
-    }
-    return {name: svg and Markup(svg) for name, svg in drawn.items()}
 
 
 # ----------------------------------------------------------------------------------------------- numbers for readers
@@ -199,6 +204,12 @@ def _interval(row: Row, prefix: str = "", signed: bool = False) -> Markup:
     low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
     shown = _signed if signed else _score
     return Markup("" if low is None or high is None else f"[{shown(low)}, {shown(high)}]")
+
+
+def _percents(row: Row, prefix: str = "") -> Markup:
+    """[low, high] of a share in percent, or nothing where an end is unknown."""
+    low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
+    return Markup("" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]")
 
 
 def _short_number(value: float | None) -> str:
@@ -235,6 +246,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "score": _score,
     "signed": _signed,
     "interval": _interval,
+    "percents": _percents,
     "number": _short_number,
     "count": _count,
     "gigabytes": _gigabytes,
