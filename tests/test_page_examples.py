@@ -8,7 +8,7 @@ from luthier.page import read_study
 from luthier.page_examples import APART, AT_RANDOM, examples_to_show, marked
 from luthier.records import Answer
 from luthier.report import report
-from tests.test_report import make_study, made_examples
+from tests.test_report import made_examples, make_study
 
 
 def test_examples_are_the_most_disputed_then_a_fixed_draw(tmp_path):
@@ -41,7 +41,10 @@ def test_the_pieces_of_a_marked_answer_are_the_answer():
 
 def test_what_the_input_does_not_hold_is_underlined_with_its_reason(tmp_path):
     path = make_study(tmp_path, {"zero-shot": 0.5}, made_examples(3))
-    rows = [row | {"text": "the table for Zebedee & <b>Quinn</b>"} for row in read_lines(path / "arms/zero-shot/answers.jsonl")]
+    rows = [
+        row | {"text": "the table for Zebedee & <b>Quinn</b>"}
+        for row in read_lines(path / "arms/zero-shot/answers.jsonl")
+    ]
     write_lines(path / "arms/zero-shot/answers.jsonl", rows)
     text = report(path).read_text()
     assert '<u class="unsupported" title="' in text and ">Zebedee</u>" in text and "name “Zebedee”" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from luthier.files import read_json, write_json
 from luthier.page import read_study
 from luthier.page_verdicts import examples_for, groups_of, letters_of
@@ -33,5 +35,5 @@ def test_a_study_of_before_groups_still_gives_a_report(tmp_path):
 def test_a_smaller_difference_needs_more_examples(tmp_path):
     rows = examples_for(read_study(make_study(tmp_path)))
     assert [row["difference"] for row in rows] == sorted(row["difference"] for row in rows)
-    assert all(a["most"] >= b["most"] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a["most"] >= b["most"] for a, b in pairwise(rows))
     assert all(row["least"] <= row["most"] for row in rows) and 0.02 in [row["difference"] for row in rows]
