@@ -68,7 +68,7 @@ def _answers(page: StudyPage, id: str, source: Source) -> list[Row]:
                     "stop": answer.stop,
                     "text": answer.text,
                     "parts": marked(answer, found),
-                    "findings": found,
+                    "findings": list({(fact.kind, fact.text): fact for fact in found}.values()),  # each once
                 }
             )
     return rows

@@ -190,20 +190,22 @@ def _decision(sentence: str) -> list[str]:
 # ----------------------------------------------------------------------------------------------- numbers for readers
 
 
-def _score(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:z.3f}".replace("-", "−")
+def _score(value: float | None, digits: int = 3) -> str:
+    return UNKNOWN if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def _signed(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:+z.3f}".replace("-", "−")
 
 
-def _interval(row: Row, prefix: str = "", signed: bool = False) -> Markup:
+def _interval(row: Row, prefix: str = "", signed: bool = False, digits: int = 3) -> Markup:
     """[low, high] of a row, or nothing where an end is unknown. Nothing in it needs escaping, brackets in Markdown
     included."""
     low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
-    shown = _signed if signed else _score
-    return Markup("" if low is None or high is None else f"[{shown(low)}, {shown(high)}]")
+    if low is None or high is None:
+        return Markup("")
+    ends = [_signed(end) if signed else _score(end, digits) for end in (low, high)]
+    return Markup(f"[{ends[0]}, {ends[1]}]")
 
 
 def _percents(row: Row, prefix: str = "") -> Markup:
