@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from calibration import facts as calibration
+from calibration import planting
 from luthier.facts import KINDS, Fact, Source, common_words, unsupported
 from luthier.files import read_json
 
@@ -93,12 +94,12 @@ def recall() -> dict:
 
 
 def test_the_labelled_set_is_large_enough_and_always_the_same() -> None:
-    planted = calibration.planted()
+    planted = planting.planted()
     counts = Counter(one.kind for one in planted)
-    assert set(counts) == {*calibration.CHECKED, *calibration.NOT_CHECKED}
+    assert set(counts) == {*planting.CHECKED, *planting.NOT_CHECKED}
     assert min(counts.values()) >= 50, counts
     assert len(calibration.ours()) >= 300
-    assert planted == calibration.planted()
+    assert planted == planting.planted()
     assert all(one.by == "rule" or one.answer[one.start : one.end] for one in planted if one.kind != "omission")
 
 
