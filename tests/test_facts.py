@@ -11,7 +11,7 @@ import pytest
 
 from calibration import facts as calibration
 from calibration import planting
-from luthier.facts import KINDS, Fact, Source, common_words, unsupported
+from luthier.facts import KINDS, Source, unsupported
 from luthier.files import read_json
 
 INPUT = """Mr. Benjamin Okoro: The United Kingdom office opens at half past three, on the 27th of May.
@@ -67,12 +67,6 @@ def test_a_finding_says_where_it_stands_and_cannot_be_changed() -> None:
     assert all(fact.kind in KINDS and fact.why for fact in facts)
     with pytest.raises(dataclasses.FrozenInstanceError):
         facts[0].kind = "number"  # type: ignore[misc]
-
-
-def test_common_words_of_a_study_are_no_names() -> None:
-    answer = "Parquet is chosen."
-    assert unsupported(answer, Source("Anna: Wood?")) == [Fact("name", "Parquet", 0, 7, "no such name in the input")]
-    assert not unsupported(answer, Source("Anna: Wood?", common_words(["Ben: We have parquet."])))
 
 
 def test_what_is_not_checked_is_not_found() -> None:
