@@ -46,7 +46,7 @@ from luthier.facts import KINDS, NOT_CHECKED, Fact, Source, common_words, unsupp
 from luthier.files import write_json
 from luthier.records import Answer, Example, Score
 from luthier.score import score, signature, words_of
-from luthier.stats import Estimate
+from luthier.verdicts import arm_row
 
 SHOWN = 5  # ids and examples that are listed of each arm
 QUANTILES = (5, 25, 50, 75, 95)
@@ -264,10 +264,9 @@ def _as_row(fact: Fact) -> Row:
 def _mean(values: Sequence[tuple[float, str]], level: float) -> Row:
     """Mean over units with Student's t interval; all None and n = 0 where there is nothing to average."""
     if not values:
-        return {"mean": None, "low": None, "high": None, "n": 0}
+        return arm_row(None, level)
     means, _ = stats.by_unit([float(value) for value, _ in values], [unit for _, unit in values])
-    estimate = stats.mean_of(means)
-    return {"mean": estimate.value, **_ends(estimate, level), "n": estimate.n}
+    return arm_row(stats.mean_of(means), level)
 
 
 def _share(
@@ -280,13 +279,8 @@ def _share(
     yes = [answer.id for answer, so in zip(answers, told, strict=True) if so]
     means, _ = stats.by_unit([float(so) for so in told], units)
     estimate = stats.share_of(means)
-    return {"share": estimate.value, **_ends(estimate, level), "yes": len(yes), "n": estimate.n, "ids": yes[:SHOWN]}
-
-
-def _ends(estimate: Estimate, level: float) -> Row:
-    ends = estimate.interval(level)
-    finite = all(np.isfinite(ends))
-    return {"low": ends.low if finite else None, "high": ends.high if finite else None}
+    ends = stats.ends_of(estimate.interval(level))
+    return {"share": estimate.value, **ends, "yes": len(yes), "n": estimate.n, "ids": yes[:SHOWN]}
 
 
 def _quantiles(values: Iterable[float]) -> dict[str, float]:
