@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.errors import PromptError as PromptError
     from luthier.errors import SettingsError as SettingsError
     from luthier.errors import TaskError as TaskError
-    from luthier.generate import Generation as Generation
     from luthier.generate import Request as Request
     from luthier.generate import fold as fold
     from luthier.generate import generate as generate
@@ -40,6 +39,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.loop import Training as Training
     from luthier.model import Model as Model
     from luthier.model import load as load
+    from luthier.newtask import init_task as init_task
     from luthier.prompt import Renderer as Renderer
     from luthier.prompt import paint as paint
     from luthier.records import Answer as Answer
@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.records import Score as Score
     from luthier.records import Vote as Vote
     from luthier.report import report as report
+    from luthier.sampling import Generation as Generation
     from luthier.score import METRICS as METRICS
     from luthier.score import score as score
     from luthier.ship import ask as ask
@@ -56,7 +57,6 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.study import prompt_of as prompt_of
     from luthier.study import study as study
     from luthier.task import Task as Task
-    from luthier.task import init_task as init_task
     from luthier.task import load_task as load_task
 
 __version__ = "0.1.0"
@@ -68,7 +68,7 @@ _HOMES = {  # public name -> the module it lives in
     "Example": "records",
     "Finding": "check",
     "FolderError": "errors",
-    "Generation": "generate",
+    "Generation": "sampling",
     "LuthierError": "errors",
     "METHODS": "adapt",
     "METRICS": "score",
@@ -93,7 +93,7 @@ _HOMES = {  # public name -> the module it lives in
     "fold": "generate",
     "from_columns": "columns",
     "generate": "generate",
-    "init_task": "task",
+    "init_task": "newtask",
     "judge": "judge",
     "load": "model",
     "load_task": "task",

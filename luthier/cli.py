@@ -1,7 +1,6 @@
 """The command line: one verb a step of the line. A verb parses, calls one function of the library, prints one record.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 `check` found errors;
-2 bad input, in one sentence; 130 stopped by Ctrl-C, with the command that goes on. A traceback is our own bug.
+Results go to standard output, everything else to standard error. exits.py has the exit codes, screen.py the tables.
 
 Only typer is imported here; `luthier.NAME` imports what a verb needs when it runs, so `--help` is quick.
 """
@@ -10,64 +9,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import luthier
-from luthier import machine, screen
+from luthier import exits, machine, screen
 
-
-class Verbs(TyperGroup):
-    """The group of all verbs: whatever one of them raises that is no bug becomes one sentence and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the verb and empties standard output, so that a full disk behind it is heard of here."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
-        except luthier.LuthierError as error:
-            raise _exit(error.exit_code, str(error)) from None
-        except KeyboardInterrupt:
-            raise _exit(130, _how_to_go_on(ctx.invoked_subcommand)) from None
-        except OSError as error:
-            screen.close()
-            if isinstance(error, BrokenPipeError):  # whoever read our output had enough, and nobody waits for a word
-                raise typer.Exit(1) from None
-            where = f"{error.filename}: " if error.filename else "standard output or a file: "
-            raise _exit(2, f"{where}{error.strerror or error}; make room or name another place") from None
-
-
-def _exit(code: int, sentence: str) -> typer.Exit:
-    """The exit to raise, after one line on standard error."""
-    screen.complain(sentence)
-    return typer.Exit(code)
-
-
-def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "rate"):
-        return f"stopped, and the work so far is saved; go on with: {_command()}"
-    return f"stopped, and nothing that was there is lost; start again with: {_command()}"
-
-
-def _command() -> str:
-    return shlex.join(["luthier", *sys.argv[1:]])
-
-
-app = typer.Typer(cls=Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def main() -> None:
     """Runs the command line and exits."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
-        if callable(reconfigure := getattr(stream, "reconfigure", None)):
-            reconfigure(errors="backslashreplace")
-    if not sys.warnoptions:  # what libraries warn of is for developers, who ask with -W
-        warnings.simplefilter("ignore")
+    exits.prepare()
     app(prog_name="luthier")
 
 
@@ -137,23 +92,10 @@ def init(
         meta=meta, instruction=instruction, name=name, metric=metric, margin=margin, dev_share=dev_share,
         test_share=test_share, seed=seed,
     )  # fmt: skip
-    summary = _summary(task)
     if as_json:
-        return screen.print_json(summary)
-    rows = [(split, str(row["rows"]), str(row["units"]), row["file"]) for split, row in summary["splits"].items()]
-    screen.print_table(("split", "rows", "units", "file"), rows)
-    decide = f"{summary['metric']} decides, and differences below {summary['margin']:g} do not matter."
-    screen.print_lines([*summary["notes"], decide, f"Look it over: luthier check {shlex.quote(str(folder))}"])
-
-
-def _summary(task: luthier.Task) -> dict[str, Any]:
-    splits = {}
-    for name, path in task.files.items():
-        examples, file = task.split(name), path.name
-        splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": file}
-    decide, notes = task.spec.decide, [sentence for note in task.notes for sentence in note.sentences()]
-    about = {"task": task.name, "folder": str(task.folder), "splits": splits}
-    return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
+        return screen.print_json(task.summary())
+    screen.print_task(task.summary())
+    screen.print_lines([f"Look it over: luthier check {shlex.quote(str(folder))}"])
 
 
 @app.command()
@@ -174,14 +116,13 @@ def check(
     if as_json:
         screen.print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
     else:
-        colours = {"error": "red", "warning": "yellow", "note": "dim"}
-        screen.print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
+        screen.print_findings(found)
     if errors:
         mend = (
             f"{task}: {errors} error{'s' * (errors > 1)} to mend before a study; each is named above with file and row"
         )
         sys.stdout.flush()
-        raise _exit(1, mend)
+        raise exits.exit_with(1, mend)
 
 
 @app.command()
@@ -202,14 +143,7 @@ def show(
     found, loaded = luthier.load_task(task), luthier.load(model)
     prompt, example = luthier.prompt_of(found, arm, loaded, split, id)
     screen.print_painted(luthier.paint(prompt, loaded.tokenizer))
-    counts = {
-        "prompt tokens": len(prompt.prompt_ids),
-        "supervised": len(prompt.target_ids or ()),
-        "shots": len(prompt.shots),
-        "shots left out": prompt.shots_dropped,
-        "tokens cut": prompt.tokens_cut,
-    }
-    screen.print_lines([f"\n{example.id}: {', '.join(f'{name} {count}' for name, count in counts.items())}"])
+    screen.print_counts(example.id, prompt)
 
 
 # ------------------------------------------------------------------------------------------------------ studies
@@ -242,7 +176,7 @@ def study(
     machine.keep_freed_memory()
     folder = luthier.study(
         task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
-        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory, command=_command(),
+        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory, command=exits.command(),
     )  # fmt: skip
     from luthier.files import read_json
 
@@ -355,17 +289,7 @@ def score(
     result = luthier.score_columns(
         file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references
     )
-    if as_json:
-        return screen.print_json(result)
-    rows = [
-        (m, *screen.interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None
-    ]
-    screen.print_table((answer, "mean", "95 % interval", "n"), rows)
-    screen.print_lines(
-        f"{metric}: no value for {count} of {result['examples']} answers: {reason}."
-        for metric, reasons in result["unknown"].items()
-        for reason, count in reasons.items()
-    )
+    return screen.print_json(result) if as_json else screen.print_scores(answer, result)
 
 
 @app.command()
@@ -395,15 +319,4 @@ def compare(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
         baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
     )  # fmt: skip
-    if as_json:
-        return screen.print_json(result)
-    arms = [(name, *screen.interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
-    screen.print_table(("arm", metric, "95 % interval", "n"), arms)
-    if pairs := [row for row in result["pairs"] if row["metric"] == metric]:
-        rows = [
-            (f"{row['a']} - {row['b']}", *screen.interval(row, "difference", "simultaneous_"), row["verdict"])
-            for row in pairs
-        ]
-        screen.print_table(("pair", "difference", "simultaneous interval", "verdict"), rows)
-    not_separated = [f"Not separated: {', '.join(group)}." for group in result["groups"] if len(group) > 1]
-    screen.print_lines([*not_separated, *result["warnings"], result["ship"]["sentence"]])
+    return screen.print_json(result) if as_json else screen.print_comparison(metric, result)

@@ -13,11 +13,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from luthier.data import Cells, Row, read_rows, unit_of
+from luthier.data import Cells, unit_of
 from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.looks import count_look
 from luthier.records import Answer, Example, Score
+from luthier.rows import Row, read_rows
 
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None

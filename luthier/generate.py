@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from luthier.cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
@@ -27,24 +26,9 @@ from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
 from luthier.packing import shared_length
 from luthier.records import Answer
-from luthier.settings import Settings
-
-
-class Generation(Settings):
-    """How an answer is decoded. With temperature 0 the most likely token is taken (greedy)."""
-
-    max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens of an answer; None: chosen on dev")
-    temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 is greedy; above it logits are divided by it")
-    top_k: int = Field(0, ge=0, description="sample among the k most likely tokens; 0: all")
-    top_p: float = Field(
-        1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability"
-    )
-    repetition_penalty: float = Field(
-        1.0, gt=0.0, le=10.0, description="above 1, tokens that are in the text already get less likely; 1: as they are"
-    )
-
-
-GREEDY = Generation()
+from luthier.sampling import GREEDY as GREEDY
+from luthier.sampling import Candidate, candidates, choose, penalized
+from luthier.sampling import Generation as Generation
 
 
 @dataclass(frozen=True)
@@ -60,15 +44,6 @@ class Request:
     generation: Generation = GREEDY
     seed: int = 0
     top: int = 0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A token that could be next: its probability by the model, and after penalty, temperature, top-k and top-p."""
-
-    token: int
-    before: float
-    after: float
 
 
 @dataclass(frozen=True)
@@ -163,15 +138,15 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
     while True:
         settings = [requests[i].generation for i in rows]
         logits_BV = logits_BV.float()
-        scores_BV = _penalized(logits_BV, settings, [written[i] for i in rows])
-        tokens, logprobs = _choose(logits_BV, scores_BV, settings, [dice.get(i) for i in rows])
+        scores_BV = penalized(logits_BV, settings, [written[i] for i in rows])
+        tokens, logprobs = choose(logits_BV, scores_BV, settings, [dice.get(i) for i in rows])
         open_rows = []
         for place, i in enumerate(rows):
             counts[i] += 1
             written[i].append(tokens[place])
             ended = tokens[place] in model.end_ids
             stop = "end" if ended else "length" if counts[i] >= requests[i].limit else None
-            named = _candidates(logits_BV[place], scores_BV[place], settings[place], requests[i].top)
+            named = candidates(logits_BV[place], scores_BV[place], settings[place], requests[i].top)
             yield Event(requests[i].id, tokens[place], logprobs[place], stop, named)
             if stop is None:
                 open_rows.append(place)
@@ -182,76 +157,6 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
             tokens = [tokens[place] for place in open_rows]
             state.keep(torch.tensor(open_rows, device=model.device))
         logits_BV = state.step(torch.tensor(tokens, device=model.device))
-
-
-def _penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
-    """Scores by which the next token is chosen: logits, with those of `written` tokens made smaller by the penalty.
-
-    Keskar et al. 2019 (CTRL), section 4.1, divide them by the penalty. A negative one is multiplied instead, as in
-    transformers, because division would make it larger. Written is the prompt too, unless an encoder reads that.
-    """
-    if all(setting.repetition_penalty == 1 for setting in settings):
-        return logits_BV
-    scores_BV = logits_BV.clone()
-    for row, (setting, tokens) in enumerate(zip(settings, written, strict=True)):
-        seen = torch.tensor(sorted(set(tokens)), device=logits_BV.device)
-        old, penalty = logits_BV[row, seen], setting.repetition_penalty
-        scores_BV[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
-    return scores_BV
-
-
-def _choose(
-    logits_BV: Tensor, scores_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
-) -> tuple[list[int], list[float]]:
-    """The next token of every row by its scores, and its log-probability under the model's own distribution."""
-    picked_B = scores_BV.argmax(-1)
-    for row, (setting, generator) in enumerate(zip(settings, dice, strict=True)):
-        if generator is not None:
-            picked_B[row] = _sample(scores_BV[row], setting, generator)
-    logprobs_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
-    return picked_B.tolist(), logprobs_B.tolist()
-
-
-def _sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
-    """One draw among the tokens that the filters leave.
-
-    Inverse transform over tokens sorted by probability: one uniform number a token, so that a row's draws do not
-    depend on the rows beside it.
-    """
-    tokens, probabilities = _filtered(scores_V, setting)
-    cumulative = probabilities.cumsum(-1)
-    at = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
-    return int(tokens[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
-
-
-def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
-    """(tokens, weights) that may be drawn, the most likely first; the weights need not add up to 1.
-
-    Temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
-    """
-    ordered = (scores_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
-    probabilities = ordered.values.softmax(-1)
-    if setting.top_k:
-        probabilities = probabilities[: setting.top_k]
-    probabilities = probabilities / probabilities.sum()
-    if setting.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities[before < setting.top_p]  # the first token always stays
-    return ordered.indices[: len(probabilities)], probabilities
-
-
-def _candidates(logits_V: Tensor, scores_V: Tensor, setting: Generation, top: int) -> tuple[Candidate, ...]:
-    """The `top` most likely tokens, each with its probability before and after everything that shapes the choice."""
-    if not top:
-        return ()
-    if setting.temperature > 0:
-        tokens, weights = _filtered(scores_V, setting)
-        after = dict(zip(tokens.tolist(), (weights / weights.sum()).tolist(), strict=True))
-    else:
-        after = {int(scores_V.argmax()): 1.0}
-    most = logits_V.softmax(-1).topk(min(top, len(logits_V)))
-    pairs = zip(most.indices.tolist(), most.values.tolist(), strict=True)
-    return tuple(Candidate(token, before, after.get(token, 0.0)) for token, before in pairs)
 
 
 def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:

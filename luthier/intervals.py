@@ -37,6 +37,17 @@ class Interval(NamedTuple):
     high: float
 
 
+def known(number: float) -> float | None:
+    """A number that JSON can hold: an infinite bound or an unknown spread is None."""
+    return number if math.isfinite(number) else None
+
+
+def ends_of(ends: Interval | None, prefix: str = "") -> dict[str, float | None]:
+    """Both ends of an interval as JSON can hold them, under `prefix`low and `prefix`high."""
+    low, high = map(known, ends) if ends else (None, None)
+    return {f"{prefix}low": low, f"{prefix}high": high}
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean or a paired difference (a - b) over units, and how to put an interval of any level around it."""

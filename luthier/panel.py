@@ -5,7 +5,6 @@ An item is one pair of arms on one dialogue. Its votes share the weight 1; repea
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -18,7 +17,7 @@ from luthier.ballot import Ballot, Item
 from luthier.errors import DataError
 from luthier.preference import Share
 from luthier.records import Vote
-from luthier.stats import Floats, Interval
+from luthier.stats import Floats, Interval, ends_of
 
 Row = dict[str, Any]
 
@@ -217,9 +216,3 @@ def share_of(marks: Sequence[tuple[str, bool]]) -> Row | None:
 
 def _share_row(found: Share) -> Row:
     return {"value": found.value, "low": found.low, "high": found.high, "votes": found.votes}
-
-
-def ends_of(ends: Interval | None, prefix: str = "") -> Row:
-    """Both ends as JSON can hold them: unknown and infinite are None."""
-    low, high = (end if math.isfinite(end) else None for end in ends) if ends else (None, None)
-    return {f"{prefix}low": low, f"{prefix}high": high}

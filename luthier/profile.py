@@ -2,9 +2,9 @@
 
     examples, arms {name: answers} --profile--> the dict that STUDY/profile.json holds
 
-Two questions stand behind it. *Would the verdicts be the same if all arms had answered at the same length?* ROUGE's F
-rewards a lucky length, so the arms are scored again with all answers cut to fixed budgets of words. *What does ROUGE
-not see?* Facts that the input does not hold (facts.py), answers copied from the input, answers that repeat themselves.
+Two questions stand behind it. *Would the verdicts be the same if all arms had answered at the same length?* budgets.py
+says it. *What does ROUGE not see?* Facts that the input does not hold (facts.py), answers copied from the input,
+answers that repeat themselves.
 
 The shape (plain JSON values; every claim carries its n and interval, low and high of `level`):
 
@@ -32,26 +32,21 @@ rows are descriptive: the study's verdict stays the one on the answers as they w
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 import numpy as np
 
 from luthier import stats
-from luthier.compare import compare
+from luthier.budgets import Arms, Row, budgets
 from luthier.errors import DataError
 from luthier.facts import KINDS, NOT_CHECKED, Fact, Source, common_words, unsupported
 from luthier.files import write_json
 from luthier.records import Answer, Example, Score
 from luthier.score import score, signature, words_of
-from luthier.stats import Estimate
-
-Row = dict[str, Any]
-Arms = Mapping[str, Sequence[Answer]]
+from luthier.verdicts import arm_row
 
 SHOWN = 5  # ids and examples that are listed of each arm
 QUANTILES = (5, 25, 50, 75, 95)
@@ -107,97 +102,11 @@ def profile(
         "deciding": deciding,
         "margin": margin,
         "signatures": {deciding: signature(deciding), **SIGNATURES},
-        "budgets": _budgets(arms, scores, examples, dev, deciding, margin, level),
+        "budgets": budgets(arms, scores, examples, dev, deciding, margin, level),
         "buckets": _buckets(scores, by_id, deciding, level),
         "arms": {name: _arm(answers, scores[name], by_id, sources, level) for name, answers in arms.items()},
         "not_checked": list(NOT_CHECKED),
     }
-
-
-# ------------------------------------------------------------------------------------------------- length budgets
-
-
-def cut_words(text: str, words: int) -> str:
-    """The first `words` words by whitespace; spaces and lines between them stay."""
-    matches = list(re.finditer(r"\S+", text))
-    return text if len(matches) <= words else text[: matches[words - 1].end()]
-
-
-def cut_sentences(text: str, sentences: int = 2) -> str:
-    """The first sentences; one ends at . ! or ? before space. Mr. and Dr. end none."""
-    ends = [m.end() for m in re.finditer(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)[.!?]+(?=\s)", text)]
-    return text if len(ends) < sentences else text[: ends[sentences - 1]]
-
-
-def _budgets(
-    arms: Arms,
-    scores: Mapping[str, Sequence[Score]],
-    examples: Sequence[Example],
-    dev: Sequence[Example],
-    deciding: str,
-    margin: float,
-    level: float,
-) -> Row:
-    """The arms as answered, under three budgets of words, and cut to two sentences; and which verdicts change."""
-    lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
-    parts = (0.25, 0.5, 0.75) if lengths else ()
-    quartiles = [max(1, round(float(np.quantile(lengths, part)))) for part in parts]
-    cuts: list[tuple[Any, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
-    rows = [_budget_row(None, scores, deciding, margin, level)]
-    for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
-        again = {
-            name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()
-        }
-        rows.append(_budget_row(budget, again, deciding, margin, level))
-    for row in rows:
-        row |= _flips(rows[0], row)
-    return {
-        "reference words": {"n": len(lengths), "quartiles": quartiles},
-        "of": "dev" if dev else "test",
-        "rows": rows,
-    }
-
-
-def _scored_again(
-    answers: Sequence[Answer],
-    scores: Sequence[Score],
-    examples: Sequence[Example],
-    metrics: tuple[str, ...],
-    cut: Callable[[str], str],
-) -> list[Score]:
-    """The scores of the cut answers; an answer that the cut leaves as it is keeps its score."""
-    shorter = {a.id: dataclasses.replace(a, text=short) for a in answers if (short := cut(a.text)) != a.text}
-    again = {one.id: one for one in score(shorter.values(), examples, metrics)}
-    return [again.get(one.id, one) for one in scores]
-
-
-def _budget_row(budget: Any, scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float) -> Row:
-    """One comparison on the deciding metric alone: the others were compared already, and BLEU's bootstrap is slow."""
-    alone = {name: [_only(one, deciding) for one in own] for name, own in scores.items()}
-    result = compare(alone, deciding=deciding, margin=margin, level=level, baselines=())
-    return {
-        "budget": budget,
-        "arms": {name: row[deciding] for name, row in result["arms"].items()},
-        "ship": {key: result["ship"][key] for key in ("verdict", "arm", "provisional")},
-        "verdicts": [{key: pair[key] for key in ("a", "b", "verdict")} for pair in result["pairs"]],
-    }
-
-
-def _only(one: Score, metric: str) -> Score:
-    statistics = {key: counts for key, counts in one.statistics.items() if key == metric}
-    reasons = {key: reason for key, reason in one.reasons.items() if key == metric}
-    return Score(one.id, one.unit, {metric: one.values.get(metric)}, statistics, reasons)
-
-
-def _flips(plain: Row, row: Row) -> Row:
-    """The verdicts that this budget changes, and whether it would ship another arm."""
-    pairs = zip(plain["verdicts"], row["verdicts"], strict=True)
-    flips = [
-        {"a": old["a"], "b": old["b"], "before": old["verdict"], "after": new["verdict"]}
-        for old, new in pairs
-        if old["verdict"] != new["verdict"]
-    ]
-    return {"flips": flips, "ship_flips": plain["ship"]["arm"] != row["ship"]["arm"]}
 
 
 # ------------------------------------------------------------------------------------------------- length buckets
@@ -355,10 +264,9 @@ def _as_row(fact: Fact) -> Row:
 def _mean(values: Sequence[tuple[float, str]], level: float) -> Row:
     """Mean over units with Student's t interval; all None and n = 0 where there is nothing to average."""
     if not values:
-        return {"mean": None, "low": None, "high": None, "n": 0}
+        return arm_row(None, level)
     means, _ = stats.by_unit([float(value) for value, _ in values], [unit for _, unit in values])
-    estimate = stats.mean_of(means)
-    return {"mean": estimate.value, **_ends(estimate, level), "n": estimate.n}
+    return arm_row(stats.mean_of(means), level)
 
 
 def _share(
@@ -371,13 +279,8 @@ def _share(
     yes = [answer.id for answer, so in zip(answers, told, strict=True) if so]
     means, _ = stats.by_unit([float(so) for so in told], units)
     estimate = stats.share_of(means)
-    return {"share": estimate.value, **_ends(estimate, level), "yes": len(yes), "n": estimate.n, "ids": yes[:SHOWN]}
-
-
-def _ends(estimate: Estimate, level: float) -> Row:
-    ends = estimate.interval(level)
-    finite = all(np.isfinite(ends))
-    return {"low": ends.low if finite else None, "high": ends.high if finite else None}
+    ends = stats.ends_of(estimate.interval(level))
+    return {"share": estimate.value, **ends, "yes": len(yes), "n": estimate.n, "ids": yes[:SHOWN]}
 
 
 def _quantiles(values: Iterable[float]) -> dict[str, float]:

@@ -19,9 +19,10 @@ from luthier import preference, stats
 from luthier.ballot import PLAN, Ballot, open_ballot
 from luthier.errors import FolderError
 from luthier.files import read_lines, write_json
-from luthier.panel import LEVEL, Row, ends_of, panel_of, rater_of, share_of, side_of
+from luthier.panel import LEVEL, Row, panel_of, rater_of, share_of, side_of
 from luthier.records import Score, Vote, from_row
 from luthier.score import METRICS
+from luthier.stats import ends_of
 
 RESULT = "ratings.json"
 PANEL = 5  # people from whom on something is said of more than these raters

@@ -12,9 +12,13 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luthier.errors import DataError, SettingsError
+
+if TYPE_CHECKING:  # what is printed is made elsewhere, and `--help` imports none of it
+    from luthier.check import Finding
+    from luthier.records import Prompt
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text to answer; more is a mistaken file
 PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
@@ -65,6 +69,18 @@ def print_painted(tokens: Iterable[tuple[str, bool]]) -> None:
     console.print(painted, soft_wrap=True)
 
 
+def print_counts(id: str, prompt: Prompt) -> None:
+    """What a prompt consists of, in one line."""
+    counts = {
+        "prompt tokens": len(prompt.prompt_ids),
+        "supervised": len(prompt.target_ids or ()),
+        "shots": len(prompt.shots),
+        "shots left out": prompt.shots_dropped,
+        "tokens cut": prompt.tokens_cut,
+    }
+    print_lines([f"\n{id}: {', '.join(f'{name} {count}' for name, count in counts.items())}"])
+
+
 def print_steps(steps: Iterable[dict[str, Any]]) -> None:
     """A block of lines for each new token: what was said, and the likeliest in its place; tokens in JSON's quotes."""
     for number, step in enumerate(steps, 1):
@@ -74,7 +90,47 @@ def print_steps(steps: Iterable[dict[str, Any]]) -> None:
             print(f"      {shares}  {json.dumps(row['token'], ensure_ascii=False)}", flush=True)
 
 
-def interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
+def print_task(summary: dict[str, Any]) -> None:
+    """The splits of a new task, what reading its files changed, and what decides; `summary` is that of Task."""
+    rows = [(split, str(row["rows"]), str(row["units"]), row["file"]) for split, row in summary["splits"].items()]
+    print_table(("split", "rows", "units", "file"), rows)
+    decide = f"{summary['metric']} decides, and differences below {summary['margin']:g} do not matter."
+    print_lines([*summary["notes"], decide])
+
+
+def print_findings(found: Iterable[Finding]) -> None:
+    """A line for each thing that is wrong with a task, its level in colour."""
+    colours = {"error": "red", "warning": "yellow", "note": "dim"}
+    print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
+
+
+def print_scores(answer: str, result: dict[str, Any]) -> None:
+    """A row for each metric of one column of answers, and how many answers have no value."""
+    rows = [(m, *_interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None]
+    print_table((answer, "mean", "95 % interval", "n"), rows)
+    print_lines(
+        f"{metric}: no value for {count} of {result['examples']} answers: {reason}."
+        for metric, reasons in result["unknown"].items()
+        for reason, count in reasons.items()
+    )
+
+
+def print_comparison(metric: str, result: dict[str, Any]) -> None:
+    """The deciding metric of each arm, the verdict of each pair, and which arm to ship."""
+    arms = [(name, *_interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
+    print_table(("arm", metric, "95 % interval", "n"), arms)
+    pairs = [
+        (f"{row['a']} - {row['b']}", *_interval(row, "difference", "simultaneous_"), row["verdict"])
+        for row in result["pairs"]
+        if row["metric"] == metric
+    ]
+    if pairs:
+        print_table(("pair", "difference", "simultaneous interval", "verdict"), pairs)
+    not_separated = [f"Not separated: {', '.join(group)}." for group in result["groups"] if len(group) > 1]
+    print_lines([*not_separated, *result["warnings"], result["ship"]["sentence"]])
+
+
+def _interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
     """('0.312', '0.290 to 0.334'), with a dash for what is not known."""
     numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]
     mean, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)

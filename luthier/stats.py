@@ -14,6 +14,8 @@ from luthier.intervals import Estimate as Estimate
 from luthier.intervals import Floats as Floats
 from luthier.intervals import Interval as Interval
 from luthier.intervals import by_unit as by_unit
+from luthier.intervals import ends_of as ends_of
+from luthier.intervals import known as known
 from luthier.intervals import mcnemar as mcnemar
 from luthier.intervals import mean_of as mean_of
 from luthier.intervals import paired as paired

@@ -1,37 +1,29 @@
 """A task: a folder whose task.toml says what is asked, on which examples, and how it is decided.
 
-    the user's files --init_task--> folder with task.toml, the files, splits.json --load_task--> Task
+    folder with task.toml, rows, splits.json --load_task--> Task
 
 An example is train, dev or test because it stands in a file of that split, because splits.json lists its id, or because
-a split column says so. Splits that nobody gave are drawn by seed over units, so that equal inputs never straddle two.
+a split column says so.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from luthier.data import Columns, Notes, read_examples, read_native
-from luthier.errors import DataError, FolderError, SettingsError, TaskError
-from luthier.files import inside, read_json, sha256_of, sha256_of_text, write_json, write_text
+from luthier.errors import DataError, TaskError
+from luthier.files import inside, read_json, sha256_of, sha256_of_text
 from luthier.records import Example
-from luthier.settings import read_settings, settings_from, toml_of
-from luthier.tables import HUB, hub_files
-from luthier.taskspec import BARE, SPLITS, TEMPLATES, HeldOut, Split, TaskSpec
+from luthier.settings import read_settings, settings_from
+from luthier.taskspec import BARE, SPLITS, HeldOut, Split, TaskSpec
 
 SHIPPED = Path(__file__).parent / "tasks"
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test",
 }  # fmt: skip
-MOST_ROWS: dict[Split, int] = {"dev": 500, "test": 1000}  # beyond these, more rows cost time and tell little
-HEADER = "# A task: what is asked, on which examples, and how it is decided. Edit it before the first study, not after."
 Parts = dict[Split, list[Example]]
 
 
@@ -73,6 +65,16 @@ class Task:
         """SHA-256 of each split over id, input and references; the order of the rows does not matter."""
         return {split: _hash(self.split(split)) for split in SPLITS}
 
+    def summary(self) -> dict[str, Any]:
+        """Plain values: name, folder, rows and units of each split, what decides, and what reading changed."""
+        splits = {}
+        for name, path in self.files.items():
+            examples = self.split(name)
+            splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
+        decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
+        about = {"task": self.name, "folder": str(self.folder), "splits": splits}
+        return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
+
 
 def _hash(examples: tuple[Example, ...]) -> str:
     ordered = sorted(examples, key=lambda example: example.id)
@@ -91,7 +93,7 @@ def load_task(folder_or_name: str | Path) -> Task:
     folder = _find(folder_or_name)
     spec = read_settings(TaskSpec, folder / "task.toml", TaskError)
     parts, notes = _read_splits(folder, spec)
-    _refuse_unsound(folder, parts)
+    refuse_unsound(folder, parts)
     train, dev, test = (tuple(parts[split]) for split in SPLITS)
     return Task(spec.name, folder, spec, train, dev, test, tuple(notes), _changed_train_file(folder, spec))
 
@@ -116,7 +118,7 @@ def _read_splits(folder: Path, spec: TaskSpec) -> tuple[Parts, list[Notes]]:
     if spec.data is None:
         read = {split: read_native(path) for split, path in paths.items()}
         return {split: examples for split, (examples, _) in read.items()}, [notes for _, notes in read.values()]
-    parts, notes = _read_files(paths, spec.data.columns)
+    parts, notes = read_files(paths, spec.data.columns)
     if spec.data.splits:
         parts = _split_off(parts, inside(folder, spec.data.splits))
     return parts, notes
@@ -131,7 +133,7 @@ def _changed_train_file(folder: Path, spec: TaskSpec) -> str | None:
     return found if found != drawn_from else None
 
 
-def _read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[Notes]]:
+def read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[Notes]]:
     """The examples of each split from users' files; a split column is asked in the train file only.
 
     Raises DataError for bad rows, and TaskError when a split comes from its own file and from the column.
@@ -170,14 +172,14 @@ def _split_off(parts: Parts, path: Path) -> Parts:
     ids: dict[Split, list[str]] = {"dev": held.dev, "test": held.test}
     if twice := [split for split in ids if ids[split] and parts[split]]:
         raise TaskError(f"{path}: the {twice[0]} split also comes from its own file or a column; keep one of the two")
-    return _moved(parts, ids)
+    return moved(parts, ids)
 
 
 def _held_out(path: Path) -> HeldOut:
     return settings_from(HeldOut, read_json(path), path, TaskError)
 
 
-def _moved(parts: Parts, ids: dict[Split, list[str]]) -> Parts:
+def moved(parts: Parts, ids: dict[Split, list[str]]) -> Parts:
     """`parts` with the train rows of these ids moved to the end of their splits."""
     target = {id: split for split, listed in ids.items() for id in listed}
     after: Parts = {**{split: list(examples) for split, examples in parts.items()}, "train": []}
@@ -186,7 +188,7 @@ def _moved(parts: Parts, ids: dict[Split, list[str]]) -> Parts:
     return after
 
 
-def _refuse_unsound(where: Path, parts: Parts) -> None:
+def refuse_unsound(where: Path, parts: Parts) -> None:
     """Every split has rows, and an id names one example in the whole task."""
     seen: dict[str, Split] = {}
     for split, examples in parts.items():
@@ -196,154 +198,3 @@ def _refuse_unsound(where: Path, parts: Parts) -> None:
             if (other := seen.setdefault(example.id, split)) != split:
                 problem = f"the id '{example.id}' is in {other} and in {split}"
                 raise TaskError(f"{where}: {problem}; make ids unique, or name no id column and rows are numbered")
-
-
-# --- the user's files -> folder -----------------------------------------------------------------------------------
-
-
-def init_task(
-    folder: str | Path,
-    source: str | Path,
-    *,
-    input: str,
-    target: str,
-    dev: str | Path | None = None,
-    test: str | Path | None = None,
-    split_column: str | None = None,
-    cluster: str | None = None,
-    id: str | None = None,
-    meta: list[str] | None = None,
-    instruction: str | None = None,
-    name: str | None = None,
-    seed: int = 0,
-    dev_share: float = 0.1,
-    test_share: float = 0.2,
-    metric: str = "rouge1",
-    margin: float | None = None,
-) -> Task:
-    """A new task folder from the user's files, which are copied unchanged; splits that nobody gave are drawn by `seed`.
-
-    `source` may be hub:owner/name, a data set of the Hugging Face hub, whose splits are then given.
-    Shares are of the distinct units of `source`, up to MOST_ROWS rows. The margin is by default .01 where test has 500
-    units or more, else .02. A failure leaves nothing behind. Raises DataError for bad rows, SettingsError for a bad
-    option, TaskError when splits contradict or there is too little to draw from, FolderError for a folder in use.
-    """
-    folder = Path(folder).resolve()
-    _refuse_used(folder)
-    wanted = {"input": input, "target": target, "id": id, "cluster": cluster, "split": split_column, "meta": meta or []}
-    columns = settings_from(Columns, wanted, "init")
-    given: dict[Split, str | Path | None] = {"dev": dev, "test": test}
-    with _source_files(source) as files:
-        paths = files | {split: Path(path) for split, path in given.items() if path is not None}
-        parts, _ = _read_files(paths, columns)
-        shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
-        held = _draw(parts, {split: share for split, share in shares.items() if not parts[split]}, seed)
-        parts = _moved(parts, held)
-        _refuse_unsound(paths["train"], parts)
-        names = _names(paths)
-        says = {
-            "name": name or folder.name,
-            "description": f"From {input} to {target}.",
-            "data": {**names, "splits": "splits.json" if held else None, "columns": columns},
-            "prompt": {"templates": _templates(instruction), "shot_seed": seed},
-            "decide": {"metric": metric, "margin": _margin(parts["test"]) if margin is None else margin},
-        }
-        spec = settings_from(TaskSpec, says, "init")
-        copies = {names[split]: path for split, path in paths.items()}
-        held_out = HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
-        return _write(folder, spec, copies, held_out)
-
-
-@contextlib.contextmanager
-def _source_files(source: str | Path) -> Iterator[dict[Split, Path]]:
-    """The files that `source` stands for: itself, or the splits of a data set of the hub, which go when this ends."""
-    if not str(source).startswith(HUB):
-        yield {"train": Path(source)}
-        return
-    with tempfile.TemporaryDirectory() as place:
-        files = hub_files(str(source).removeprefix(HUB), Path(place))
-        named = {SPLIT_NAMES[split]: path for split, path in files.items() if split in SPLIT_NAMES}
-        if "train" not in named:
-            raise TaskError(f"{source}: the data set has no split 'train'; it has {', '.join(files)}")
-        yield named
-
-
-def _refuse_used(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FolderError(f"{folder}: there is something already; choose a new folder, or remove this one first")
-
-
-def _draw(parts: Parts, shares: dict[Split, float], seed: int) -> dict[Split, list[str]]:
-    """Ids of train rows to hold out for each split in `shares`, drawn over units; none of a given split's units."""
-    if any(not 0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
-        raise SettingsError(f"init: shares of {shares} leave no room; give shares above 0 that sum to less than 1")
-    elsewhere = {example.unit for split in ("dev", "test") for example in parts[split]}
-    sizes = Counter(example.unit for example in parts["train"] if example.unit not in elsewhere)
-    if shares and len(sizes) <= len(shares):
-        problem = f"{len(sizes)} distinct inputs are too few to draw {' and '.join(shares)} from"
-        raise TaskError(f"init: {problem}; add rows or give a file for each split")
-    # Ordered by hash: the draw depends on seed and units only, not on the order of rows or on a random generator.
-    left = sorted(sizes, key=lambda unit: sha256_of_text(str(seed), unit))
-    held: dict[Split, list[str]] = {}
-    for done, (split, share) in enumerate(shares.items(), 1):
-        # At least one unit here, and one left for each split that is still to come and for train.
-        room = len(left) - 1 - (len(shares) - done)
-        units = _take(left, sizes, min(max(1, round(share * len(sizes))), room), MOST_ROWS[split])
-        left = [unit for unit in left if unit not in units]
-        held[split] = [example.id for example in parts["train"] if example.unit in units]
-    return held
-
-
-def _take(units: list[str], sizes: Counter[str], wanted: int, most_rows: int) -> set[str]:
-    """The first `wanted` units that fit into `most_rows` rows together."""
-    taken: set[str] = set()
-    rows = 0
-    for unit in units:
-        if len(taken) < wanted and rows + sizes[unit] <= most_rows:
-            taken.add(unit)
-            rows += sizes[unit]
-    if not taken:
-        raise TaskError(f"init: every group of rows has more than {most_rows} rows; group finer or give a file a split")
-    return taken
-
-
-def _margin(test: list[Example]) -> float:
-    """A margin that the test split can resolve: with few units, .01 would end in no verdict at all."""
-    return 0.01 if len({example.unit for example in test}) >= 500 else 0.02
-
-
-def _templates(instruction: str | None) -> dict[str, str]:
-    if instruction is None:
-        return TEMPLATES
-    if not instruction.strip():
-        raise SettingsError("init: the instruction is empty; write one, or leave it out for the usual ones")
-    return {**TEMPLATES, "plain": instruction if "{input}" in instruction else instruction + "\n\n{input}"}
-
-
-def _names(paths: dict[Split, Path]) -> dict[str, str]:
-    """What each file is called in the folder: its own name, with the split in front where two are called the same."""
-    names: dict[str, str] = {}
-    for split, path in paths.items():
-        if not path.name.isprintable():
-            raise DataError("the name holds signs that TOML cannot; rename the file", file=repr(str(path)))
-        names[split] = path.name if path.name not in names.values() else f"{split}-{path.name}"
-    return names
-
-
-def _write(folder: Path, spec: TaskSpec, copies: dict[str, Path], held: HeldOut | None) -> Task:
-    """The folder, built beside its place, read back as a task, and moved there in one step."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        for name, path in copies.items():
-            shutil.copyfile(path, part / name)
-        if held:
-            write_json(part / "splits.json", held.model_dump())
-        write_text(part / "task.toml", f"{HEADER}\n\n{toml_of(spec)}")
-        task = load_task(part)
-        os.replace(part, folder)
-    except OSError as error:
-        raise FolderError(f"{folder}: cannot be written ({error.strerror}); make room or choose another") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return replace(task, folder=folder)

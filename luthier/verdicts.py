@@ -9,7 +9,6 @@ A row holds plain JSON values: a number that is not known, or has no bound, is N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -19,7 +18,7 @@ from luthier.align import Row, Table
 from luthier.measure import Column, Pair
 from luthier.records import Score
 from luthier.score import LIKELIHOOD
-from luthier.stats import Estimate, Floats, Interval, Recipe
+from luthier.stats import Estimate, Floats, Recipe, ends_of, known
 
 Cost = Mapping[str, Sequence[float]]
 
@@ -48,7 +47,7 @@ def arm_row(estimate: Estimate | None, level: float) -> Row:
     """One arm on one metric, with an interval for it alone."""
     if estimate is None:
         return {"mean": None, "low": None, "high": None, "n": 0}
-    return {"mean": estimate.value, **_ends(estimate.interval(level)), "n": estimate.n}
+    return {"mean": estimate.value, **ends_of(estimate.interval(level)), "n": estimate.n}
 
 
 def pair_row(table: Table, column: Column, pair: Pair, rule: Rule) -> Row:
@@ -56,7 +55,7 @@ def pair_row(table: Table, column: Column, pair: Pair, rule: Rule) -> Row:
     row: Row = {"a": pair[0], "b": pair[1], "metric": column.metric}
     if (estimate := column.pairs.get(pair)) is None:
         return row | {"difference": None, "low": None, "high": None, "n": 0, "verdict": None}
-    row |= {"difference": estimate.value, **_ends(estimate.interval(rule.level)), "n": estimate.n, "verdict": None}
+    row |= {"difference": estimate.value, **ends_of(estimate.interval(rule.level)), "n": estimate.n, "verdict": None}
     if estimate.p is not None:
         row["mcnemar_p"] = estimate.p
     return row | _judged(table, estimate, pair, rule) if column.metric == rule.deciding else row
@@ -69,10 +68,10 @@ def _judged(table: Table, estimate: Estimate, pair: Pair, rule: Rule) -> Row:
     a, b = (table.scores[name] for name in pair)
     return {
         "verdict": verdict,
-        **_ends(ends, "simultaneous_"),
-        **_ends(bounds, "one_sided_"),
+        **ends_of(ends, "simultaneous_"),
+        **ends_of(bounds, "one_sided_"),
         "within_margin": -rule.margin < bounds.low and bounds.high < rule.margin,
-        "sd": _plain(estimate.sd),
+        "sd": known(estimate.sd),
         "nonzero": estimate.nonzero,
         "identical": all(_what_was_said(x) == _what_was_said(y) for x, y in zip(a, b, strict=True)),
         "examples_needed": more if verdict == "cannot tell" else None,
@@ -88,7 +87,7 @@ def best_row(column: Column, rule: Rule) -> Row:
     """The highest mean, with an interval that holds for whichever arm turns out highest: all arms' at once."""
     name = max(column.arms, key=lambda arm: column.arms[arm].value)
     ends = column.arms[name].interval(stats.joint_level(list(column.arms.values()), rule.strict))
-    return {"arm": name, "mean": column.arms[name].value, **_ends(ends, "simultaneous_")}
+    return {"arm": name, "mean": column.arms[name].value, **ends_of(ends, "simultaneous_")}
 
 
 def power_row(column: Column, rule: Rule) -> Row:
@@ -149,7 +148,7 @@ def ship_row(column: Column, judged: Mapping[Pair, Row], rule: Rule, cost: Cost 
         "arm": arm,
         "provisional": best,
         "may_be_best": rivals,
-        "lower_bounds": {name: _plain(bounds[name].low) for name in means},
+        "lower_bounds": {name: known(bounds[name].low) for name in means},
         "more_examples": max(more) if arm is None and more else None,
     }
     return row | {"sentence": _ship_sentence(row, column.arms, rule)}
@@ -186,7 +185,7 @@ def recipe_rows(tables: Mapping[str, Floats], level: float) -> tuple[dict[str, R
     """
 
     def row(name: str, found: Recipe) -> Row:
-        ends = _ends(found.interval(level))
+        ends = ends_of(found.interval(level))
         return {name: found.value, **ends, "seeds": found.seeds, "df": found.df, "seed_sd": found.seed_sd}
 
     enough = {name: len(scores) >= stats.MIN_SEEDS for name, scores in tables.items()}
@@ -222,12 +221,3 @@ def claims(row: Row, recipe: Row | None, arm: str, seeds: int, metric: str, leve
 
 def _shown(number: float | None) -> str:
     return "unknown" if number is None else f"{number:.3f}"
-
-
-def _ends(interval: Interval, prefix: str = "") -> Row:
-    return {f"{prefix}low": _plain(interval.low), f"{prefix}high": _plain(interval.high)}
-
-
-def _plain(number: float) -> float | None:
-    """A number that JSON can hold: an infinite bound or an unknown spread is None."""
-    return number if math.isfinite(number) else None

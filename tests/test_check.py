@@ -9,7 +9,8 @@ import pytest
 
 from luthier.check import Finding, check_task
 from luthier.files import read_json, write_json, write_lines, write_text
-from luthier.task import Task, init_task, load_task
+from luthier.newtask import init_task
+from luthier.task import Task, load_task
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 Rows = Sequence[tuple[str, str]]

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from calibration import facts as calibration
-from luthier.facts import KINDS, Fact, Source, common_words, unsupported
+from calibration import planting
+from luthier.facts import KINDS, Source, unsupported
 from luthier.files import read_json
 
 INPUT = """Mr. Benjamin Okoro: The United Kingdom office opens at half past three, on the 27th of May.
@@ -68,12 +69,6 @@ def test_a_finding_says_where_it_stands_and_cannot_be_changed() -> None:
         facts[0].kind = "number"  # type: ignore[misc]
 
 
-def test_common_words_of_a_study_are_no_names() -> None:
-    answer = "Parquet is chosen."
-    assert unsupported(answer, Source("Anna: Wood?")) == [Fact("name", "Parquet", 0, 7, "no such name in the input")]
-    assert not unsupported(answer, Source("Anna: Wood?", common_words(["Ben: We have parquet."])))
-
-
 def test_what_is_not_checked_is_not_found() -> None:
     """A wrong name that stands elsewhere in the input, a negation, swapped roles."""
     assert found("Zsofia opens the office, and Okoro does not bring any chairs.") == []
@@ -93,12 +88,12 @@ def recall() -> dict:
 
 
 def test_the_labelled_set_is_large_enough_and_always_the_same() -> None:
-    planted = calibration.planted()
+    planted = planting.planted()
     counts = Counter(one.kind for one in planted)
-    assert set(counts) == {*calibration.CHECKED, *calibration.NOT_CHECKED}
+    assert set(counts) == {*planting.CHECKED, *planting.NOT_CHECKED}
     assert min(counts.values()) >= 50, counts
     assert len(calibration.ours()) >= 300
-    assert planted == calibration.planted()
+    assert planted == planting.planted()
     assert all(one.by == "rule" or one.answer[one.start : one.end] for one in planted if one.kind != "omission")
 
 

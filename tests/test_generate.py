@@ -14,18 +14,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2
 from transformers import GenerationConfig
 from transformers.generation.logits_process import (
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
-    TopPLogitsWarper,
 )
 
 from luthier.adapt import method
 from luthier.errors import ModelError
-from luthier.generate import Event, Generation, Request, _sample, fold, generate, plan, seed_of, shorten
+from luthier.generate import Event, Generation, Request, fold, generate, plan, seed_of, shorten
 from luthier.model import Model
 from tests import tiny
 
@@ -192,46 +190,6 @@ def test_the_one_most_likely_token_is_greedy(tiny_folder: Callable[[str], Path])
     greedy = answers(model, requests_of(model, 4))
     assert answers(model, requests_of(model, 4, generation=Generation(temperature=2.0, top_k=1))) == greedy
     assert answers(model, requests_of(model, 4, generation=Generation(temperature=2.0, top_p=1e-6))) == greedy
-
-
-@pytest.mark.parametrize("temperature, top_k, top_p", [(0.7, 0, 1.0), (1.0, 5, 1.0), (1.5, 0, 0.8), (0.9, 8, 0.7)])
-def test_samples_follow_the_distribution_that_transformers_keeps(temperature: float, top_k: int, top_p: float) -> None:
-    """The tokens that may be drawn are those that its logits processors keep, at the probabilities they leave."""
-    logits = torch.randn(1, 30, generator=torch.Generator().manual_seed(3)) * 2
-    kept = TemperatureLogitsWarper(temperature)(None, logits)
-    if top_k:
-        kept = TopKLogitsWarper(top_k)(None, kept)
-    if top_p < 1:
-        kept = TopPLogitsWarper(top_p)(None, kept)
-    expected = kept.softmax(-1)[0].double()
-    dice, draws = torch.Generator().manual_seed(0), 8000
-    setting = Generation(temperature=temperature, top_k=top_k, top_p=top_p)
-    seen = Counter(_sample(logits[0], setting, dice) for _ in range(draws))
-    assert set(seen) <= {i for i, p in enumerate(expected.tolist()) if p > 0}
-    assert _chi_square(seen, expected, draws) > 0.001
-    if top_k or top_p < 1:
-        assert _chi_square(seen, logits.softmax(-1)[0].double(), draws) < 1e-6  # the test can fail
-
-
-def _chi_square(seen: Counter[int], expected: torch.Tensor, draws: int) -> float:
-    """The p-value of the counts; tokens expected fewer than five times are taken together."""
-    rare = [i for i, p in enumerate(expected.tolist()) if p * draws < 5]
-    cells = [(seen[i], float(expected[i]) * draws) for i in range(len(expected)) if i not in rare]
-    cells.append((sum(seen[i] for i in rare), float(expected[rare].sum()) * draws))
-    cells = [(count, mean) for count, mean in cells if mean > 0]
-    return float(chi2.sf(sum((count - mean) ** 2 / mean for count, mean in cells), len(cells) - 1))
-
-
-def test_every_top_p_keeps_what_transformers_keeps() -> None:
-    dice = torch.Generator().manual_seed(1)
-    for trial in range(40):
-        logits = torch.randn(1, 12, generator=dice) * 3
-        top_p = 0.05 + 0.9 * trial / 40
-        kept = set(torch.isfinite(TopPLogitsWarper(top_p)(None, logits)[0]).nonzero()[:, 0].tolist())
-        drawn = {_sample(logits[0], Generation(temperature=1.0, top_p=top_p), dice) for _ in range(300)}
-        assert drawn <= kept
-        likely = {i for i in kept if float(logits.softmax(-1)[0, i]) > 0.05}
-        assert likely <= drawn
 
 
 # --- events, answers, plans ---------------------------------------------------------------------------------------

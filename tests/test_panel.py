@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -9,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from luthier.ballot import open_ballot
-from luthier.panel import ends_of, panel_of, rater_of, share_of
+from luthier.panel import panel_of, rater_of, share_of
 from luthier.records import Vote, as_row
-from luthier.stats import Interval
 from tests.rated import SAME, by_quality, make_study, rate_all
 
 ARMS = ["copy-3", "zero-shot", "lora"]
@@ -88,7 +88,7 @@ def test_one_dialogue_has_no_interval_and_json_can_hold_it(folder):
     votes = [vote for vote in ballot.votes() if vote.example == ballot.votes()[0].example]
     row = panel_of(ballot, votes)["strengths"]["arms"][0]
     assert math.isfinite(row["log_strength"])
-    assert ends_of(Interval(-math.inf, 2.0)) == {"low": None, "high": 2.0} == ends_of(Interval(math.nan, 2.0))
+    json.dumps(row, allow_nan=False)
 
 
 def test_a_rater_beside_nobody_has_nobody_to_agree_with(folder):

@@ -1,4 +1,4 @@
-"""The profile: each number against one worked out by hand, and the verdicts that a length budget turns round."""
+"""The profile: each number against one worked out by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from luthier.errors import DataError
-from luthier.profile import cut_sentences, cut_words, fragments, only_tags, profile
+from luthier.profile import fragments, only_tags, profile
 from luthier.records import Answer, Example
 from luthier.score import words_of
 
@@ -27,13 +27,6 @@ def told(texts: list[str], stop: str = "end") -> dict:
     """The one arm's row when it answers the first examples with these texts."""
     answers = [Answer(EXAMPLES[i].id, text, stop=stop) for i, text in enumerate(texts)]
     return profile({"arm": answers}, EXAMPLES[: len(texts)])["arms"]["arm"]
-
-
-def test_cut_words_and_sentences() -> None:
-    assert cut_words("one  two\nthree four", 3) == "one  two\nthree"
-    assert cut_words("one two", 5) == "one two"
-    assert cut_sentences("Dr. Lee came. He left! Nobody saw it.") == "Dr. Lee came. He left!"
-    assert cut_sentences("It is 3.5 metres. Yes.") == "It is 3.5 metres. Yes."
 
 
 def test_fragments_are_those_of_newsroom() -> None:
@@ -80,24 +73,6 @@ def test_unsupported_facts_by_kind_with_examples() -> None:
     row = told(["Anna meets Leopold.", "Anna and Ben meet.", "Anna pays 77 euros."])["facts"]
     assert (row["any"]["yes"], row["kinds"]["name"]["yes"], row["kinds"]["amount"]["yes"]) == (2, 1, 1)
     assert [(e["id"], e["findings"][0]["text"]) for e in row["examples"]] == [("d0", "Leopold"), ("d2", "77 euros")]
-
-
-def test_a_budget_turns_a_verdict_round() -> None:
-    """As answered the short arm wins by its length; at eight words the long one does."""
-    result = profile({"short": SHORT, "long": LONG}, EXAMPLES)["budgets"]
-    plain, cut = result["rows"][0], result["rows"][1]
-    assert result["reference words"] == {"n": 30, "quartiles": [8, 8, 8]} and result["of"] == "test"
-    assert [row["budget"] for row in result["rows"]] == [None, 8, 8, 8, "two sentences"]
-    assert plain["verdicts"][0]["verdict"] == "better" and plain["flips"] == []
-    assert cut["arms"]["long"]["mean"] == pytest.approx(1)
-    assert cut["flips"] and cut["flips"][0]["before"] == "better" and cut["ship_flips"]
-    assert result["rows"][-1]["arms"]["long"]["mean"] > plain["arms"]["long"]["mean"]
-
-
-def test_budgets_come_from_dev_where_there_is_one() -> None:
-    dev = [Example("x", "y", ("one two three four",))]
-    result = profile({"short": SHORT}, EXAMPLES, dev)["budgets"]
-    assert (result["of"], result["reference words"]["quartiles"]) == ("dev", [4, 4, 4])
 
 
 def test_buckets_hold_every_example_once() -> None:

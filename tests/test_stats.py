@@ -35,6 +35,13 @@ def test_a_missing_value_is_not_averaged_as_zero():
         stats.mean_of([])
 
 
+def test_json_can_hold_the_ends_of_every_interval():
+    for nothing in (-math.inf, math.nan):
+        assert stats.ends_of(Interval(nothing, 2.0)) == {"low": None, "high": 2.0}
+    assert stats.ends_of(None, "simultaneous_") == {"simultaneous_low": None, "simultaneous_high": None}
+    assert stats.ends_of(stats.mean_of([0.5]).interval(0.95)) == {"low": None, "high": None}, "one unit"
+
+
 def test_three_rows_of_one_dialogue_are_not_three_independent_ones():
     """200 units of 3 rows that share most of their noise: rows as units cover far less than 95 %."""
     random, covered = np.random.default_rng(1), {"rows": 0, "units": 0}

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from luthier.columns import score_columns
-from luthier.data import Columns, read_examples, read_rows
+from luthier.data import Columns, read_examples
 from luthier.errors import DataError, TaskError
 from luthier.files import write_lines
-from luthier.task import init_task
+from luthier.newtask import init_task
+from luthier.rows import read_rows
 
 ROWS: list[dict[str, Any]] = [
     {"dialogue": f"Ann: Is it day {i}?\nBen: It is.", "notes": [f"Day {i}.", "It is."], "day": i, "score": 0.5}

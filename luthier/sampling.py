@@ -1,0 +1,114 @@
+"""The choice of the next token: penalty, temperature, top-k and top-p, one draw; and what each of them did.
+
+    logits --penalized--> scores --choose--> token, its log-probability; candidates names the likeliest rivals
+
+Every row of a batch has settings and random numbers of its own: its choices do not depend on the rows beside it.
+
+    shapes: B rows, V vocabulary
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from luthier.settings import Settings
+
+
+class Generation(Settings):
+    """How an answer is decoded. With temperature 0 the most likely token is taken (greedy)."""
+
+    max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens of an answer; None: chosen on dev")
+    temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 is greedy; above it logits are divided by it")
+    top_k: int = Field(0, ge=0, description="sample among the k most likely tokens; 0: all")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="sample among the fewest tokens that hold this much probability"
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0.0, le=10.0, description="above 1, tokens that are in the text already get less likely; 1: as they are"
+    )
+
+
+GREEDY = Generation()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that could be next: its probability by the model, and after penalty, temperature, top-k and top-p."""
+
+    token: int
+    before: float
+    after: float
+
+
+def penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
+    """Scores by which the next token is chosen: logits, with those of `written` tokens made smaller by the penalty.
+
+    Keskar et al. 2019 (CTRL), section 4.1, divide them by the penalty. A negative one is multiplied instead, as in
+    transformers, because division would make it larger. Written is the prompt too, unless an encoder reads that.
+    """
+    if all(setting.repetition_penalty == 1 for setting in settings):
+        return logits_BV
+    scores_BV = logits_BV.clone()
+    for row, (setting, tokens) in enumerate(zip(settings, written, strict=True)):
+        seen = torch.tensor(sorted(set(tokens)), device=logits_BV.device)
+        old, penalty = logits_BV[row, seen], setting.repetition_penalty
+        scores_BV[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
+    return scores_BV
+
+
+def choose(
+    logits_BV: Tensor, scores_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
+) -> tuple[list[int], list[float]]:
+    """The next token of every row by its scores, and its log-probability under the model's own distribution."""
+    picked_B = scores_BV.argmax(-1)
+    for row, (setting, generator) in enumerate(zip(settings, dice, strict=True)):
+        if generator is not None:
+            picked_B[row] = sample(scores_BV[row], setting, generator)
+    logprobs_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
+    return picked_B.tolist(), logprobs_B.tolist()
+
+
+def sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
+    """One draw among the tokens that the filters leave.
+
+    Inverse transform over tokens sorted by probability: one uniform number a token, so that a row's draws do not
+    depend on the rows beside it.
+    """
+    tokens, probabilities = _filtered(scores_V, setting)
+    cumulative = probabilities.cumsum(-1)
+    at = torch.rand((), generator=generator, dtype=torch.float64) * cumulative[-1]
+    return int(tokens[min(int(torch.searchsorted(cumulative, at)), len(cumulative) - 1)])
+
+
+def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
+    """(tokens, weights) that may be drawn, the most likely first; the weights need not add up to 1.
+
+    Temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
+    """
+    ordered = (scores_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
+    probabilities = ordered.values.softmax(-1)
+    if setting.top_k:
+        probabilities = probabilities[: setting.top_k]
+    probabilities = probabilities / probabilities.sum()
+    if setting.top_p < 1:
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities[before < setting.top_p]  # the first token always stays
+    return ordered.indices[: len(probabilities)], probabilities
+
+
+def candidates(logits_V: Tensor, scores_V: Tensor, setting: Generation, top: int) -> tuple[Candidate, ...]:
+    """The `top` most likely tokens, each with its probability before and after everything that shapes the choice."""
+    if not top:
+        return ()
+    if setting.temperature > 0:
+        tokens, weights = _filtered(scores_V, setting)
+        after = dict(zip(tokens.tolist(), (weights / weights.sum()).tolist(), strict=True))
+    else:
+        after = {int(scores_V.argmax()): 1.0}
+    most = logits_V.softmax(-1).topk(min(top, len(logits_V)))
+    pairs = zip(most.indices.tolist(), most.values.tolist(), strict=True)
+    return tuple(Candidate(token, before, after.get(token, 0.0)) for token, before in pairs)
