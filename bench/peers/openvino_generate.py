@@ -29,9 +29,8 @@ def main():
     began = common.now()
     answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
     seconds = common.now() - began
-    packages = ("openvino", "openvino-genai")
-    bits = order["weight_bits"]
-    common.report_generation(packages, batches, answers, seconds, precision=f"{bits}-bit weights", weight_bits=bits)
+    stored = {"precision": order["precision"], "weight_bits": order["weight_bits"]}
+    common.report_generation(("openvino", "openvino-genai"), batches, answers, seconds, **stored)
 
 
 if __name__ == "__main__":
