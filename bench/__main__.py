@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 from bench.jobs import PARTS, jobs
+from bench.plot import scaling_svg
 from bench.rounds import load_results, run_rounds
 from bench.rows import prepare
 from bench.table import tables
 from bench.weights import converted
-from luthier.files import read_json, write_json
+from luthier.files import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 WORK = HERE / ".work"
@@ -50,6 +51,8 @@ def main() -> None:
     rounds = 1 if given.quick else given.rounds
     run_rounds(given.out, results, wanted, rounds, places, lambda line: print(line, flush=True), deadline)
     write_json(given.out, results)
+    if grown := results["runs"].get("scaling/ours"):
+        write_text(given.out.with_name("scaling.svg"), scaling_svg(grown))
     print(f"\n{tables(results)}\n\nkept in {os.path.relpath(given.out)}")
 
 

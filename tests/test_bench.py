@@ -10,6 +10,7 @@ import pytest
 
 from bench import flops
 from bench.jobs import PARTS, jobs
+from bench.plot import growth, scaling_svg
 from bench.rounds import load_results, run_rounds
 from bench.table import BEGIN, RESULTS, between_markers, group_table, limit, ratios, tables
 from luthier.files import read_json
@@ -99,6 +100,20 @@ def test_the_table_says_everything_and_names_what_was_not_run() -> None:
 
 def test_nothing_measured_makes_no_table() -> None:
     assert tables({"labels": {}, "missing": {}, "runs": {}}) == ""
+
+
+def test_growth_is_the_median_over_rounds() -> None:
+    def run(seconds: float) -> dict[str, Any]:
+        points = [{"tokens": 64 * n, "seconds": seconds * n} for n in (1, 16)]
+        return {
+            "examples": [p | {"examples": n} for n, p in zip((1, 16), points, strict=True)],
+            "lengths": [p | {"length": n} for n, p in zip((64, 1024), points, strict=True)],
+        }
+
+    runs = [run(1.0), run(2.0), run(9.0)]
+    assert [p["seconds"] for p in growth(runs, "examples")] == [2.0, 32.0]
+    assert [p["at"] for p in growth(runs, "lengths")] == [64, 1024]
+    assert scaling_svg(runs) == scaling_svg(runs) and "<svg" in scaling_svg(runs)
 
 
 def test_markers() -> None:
