@@ -16,7 +16,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 # Ours beside its peers, in an environment of their own: make bench BENCH='--only train --rounds 3'
-bench: .bench-venv/.ready
+bench: .bench-venv/.ready .bench-venv-litgpt/.ready
 	.bench-venv/bin/python -m bench $(BENCH)
 
 check: $(READY)
@@ -48,5 +48,12 @@ $(READY): pyproject.toml
 	-.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements-compiled.txt
 	touch $@
 
+# A tool whose versions do not fit beside the others: .bench-venv-NAME from bench/requirements-NAME.txt
+.bench-venv-%/.ready: bench/requirements-%.txt
+	$(PYTHON) -m venv .bench-venv-$*
+	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) .bench-venv bench/.work build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench-venv .bench-venv-* bench/.work build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -28,6 +28,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # modules that must be importable
     environment: dict[str, str] = field(default_factory=dict)
+    venv: str = ""  # an environment of its own beside the benchmark's, for a tool whose versions do not fit in
 
     @property
     def key(self) -> str:
@@ -47,6 +48,7 @@ def training_jobs() -> list[Job]:
             Job(group, "handwritten-bf16", "a loop written by hand, bf16 autocast", "handwritten.py",
                 given | {"bf16": True, "mixed": True, "steps": 1}, ("torch", "peft"), MEMORY),
             Job(group, "trl", "TRL SFTTrainer", "trl_sft.py", given | {"bf16": False}, ("trl",), MEMORY),
+            Job(group, "litgpt", "LitGPT", "litgpt_finetune.py", given | {"steps": 1}, (), MEMORY, "litgpt"),
             Job(group, "tuned", "Trainer, tuned", "trainer.py", given | {"style": "tuned", "bf16": False},
                 ("torch", "accelerate"), MEMORY),
             Job(group, "tuned-bf16", "Trainer, tuned, bf16", "trainer.py",

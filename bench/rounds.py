@@ -22,6 +22,7 @@ from luthier import machine
 from luthier.files import read_json, write_json
 
 PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parent.parent
 LONGEST_SECONDS = 900  # a run that takes longer is stopped and counted as a failure
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -88,6 +89,8 @@ def run_rounds(
 
 def missing(job: Job, places: dict[str, str]) -> str | None:
     """Why this job cannot be run here, or None."""
+    if job.venv and not interpreter(job).exists():
+        return f"its own environment is not there: make .bench-venv-{job.venv}/.ready"
     for module in job.needs:
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed"
@@ -97,6 +100,11 @@ def missing(job: Job, places: dict[str, str]) -> str | None:
     return None
 
 
+def interpreter(job: Job) -> Path:
+    """The Python that runs a job: the benchmark's own, or that of the environment that the job names."""
+    return ROOT / f".bench-venv-{job.venv}" / "bin" / "python" if job.venv else Path(sys.executable)
+
+
 def measure(job: Job, places: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
     """(what the peer measured, "") or (None, why not). The load of the machine before the run is kept beside it."""
     load = os.getloadavg()[0]
@@ -104,7 +112,7 @@ def measure(job: Job, places: dict[str, str]) -> tuple[dict[str, Any] | None, st
     began = time.time()
     try:
         done = subprocess.run(
-            [sys.executable, str(PEERS / job.file), json.dumps(order_of(job, places))],
+            [str(interpreter(job)), str(PEERS / job.file), json.dumps(order_of(job, places))],
             capture_output=True, text=True, timeout=LONGEST_SECONDS, env=environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

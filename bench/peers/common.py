@@ -38,7 +38,7 @@ def now() -> float:
 
 def report(packages: tuple[str, ...], **measured: Any) -> None:
     """Prints the one line that is read: what was measured, the peak of resident memory and the versions."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     versions = {package: metadata.version(package) for package in packages}
     print("\n" + json.dumps({**measured, "peak_bytes": peak, "versions": versions}), flush=True)
 
