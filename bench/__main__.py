@@ -25,11 +25,17 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, joined by commas: {', '.join(PARTS)}")
     parser.add_argument("--jobs", default="", help="only jobs whose name holds one of these words, joined by commas")
+    parser.add_argument("--skip", default="", help="no job whose name holds one of these words, joined by commas")
     parser.add_argument("--rounds", type=int, default=3, help="times that each job is run (default 3)")
     parser.add_argument("--minutes", type=float, help="start no further run after this time; the next call goes on")
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "results.json", help="the results file")
     return parser.parse_args()
+
+
+def named(key: str, words: str) -> bool:
+    """Whether a job's name holds one of the words that commas join."""
+    return any(word and word in key for word in words.split(","))
 
 
 def main() -> None:
@@ -43,9 +49,8 @@ def main() -> None:
     places = {"model": rows["model"], "work": str(WORK), "scratch": str(scratch)}
     if "generate" in parts:
         places |= converted(rows["model"], WORK)
-    wanted = jobs(parts)
-    if given.jobs:
-        wanted = [job for job in wanted if any(word in job.key for word in given.jobs.split(","))]
+    wanted = [job for job in jobs(parts) if not given.jobs or named(job.key, given.jobs)]
+    wanted = [job for job in wanted if not named(job.key, given.skip)]
     results = load_results(given.out, rows, "python -m bench " + " ".join(sys.argv[1:]))
     deadline = time.monotonic() + 60 * given.minutes if given.minutes else math.inf
     rounds = 1 if given.quick else given.rounds
