@@ -12,7 +12,7 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def order() -> dict[str, Any]:
@@ -32,8 +32,18 @@ def training_batches(order: dict[str, Any]) -> list[list[dict[str, Any]]]:
     return [[row for row in all_rows if row[place] == number] for number in [-1, *numbers]]
 
 
-def now() -> float:
-    return time.perf_counter()
+class Moment(NamedTuple):
+    """Seconds on the wall's clock, and of work by all threads of this process: what a busy machine cannot stretch."""
+
+    wall: float
+    work: float
+
+    def __sub__(self, earlier: Moment) -> dict[str, float]:
+        return {"seconds": self.wall - earlier.wall, "work_seconds": self.work - earlier.work}
+
+
+def now() -> Moment:
+    return Moment(time.perf_counter(), time.process_time())
 
 
 def report(packages: tuple[str, ...], **measured: Any) -> None:
@@ -43,7 +53,9 @@ def report(packages: tuple[str, ...], **measured: Any) -> None:
     print("\n" + json.dumps({**measured, "peak_bytes": peak, "versions": versions}), flush=True)
 
 
-def report_training(packages: tuple[str, ...], timed: list[list[dict[str, Any]]], seconds: float, **more: Any) -> None:
+def report_training(
+    packages: tuple[str, ...], timed: list[list[dict[str, Any]]], took: dict[str, float], **more: Any
+) -> None:
     """`report` with the tokens of the timed batches; padding counts as nothing."""
     flat = [row for batch in timed for row in batch]
     report(
@@ -52,7 +64,7 @@ def report_training(packages: tuple[str, ...], timed: list[list[dict[str, Any]]]
         supervised=sum(row["supervised"] for row in flat),
         squares=sum(len(row["ids"]) * (len(row["ids"]) + 1) // 2 for row in flat),
         examples=len(flat),
-        seconds=seconds,
+        **took,
         **more,
     )
 
@@ -70,7 +82,7 @@ def report_generation(
     packages: tuple[str, ...],
     batches: list[list[dict[str, Any]]],
     answers: list[list[int]],
-    seconds: float,
+    took: dict[str, float],
     **more: Any,
 ) -> None:
     """`report` with the tokens read and written, and the first answer's ids for comparison."""
@@ -82,8 +94,8 @@ def report_generation(
         squares=sum((n + len(a)) * (n + len(a) + 1) // 2 for n, a in zip(lengths, answers, strict=True)),
         examples=len(lengths),
         passes=sum(max(map(len, _take(answers, batches, i))) for i in range(len(batches))),
-        seconds=seconds,
         answer=list(answers[0]),
+        **took,
         **more,
     )
 

@@ -55,7 +55,7 @@ def main():
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=RATE[order["method"]], weight_decay=0.0, fused=True)
     cast = torch.autocast("cpu", torch.bfloat16) if order["bf16"] else contextlib.nullcontext()
-    losses, began = [], 0.0
+    losses, began = [], common.now()
     for number, batch in enumerate(batches):
         if number == 1:
             began = common.now()
@@ -69,9 +69,9 @@ def main():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(total)
-    seconds = common.now() - began
+    took = common.now() - began
     precision = "bf16 autocast" if order["bf16"] else "fp32"
-    common.report_training(("torch", "transformers", "peft"), batches[1:], seconds, losses=losses, precision=precision)
+    common.report_training(("torch", "transformers", "peft"), batches[1:], took, losses=losses, precision=precision)
 
 
 if __name__ == "__main__":

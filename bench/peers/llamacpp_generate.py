@@ -80,9 +80,9 @@ def main():
         for batch in batches
         for tokens in session.answer([row["ids"] for row in batch], order["new_tokens"], shared)
     ]
-    seconds = common.now() - began
+    took = common.now() - began
     stored = {"precision": order["precision"], "weight_bits": order["weight_bits"]}
-    common.report_generation(("llama_cpp_python",), batches, answers, seconds, **stored)
+    common.report_generation(("llama_cpp_python",), batches, answers, took, **stored)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ def main():
     answer(batches[0][:1], 8)
     began = common.now()
     answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
-    seconds = common.now() - began
+    took = common.now() - began
     stored = {"precision": order["precision"], "weight_bits": order["weight_bits"]}
-    common.report_generation(("openvino", "openvino-genai"), batches, answers, seconds, **stored)
+    common.report_generation(("openvino", "openvino-genai"), batches, answers, took, **stored)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ def main():
     answer(batches[0][:1], 8)
     began = common.now()
     answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
-    seconds = common.now() - began
+    took = common.now() - began
     precision = "fp32" if "float32" in str(model.dtype) else "bf16"
     bits = 32 if precision == "fp32" else 16
     packages = ("luthier", "torch", "transformers")
-    common.report_generation(packages, batches, answers, seconds, precision=precision, weight_bits=bits)
+    common.report_generation(packages, batches, answers, took, precision=precision, weight_bits=bits)
 
 
 if __name__ == "__main__":

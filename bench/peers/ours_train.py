@@ -48,16 +48,18 @@ def main():
             epochs=1,
             seed=0,
         )
+        began = common.now()
         result = train(module, step, batches, settings, folder)
+        took = common.now() - began
         steps = read_lines(folder / "metrics.jsonl")
-        return result.seconds, [row["loss_sum"] / row["count"] for row in steps]
+        return took | {"seconds": result.seconds}, [row["loss_sum"] / row["count"] for row in steps]
 
     with tempfile.TemporaryDirectory(dir=order["scratch"]) as scratch:
         _, first = trained(warm_up, Path(scratch) / "warm-up")
-        seconds, losses = trained([row for batch in timed for row in batch], Path(scratch) / "timed")
+        took, losses = trained([row for batch in timed for row in batch], Path(scratch) / "timed")
     precision = str(model.dtype).removeprefix("torch.").replace("float32", "fp32").replace("bfloat16", "bf16")
     packages = ("luthier", "torch", "transformers", "peft")
-    common.report_training(packages, timed, seconds, losses=first + losses, precision=precision)
+    common.report_training(packages, timed, took, losses=first + losses, precision=precision)
 
 
 if __name__ == "__main__":

@@ -41,10 +41,10 @@ def main():
     answer(batches[0][:1], 8)
     began = common.now()
     answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
-    seconds = common.now() - began
+    took = common.now() - began
     bits = {"fp32": 32, "bf16": 16}[order["precision"]]
     packages = ("torch", "transformers")
-    common.report_generation(packages, batches, answers, seconds, precision=order["precision"], weight_bits=bits)
+    common.report_generation(packages, batches, answers, took, precision=order["precision"], weight_bits=bits)
 
 
 if __name__ == "__main__":
