@@ -16,7 +16,8 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 # Ours beside its peers, in an environment of their own: make bench BENCH='--only train --rounds 3'
-bench: .bench-venv/.ready .bench-venv-litgpt/.ready
+bench: .bench-venv/.ready
+	-$(MAKE) .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready
 	.bench-venv/bin/python -m bench $(BENCH)
 
 check: $(READY)
@@ -48,11 +49,13 @@ $(READY): pyproject.toml
 	-.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements-compiled.txt
 	touch $@
 
-# A tool whose versions do not fit beside the others: .bench-venv-NAME from bench/requirements-NAME.txt
+# A tool whose versions do not fit beside the others: .bench-venv-NAME from bench/requirements-NAME.txt, and from
+# bench/alone-NAME.txt what is installed without what it asks for.
 .bench-venv-%/.ready: bench/requirements-%.txt
 	$(PYTHON) -m venv .bench-venv-$*
 	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	if [ -f bench/alone-$*.txt ]; then .bench-venv-$*/bin/python -m pip install --quiet --no-deps --requirement bench/alone-$*.txt; fi
 	touch $@
 
 clean:

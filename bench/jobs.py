@@ -49,6 +49,7 @@ def training_jobs() -> list[Job]:
                 given | {"bf16": True, "mixed": True, "steps": 1}, ("torch", "peft"), MEMORY),
             Job(group, "trl", "TRL SFTTrainer", "trl_sft.py", given | {"bf16": False}, ("trl",), MEMORY),
             Job(group, "litgpt", "LitGPT", "litgpt_finetune.py", given | {"steps": 1}, (), MEMORY, "litgpt"),
+            Job(group, "unsloth", "Unsloth", "unsloth_sft.py", given | {"bf16": False}, (), MEMORY, "unsloth"),
             Job(group, "tuned", "Trainer, tuned", "trainer.py", given | {"style": "tuned", "bf16": False},
                 ("torch", "accelerate"), MEMORY),
             Job(group, "tuned-bf16", "Trainer, tuned, bf16", "trainer.py",
