@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import pytest
 
 from bench import flops
 from bench.jobs import PARTS, jobs
+from bench.peers import common
 from bench.plot import growth, scaling_svg
 from bench.rounds import load_results, run_rounds
+from bench.rows import BATCH, TIMED_STEPS, training_rows
 from bench.table import BEGIN, RESULTS, between_markers, group_table, limit, ratios, tables
-from luthier.files import read_json
+from luthier.files import read_json, write_lines
+from luthier.records import Prompt
 
 ROOT = Path(__file__).parent.parent
 SHAPE = flops.SMOLLM2_135M
@@ -121,6 +126,51 @@ def test_markers() -> None:
     assert between_markers(text, "new \\1") == "before\n<!-- bench -->\nnew \\1\n<!-- /bench -->\nafter\n"
     with pytest.raises(ValueError, match="no markers"):
         between_markers("nothing here", "new")
+
+
+def prompts(count: int) -> list[Prompt]:
+    """Prompts of 1, 2, 3, ... tokens, each with a target of two."""
+    return [Prompt(id=str(n), text="", prompt_ids=(5,) * n, target_ids=(6, 7)) for n in range(1, count + 1)]
+
+
+def test_training_rows_are_one_warm_up_and_batches_of_like_length(tmp_path: Path) -> None:
+    made = training_rows(prompts(BATCH * (1 + TIMED_STEPS)))
+    write_lines(tmp_path / "train.jsonl", made)
+    order = {"rows": str(tmp_path / "train.jsonl")}
+    warm_up, *timed = common.training_batches(order)
+    assert [row["id"] for row in warm_up] == [str(n) for n in range(1, BATCH + 1)]
+    lengths = sorted([len(row["ids"]) for row in batch] for batch in timed)
+    assert all(batch == sorted(batch) and len(batch) == BATCH for batch in lengths)
+    assert all(a[-1] < b[0] for a, b in itertools.pairwise(lengths))
+    assert all(row["labels"][-2:] == [6, 7] and set(row["labels"][:-2]) == {-100} for row in made)
+
+
+def test_mixed_batches_hold_the_same_rows_and_all_lengths(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", training_rows(prompts(BATCH * (1 + TIMED_STEPS))))
+    order = {"rows": str(tmp_path / "train.jsonl")}
+    plain, mixed = (common.training_batches(order | {"mixed": m}) for m in (False, True))
+    assert {r["id"] for b in plain for r in b} == {r["id"] for b in mixed for r in b}
+    means = [sum(len(r["ids"]) for r in batch) / BATCH for batch in mixed[1:]]
+    assert max(means) - min(means) <= 2
+    assert len(common.training_batches(order | {"steps": 1})) == 2
+
+
+def test_rows_too_long_for_a_tool_are_left_out_and_too_few_are_refused() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        training_rows([p for p in prompts(520) if len(p.prompt_ids) > 505])
+
+
+def test_what_a_generation_run_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    batches = [[{"ids": [1, 2, 3]}, {"ids": [1, 2]}], [{"ids": [1, 9]}]]
+    common.report_generation((), batches, [[4, 4], [4, 4], [4]], {"seconds": 1.0})
+    said = json.loads(capsys.readouterr().out)
+    assert (said["prompt_tokens"], said["new_tokens"], said["passes"]) == (7, 5, 2 + 1)
+    assert said["squares"] == 5 * 6 // 2 + 4 * 5 // 2 + 3 * 4 // 2
+    assert common.shared_length(batches) == 1
+
+
+def test_the_clock_knows_both_kinds_of_seconds() -> None:
+    assert common.Moment(3.0, 5.0) - common.Moment(1.0, 1.0) == {"seconds": 2.0, "work_seconds": 4.0}
 
 
 def test_every_job_has_its_file_and_its_own_key() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unsloth  # noqa: F401, I001 - it asks to be imported first
 import common
 import torch
+import unsloth  # noqa: F401 - it asks to be imported first
 from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
