@@ -54,7 +54,10 @@ SMOLLM2_135M = Shape(layers=30, width=576, heads=9, key_heads=3, head_width=64, 
 
 
 def training(shape: Shape, run: dict[str, Any], rank: int | None) -> int:
-    """Operations of one measured training run; `rank` of LoRA, or None where everything moves."""
+    """Operations of one measured training run; `rank` of LoRA, or None where everything moves.
+
+    What rows have in common is counted for every row, although luthier reads it once for each micro-batch.
+    """
     attention = 3 * shape.attention(run["squares"])
     if rank is None:
         return 6 * shape.parameters * run["tokens"] + 6 * shape.head_parameters * run["supervised"] + attention
