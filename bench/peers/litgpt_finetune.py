@@ -55,8 +55,8 @@ def main():
         command(
             f"finetune_{order['method']}", work / "SmolLM2-135M-Instruct", f"--out_dir={work / 'out'}",
             "--precision=32-true", "--devices=1", "--data=JSON", f"--data.json_path={work / 'data'}",
-            "--data.mask_prompt=true", '--data.prompt_style={"class_path": "litgpt.prompts.Default"}', "--data.num_workers=0",
-            "--train.epochs=2",
+            "--data.mask_prompt=true", '--data.prompt_style={"class_path": "litgpt.prompts.Default"}',
+            "--data.num_workers=0", "--train.epochs=2",
             f"--train.max_steps={len(batches)}", f"--train.global_batch_size={BATCH}",
             f"--train.micro_batch_size={MICRO}", "--train.max_seq_length=512", "--train.log_interval=1",
             "--train.lr_warmup_steps=0", "--eval.initial_validation=false", "--eval.final_validation=false",
