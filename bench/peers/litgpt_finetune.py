@@ -59,7 +59,7 @@ def main():
             "--data.num_workers=0", "--train.epochs=2",
             f"--train.max_steps={len(batches)}", f"--train.global_batch_size={BATCH}",
             f"--train.micro_batch_size={MICRO}", "--train.max_seq_length=512", "--train.log_interval=1",
-            "--train.lr_warmup_steps=0", "--eval.initial_validation=false", "--eval.final_validation=false",
+            "--train.lr_warmup_steps=1", "--eval.initial_validation=false", "--eval.final_validation=false",
             "--eval.interval=1000000", "--logger_name=csv", *(LORA if order["method"] == "lora" else []),
         )  # fmt: skip
         file = next((work / "out").rglob("metrics.csv"))
