@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,7 @@ def named(key: str, words: str) -> bool:
 
 def main() -> None:
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peer that is running ends too
     parts = given.only.split(",")
     if unknown := set(parts) - set(PARTS):
         sys.exit(f"--only: {', '.join(sorted(unknown))} is no part; the parts are: {', '.join(PARTS)}")
