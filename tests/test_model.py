@@ -19,10 +19,15 @@ from transformers import BertConfig, BertForMaskedLM
 from luthier import model as model_module
 from luthier.errors import ModelError
 from luthier.files import sha256_of
-from luthier.model import SHORT_NAMES, Packaged, best_precision, load, parameter_counts, resolve
+from luthier.model import SHORT_NAMES, Model, Packaged, best_precision, load, parameter_counts, resolve
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
+
+
+def anew(folder: Path, precision: str = "fp32") -> Model:
+    """Read from its files, which these tests harm: `tiny.fresh` remembers what it read."""
+    return load(str(folder), precision=precision, device="cpu")
 
 
 def copy_of(tiny_folder: Callable[[str], Path], tmp_path: Path, kind: str = "decoder-chat") -> Path:
@@ -34,7 +39,7 @@ def copy_of(tiny_folder: Callable[[str], Path], tmp_path: Path, kind: str = "dec
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_a_folder_is_loaded_as_it_was_saved(kind: str, tiny_folder: Callable[[str], Path]) -> None:
-    model = tiny.fresh(tiny_folder(kind))
+    model = anew(tiny_folder(kind))
     assert model.family == ("decoder" if kind in tiny.DECODERS else "encoder-decoder")
     made = tiny.module(kind, len(model.tokenizer))
     assert {n: w.tolist() for n, w in tiny.weights(model.module).items()} == {
@@ -44,11 +49,11 @@ def test_a_folder_is_loaded_as_it_was_saved(kind: str, tiny_folder: Callable[[st
     assert model.renderer.end_id in model.end_ids
     assert model.window == (256 if kind == "bart" else 512)
     assert model.base_sha256 == sha256_of(tiny_folder(kind) / "model.safetensors")
-    assert tiny.fresh(tiny_folder(kind), "bf16").dtype == torch.bfloat16
+    assert anew(tiny_folder(kind), "bf16").dtype == torch.bfloat16
 
 
 def test_an_untied_t5_stays_untied(tiny_folder: Callable[[str], Path]) -> None:
-    tied, untied = (tiny.fresh(tiny_folder(kind)).module for kind in ("t5-tied", "t5-untied"))
+    tied, untied = (anew(tiny_folder(kind)).module for kind in ("t5-tied", "t5-untied"))
     assert tied.lm_head.weight is tied.shared.weight
     assert not torch.equal(untied.lm_head.weight, untied.shared.weight)
     vocabulary, width = untied.shared.weight.shape
@@ -56,12 +61,12 @@ def test_an_untied_t5_stays_untied(tiny_folder: Callable[[str], Path]) -> None:
 
 
 def test_a_learned_prompt_narrows_the_window(tiny_folder: Callable[[str], Path]) -> None:
-    model = tiny.fresh(tiny_folder("decoder-chat"))
+    model = anew(tiny_folder("decoder-chat"))
     assert model.adapted(model.module, torch.zeros(12, 32)).renderer.window == 500
 
 
 def test_parameters_are_counted_once(tiny_folder: Callable[[str], Path]) -> None:
-    module = tiny.fresh(tiny_folder("decoder-chat")).module
+    module = anew(tiny_folder("decoder-chat")).module
     tied = module.get_input_embeddings().weight
     assert module.get_output_embeddings().weight is tied
     every = sum(weight.numel() for weight in {id(p): p for p in module.parameters()}.values())
@@ -142,10 +147,10 @@ def test_a_harmed_folder_is_refused_in_a_sentence(
     harm: Callable[[Path], None], tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = copy_of(tiny_folder, tmp_path)
-    tiny.fresh(folder)  # the proof that only the harm is refused
+    anew(folder)  # the proof that only the harm is refused
     harm(folder)
     with pytest.raises(ModelError, match=str(folder)) as refused:
-        tiny.fresh(folder)
+        anew(folder)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -156,7 +161,7 @@ def test_an_encoder_does_not_answer(tmp_path: Path) -> None:
     BertForMaskedLM(config).save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="type 'bert' does not write text"):
-        tiny.fresh(tmp_path)
+        anew(tmp_path)
 
 
 def test_code_that_a_model_brings_is_neither_run_nor_asked_about(
@@ -168,13 +173,13 @@ def test_code_that_a_model_brings_is_neither_run_nor_asked_about(
     asked = []
     monkeypatch.setattr("builtins.input", lambda *text: asked.append(text) or "y")
     with pytest.raises(ModelError):
-        tiny.fresh(folder)
+        anew(folder)
     assert not asked and not (tmp_path / "ran").exists()
 
 
 def test_an_unknown_precision_is_a_sentence(tiny_folder: Callable[[str], Path]) -> None:
     with pytest.raises(ModelError, match="precision 'fp8' is not known; choose auto, fp32 or bf16"):
-        tiny.fresh(tiny_folder("decoder-chat"), "fp8")
+        anew(tiny_folder("decoder-chat"), "fp8")
 
 
 # --- precision by what the machine is -----------------------------------------------------------------------------

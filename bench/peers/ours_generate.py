@@ -1,0 +1,44 @@
+"""luthier's generator, called as an arm of a study calls it: load, plan, generate, fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+
+from luthier import machine
+
+machine.keep_freed_memory()  # as `luthier study` does, before torch is there
+
+import common  # noqa: E402
+
+from luthier.generate import Request, fold, generate, plan  # noqa: E402
+from luthier.model import load  # noqa: E402
+
+
+def main():
+    order = common.order()
+    batches = common.generation_batches(order)
+    # Without end tokens every answer runs to its limit, as in all other tools.
+    model = dataclasses.replace(load(order["model"], precision=order.get("precision", "auto")), end_ids=frozenset())
+    if not order.get("share", True):
+        importlib.import_module("luthier.generate")._shared_length = lambda *_: 0
+
+    def answer(batch, limit):
+        requests = [Request(row["id"], tuple(row["ids"]), limit) for row in batch]
+        parts = plan(requests, batch_size=order["batch"], batch_tokens=1 << 30)
+        answers = [answer for part in parts for answer in fold(generate(model, part), model.tokenizer)]
+        tokens = {a.id: list(a.tokens) for a in answers}
+        return [tokens[row["id"]] for row in batch]
+
+    answer(batches[0][:1], 8)
+    began = common.now()
+    answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
+    took = common.now() - began
+    precision = "fp32" if "float32" in str(model.dtype) else "bf16"
+    bits = 32 if precision == "fp32" else 16
+    packages = ("luthier", "torch", "transformers")
+    common.report_generation(packages, batches, answers, took, precision=precision, weight_bits=bits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The work that all tools get: rows rendered once to ids, labels and text, and the folder of the model.
+
+A training row has at most 512 tokens, so that no tool has to cut one. Rows stand in batches of 16 of like length, the
+first of them for the warm-up, so that a tool that keeps the order trains on the same rows in the same batches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from luthier import load_task
+from luthier.data import Columns, read_examples
+from luthier.files import write_json, write_lines
+from luthier.model import load
+from luthier.prompt import Renderer, draw_shots
+from luthier.records import Example, Prompt
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dialogsum"
+MODEL = "smollm2-135m"
+BATCH = 16  # examples an optimizer step
+TIMED_STEPS = 2
+LONGEST = 512  # tokens of a training row
+DIALOGUES = 48
+NEW_TOKENS = 80
+SHOTS = 3
+SEED = 0
+
+Split = Sequence[Example]
+
+
+def examples() -> tuple[str, str, Split, Split]:
+    """(name, template, train, dev): DialogSum where it lies beside the checkout, else the task that ships with us."""
+    shipped = load_task("dialogues")
+    if not SHARED.is_dir():
+        return "dialogues", shipped.template(), shipped.train, [*shipped.dev, *shipped.test]
+    columns = Columns(input="dialogue", target="summary", id="id")
+    train, _ = read_examples(SHARED / "train.jsonl", columns, "train")
+    dev, _ = read_examples(SHARED / "dev.jsonl", columns, "dev")
+    return "dialogsum", shipped.template(), train, dev
+
+
+def prepare(work: Path) -> dict[str, Any]:
+    """Writes train.jsonl, generate.jsonl and generate-shots.jsonl into `work`; returns what they hold."""
+    name, text, train, dev = examples()
+    model = load(MODEL, precision="fp32")
+    renderer = model.renderer
+    training = training_rows([renderer.prompt(e, text, train=True) for e in _sample(train, 400)])
+    write_lines(work / "train.jsonl", training)
+    asked = _sample(dev, DIALOGUES)
+    shots = [replace(e, references=e.references[:1]) for e in draw_shots(train, SHOTS, SEED)]
+    for file, before in (("generate.jsonl", ()), ("generate-shots.jsonl", shots)):
+        write_lines(work / file, generation_rows(renderer, asked, text, before))
+    about = {
+        "data": name,
+        "model": str(model.folder),
+        "training_tokens": sum(len(r["ids"]) for r in training if not r["warm_up"]),
+        "supervised_tokens": sum(r["supervised"] for r in training if not r["warm_up"]),
+        "dialogues": len(asked),
+    }
+    write_json(work / "rows.json", about)
+    return about
+
+
+def training_rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """One warm-up batch and TIMED_STEPS batches of like length, in an order drawn by seed.
+
+    `mixed` is the place of a row in the same batches dealt round robin: what a loader that only shuffles would see.
+    """
+    fitting = [p for p in prompts if len(p.prompt_ids) + len(p.target_ids or ()) <= LONGEST]
+    warm_up, timed = fitting[:BATCH], sorted(fitting[BATCH : BATCH * (1 + TIMED_STEPS)], key=_length)
+    if len(timed) < BATCH * TIMED_STEPS:
+        raise ValueError(
+            f"{len(fitting)} rows of at most {LONGEST} tokens are too few; {BATCH * (1 + TIMED_STEPS)} it takes"
+        )
+    batches = [timed[i : i + BATCH] for i in range(0, len(timed), BATCH)]
+    mixed = {p.id: i % TIMED_STEPS for i, p in enumerate(timed)}
+    random.Random(f"bench-{SEED}").shuffle(batches)
+    return [
+        _training_row(p, number, mixed.get(p.id, -1))
+        for number, batch in enumerate([warm_up, *batches], -1)
+        for p in batch
+    ]
+
+
+def _training_row(prompt: Prompt, batch: int, mixed: int) -> dict[str, Any]:
+    prompt_ids, target_ids = list(prompt.prompt_ids), list(prompt.target_ids or ())
+    return {
+        "id": prompt.id,
+        "batch": batch,
+        "mixed": mixed,
+        "warm_up": batch < 0,
+        "ids": prompt_ids + target_ids,
+        "labels": [-100] * len(prompt_ids) + target_ids,
+        "prompt_tokens": len(prompt_ids),
+        "supervised": len(target_ids),
+    }
+
+
+def generation_rows(renderer: Renderer, asked: Split, text: str, shots: Split) -> list[dict[str, Any]]:
+    """Prompts shortest first, as a tool that sorts them to save padding would have them, with their ids and text."""
+    prompts = [renderer.prompt(example, text, shots, room=NEW_TOKENS) for example in asked]
+    return [{"id": p.id, "ids": list(p.prompt_ids), "text": p.text} for p in sorted(prompts, key=_length)]
+
+
+def _length(prompt: Prompt) -> int:
+    return len(prompt.prompt_ids) + len(prompt.target_ids or ())
+
+
+def _sample(examples: Split, count: int) -> list[Example]:
+    usable = [example for example in examples if example.input.strip() and example.references]
+    return random.Random(f"bench-{SEED}").sample(usable, min(count, len(usable)))

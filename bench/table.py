@@ -1,0 +1,153 @@
+"""The results as tables: medians, the ratio to ours within each round, and the share of what the machine can do.
+
+`python -m bench.table README.md` writes them between the markers `<!-- bench -->` and `<!-- /bench -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.flops import SMOLLM2_135M, generation, peak, training, weight_bytes_moved
+from luthier.files import read_json, write_text
+
+RESULTS = Path(__file__).parent / "results" / "results.json"
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+RANK = 16
+TITLES = {
+    "train-lora": "Training, LoRA (r = 16, all linear layers), batch 16",
+    "train-full": "Training, every parameter, batch 16",
+    "generate-1": "Generation, one at a time",
+    "generate-16": "Generation, batches of 16",
+    "generate-48": "Generation, one batch of 48",
+    "generate-shots": "Generation, three shots in front of each dialogue, batches of 16",
+}
+Runs = list[dict[str, Any]]
+
+
+def rate(group: str, run: dict[str, Any]) -> float:
+    """Real tokens a second: all of them in training, the new ones in generation; prompts' time is counted in."""
+    tokens = run["tokens"] if group.startswith("train") else run["new_tokens"]
+    return float(tokens / run["seconds"])
+
+
+def ratios(group: str, ours: Runs, theirs: Runs) -> list[float]:
+    """How many times as fast as theirs ours was, round by round: both saw the same hour of the machine."""
+    by_round = {run["round"]: rate(group, run) for run in theirs}
+    return [rate(group, run) / by_round[run["round"]] for run in ours if run["round"] in by_round]
+
+
+def operations(group: str, run: dict[str, Any]) -> int:
+    if group.startswith("train"):
+        return training(SMOLLM2_135M, run, RANK if group == "train-lora" else None)
+    return generation(SMOLLM2_135M, run)
+
+
+def limit(results: dict[str, Any]) -> dict[str, float] | None:
+    """The machine's best rates: the median over the rounds of each; None where they were not measured."""
+    runs = results["runs"].get("limit/machine")
+    if not runs:
+        return None
+    return {
+        "fp32": median(peak(run, "fp32") for run in runs),
+        "bf16": median(peak(run, "bf16") for run in runs),
+        "read": median(run["read_bytes_per_second"] for run in runs),
+        "triad": median(run["triad_bytes_per_second"] for run in runs),
+    }
+
+
+def group_table(results: dict[str, Any], group: str) -> str:
+    """One row a peer, fastest first, and one for each that could not be run."""
+    rows = {key: runs for key, runs in results["runs"].items() if key.startswith(f"{group}/")}
+    ours, best = rows.get(f"{group}/ours", []), limit(results)
+    unit = "tokens/s" if group.startswith("train") else "new tokens/s"
+    lines = [
+        f"| {TITLES[group]} | {unit} | luthier is faster by | share of fp32 peak | of bf16 peak | memory |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for key in sorted(rows, key=lambda key: -median(rate(group, run) for run in rows[key])):
+        lines.append(_row(results["labels"][key], group, rows[key], ours, best))
+    for key, reason in results["missing"].items():
+        if key.startswith(f"{group}/") and key not in rows:
+            lines.append(f"| {results['labels'][key]} | not run: {reason.replace('|', '/')} | | | | |")
+    return "\n".join(lines)
+
+
+def _row(label: str, group: str, runs: Runs, ours: Runs, best: dict[str, float] | None) -> str:
+    shares = {"fp32": "", "bf16": ""}
+    if best is not None:
+        for name in shares:
+            shares[name] = f"{median(operations(group, run) / run['seconds'] / best[name] for run in runs):.0%}"
+    memory = median(run["peak_bytes"] for run in runs) / 2**30
+    precision = runs[-1].get("precision", "")
+    name = f"**{label}**" if runs is ours else label
+    speed = f"{median(rate(group, run) for run in runs):,.0f}"
+    cells = [
+        f"{name} ({precision})",
+        speed,
+        _ratio(group, ours, runs),
+        shares["fp32"],
+        shares["bf16"],
+        f"{memory:.1f} GiB",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ratio(group: str, ours: Runs, runs: Runs) -> str:
+    """The median ratio with the least and the largest of the rounds."""
+    if runs is ours:
+        return "1"
+    found = ratios(group, ours, runs)
+    if not found:
+        return "unknown"
+    spread = f" ({min(found):.2f} to {max(found):.2f})" if len(found) > 1 else ""
+    return f"{median(found):.2f} x{spread}"
+
+
+def limit_line(results: dict[str, Any]) -> str:
+    best = limit(results)
+    if best is None:
+        return ""
+    return (
+        f"Best matrix product: fp32 {best['fp32'] / 1e9:,.0f} GFLOP/s, bf16 {best['bf16'] / 1e9:,.0f} GFLOP/s. "
+        f"Memory: read {best['read'] / 1e9:.1f} GB/s, triad {best['triad'] / 1e9:.1f} GB/s."
+    )
+
+
+def bandwidth_line(results: dict[str, Any]) -> str:
+    """One answer at a time is bound by reading the weights: the share of the read bandwidth that ours reached."""
+    runs, best = results["runs"].get("generate-1/ours"), limit(results)
+    if not runs or best is None:
+        return ""
+    share = median(weight_bytes_moved(SMOLLM2_135M, run) / run["seconds"] / best["read"] for run in runs)
+    return f"One answer at a time, luthier reads its weights at {share:.0%} of the memory's read bandwidth."
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Everything that was measured, as Markdown."""
+    groups = {key.partition("/")[0] for key in (*results["runs"], *results["missing"])}
+    parts = [group_table(results, group) for group in TITLES if group in groups]
+    return "\n\n".join(part for part in (*parts, limit_line(results), bandwidth_line(results)) if part)
+
+
+def between_markers(text: str, content: str) -> str:
+    """`text` with `content` between the markers. Raises ValueError where they are missing."""
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"no markers: write {BEGIN} and {END} on lines of their own where the tables shall stand")
+    pattern = re.escape(BEGIN) + r".*?" + re.escape(END)
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{content}\n{END}", text, count=1, flags=re.DOTALL)
+
+
+def main() -> None:
+    content = tables(read_json(RESULTS))
+    for name in sys.argv[1:]:
+        write_text(Path(name), between_markers(Path(name).read_text(encoding="utf-8"), content))
+    if not sys.argv[1:]:
+        print(content)
+
+
+if __name__ == "__main__":
+    main()
