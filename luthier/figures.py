@@ -72,14 +72,14 @@ def _quality(page: StudyPage) -> Figures:
     ends = (best.get("simultaneous_low"), best.get("simultaneous_high"))
     known = None if None in ends or not compare["comparisons"] else (float(ends[0]), float(ends[1]))
     letters = letters_of(page)
-    rows = [
+    rows: list[Row] = [
         {"arm": arm.name, "kind": arm.kind, **{key: page.result(arm).get(key) for key in ("mean", "low", "high", "n")},
          "not_separated": letters.get(arm.name, ""), "megabytes": arm.saved_megabytes,
          "prompt_tokens": arm.prompt_tokens, "minutes": arm.minutes}
         for arm in page.compared
     ]  # fmt: skip
-    tokens = [row["prompt_tokens"] or 0.0 for row in rows]
-    minutes = [row["minutes"] or 0.0 for row in rows]
+    tokens = [arm.prompt_tokens or 0.0 for arm in page.compared]
+    minutes = [arm.minutes or 0.0 for arm in page.compared]
     return {
         "forest": (plots.forest(dots, metric, compare["margin"], known, groups_of(page)), rows),
         "by_tokens": (plots.scatter(dots, tokens, metric, "tokens in a prompt", "tokens"), rows),

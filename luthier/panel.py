@@ -88,7 +88,7 @@ def _strengths(ballot: Ballot, outcomes: Floats) -> Row:
     except DataError as error:
         return {"arms": [], "log_tie": None, "one_sided": None, "reason": str(error)}
     rates = _win_rates(found.fit, pairs)
-    rows = [
+    rows: list[Row] = [
         {"arm": arm, "log_strength": float(strength), **ends_of(ends), "win_rate": rate}
         for arm, strength, ends, rate in zip(arms, found.fit.log_strengths, found.intervals, rates, strict=True)
     ]
