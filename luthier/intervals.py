@@ -42,7 +42,7 @@ def known(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def ends_of(ends: Interval | None, prefix: str = "") -> dict[str, float | None]:
+def ends_of(ends: Interval | None, prefix: str = "") -> dict[str, Any]:
     """Both ends of an interval as JSON can hold them, under `prefix`low and `prefix`high."""
     low, high = map(known, ends) if ends else (None, None)
     return {f"{prefix}low": low, f"{prefix}high": high}

@@ -183,6 +183,6 @@ def test_ask_shows_the_probabilities_of_each_token(tiny_folder, luthier_says):
     generation = {"max_new_tokens": 3, "temperature": 0.5, "top_k": 2, "repetition_penalty": 1.2}
     steps = list(luthier.ask_probabilities(folder, "Ann: Hi.", generation=generation))
     assert len(lines) == sum(1 + len(step["candidates"]) for step in steps)
-    assert lines[0].split() == ["1", json.dumps(steps[0]["token"])]
+    assert lines[0].split(maxsplit=1) == ["1", json.dumps(steps[0]["token"])]
     first = steps[0]["candidates"][0]
     assert lines[1].split()[:3] == [f"{first['before']:.2%}", "->", f"{first['after']:.2%}"]
