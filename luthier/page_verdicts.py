@@ -28,7 +28,7 @@ def _turned(row: Row, place: Mapping[str, int]) -> Row:
     """The pair, or the same pair seen from the other arm: a - b becomes b - a."""
     if place.get(row["a"], len(place)) <= place.get(row["b"], len(place)):
         return row
-    ends = {"low": "high", "simultaneous_low": "simultaneous_high"}
+    ends = {f"{prefix}low": f"{prefix}high" for prefix in ("", "simultaneous_", "one_sided_")}
     turned = row | {"a": row["b"], "b": row["a"], "verdict": _TURNED.get(row["verdict"], row["verdict"])}
     for low, high in ends.items():
         turned |= {low: _minus(row.get(high)), high: _minus(row.get(low))}

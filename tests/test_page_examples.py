@@ -31,7 +31,7 @@ def test_arms_that_answer_alike_do_not_differ(tmp_path):
 
 
 def test_the_pieces_of_a_marked_answer_are_the_answer():
-    text = "Maria pays 700 dollars to Ben on Friday."
+    text = "He and Maria pay 700 dollars to Ben on Friday."
     found = unsupported(text, Source("Ben: I pay you 70 dollars on Friday."))
     parts = marked(Answer("a", text, ()), found)
     assert "".join(piece for piece, _ in parts) == text

@@ -180,7 +180,7 @@ def changed(path: Path, name: str, **changes) -> None:
 class Outline(HTMLParser):
     """Collects tags, ids, links and loose text; a page is well formed when every tag closes in order."""
 
-    VOID = frozenset(("meta", "br", "wbr", "link", "img", "hr"))
+    VOID = frozenset(("meta", "br", "wbr", "link", "img", "hr", "input"))
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ def test_an_unfinished_arm_is_named(tmp_path):
     changed(path, "study.json", status="running", arms={"zero-shot": {}, "few-shot-2": {}, "lora": {}})
     text = page_of(path)
     assert "Not finished, start the study again to go on: lora." in text
-    assert '<td colspan="3" class="quiet">not finished</td>' in text
+    assert 'class="quiet">not finished</td>' in text
 
 
 def test_an_arm_without_a_status_is_unfinished_although_it_was_compared(tmp_path):
