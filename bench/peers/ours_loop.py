@@ -1,0 +1,36 @@
+"""luthier's training of given prompts, called as luthier/fit.py calls it; `ours_train` and `ours_scaling` time it."""
+
+from __future__ import annotations
+
+from luthier import machine
+
+machine.keep_freed_memory()  # as `luthier study` does, before torch is there
+
+from luthier.adapt import METHODS  # noqa: E402
+from luthier.batches import Batches  # noqa: E402
+from luthier.loop import train  # noqa: E402
+from luthier.loss import collate, supervised_loss  # noqa: E402
+from luthier.memory import micro_tokens  # noqa: E402
+from luthier.model import load  # noqa: E402
+
+
+class Ours:
+    """A base model with one method applied, and one pass of training over prompts."""
+
+    def __init__(self, order):
+        self.model = load(order["model"], precision=order.get("precision", "auto"))
+        self.method = METHODS[order["method"]]
+        self.choice = self.method.settings()
+        self.module = self.method.apply(self.model, self.choice, 0)
+
+    def loss(self, micro_batch):
+        batch = collate(micro_batch, self.module, self.model.family)
+        return (*supervised_loss(self.module, batch), batch.tokens)
+
+    def train(self, prompts, batch_size, folder):
+        """What the loop returns; its own clock counts finished optimizer steps, as the clocks of the peers do."""
+        settings = self.method.training.model_copy(update={"batch_size": batch_size})
+        cut = micro_tokens(self.module, lambda rows: self.loss(rows)[0], prompts, None)
+        batches = Batches(prompts, batch_size=batch_size, micro_tokens=cut, epochs=1, seed=0)
+        rates = self.method.rates(self.choice, self.module)
+        return train(self.module, self.loss, batches, settings, folder, rates=rates)
