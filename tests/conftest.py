@@ -9,12 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from luthier.files import cache_folder
 from tests.commands import CSV, Said, runner
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Looks at test sets are counted in the user's cache: tests count in their own, with the user's models in it."""
+    models = cache_folder() / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    own = tmp_path_factory.mktemp("cache")
+    (own / "models").symlink_to(models, target_is_directory=True)
+    os.environ["LUTHIER_CACHE"] = str(own)
 
 
 @pytest.fixture(scope="session")

@@ -116,5 +116,5 @@ def test_kill_while_tuning_and_under_further_seeds(tmp_path: Path, tiny_folder, 
     assert os.waitpid(start(task, model, tmp_path / "killed", **options), 0)[1] == 0
     assert len(events) > KILLS / 6, "the kills did not spread over the study"
     assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
-    left = {p.name for p in (tmp_path / "killed" / "arms" / "lora" / "tune").iterdir()}
+    left = {p.name for p in (tmp_path / "killed" / "arms" / options["arms"] / "tune").iterdir()}
     assert left == {"trials.jsonl"}

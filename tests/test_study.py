@@ -319,7 +319,7 @@ def test_a_changed_weight_fails_the_probes(finished: Path) -> None:
     shipped = load_arm(finished / "arms" / "lora-r4")
     with torch.no_grad():
         for name, parameter in shipped.model.module.named_parameters():
-            if "lora_" in name:
+            if "proj" in name:
                 parameter.mul_(-3)
     with pytest.raises(ModelError, match="is answered differently here"):
         verify(shipped)
