@@ -121,5 +121,6 @@ def _same_work(known: dict[str, Any], about: dict[str, Any]) -> bool:
 
 def _asked(study: dict[str, Any]) -> str:
     """What shapes the answers of a study, as one hash: its specification, arms, data and base weights."""
-    shape = [study["specification"], study["arms"], study["task"]["hashes"], study["model"]["base_sha256"]]
+    specification = {key: value for key, value in study["specification"].items() if key != "likelihood"}
+    shape = [specification, study["arms"], study["task"]["hashes"], study["model"]["base_sha256"]]
     return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]

@@ -64,15 +64,10 @@ def study(
     What is given here goes before what study.toml (`config`) says. Called again with the same arguments it goes on
     where it stopped, and with more arms or `seeds` it runs those alone. Raises LuthierError sentences.
     """
-    keywords: dict[str, Any] = {
-        "model": model,
-        "train": train,
-        "dev": dev,
-        "test": test,
-        "seed": seed,
-        "precision": precision,
-    }
-    keywords |= {"seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory}
+    keywords = {
+        "model": model, "train": train, "dev": dev, "test": test, "seed": seed, "precision": precision,
+        "seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory,
+    }  # fmt: skip
     spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
     specs = arm_specs(spec.arms)

@@ -30,7 +30,7 @@ def start(task: Path, model: Path, out: Path, arms: str = ARMS, **options: int) 
 
     code = 1
     try:
-        study(task, model=str(model), arms=arms, out=out, **options)
+        study(task, model=str(model), arms=arms, out=out, likelihood=True, **options)
         code = 0
     except Stopped:
         code = 130

@@ -48,7 +48,7 @@ def make_task(folder: Path, test: int = 24) -> Path:
 def finished(task_folder: Path, tmp_path_factory: pytest.TempPathFactory, tiny_folder) -> Path:
     """One finished study of the tiny decoder with a chat template."""
     out = tmp_path_factory.mktemp("study") / "out"
-    return study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=out)
+    return study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=out, likelihood=True)
 
 
 def arm_names(folder: Path) -> set[str]:
@@ -103,7 +103,7 @@ def test_the_limit_on_new_tokens_is_chosen_on_dev_unless_given(finished: Path) -
 def test_a_finished_study_is_not_run_again(finished: Path, task_folder: Path, tiny_folder) -> None:
     whole = [p for p in finished.rglob("*.json*") if p.name not in {"log.jsonl", "study.json"}]
     before = {p: p.read_bytes() for p in whole}
-    study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished)
+    study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, likelihood=True)
     assert {p: p.read_bytes() for p in whole} == before
     events = [row["event"] for row in read_lines(finished / "log.jsonl")]
     assert events[events.index("resume") :] == ["resume", "done"]
@@ -191,7 +191,7 @@ def test_effort_that_shows_nothing_is_refused(options: dict, sentence: str) -> N
 
 def test_tuning_a_study_that_was_not_tuned_is_refused(finished: Path, task_folder: Path, tiny_folder) -> None:
     with pytest.raises(FolderError, match="tune = 0, not 4"):
-        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, tune=4)
+        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, likelihood=True, tune=4)
 
 
 def test_tuned_arms_say_their_trials_and_their_seeds_train_what_dev_chose(
@@ -226,14 +226,14 @@ def test_likelihood_stands_beside_the_metrics_of_answers(finished: Path) -> None
 
 def test_a_study_without_likelihood_says_nothing_of_it(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
     model = str(tiny_folder("decoder-chat"))
-    out = study(task_folder, model=model, arms="bare", out=tmp_path / "out", likelihood=False)
+    out = study(task_folder, model=model, arms="bare", out=tmp_path / "out")
     assert "bits_per_character" not in read_json(out / "compare.json")["signatures"]
     assert not list(out.rglob("likelihood.jsonl"))
 
 
 def test_another_study_in_the_same_folder_is_refused(finished: Path, task_folder: Path, tiny_folder) -> None:
     with pytest.raises(FolderError, match="seed = 0, not 1"):
-        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, seed=1)
+        study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=finished, likelihood=True, seed=1)
 
 
 def test_a_folder_that_is_not_ours_is_refused_and_untouched(tmp_path: Path, task_folder: Path) -> None:
