@@ -18,7 +18,7 @@ of 250 tokens takes a third less time than the fused kernel. Both together: 9 % 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +126,7 @@ def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **how: Any
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query (1, H, P + B T, E), key and value with K heads -> (1, P + B T, H, E)."""
+    refuse_unlike(how)
     layout = _LAYOUT.get()
     scale = how.get("scaling") or query.shape[-1] ** -0.5
 
@@ -144,6 +145,12 @@ def attention(
         beginning = causal_attention(queries[0], keys[0], values[0], scale)
         outputs = torch.cat([beginning[0].transpose(0, 1), outputs])
     return outputs[None], None
+
+
+def refuse_unlike(how: Mapping[str, Any]) -> None:
+    """Raises ValueError for attention of another kind: a sliding window, soft-capped scores, attention sinks."""
+    if other := [name for name in ("sliding_window", "softcap", "s_aux") if how.get(name) is not None]:
+        raise ValueError(f"attention with {other[0]} is not meant here")
 
 
 def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:

@@ -10,7 +10,8 @@ asked is always what was saved: a trained arm is loaded from its own folder befo
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -21,10 +22,10 @@ from luthier.adapt.prompting import copy_answer
 from luthier.arms import Arm
 from luthier.files import append_lines, read_json, read_lines, write_json, write_lines
 from luthier.fit import Work, dev_metric, fit
-from luthier.generate import Request, fold, generate, plan, seed_of, shorten
+from luthier.generate import Event, Request, fold, generate, plan, seed_of, shorten
 from luthier.likelihood import Row, from_twin, measure, with_likelihood
 from luthier.model import Model, load
-from luthier.progress import bar, check_stop, say
+from luthier.progress import Bar, bar, check_stop, say
 from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.score import score
@@ -109,16 +110,25 @@ def answer(
             if batch in whole:
                 continue
             began = time.monotonic()
-            new = fold(generate(model, batch), model.tokenizer)
+            new = fold(_watched(generate(model, batch), limit, progress), model.tokenizer)
             append_lines(path, map(as_row, new))
             seconds = time.monotonic() - began
             tokens = sum(len(a.tokens) for a in new)
             work.folder.spent(arm.name, {clock: seconds, "new_tokens": tokens})
             work.folder.log("answered", arm=arm.name, file=path.name, answers=len(new), seconds=round(seconds, 2))
-            progress.advance(len(new), f"{tokens / seconds:,.0f} new tokens/s")
+            progress.advance(0, f"{tokens / seconds:,.0f} new tokens/s")
             answers |= {a.id: a for a in new}
             check_stop()
     return [answers[prompt.id] for prompt in prompts]
+
+
+def _watched(events: Iterator[Event], limit: int, progress: Bar) -> Iterator[Event]:
+    """Each token moves the bar by its part of an answer, the last one by what is left of it."""
+    written: Counter[str] = Counter()
+    for event in events:
+        written[event.id] += 1
+        progress.advance(1 / limit if event.stop is None else 1 - (written[event.id] - 1) / limit)
+        yield event
 
 
 def _choose_length(
