@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -14,11 +15,12 @@ from typing import Any
 
 from bench.jobs import Job, all_jobs
 from bench.plot import scaling_svg
-from bench.rounds import load_results, plan, run_rounds
+from bench.rounds import load_results, new_results, plan, run_rounds
 from bench.rows import SMOKE, WHOLE, prepare
 from bench.table import RESULTS, tables
 from bench.weights import converted
-from luthier.files import read_json, write_json, write_text
+from luthier.errors import LuthierError
+from luthier.files import locked, read_json, write_json, write_text
 
 WORK = Path(__file__).parent / ".work"
 
@@ -31,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--extra", action="store_true", help="also the rows marked extra in bench/jobs.py")
     parser.add_argument("--rounds", type=int, default=3, help="times that each job is run (default 3)")
     parser.add_argument("--minutes", type=float, help="start no further run after this time; the next call goes on")
+    parser.add_argument("--fresh", action="store_true", help="set the results so far aside and measure everything anew")
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and the estimated time, and run nothing")
     parser.add_argument("--smoke", action="store_true", help="one tiny run each: does every tool run here? No timing")
     parser.add_argument("--out", type=Path, help="the results file")
@@ -64,18 +67,30 @@ def prepared(jobs: list[Job], smoke: bool) -> tuple[dict[str, Any], dict[str, st
 def main() -> None:
     given = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peer that is running ends too
+    try:
+        with locked(WORK):  # two at once would slow each other
+            bench(given)
+    except LuthierError as error:
+        sys.exit(str(error))
+
+
+def bench(given: argparse.Namespace) -> None:
+    """Runs what the options name, or says what it would run."""
     jobs, rounds = chosen(given), 1 if given.smoke else given.rounds
     rows, places = prepared(jobs, given.smoke)
     out = given.out or (WORK / "smoke" / "results.json" if given.smoke else RESULTS)
-    results = load_results(out, rows)
+    results = new_results(rows) if given.fresh else load_results(out, rows)
     print(plan(results, jobs, rounds, places), flush=True)
     if given.dry_run:
         return
-    command = "python -m bench " + " ".join(sys.argv[1:])
+    if not results["commands"] and out.exists():
+        out.replace(aside := out.with_suffix(".old.json"))
+        print(f"what {os.path.relpath(out)} held is now in {os.path.relpath(aside)}")
+    command = "python -m bench " + shlex.join(sys.argv[1:])
     results["commands"] = [c for c in results["commands"] if c != command] + [command]
     deadline = time.monotonic() + 60 * given.minutes if given.minutes else math.inf
-    say = lambda line: print(line, flush=True)  # noqa: E731
-    run_rounds(out, results, jobs, rounds, places, say, deadline, SMOKE if given.smoke else WHOLE)
+    size = SMOKE if given.smoke else WHOLE
+    run_rounds(out, results, jobs, rounds, places, lambda line: print(line, flush=True), deadline, size)
     write_json(out, results)
     if grown := results["runs"].get("scaling/ours"):
         write_text(out.with_name("scaling.svg"), scaling_svg(grown))

@@ -165,13 +165,18 @@ def last_words(stderr: str) -> str:
     return (said or lines or [""])[-1][:300]
 
 
-def load_results(path: Path, rows: dict[str, Any]) -> dict[str, Any]:
-    """The results so far, or those of a new file: where it is made and of what. Exits where the rows are others."""
+def new_results(rows: dict[str, Any]) -> dict[str, Any]:
+    """Results with nothing in them: where they are made, and of what rows."""
     about = {key: value for key, value in rows.items() if key != "model"}
+    here = {"machine": machine.describe("cpu"), "python": sys.version.split()[0]}
+    return {"commands": [], **here, "rows": about, "labels": {}, "missing": {}, "runs": {}}
+
+
+def load_results(path: Path, rows: dict[str, Any]) -> dict[str, Any]:
+    """The results so far; new ones where there are none, or where they are of other rows or another machine."""
+    new = new_results(rows)
     if not path.exists():
-        new = {"commands": [], "machine": machine.describe("cpu"), "python": sys.version.split()[0], "rows": about}
-        return new | {"labels": {}, "missing": {}, "runs": {}}
-    results = dict(read_json(path))
-    if results["rows"] != about:
-        sys.exit(f"{path} was measured on other rows ({results['rows']}, now {about}): move it away, or give --out")
-    return results
+        return new
+    old = dict(read_json(path))
+    same = old["rows"] == new["rows"] and all(old["machine"][k] == new["machine"][k] for k in ("processor", "cores"))
+    return old if same else new

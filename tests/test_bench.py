@@ -18,7 +18,7 @@ from bench.__main__ import fits
 from bench.jobs import BF16, Job, all_jobs
 from bench.peers import common
 from bench.plot import growth, scaling_svg
-from bench.rounds import estimate, load_results, plan, run_alone, run_rounds
+from bench.rounds import estimate, load_results, new_results, plan, run_alone, run_rounds
 from bench.rows import SMOKE, WHOLE, training_rows
 from bench.table import BEGIN, RESULTS, between_markers, group_table, limit, origin_line, ratios, tables
 from luthier.files import read_json, write_lines
@@ -293,12 +293,14 @@ def test_finished_runs_are_kept(tmp_path: Path) -> None:
     assert list(read_json(path)["missing"]) == ["generate-1/openvino-4bit"] and len(said) == 1
 
 
-def test_results_of_other_rows_are_not_mixed_in(tmp_path: Path) -> None:
+def test_results_of_other_rows_or_machines_are_not_mixed_in(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    path.write_text(json.dumps(load_results(path, {"training_tokens": 1, "model": "here"})), encoding="utf-8")
-    assert load_results(path, {"training_tokens": 1, "model": "there"})["runs"] == {}
-    with pytest.raises(SystemExit, match="other rows"):
-        load_results(path, {"training_tokens": 2})
+    kept = new_results({"training_tokens": 1, "model": "here"}) | {"runs": {"limit/machine": [machine_run(1e12)]}}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    assert load_results(path, {"training_tokens": 1, "model": "there"})["runs"] == kept["runs"]
+    assert load_results(path, {"training_tokens": 2})["runs"] == {}
+    path.write_text(json.dumps(kept | {"machine": kept["machine"] | {"cores": 1000}}), encoding="utf-8")
+    assert load_results(path, {"training_tokens": 1})["runs"] == {}
 
 
 def test_the_plan_knows_what_is_left_and_how_long_it_takes(tmp_path: Path) -> None:
