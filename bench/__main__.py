@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,10 @@ def prepared(jobs: list[Job], smoke: bool) -> tuple[dict[str, Any], dict[str, st
     scratch, work = WORK / "scratch", WORK / "smoke" if smoke else WORK
     for folder in (scratch, work):
         folder.mkdir(parents=True, exist_ok=True)
-    known = work / "rows.json"
-    rows = read_json(known) if known.exists() else prepare(work, SMOKE if smoke else WHOLE)
+    known, size = work / "rows.json", SMOKE if smoke else WHOLE
+    rows = read_json(known) if known.exists() else {}
+    if rows.get("size") != asdict(size):
+        rows = prepare(work, size)
     places = {"model": rows["model"], "work": str(work), "scratch": str(scratch)}
     wanted = {job.options["weights"] for job in jobs if "weights" in job.options}
     return rows, places | (converted(rows["model"], WORK) if wanted else {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def prepare(work: Path, size: Size = WHOLE) -> dict[str, Any]:
         write_lines(work / file, generation_rows(renderer, asked, text, before, size.new_tokens))
     about = {
         "data": name,
+        "size": asdict(size),
         "model": str(model.folder),
         "training_tokens": sum(len(r["ids"]) for r in training if not r["warm_up"]),
         "supervised_tokens": sum(r["supervised"] for r in training if not r["warm_up"]),
