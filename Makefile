@@ -15,7 +15,7 @@ study: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(nproc) --dist loadfile
 
-# Ours beside its peers, in an environment of their own: make bench BENCH='--only train --rounds 3'
+# Ours beside its peers, in an environment of their own: make bench BENCH='--jobs train --rounds 1'; bench/README.md
 bench: .bench-venv/.ready
 	-$(MAKE) .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready
 	.bench-venv/bin/python -m bench $(BENCH)

@@ -1,9 +1,15 @@
-"""What is run: one job is one peer with its options on one piece of work. The first of each group is ours."""
+"""What is run: one job is one peer with its options on one piece of work. The first of each group is ours.
+
+Peers that can choose train and answer in the faster of fp32 and bf16 on this machine, as luthier does by itself. Rows
+that only show the slower of the two, or a tool at work that it has a row for already, are `extra`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from luthier.model import best_precision
 
 # What PyTorch's own tuning guide and glibc's manual offer against page faults; luthier sets the same for itself.
 MEMORY = {
@@ -15,6 +21,7 @@ ENVIRONMENTS = {
     "transformers_generate.py": MEMORY,
     "ctranslate2_generate.py": {"CT2_USE_MKL": "0"},  # oneDNN, twice as fast as MKL here
 }
+BF16 = best_precision("cpu") == "bf16"
 
 
 @dataclass(frozen=True)
@@ -29,94 +36,115 @@ class Job:
     needs: tuple[str, ...] = ()  # modules that must be importable
     environment: dict[str, str] = field(default_factory=dict)
     venv: str = ""  # an environment of its own beside the benchmark's, for a tool whose versions do not fit in
+    seconds: int = 60  # what a run took, loading included, on two cores; for estimates until there is a result
+    extra: bool = False  # run only when asked for
 
     @property
     def key(self) -> str:
         return f"{self.group}/{self.name}"
 
 
-def training_jobs() -> list[Job]:
-    """Each tool for full fine-tuning and for LoRA."""
-    jobs = []
-    for method in ("lora", "full"):
-        given = {"method": method}
-        group = f"train-{method}"
-        jobs += [
-            Job(group, "ours", "luthier", "ours_train.py", given, ("torch", "peft")),
-            Job(group, "handwritten", "a loop written by hand", "handwritten.py", given | {"bf16": False},
-                ("torch", "peft"), MEMORY),
-            Job(group, "handwritten-bf16", "a loop written by hand, bf16 autocast", "handwritten.py",
-                given | {"bf16": True, "mixed": True, "steps": 1}, ("torch", "peft"), MEMORY),
-            Job(group, "trl", "TRL SFTTrainer", "trl_sft.py", given | {"bf16": False}, ("trl",), MEMORY),
-            Job(group, "litgpt", "LitGPT", "litgpt_finetune.py", given | {"steps": 1}, (), MEMORY, "litgpt"),
-            Job(group, "unsloth", "Unsloth", "unsloth_sft.py", given | {"bf16": False}, (), MEMORY, "unsloth"),
-            Job(group, "tuned", "Trainer, tuned", "trainer.py", given | {"style": "tuned", "bf16": False},
-                ("torch", "accelerate"), MEMORY),
-            Job(group, "tuned-bf16", "Trainer, tuned, bf16", "trainer.py",
-                given | {"style": "tuned", "bf16": True, "mixed": True, "steps": 1}, ("torch", "accelerate"), MEMORY),
-            Job(group, "notebook", "Trainer as in a notebook", "trainer.py",
-                given | {"style": "notebook", "mixed": True, "steps": 1}, ("torch", "accelerate")),
-        ]  # fmt: skip
-    return jobs
+def training_jobs(method: str) -> list[Job]:
+    """Each tool for one of 'lora' and 'full'."""
+    group, best, other = f"train-{method}", {"bf16": BF16}, {"bf16": not BF16}
+    lora = method == "lora"
+    # Half a minute of one step says as much as two steps of a faster tool; its rows are of all lengths.
+    one_step = {"steps": 1, "mixed": True}
+    fast = {} if lora else one_step
+    by_other = "fp32" if BF16 else "bf16"
+
+    def job(name: str, label: str, file: str, seconds: tuple[int, int], *options: dict[str, Any], **more: Any) -> Job:
+        order = {"method": method}
+        for given in options:
+            order |= given
+        kept = {"needs": ("torch", "peft", "accelerate"), "environment": MEMORY} | more
+        return Job(group, name, label, file, order, seconds=seconds[0 if lora else 1], **kept)
+
+    def trl(name: str, label: str, variant: str, **more: Any) -> Job:
+        return job(name, label, "trl_sft.py", (45, 55), best, one_step, {"variant": variant}, needs=("trl",), **more)
+
+    def alone(name: str, label: str, file: str, *seconds: int) -> Job:
+        return job(name, label, file, seconds, best, one_step, needs=(), venv=name)
+
+    def extra(name: str, label: str, file: str, **options: Any) -> Job:
+        return job(f"{name}-{by_other}", label, file, (90, 110), other, one_step, options, extra=True)
+
+    tuned, notebook = {"style": "tuned"}, {"style": "notebook"}
+    return [
+        job("ours", "luthier", "ours_train.py", (38, 34), fast, environment={}),
+        job("handwritten", "a loop written by hand", "handwritten.py", (55, 46), best, fast),
+        trl("trl", "TRL SFTTrainer", "padded"),
+        trl("trl-packed", "TRL SFTTrainer, packing", "packed"),
+        trl("trl-padding-free", "TRL SFTTrainer, padding-free", "padding_free", extra=True),
+        alone("litgpt", "LitGPT", "litgpt_finetune.py", 60, 75),
+        alone("unsloth", "Unsloth", "unsloth_sft.py", 50, 60),
+        job("tuned", "Trainer, tuned", "trainer.py", (48, 55), best, one_step, tuned),
+        job("notebook", "Trainer as in a notebook", "trainer.py", (65, 80), one_step, notebook, environment={}),
+        extra("handwritten", "a loop written by hand", "handwritten.py"),
+        extra("tuned", "Trainer, tuned", "trainer.py", **tuned),
+    ]
 
 
-def generation_jobs() -> list[Job]:
-    """Each tool one at a time, in batches of 16, all 48 at once, and with three shots in front of each dialogue."""
-    jobs = []
-    for group, about in {
-        "generate-1": {"batch": 1, "first": 8},
-        "generate-16": {"batch": 16},
-        "generate-48": {"batch": 48},
-        "generate-shots": {"batch": 16, "shots": True},
-    }.items():
-        jobs += _generation(group, about)
-    return jobs
+# The work of each group, and the seconds it takes beside loading: transformers' generate in bf16 on two cores.
+GENERATION = {
+    "generate-1": ({"batch": 1, "first": 4}, 13),
+    "generate-16": ({"batch": 16, "middle": True}, 35),
+    "generate-48": ({"batch": 48}, 70),
+    "generate-shots": ({"batch": 16, "middle": True, "shots": True}, 56),
+}
+LOADING = 6  # seconds
 
 
-def _generation(group: str, about: dict[str, Any]) -> list[Job]:
+def generation_jobs(group: str) -> list[Job]:
+    """Each tool one at a time, with a batch of 16, all 48 at once, or with three shots in front of each dialogue."""
+    about, seconds = GENERATION[group]
     shots = about.get("shots", False)
     four_bits = {"weights": "gguf", "precision": "Q4_1", "weight_bits": 5, "share": shots}
     wide = {"weights": "gguf-16bit", "precision": "fp16 weights", "weight_bits": 16, "share": shots}
 
-    def job(name: str, label: str, file: str, needs: str, **options: Any) -> Job:
-        return Job(group, name, label, file, about | options, (needs,), ENVIRONMENTS.get(file, {}))
+    def job(name: str, label: str, file: str, needs: str, speed: float, extra: bool = False, **options: Any) -> Job:
+        took = LOADING + round(seconds / speed)
+        return Job(
+            group, name, label, file, about | options, (needs,), ENVIRONMENTS.get(file, {}), seconds=took, extra=extra
+        )
 
-    def transformers(name: str, label: str, **options: Any) -> Job:
-        return job(name, f"transformers {label}", "transformers_generate.py", "torch", **options)
+    def transformers(name: str, label: str, speed: float, extra: bool = False, **options: Any) -> Job:
+        label = f"transformers {label}"
+        return job(name, label, "transformers_generate.py", "torch", speed, extra, **options)
 
-    def ctranslate2(precision: str) -> Job:
+    def openvino(name: str, options: dict[str, Any], speed: float) -> Job:
+        return job(name, "OpenVINO GenAI", "openvino_generate.py", "openvino_genai", speed, shots, **options)
+
+    def ctranslate2(precision: str, speed: float, extra: bool) -> Job:
         options = {"weights": "ctranslate2", "precision": precision, "share": shots}
-        return job(f"ctranslate2-{precision}", "CTranslate2", "ctranslate2_generate.py", "ctranslate2", **options)
+        return job(f"ctranslate2-{precision}", "CTranslate2", "ctranslate2_generate.py", "ctranslate2", speed, extra,
+                   **options)  # fmt: skip
 
     jobs = [
-        job("ours", "luthier", "ours_generate.py", "torch"),
-        transformers("generate-fp32", "generate", precision="fp32", paged=False),
-        transformers("generate-bf16", "generate", precision="bf16", paged=False),
-        job("openvino-4bit", "OpenVINO GenAI", "openvino_generate.py", "openvino_genai", **four_bits),
-        job("openvino-16bit", "OpenVINO GenAI", "openvino_generate.py", "openvino_genai", **wide),
-        job("llamacpp-4bit", "llama.cpp", "llamacpp_generate.py", "llama_cpp", **four_bits),
-        ctranslate2("int8"),
-        ctranslate2("float32"),
+        job("ours", "luthier", "ours_generate.py", "torch", 1.5),
+        transformers("generate-fp32", "generate", 1.0, extra=shots and BF16, precision="fp32", paged=False),
+        transformers("generate-bf16", "generate", 1.0, extra=shots and not BF16, precision="bf16", paged=False),
+        openvino("openvino-4bit", four_bits, 7.0),
+        openvino("openvino-16bit", wide, 4.0),
+        job("llamacpp-4bit", "llama.cpp", "llamacpp_generate.py", "llama_cpp", 2.0, shots, **four_bits),
+        ctranslate2("int8", 1.6, extra=shots),
+        ctranslate2("float32", 1.0, extra=True),
+        transformers("paged", "generate_batch", 1.0, shots or group == "generate-1", precision="fp32", paged=True),
     ]
     if shots:
-        unshared = job("ours-unshared", "luthier, shots read for each row", "ours_generate.py", "torch", share=False)
-        jobs.insert(1, unshared)
-    if about["batch"] != 1:
-        jobs.append(transformers("paged", "generate_batch", precision="fp32", paged=True))
+        jobs.insert(1, job("ours-unshared", "luthier, shots read for each row", "ours_generate.py", "torch", 1.0,
+                           share=False))  # fmt: skip
     return jobs
 
 
-def jobs(parts: list[str]) -> list[Job]:
-    """The jobs of the named parts, in the order in which a round runs them."""
-    limit = Job("limit", "machine", "what the machine can do at best", "limit.py", {}, ("torch",))
-    scaling = Job("scaling", "ours", "luthier, growing work", "ours_scaling.py", {"method": "lora"}, ("torch", "peft"))
-    by_part = {
-        "limit": [limit],
-        "train": training_jobs(),
-        "generate": generation_jobs(),
-        "scaling": [scaling],
-    }
-    return [job for part in by_part if part in parts for job in by_part[part]]
-
-
-PARTS = ("limit", "train", "generate", "scaling")
+def all_jobs() -> list[Job]:
+    """Every job, in the order in which a round runs them."""
+    limit = Job("limit", "machine", "what the machine can do at best", "limit.py", {}, ("torch",), seconds=12)
+    growing = Job("scaling", "ours", "luthier, growing work", "ours_scaling.py", {"method": "lora"}, ("torch", "peft"),
+                  seconds=40)  # fmt: skip
+    return [
+        limit,
+        *(job for method in ("lora", "full") for job in training_jobs(method)),
+        *(job for group in GENERATION for job in generation_jobs(group)),
+        growing,
+    ]

@@ -12,7 +12,7 @@ matplotlib.use("svg")
 
 from matplotlib import pyplot as plt
 
-AXES = {"examples": "examples of 64 tokens", "lengths": "tokens an example, 16 examples"}
+AXES = {"examples": "examples of 64 tokens", "lengths": "tokens an example, 4 examples"}
 
 
 def growth(runs: list[dict[str, Any]], axis: str) -> list[dict[str, float]]:

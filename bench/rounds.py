@@ -5,19 +5,22 @@ The results file is the state: a run that is in it is not done again, so a kille
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.jobs import Job
-from bench.rows import BATCH, NEW_TOKENS
+from bench.rows import WHOLE, Size
 from luthier import machine
 from luthier.files import read_json, write_json
 
@@ -32,22 +35,6 @@ QUIET = {
 }
 
 
-def new_results(rows: dict[str, Any], command: str) -> dict[str, Any]:
-    """An empty results file: where it was made, of what, and how."""
-    commit, changed = machine.commit()
-    return {
-        "command": command,
-        "commit": commit,
-        "changed": changed,
-        "machine": machine.describe("cpu"),
-        "python": sys.version.split()[0],
-        "rows": {key: value for key, value in rows.items() if key != "model"},
-        "labels": {},
-        "missing": {},
-        "runs": {},
-    }
-
-
 def run_rounds(
     path: Path,
     results: dict[str, Any],
@@ -56,11 +43,13 @@ def run_rounds(
     places: dict[str, str],
     say: Callable[[str], None],
     deadline: float = math.inf,
+    size: Size = WHOLE,
 ) -> None:
     """Runs what is missing up to `rounds` runs of each job, one round after the other, and keeps each in `path`.
 
-    No run is started after `deadline` (of `time.monotonic`).
+    A run carries its round and the commit that it was made at. None is started after `deadline` (of `time.monotonic`).
     """
+    commit, changed = machine.commit()
     for number in range(1, rounds + 1):
         for job in jobs:
             results["labels"][job.key] = job.label
@@ -68,23 +57,37 @@ def run_rounds(
                 continue
             if time.monotonic() > deadline:
                 return
-            if reason := missing(job, places):
-                results["missing"][job.key] = reason
-                write_json(path, results)
-                continue
-            run, reason = measure(job, places)
+            run, reason = None, missing(job, places)
+            if reason is None:
+                run, reason = measure(job, places, size)
             if run is None:
                 say(f"round {number}  {job.key}: {reason}")
                 results["missing"][job.key] = reason
             else:
-                say(
-                    f"round {number}  {job.key}: {run['seconds']:.1f} s"
-                    if "seconds" in run
-                    else f"round {number}  {job.key}"
-                )
-                results["runs"].setdefault(job.key, []).append(run | {"round": number})
+                say(f"round {number}  {job.key}: {run.get('seconds', run['whole_seconds']):.1f} s")
+                about = {"round": number, "commit": commit, "changed": changed}
+                results["runs"].setdefault(job.key, []).append(run | about)
                 results["missing"].pop(job.key, None)
             write_json(path, results)
+
+
+def estimate(results: dict[str, Any], job: Job) -> float:
+    """Seconds that one run of the job takes, loading included: what its runs took, else what it took elsewhere."""
+    runs = results["runs"].get(job.key)
+    return median(run["whole_seconds"] for run in runs) if runs else float(job.seconds)
+
+
+def plan(results: dict[str, Any], jobs: list[Job], rounds: int, places: dict[str, str]) -> str:
+    """What would be run, with the estimated time: a line a job, and the whole."""
+    lines, seconds = [], 0.0
+    for job in jobs:
+        left = max(0, rounds - len(results["runs"].get(job.key, [])))
+        if reason := missing(job, places):
+            lines.append(f"{job.key:36} not run: {reason}")
+            continue
+        seconds += left * estimate(results, job)
+        lines.append(f"{job.key:36} {left} x {estimate(results, job):3.0f} s")
+    return "\n".join([*lines, f"{len(jobs)} jobs, rounds up to {rounds}: about {seconds / 60:.0f} minutes"])
 
 
 def missing(job: Job, places: dict[str, str]) -> str | None:
@@ -105,29 +108,47 @@ def interpreter(job: Job) -> Path:
     return ROOT / f".bench-venv-{job.venv}" / "bin" / "python" if job.venv else Path(sys.executable)
 
 
-def measure(job: Job, places: dict[str, str]) -> tuple[dict[str, Any] | None, str]:
+def measure(job: Job, places: dict[str, str], size: Size) -> tuple[dict[str, Any] | None, str]:
     """(what the peer measured, "") or (None, why not). The load of the machine before the run is kept beside it."""
     load = os.getloadavg()[0]
     environment = {**os.environ, **QUIET, **job.environment}
     began = time.time()
-    try:
-        done = subprocess.run(
-            [str(interpreter(job)), str(PEERS / job.file), json.dumps(order_of(job, places))],
-            capture_output=True, text=True, timeout=LONGEST_SECONDS, env=environment,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    code, out, err = run_alone(
+        [str(interpreter(job)), str(PEERS / job.file), json.dumps(order_of(job, places, size))], environment
+    )
+    if code is None:
         return None, f"stopped after {LONGEST_SECONDS} s"
-    if done.returncode != 0:
-        return None, last_words(done.stderr) or f"ended with {done.returncode}"
-    run = json.loads(done.stdout.strip().splitlines()[-1])
+    if code != 0:
+        return None, last_words(err) or f"ended with {code}"
+    run = json.loads(out.strip().splitlines()[-1])
     return run | {"load_before": round(load, 2), "whole_seconds": round(time.time() - began, 1)}, ""
 
 
-def order_of(job: Job, places: dict[str, str]) -> dict[str, Any]:
+def run_alone(command: list[str], environment: dict[str, str]) -> tuple[int | None, str, str]:
+    """(exit code, or None where it took too long; what it printed; its errors).
+
+    Nothing that the command started outlives this call, also when this process is told to stop meanwhile.
+    """
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    try:
+        out, err = child.communicate(timeout=LONGEST_SECONDS)
+        return child.returncode, out, err
+    except subprocess.TimeoutExpired:
+        return None, "", ""
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def order_of(job: Job, places: dict[str, str], size: Size) -> dict[str, Any]:
     """What the peer's process is told."""
     rows = {"train": "train.jsonl", "generate": "generate.jsonl", "scaling": "train.jsonl"}
     part = job.group.partition("-")[0]
-    order = {"model": places["model"], "scratch": places["scratch"], "examples": BATCH, "new_tokens": NEW_TOKENS}
+    order = {key: places[key] for key in ("model", "scratch")}
+    order |= {"examples": size.batch, "micro": size.micro, "new_tokens": size.new_tokens}
     if part in rows:
         file = "generate-shots.jsonl" if job.options.get("shots") else rows[part]
         order["rows"] = str(Path(places["work"]) / file)
@@ -144,6 +165,18 @@ def last_words(stderr: str) -> str:
     return (said or lines or [""])[-1][:300]
 
 
-def load_results(path: Path, rows: dict[str, Any], command: str) -> dict[str, Any]:
-    """The results so far, or a new file's."""
-    return dict(read_json(path)) if path.exists() else new_results(rows, command)
+def new_results(rows: dict[str, Any]) -> dict[str, Any]:
+    """Results with nothing in them: where they are made, and of what rows."""
+    about = {key: value for key, value in rows.items() if key != "model"}
+    here = {"machine": machine.describe("cpu"), "python": sys.version.split()[0]}
+    return {"commands": [], **here, "rows": about, "labels": {}, "missing": {}, "runs": {}}
+
+
+def load_results(path: Path, rows: dict[str, Any]) -> dict[str, Any]:
+    """The results so far; new ones where there are none, or where they are of other rows or another machine."""
+    new = new_results(rows)
+    if not path.exists():
+        return new
+    old = dict(read_json(path))
+    same = old["rows"] == new["rows"] and all(old["machine"][k] == new["machine"][k] for k in ("processor", "cores"))
+    return old if same else new

@@ -1,14 +1,15 @@
 """The work that all tools get: rows rendered once to ids, labels and text, and the folder of the model.
 
 A training row has at most 512 tokens, so that no tool has to cut one. Rows stand in batches of 16 of like length, the
-first of them for the warm-up, so that a tool that keeps the order trains on the same rows in the same batches.
+first of them, short ones, for the warm-up, so that a tool that keeps the order trains on the same rows in the same
+batches.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,26 @@ from luthier.records import Example, Prompt
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dialogsum"
 MODEL = "smollm2-135m"
-BATCH = 16  # examples an optimizer step
-TIMED_STEPS = 2
 LONGEST = 512  # tokens of a training row
-DIALOGUES = 48
-NEW_TOKENS = 80
 SHOTS = 3
 SEED = 0
 
 Split = Sequence[Example]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work a round is."""
+
+    batch: int = 16  # examples an optimizer step
+    micro: int = 4  # examples a pass, for the tools that are told one
+    timed_steps: int = 2
+    dialogues: int = 48
+    new_tokens: int = 80
+
+
+WHOLE = Size()
+SMOKE = Size(batch=4, micro=2, timed_steps=1, dialogues=2, new_tokens=8)  # does every tool run here? no timing
 
 
 def examples() -> tuple[str, str, Split, Split]:
@@ -43,19 +55,20 @@ def examples() -> tuple[str, str, Split, Split]:
     return "dialogsum", shipped.template(), train, dev
 
 
-def prepare(work: Path) -> dict[str, Any]:
+def prepare(work: Path, size: Size = WHOLE) -> dict[str, Any]:
     """Writes train.jsonl, generate.jsonl and generate-shots.jsonl into `work`; returns what they hold."""
     name, text, train, dev = examples()
     model = load(MODEL, precision="fp32")
     renderer = model.renderer
-    training = training_rows([renderer.prompt(e, text, train=True) for e in _sample(train, 400)])
+    training = training_rows([renderer.prompt(e, text, train=True) for e in _sample(train, 400)], size)
     write_lines(work / "train.jsonl", training)
-    asked = _sample(dev, DIALOGUES)
+    asked = _sample(dev, size.dialogues)
     shots = [replace(e, references=e.references[:1]) for e in draw_shots(train, SHOTS, SEED)]
     for file, before in (("generate.jsonl", ()), ("generate-shots.jsonl", shots)):
-        write_lines(work / file, generation_rows(renderer, asked, text, before))
+        write_lines(work / file, generation_rows(renderer, asked, text, before, size.new_tokens))
     about = {
         "data": name,
+        "size": asdict(size),
         "model": str(model.folder),
         "training_tokens": sum(len(r["ids"]) for r in training if not r["warm_up"]),
         "supervised_tokens": sum(r["supervised"] for r in training if not r["warm_up"]),
@@ -65,24 +78,24 @@ def prepare(work: Path) -> dict[str, Any]:
     return about
 
 
-def training_rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
-    """One warm-up batch and TIMED_STEPS batches of like length, in an order drawn by seed.
+def training_rows(prompts: Sequence[Prompt], size: Size = WHOLE) -> list[dict[str, Any]]:
+    """A warm-up batch of the shortest rows and `size.timed_steps` batches of like length, in an order drawn by seed.
 
     `mixed` is the place of a row in the same batches dealt round robin: what a loader that only shuffles would see.
     """
     fitting = [p for p in prompts if len(p.prompt_ids) + len(p.target_ids or ()) <= LONGEST]
-    warm_up, timed = fitting[:BATCH], sorted(fitting[BATCH : BATCH * (1 + TIMED_STEPS)], key=_length)
-    if len(timed) < BATCH * TIMED_STEPS:
-        raise ValueError(
-            f"{len(fitting)} rows of at most {LONGEST} tokens are too few; {BATCH * (1 + TIMED_STEPS)} it takes"
-        )
-    batches = [timed[i : i + BATCH] for i in range(0, len(timed), BATCH)]
-    mixed = {p.id: i % TIMED_STEPS for i, p in enumerate(timed)}
+    batch, steps = size.batch, size.timed_steps
+    if len(fitting) < batch * (1 + steps):
+        raise ValueError(f"{len(fitting)} rows of at most {LONGEST} tokens are too few; {batch * (1 + steps)} it takes")
+    timed = sorted(fitting[: batch * steps], key=_length)
+    warm_up = sorted(fitting[batch * steps :], key=_length)[:batch]
+    batches = [timed[i : i + batch] for i in range(0, len(timed), batch)]
+    mixed = {p.id: i % steps for i, p in enumerate(timed)}
     random.Random(f"bench-{SEED}").shuffle(batches)
     return [
         _training_row(p, number, mixed.get(p.id, -1))
-        for number, batch in enumerate([warm_up, *batches], -1)
-        for p in batch
+        for number, members in enumerate([warm_up, *batches], -1)
+        for p in members
     ]
 
 
@@ -100,9 +113,9 @@ def _training_row(prompt: Prompt, batch: int, mixed: int) -> dict[str, Any]:
     }
 
 
-def generation_rows(renderer: Renderer, asked: Split, text: str, shots: Split) -> list[dict[str, Any]]:
+def generation_rows(renderer: Renderer, asked: Split, text: str, shots: Split, room: int) -> list[dict[str, Any]]:
     """Prompts shortest first, as a tool that sorts them to save padding would have them, with their ids and text."""
-    prompts = [renderer.prompt(example, text, shots, room=NEW_TOKENS) for example in asked]
+    prompts = [renderer.prompt(example, text, shots, room=room) for example in asked]
     return [{"id": p.id, "ids": list(p.prompt_ids), "text": p.text} for p in sorted(prompts, key=_length)]
 
 

@@ -6,6 +6,7 @@ A peer is started as `python FILE ORDER`, where ORDER is JSON. The clock starts 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
@@ -46,11 +47,24 @@ def now() -> Moment:
     return Moment(time.perf_counter(), time.process_time())
 
 
+def peak_bytes() -> int:
+    """Most resident memory of this process, loading included, or of one that it started and waited for.
+
+    The kernel's mark for this process alone, where there is one: `getrusage` also remembers the process it came from.
+    """
+    children = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(1024 * own, children)
+
+
 def report(packages: tuple[str, ...], **measured: Any) -> None:
     """Prints the one line that is read: what was measured, the peak of resident memory and the versions."""
-    peak = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     versions = {package: metadata.version(package) for package in packages}
-    print("\n" + json.dumps({**measured, "peak_bytes": peak, "versions": versions}), flush=True)
+    print("\n" + json.dumps({**measured, "peak_bytes": peak_bytes(), "versions": versions}), flush=True)
 
 
 def report_training(
@@ -70,39 +84,49 @@ def report_training(
 
 
 def generation_batches(order: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """The prompts in batches; one at a time, only the first `order["first"]` of a spread over all lengths."""
+    """The prompts in batches, shortest first.
+
+    With `order["first"]`, so many of them from a spread over all lengths; with `order["middle"]`, the middle batch.
+    """
     all_rows = rows(order["rows"])
     if first := order.get("first"):
         all_rows = all_rows[:: max(1, len(all_rows) // first)][:first]
     size = order["batch"]
-    return [all_rows[i : i + size] for i in range(0, len(all_rows), size)]
+    batches = [all_rows[i : i + size] for i in range(0, len(all_rows), size)]
+    return [batches[len(batches) // 2]] if order.get("middle") else batches
 
 
 def report_generation(
     packages: tuple[str, ...],
+    order: dict[str, Any],
     batches: list[list[dict[str, Any]]],
     answers: list[list[int]],
     took: dict[str, float],
     **more: Any,
 ) -> None:
-    """`report` with the tokens read and written, and the first answer's ids for comparison."""
-    lengths = [len(row["ids"]) for batch in batches for row in batch]
+    """`report` with the tokens read and written, which prompts they were, and the first answer's ids for comparison.
+
+    Exits with a sentence where an answer is not as long as it was ordered: a tool that stopped, or padded, did other
+    work than the rest.
+    """
+    prompts = [row["ids"] for batch in batches for row in batch]
+    if found := {len(answer) for answer in answers} - {order["new_tokens"]}:
+        sys.exit(f"Error: answers of {sorted(found)} tokens where {order['new_tokens']} were ordered")
+    if len(answers) != len(prompts):
+        sys.exit(f"Error: {len(answers)} answers to {len(prompts)} prompts")
+    lengths = [len(ids) for ids in prompts]
     report(
         packages,
         prompt_tokens=sum(lengths),
         new_tokens=sum(map(len, answers)),
         squares=sum((n + len(a)) * (n + len(a) + 1) // 2 for n, a in zip(lengths, answers, strict=True)),
         examples=len(lengths),
-        passes=sum(max(map(len, _take(answers, batches, i))) for i in range(len(batches))),
+        passes=len(batches) * order["new_tokens"],
+        prompts=hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
         answer=list(answers[0]),
         **took,
         **more,
     )
-
-
-def _take(answers: list[list[int]], batches: list[list[dict[str, Any]]], number: int) -> list[list[int]]:
-    start = sum(map(len, batches[:number]))
-    return answers[start : start + len(batches[number])]
 
 
 def shared_length(batches: list[list[dict[str, Any]]]) -> int:

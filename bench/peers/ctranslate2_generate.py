@@ -39,7 +39,7 @@ def main():
     took = common.now() - began
     packages = ("ctranslate2",)
     bits = BITS[order["precision"]]
-    common.report_generation(packages, batches, answers, took, precision=order["precision"], weight_bits=bits)
+    common.report_generation(packages, order, batches, answers, took, precision=order["precision"], weight_bits=bits)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import contextlib
 import common
 import torch
 import torch.nn.functional as F
+import trainers
 from transformers import AutoModelForCausalLM
 
-RATE = {"full": 2e-5, "lora": 1e-3}
 MICRO_TOKENS = 4096  # padded tokens in one pass
 
 
@@ -47,13 +47,12 @@ def main():
     batches = common.training_batches(order)
     model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)
     if order["method"] == "lora":
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        config = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-        model = get_peft_model(model, config)
+        model = get_peft_model(model, trainers.lora_config())
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=RATE[order["method"]], weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=trainers.RATE[order["method"]], weight_decay=0.0, fused=True)
     cast = torch.autocast("cpu", torch.bfloat16) if order["bf16"] else contextlib.nullcontext()
     losses, began = [], common.now()
     for number, batch in enumerate(batches):

@@ -1,4 +1,4 @@
-"""LitGPT's finetune_lora and finetune_full commands in fp32, timed by the metrics file that they write themselves.
+"""LitGPT's finetune_lora and finetune_full commands, timed by the metrics file that they write themselves.
 
 It shuffles the rows with its own seed, so its batches are others; it counts the real tokens of each pass itself.
 """
@@ -17,7 +17,6 @@ import common
 from tokenizers import Tokenizer
 
 LITGPT = [sys.executable, "-m", "litgpt"]
-MICRO, BATCH = 4, 16
 LORA = ["--lora_r=16", "--lora_alpha=32", "--lora_dropout=0.0"] + [
     f"--lora_{part}=true" for part in ("query", "key", "value", "projection", "mlp")
 ]
@@ -46,6 +45,8 @@ def write_data(order, rows, folder):
 
 def main():
     order = common.order()
+    precision = "bf16-mixed" if order["bf16"] else "32-true"
+    micro, batch = order["micro"], order["examples"]
     batches = common.training_batches(order)
     with tempfile.TemporaryDirectory(dir=order["scratch"]) as scratch:
         work = Path(scratch)
@@ -54,28 +55,28 @@ def main():
         write_data(order, [row for batch in batches for row in batch], work / "data")
         command(
             f"finetune_{order['method']}", work / "SmolLM2-135M-Instruct", f"--out_dir={work / 'out'}",
-            "--precision=32-true", "--devices=1", "--data=JSON", f"--data.json_path={work / 'data'}",
+            f"--precision={precision}", "--devices=1", "--data=JSON", f"--data.json_path={work / 'data'}",
             "--data.mask_prompt=true", '--data.prompt_style={"class_path": "litgpt.prompts.Default"}',
             "--data.num_workers=0", "--train.epochs=2",
-            f"--train.max_steps={len(batches)}", f"--train.global_batch_size={BATCH}",
-            f"--train.micro_batch_size={MICRO}", "--train.max_seq_length=512", "--train.log_interval=1",
+            f"--train.max_steps={len(batches)}", f"--train.global_batch_size={batch}",
+            f"--train.micro_batch_size={micro}", "--train.max_seq_length=512", "--train.log_interval=1",
             "--train.lr_warmup_steps=1", "--eval.initial_validation=false", "--eval.final_validation=false",
             "--eval.interval=1000000", "--logger_name=csv", *(LORA if order["method"] == "lora" else []),
         )  # fmt: skip
         file = next((work / "out").rglob("metrics.csv"))
         with open(file, newline="", encoding="utf-8") as lines:
             passes = [row for row in csv.DictReader(lines) if row.get("iter_time")]
-    first, timed = passes[: BATCH // MICRO], passes[BATCH // MICRO :]
+    first, timed = passes[: batch // micro], passes[batch // micro :]
     rows = [row for batch in batches[1:] for row in batch]
     common.report(
         ("litgpt", "torch"),
         tokens=int(float(timed[-1]["tokens"]) - float(first[-1]["tokens"])),
         supervised=sum(row["supervised"] for row in rows),
         squares=sum(len(row["ids"]) * (len(row["ids"]) + 1) // 2 for row in rows),
-        examples=len(timed) * MICRO,
+        examples=len(timed) * micro,
         seconds=sum(float(row["iter_time"]) for row in timed),
         losses=[float(row["loss"]) for row in passes],
-        precision="fp32",
+        precision="bf16 mixed" if order["bf16"] else "fp32",
     )
 
 

@@ -82,7 +82,7 @@ def main():
     ]
     took = common.now() - began
     stored = {"precision": order["precision"], "weight_bits": order["weight_bits"]}
-    common.report_generation(("llama_cpp_python",), batches, answers, took, **stored)
+    common.report_generation(("llama_cpp_python",), order, batches, answers, took, **stored)
 
 
 if __name__ == "__main__":

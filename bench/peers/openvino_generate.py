@@ -30,7 +30,7 @@ def main():
     answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"])]
     took = common.now() - began
     stored = {"precision": order["precision"], "weight_bits": order["weight_bits"]}
-    common.report_generation(("openvino", "openvino-genai"), batches, answers, took, **stored)
+    common.report_generation(("openvino", "openvino-genai"), order, batches, answers, took, **stored)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def main():
     precision = "fp32" if "float32" in str(model.dtype) else "bf16"
     bits = 32 if precision == "fp32" else 16
     packages = ("luthier", "torch", "transformers")
-    common.report_generation(packages, batches, answers, took, precision=precision, weight_bits=bits)
+    common.report_generation(packages, order, batches, answers, took, precision=precision, weight_bits=bits)
 
 
 if __name__ == "__main__":

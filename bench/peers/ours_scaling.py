@@ -11,8 +11,8 @@ import common
 
 from luthier.records import Prompt
 
-EXAMPLES = (16, 32, 64, 128, 256)
-LENGTHS = (64, 128, 256, 512, 1024)  # tokens of an example
+TIMES = (1, 4, 16)
+LENGTHS = (64, 256, 1024)  # tokens of an example
 SHORT = LENGTHS[0]
 TARGET = 16  # supervised tokens of an example
 
@@ -27,7 +27,7 @@ def prompts(count, length, ids):
 def main():
     order = common.order()
     ids = [token for row in common.rows(order["rows"]) for token in row["ids"]]
-    ours, batch = Ours(order), order["examples"]
+    ours, batch = Ours(order), order["micro"]
 
     def seconds(count, length):
         with tempfile.TemporaryDirectory(dir=order["scratch"]) as folder:
@@ -36,7 +36,9 @@ def main():
     seconds(batch, SHORT)
     common.report(
         ("luthier", "torch", "transformers", "peft"),
-        examples=[{"examples": n, "tokens": n * SHORT, "seconds": seconds(n, SHORT)} for n in EXAMPLES],
+        examples=[
+            {"examples": n * batch, "tokens": n * batch * SHORT, "seconds": seconds(n * batch, SHORT)} for n in TIMES
+        ],
         lengths=[{"length": n, "tokens": n * batch, "seconds": seconds(batch, n)} for n in LENGTHS],
     )
 

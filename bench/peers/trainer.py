@@ -1,26 +1,17 @@
 """transformers' Trainer with peft: as a course notebook writes it, and tuned by its documented options.
 
-`notebook`: fp32, every row padded to 512 tokens, rows shuffled, options left as they are, batch 16 as 4 x 4.
-`tuned`: rows of like length together, padded to the longest of 4, fused AdamW, and bf16 where `bf16` is set.
+`notebook`: fp32, every row padded to 512 tokens, rows shuffled, options left as they are.
+`tuned`: rows of like length together, padded to the longest of a pass, fused AdamW, and bf16 where `bf16` is set.
 """
 
 from __future__ import annotations
 
 import common
 import torch
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+import trainers
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 PADDED = 512
-RATE = {"full": 2e-5, "lora": 1e-3}
-
-
-class Clock(TrainerCallback):
-    """Starts when the warm-up step is done and stops after the last one."""
-
-    def on_step_end(self, arguments, state, control, **_):
-        if state.global_step == 1:
-            self.began = common.now()
-        self.ended = common.now()
 
 
 class Rows(torch.utils.data.Dataset):
@@ -48,24 +39,10 @@ def padded(rows, width=None):
 
 
 def arguments(order, steps):
-    common_options = {
-        "output_dir": order["scratch"],
-        "learning_rate": RATE[order["method"]],
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 4,
-        "max_steps": steps,
-        "lr_scheduler_type": "constant",
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "use_cpu": True,
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-        "train_sampling_strategy": "sequential",  # the rows come shuffled, or grouped by length, already
-    }
-    if order["style"] == "notebook":
-        return TrainingArguments(**common_options)
-    return TrainingArguments(**common_options, bf16=order["bf16"], optim="adamw_torch_fused", max_grad_norm=1.0)
+    given = trainers.options(order, steps) | {"use_cpu": True, "remove_unused_columns": False}
+    if order["style"] == "tuned":
+        given |= {"bf16": order["bf16"], "optim": "adamw_torch_fused", "max_grad_norm": 1.0}
+    return TrainingArguments(**given)
 
 
 def main():
@@ -73,24 +50,18 @@ def main():
     batches = common.training_batches(order)
     model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)
     if order["method"] == "lora":
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        config = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-        model = get_peft_model(model, config)
+        model = get_peft_model(model, trainers.lora_config())
     width = PADDED if order["style"] == "notebook" else None
-    clock = Clock()
     trainer = Trainer(
         model=model,
         args=arguments(order, len(batches)),
         train_dataset=Rows([row for batch in batches for row in batch]),
-        data_collator=lambda rows: padded(rows, width),
-        callbacks=[clock],
+        data_collator=lambda rows: padded(rows, None if rows[0]["warm_up"] else width),
     )
-    trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     precision = "bf16 autocast" if order.get("bf16") else "fp32"
-    packages = ("torch", "transformers", "accelerate", "peft")
-    common.report_training(packages, batches[1:], clock.ended - clock.began, losses=losses, precision=precision)
+    trainers.run(trainer, ("torch", "transformers", "accelerate", "peft"), batches[1:], precision)
 
 
 if __name__ == "__main__":

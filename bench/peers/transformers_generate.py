@@ -44,7 +44,7 @@ def main():
     took = common.now() - began
     bits = {"fp32": 32, "bf16": 16}[order["precision"]]
     packages = ("torch", "transformers")
-    common.report_generation(packages, batches, answers, took, precision=order["precision"], weight_bits=bits)
+    common.report_generation(packages, order, batches, answers, took, precision=order["precision"], weight_bits=bits)
 
 
 if __name__ == "__main__":

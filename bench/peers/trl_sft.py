@@ -1,79 +1,75 @@
-"""TRL's SFTTrainer: loss on the completion alone, rows of like length together; `packing` joins rows into full ones."""
+"""TRL's SFTTrainer on rows that are tokens already, with the loss on the completion alone.
+
+`variant`: `padded`, each pass padded to its longest row; `padding_free`, the rows of a pass laid end to end as one;
+`packed`, rows joined to ones of about as many tokens as a pass of the others has (best fit decreasing), which makes
+TRL padding-free too. It asks for flash attention under the last two; on a CPU PyTorch's own attention keeps the rows
+apart by their positions.
+"""
 
 from __future__ import annotations
 
+import math
+
 import common
 import torch
-from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+import trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-RATE = {"full": 2e-5, "lora": 1e-3}
-PACKED = 1024  # tokens of a packed row
 
-
-class Clock(TrainerCallback):
-    """Starts when the warm-up step is done and stops after the last one."""
-
-    def on_step_end(self, arguments, state, control, **_):
-        if state.global_step == 1:
-            self.began = common.now()
-        self.ended = common.now()
+def variant(order):
+    """The options that make the variant; a packed row is a pass, with 256 tokens for each example of an equal batch."""
+    return {
+        "padded": {"max_length": 512},
+        "padding_free": {"max_length": None, "padding_free": True},
+        "packed": {"max_length": 256 * order["micro"], "packing": True, "per_device_train_batch_size": 1},
+    }[order["variant"]]
 
 
 def arguments(order, steps):
     return SFTConfig(
-        output_dir=order["scratch"],
-        learning_rate=RATE[order["method"]],
-        per_device_train_batch_size=4,
-        gradient_accumulation_steps=4,
-        max_steps=steps,
-        max_length=512,
+        **(trainers.options(order, steps) | variant(order)),
         completion_only_loss=True,
-        lr_scheduler_type="constant",
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
         use_cpu=True,
         bf16=order["bf16"],
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
-        disable_tqdm=True,
-        padding_free=order.get("padding_free", False),
-        train_sampling_strategy="sequential",  # the rows come grouped by length already
     )
+
+
+def trainer_on(order, batches, steps):
+    return SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32),
+        args=arguments(order, steps),
+        train_dataset=trainers.completion_columns(batches),
+        processing_class=AutoTokenizer.from_pretrained(order["model"]),
+        peft_config=trainers.lora_config() if order["method"] == "lora" else None,
+    )
+
+
+def packed_rows(trainer):
+    """What TRL packed, as rows with lengths and supervised tokens, a list for each packed row."""
+    found = []
+    for packed in trainer.train_dataset:
+        labels, rows, start = packed["labels"], [], 0
+        for length in packed["seq_lengths"]:
+            part = labels[start : start + length]
+            rows.append({"ids": part, "supervised": sum(label != -100 for label in part)})
+            start += length
+        found.append(rows)
+    return found
 
 
 def main():
     order = common.order()
     batches = common.training_batches(order)
-    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)
-    flat = [row for batch in batches for row in batch]
-    data = Dataset.from_dict(
-        {
-            "input_ids": [row["ids"] for row in flat],
-            "completion_mask": [[int(label != -100) for label in row["labels"]] for row in flat],
-        }
-    )
-    config = None
-    if order["method"] == "lora":
-        from peft import LoraConfig
-
-        config = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-    clock = Clock()
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments(order, len(batches)),
-        train_dataset=data,
-        processing_class=AutoTokenizer.from_pretrained(order["model"]),
-        peft_config=config,
-        callbacks=[clock],
-    )
-    trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    precision = "bf16 autocast" if order["bf16"] else "fp32"
+    timed = batches[1:]
+    trainer = trainer_on(order, batches, len(batches))
+    if order["variant"] == "packed":
+        rows, per_step = packed_rows(trainer), trainer.args.gradient_accumulation_steps
+        trainer.args.max_steps, timed = math.ceil(len(rows) / per_step), rows[per_step:]
     packages = ("torch", "transformers", "trl", "peft")
-    common.report_training(packages, batches[1:], clock.ended - clock.began, losses=losses, precision=precision)
+    trainers.run(trainer, packages, timed, "bf16 autocast" if order["bf16"] else "fp32")
 
 
 if __name__ == "__main__":
