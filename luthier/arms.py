@@ -1,9 +1,11 @@
 """An arm: a method with its settings inside one study, and the short form that names it.
 
-    method[-dial][:template][+key=value ...]
+    method[-dial][:template][@width][+key=value ...]
 
     few-shot-2:question                 two shots, the template 'question'
     lora-r8+learning_rate=2e-3          rank 8, another learning rate
+    lora@int8                           trained in full, its weights made narrow after that
+    qlora@int4                          trained on a base that is narrow already; qlora alone is qlora@nf4
     zero-shot+temperature=0.7+top_k=20  a generation configuration as an arm of its own
 
 A key is one of the method's own settings, of its training, or of generation; study.toml writes the same as tables.
@@ -25,6 +27,7 @@ from luthier.generate import Generation
 from luthier.loop import Training
 from luthier.settings import Settings, settings_from
 from luthier.task import Task
+from luthier.widths import NARROW, WIDTHS, width
 
 LEARNING_RATE = "learning_rate"  # what tuning tries for every method that trains, beside the method's own sweep
 DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
@@ -38,8 +41,9 @@ ALL = (
     "zero-shot+temperature=0.7",
     "zero-shot+temperature=0.7+top_k=20",
     "zero-shot+temperature=1.0+top_p=0.9",
-    "soft",
-    "full",
+    *(f"{name}-last-2" if name == "select" else name for name, row in METHODS.items() if row.trains and name != "lora"),
+    *(f"{arm}@{width}" for arm in ("zero-shot", "lora") for width in NARROW),
+    *(f"qlora@{width}" for width in NARROW if width != "nf4"),
 )
 
 
@@ -48,6 +52,9 @@ class ArmSpec(Settings):
 
     method: str = Field(description="a row of the methods table: " + ", ".join(METHODS))
     template: str | None = Field(None, description="a template of the task; None: the method's or the task's default")
+    width: str | None = Field(
+        None, description="of the weights that answer, made narrow after training: " + ", ".join(WIDTHS)
+    )
     settings: dict[str, Any] = Field(default={}, description="the method's own settings, such as rank or shots")
     training: dict[str, Any] = Field(default={}, description="how it is trained, such as learning_rate or epochs")
     generation: dict[str, Any] = Field(default={}, description="how it answers, such as max_new_tokens or temperature")
@@ -66,6 +73,7 @@ class Arm:
     training: Training | None
     template: str
     generation: Generation
+    width: str | None = None  # what the weights are made after training, a row of WIDTHS; None: nothing
     tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
 
     @property
@@ -77,15 +85,16 @@ class Arm:
 def parse(text: str) -> ArmSpec:
     """The short form as an ArmSpec. Raises SettingsError that says what was not understood."""
     head, *assignments = text.strip().split("+")
-    head, _, width = head.partition("@")
-    if width:
-        raise SettingsError(f"arm '{text}': the width '@{width}' is not known here; leave it out")
+    head, _, wide = head.partition("@")
     head, _, template = head.partition(":")
     name = max((name for name in METHODS if head == name or head.startswith(f"{name}-")), key=len, default=None)
     if name is None:
         raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(METHODS)}")
     found = METHODS[name]
     parts: dict[str, Any] = {"settings": {}, "training": {}, "generation": {}}
+    if "width" in found.settings.model_fields and wide:
+        parts["settings"]["width"] = wide  # of the base that it is trained on
+        wide = ""
     if dial := head[len(name) + 1 :]:
         parts["settings"] |= _dial(text, found, dial)
     for assignment in assignments:
@@ -93,7 +102,7 @@ def parse(text: str) -> ArmSpec:
         if not equals:
             raise SettingsError(f"arm '{text}': '+{assignment}' has no value; write +key=value")
         parts[_home(text, found, key)][key] = _value(value)
-    return ArmSpec(method=name, template=template or None, **parts)
+    return ArmSpec(method=name, template=template or None, width=wide or None, **parts)
 
 
 def _dial(text: str, found: Method, dial: str) -> dict[str, Any]:
@@ -143,8 +152,22 @@ def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
         training=settings_from(Training, defaults | spec.training, where) if found.trains else None,
         template=template,
         generation=settings_from(Generation, spec.generation, where),
+        width=_width(where, spec, found),
         tunable=_tunable(where, spec, found),
     )
+
+
+def _width(where: str, spec: ArmSpec, found: Method) -> str | None:
+    """The width, if it is known and the method leaves weights that can be made narrow. Raises SettingsError."""
+    if spec.width is None:
+        return None
+    widened = found.asks_model and (not found.trains or found.merge is not None or found.shipped == "weights")
+    if not widened or "width" in found.settings.model_fields:
+        can = ", ".join(row.name for row in METHODS.values() if row.merge and "width" not in row.settings.model_fields)
+        raise SettingsError(
+            f"{where}: {found.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
+        )
+    return width(spec.width, where).name
 
 
 def as_trained(arm: Arm, about: Mapping[str, Any]) -> Arm:

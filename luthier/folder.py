@@ -42,14 +42,16 @@ class StudyFolder:
         path = self.path / "cost.json"
         return dict(read_json(path)) if path.exists() else {"seconds": 0.0, "arms": {}}
 
-    def spent(self, arm: str, more: dict[str, float], peak_bytes: int = 0) -> None:
-        """Adds seconds and tokens to an arm's row of cost.json; over all sittings of a study."""
+    def spent(self, arm: str, more: dict[str, float], **peaks: int) -> None:
+        """Adds seconds and tokens to an arm's row of cost.json, and keeps the highest of each of `peaks`; over all
+        sittings of a study.
+        """
         cost = self.cost()
         row = cost["arms"].setdefault(arm, {})
         for key, value in more.items():
             row[key] = round(row.get(key, 0) + value, 3)
-        if peak_bytes:
-            row["peak_bytes"] = max(row.get("peak_bytes", 0), peak_bytes)
+        for key, peak in peaks.items():
+            row[key] = max(row.get(key, 0), peak)
         cost["seconds"] = round(
             sum(v for r in cost["arms"].values() for k, v in r.items() if k.endswith("_seconds")), 3
         )

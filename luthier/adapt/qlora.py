@@ -1,0 +1,68 @@
+"""QLoRA (Dettmers et al. 2023, section 3): LoRA on a frozen base whose linear layers hold four bits a weight.
+
+The adapter learns beside the rounded weights, and so learns to mend the rounding; it is asked on the same rounded base.
+`lora@nf4` is the other order: trained on the whole weights, then rounded. Trainable parameters: as LoRA.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from luthier.adapt import lora, wrapped
+from luthier.adapt.lora import Lora
+from luthier.adapt.method import Method
+from luthier.files import read_json, write_json
+from luthier.loop import Training
+from luthier.model import Model
+from luthier.widths import quantize, rounded
+
+FILE = "base-width.json"  # beside the adapter: which base it was trained on
+
+
+class QLora(Lora):
+    width: Literal["nf4", "int4", "int8"] = Field("nf4", description="of the frozen base; qlora@int4 says the same")
+
+
+def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
+    """The model made narrow and wrapped by peft; only A and B require a gradient, in fp32."""
+    module = lora.apply(quantize(model, settings.width), settings, seed)
+    module.base_width = settings.width  # type: ignore[assignment]
+    return module
+
+
+def save(module: Any, folder: Path) -> None:
+    """PEFT's own format, and beside it the width of the base."""
+    wrapped.save(module, folder)
+    write_json(folder / FILE, {"width": module.base_width})
+
+
+def load(model: Model, folder: Path) -> Model:
+    """The saved adapter beside the layers of a fresh base at the width that it was trained on."""
+    return wrapped.load(quantize(model, read_json(folder / FILE)["width"]), folder)
+
+
+def merge(model: Model, folder: Path) -> Model:
+    """A plain model: the rounded weights, written in full, plus the update. Added to whole weights it would be another
+    model than the one that was trained.
+    """
+    return wrapped.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
+
+
+METHOD = Method(
+    name="qlora",
+    summary="low-rank updates, trained on a narrow base",
+    settings=QLora,
+    dial="rank",
+    dial_prefix="r",
+    training=Training(learning_rate=1e-3),
+    apply=apply,
+    answering=lora.answering,
+    save=save,
+    load=load,
+    merge=merge,
+    sweep={"rank": (4, 8, 16, 32, 64)},
+)

@@ -1,0 +1,141 @@
+"""Linear layers that hold few bits a weight: int4 in plain torch, and bitsandbytes' int8 with a fast product.
+
+bitsandbytes has int8 and NF4 but no int4; what other libraries offer for int4 on a processor is 20 times slower than
+fp32 or needs a compiler on the user's machine (docs/decisions/0007-widths.md). So int4 is here: the numbers -8 to 7
+with one scale for 32 weights, 4.5 bits a weight, in uint8 and fp16 tensors that safetensors stores as they are.
+
+    shapes: N tokens (all leading dimensions together), D width in, E width out, G groups of a row
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from luthier.errors import ModelError
+
+GROUP = 32  # weights that share a scale
+BLOCK = 256  # rows of an int8 product at a time: what lies between its steps stays in the processor's cache
+LEAST = 1e-12  # scale of a row of zeros
+
+
+class Int4Linear(nn.Linear):
+    """A linear layer whose `weight` holds two int4 numbers a byte, (E, D/2), and whose `scale` is (E, G) in fp16.
+
+    The low half of byte i of a row is number i, the high half number D/2 + i. Weights are made for each product and
+    forgotten after it, in the backward pass too.
+    """
+
+    scale: Tensor
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = False) -> None:
+        nn.Module.__init__(self)
+        if in_features % 2:
+            raise ModelError(f"int4: a layer reads {in_features} features, an odd number; choose int8")
+        self.in_features, self.out_features = in_features, out_features
+        groups = in_features // math.gcd(GROUP, in_features)
+        packed = torch.zeros(out_features, in_features // 2, dtype=torch.uint8)
+        self.weight = nn.Parameter(packed, requires_grad=False)
+        self.register_buffer("scale", torch.zeros(out_features, groups, dtype=torch.float16))
+        self.bias = nn.Parameter(torch.zeros(out_features), requires_grad=False) if bias else None  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def fill(self, weight_ED: Tensor) -> Int4Linear:
+        """Takes up plain weights: in each group the largest becomes -8, all others are rounded to its steps."""
+        weight_EGg = weight_ED.float().reshape(self.out_features, self.scale.shape[1], -1)
+        largest_EG1 = weight_EGg.gather(-1, weight_EGg.abs().argmax(-1, keepdim=True))
+        scale_EG1 = (largest_EG1 / -8).half()
+        steps = weight_EGg / torch.where(scale_EG1 == 0, 1, scale_EG1.float())
+        numbers_ED = (steps.round() + 8).clamp_(0, 15).to(torch.uint8).view(weight_ED.shape)
+        low, high = numbers_ED.chunk(2, dim=1)
+        self.weight.data, self.scale = low | high << 4, scale_EG1.squeeze(-1)
+        return self
+
+    def dequantized(self, dtype: torch.dtype) -> Tensor:
+        """The weights that the numbers stand for, (E, D)."""
+        numbers_ED = torch.cat([self.weight & 15, self.weight >> 4], dim=1).view(torch.int8).sub_(8)
+        numbers_EGg = numbers_ED.view(*self.scale.shape, -1)
+        return torch.mul(numbers_EGg, self.scale.unsqueeze(-1).to(dtype)).view(numbers_ED.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        product = _Int4Product.apply(x, self) if torch.is_grad_enabled() and x.requires_grad else None
+        if product is None:
+            return F.linear(x, self.dequantized(x.dtype), self.bias)
+        return product if self.bias is None else product + self.bias
+
+
+class _Int4Product(torch.autograd.Function):
+    """x W^T with W frozen; autograd's own would keep W in full for the backward pass, in every layer at once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: Int4Linear) -> Tensor:  # type: ignore[override]
+        ctx.layer = layer
+        return F.linear(x, layer.dequantized(x.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return dy @ ctx.layer.dequantized(dy.dtype), None
+
+
+# --------------------------------------------------------------------------------------------------------- int8
+
+
+def hasten(layer: nn.Module) -> None:
+    """Makes a layer of bitsandbytes answer and train by the ways that are right and fast on a processor, in place.
+
+    An NF4 layer would, at its first answer, re-pack its weights for a bf16 product that no gradient goes through: an
+    adapter that is asked in the middle of its training then learns nothing, and no error says so. It is kept from that.
+    """
+    kind = type(layer).__name__
+    if kind == "Linear4bit":
+        layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+    elif kind == "Linear8bitLt" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+        layer.__class__ = _int8_twin(type(layer))  # type: ignore[assignment]
+
+
+@functools.cache
+def _int8_twin(kind: Any) -> type:
+    """bitsandbytes' int8 layer under its own name, with another way to answer."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if self.weight.CB is not None:
+            self.init_8bit_state()
+        if x.device.type != "cpu":
+            return kind.forward(self, x)  # type: ignore[no-any-return]
+        if torch.is_grad_enabled() and x.requires_grad:
+            # A gradient needs the input as it was: bitsandbytes' way of training on a processor.
+            was, self.training = self.training, True
+            try:
+                return kind.forward(self, x)  # type: ignore[no-any-return]
+            finally:
+                self.training = was
+        return int8_product(x, self.state.CB, self.state.SCB, self.bias)
+
+    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+
+
+def int8_product(x: Tensor, weight_ED: Tensor, largest_E: Tensor, bias_E: Tensor | None = None) -> Tensor:
+    """x W^T in int8: each row of x and of W is scaled by its largest number (Dettmers et al. 2022, section 3.1).
+
+    `weight_ED` is int8, `largest_E` what 127 stands for in each row. bitsandbytes takes x in fp16 and each step over
+    all rows; here it is x as it is, block by block.
+    """
+    x_ND = x.reshape(-1, x.shape[-1])
+    y_NE = torch.empty(len(x_ND), len(weight_ED), device=x.device)
+    scale_E, weight_DE = largest_E / 127, weight_ED.t()
+    for begin in range(0, len(x_ND), BLOCK):
+        rows, y = x_ND[begin : begin + BLOCK].float(), y_NE[begin : begin + BLOCK]
+        scale_N1 = torch.linalg.vector_norm(rows, ord=math.inf, dim=1, keepdim=True).div_(127).clamp_(min=LEAST)
+        numbers_ND = (rows / scale_N1).round_().to(torch.int8)
+        torch.mul(torch._int_mm(numbers_ND, weight_DE), scale_N1, out=y)
+        y.mul_(scale_E)
+    if bias_E is not None:
+        y_NE += bias_E
+    return y_NE.to(x.dtype).view(*x.shape[:-1], -1)
