@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.score import score as score
     from luthier.ship import ask as ask
     from luthier.ship import ask_probabilities as ask_probabilities
+    from luthier.ship import merge as merge
     from luthier.ship import merge_arm as merge_arm
     from luthier.study import prompt_of as prompt_of
     from luthier.study import study as study
@@ -97,6 +98,7 @@ _HOMES = {  # public name -> the module it lives in
     "judge": "judge",
     "load": "model",
     "load_task": "task",
+    "merge": "ship",
     "merge_arm": "ship",
     "open_ballot": "ballot",
     "paint": "prompt",

@@ -222,6 +222,31 @@ def ask(
 
 
 @app.command()
+def merge(
+    source: Annotated[Path, typer.Argument(metavar="STUDY", help="A study, or an arm's folder.")],
+    out: Annotated[Path, typer.Option(help="The new folder of the model.")],
+    arm: Annotated[str | None, typer.Option(help="An arm of the study; else the one that it ships.")] = None,
+    width: Annotated[str | None, typer.Option(help="Make the weights narrow: bf16, fp16, int8, int4 or nf4.")] = None,
+    differ: Annotated[int, typer.Option(min=0, help="How many probes may be answered in other words.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write an arm as one plain model that every tool loads. What was learned goes into the base's weights; the file is
+    read back and asked the arm's probes, and kept only if it answers as it did when it was measured.
+
+    \b
+    Example:
+      luthier merge studies/mine --arm lora --out lora-merged
+    """
+    machine.keep_freed_memory()
+    found = luthier.merge(source, out, arm=arm, width=width, differ=differ)
+    if as_json:
+        return screen.print_json(found)
+    same = found["probes"] - len(found["differ"])
+    says = f"{out}: {found['file_bytes'] / 1e6:,.1f} MB; {same} of {found['probes']} probes are answered as measured."
+    screen.print_lines([says])
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]) -> None:
     """Write a study's report again. Everything comes from its folder: report.html, which opens offline, and report.md.
 

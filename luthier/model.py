@@ -26,7 +26,6 @@ from luthier.errors import ModelError
 from luthier.files import cache_folder, locked, sha256_of, write_json
 from luthier.prompt import Renderer
 
-
 # Where bitsandbytes is installed it is imported by peft, and recommends another package on the screen.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 

@@ -126,3 +126,69 @@ def likelihood_rows(page: StudyPage) -> list[Row]:
     """arm -> bits per character of the references, where they were measured."""
     rows = [{"arm": arm.name, **(arm.metrics.get(LIKELIHOOD) or {"mean": None})} for arm in page.compared]
     return [row for row in rows if row["mean"] is not None]
+
+
+# ----------------------------------------------------------------------------------------------------------- widths
+
+
+def width_rows(page: StudyPage) -> list[Row]:
+    """Each narrow arm and the whole arm that it is held against: what it weighs, what it costs, what is lost.
+
+    `difference`, `low` and `high` are the narrow arm minus its twin, paired by example; absent without a twin.
+    """
+    known = page.study.get("arms")
+    specs = known if isinstance(known, dict) else {}
+    twins = {name: _twin(name, specs) for name in specs if _narrow(specs[name])}
+    shown = set(twins) | set(twins.values())
+    return [
+        {
+            "arm": arm.name,
+            "how": _how(specs[arm.name]),
+            "twin": twins.get(arm.name),
+            "weight": arm.counts["weight"],
+            "answer_peak_bytes": arm.cost.get("answer_peak_bytes"),
+            "tokens_per_second": _speed(arm.cost),
+            **_lost(page, arm.name, twins.get(arm.name)),
+        }
+        for arm in page.arms
+        if arm.name in shown and arm.counts.get("weight")
+    ]
+
+
+def _narrow(spec: Row) -> bool:
+    return bool(spec.get("width") or (spec.get("settings") or {}).get("width"))
+
+
+def _twin(name: str, specs: Row) -> str | None:
+    """The arm that differs in its width alone; of one trained on narrow weights, the same trained on whole ones."""
+    spec = specs[name]
+    settings = {key: value for key, value in spec["settings"].items() if key != "width"}
+    whole = spec | {"width": None, "settings": settings}
+    if settings != spec["settings"]:
+        whole["method"] = "lora"
+    return next((other for other, spec in specs.items() if other != name and spec == whole), None)
+
+
+def _how(spec: Row) -> str:
+    if on := (spec.get("settings") or {}).get("width"):
+        return f"trained on {on}"
+    if spec.get("width"):
+        return f"{spec['width']}, quantized after training" if spec.get("training") else str(spec["width"])
+    return "whole"
+
+
+def _lost(page: StudyPage, name: str, twin: str | None) -> Row:
+    for pair in page.compare["pairs"]:
+        if pair["metric"] == page.deciding and {pair["a"], pair["b"]} == {name, twin}:
+            values = {key: pair.get(key) for key in ("difference", "low", "high")}
+            if pair["a"] == name or values["difference"] is None:
+                return values
+            low, high = (None if values[k] is None else -values[k] for k in ("high", "low"))
+            return {"difference": -values["difference"], "low": low, "high": high}
+    return {"difference": None, "low": None, "high": None}
+
+
+def _speed(cost: Row) -> float | None:
+    """New tokens a second while answering, the reading of the prompts included."""
+    seconds = (cost.get("answer_seconds") or 0) + (cost.get("dev_seconds") or 0)
+    return cost.get("new_tokens", 0) / seconds if seconds else None

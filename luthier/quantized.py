@@ -97,7 +97,7 @@ def hasten(layer: nn.Module) -> None:
     if kind == "Linear4bit":
         layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
     elif kind == "Linear8bitLt" and torch.backends.cpu.get_cpu_capability() == "AVX512":
-        layer.__class__ = _int8_twin(type(layer))  # type: ignore[assignment]
+        layer.__class__ = _int8_twin(type(layer))  # type: ignore[assignment, arg-type]
 
 
 @functools.cache

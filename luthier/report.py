@@ -30,6 +30,7 @@ from luthier.page_evidence import (
     likelihood_rows,
     recipe_rows,
     shape_rows,
+    width_rows,
 )
 from luthier.page_examples import examples_to_show
 from luthier.page_verdicts import (
@@ -92,6 +93,7 @@ def _sections(shown: Row) -> list[tuple[str, str]]:
         ("power", "What can be detected", True),
         ("seeds", "Seeds", shown["compare"].get("claims")),
         ("effort", "Effort", shown["effort"]),
+        ("widths", "Widths", shown["widths"]),
         ("metrics", "All metrics", True),
         ("likelihood", "Likelihood", shown["likelihood"]),
         ("cost", "Cost", True),
@@ -177,6 +179,7 @@ def _evidence(page: StudyPage) -> Row:
         "facts": fact_rows(page),
         "ratings": page.ratings,
         "effort": effort_rows(page),
+        "widths": width_rows(page),
         "recipes": recipe_rows(page),
         "likelihood": likelihood_rows(page),
     }

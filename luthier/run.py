@@ -1,7 +1,7 @@
 """One arm, from prompts to scores, in its folder; whatever is there already is not done again.
 
-    (tune, train) adapter/ -> (make narrow) quantized/ -> prompts.jsonl -> dev_answers.jsonl -> answers.jsonl -> likelihood.jsonl -> scores.jsonl
-    -> arm.json, which says that the arm is whole
+    (tune, train) adapter/ -> (make narrow) quantized/ -> prompts.jsonl -> dev_answers.jsonl -> answers.jsonl
+    -> likelihood.jsonl -> scores.jsonl -> arm.json, which says that the arm is whole
 
 Each stage ends in a whole file or in whole lines, so a killed run goes on at the last batch or checkpoint. What is
 asked is always what was saved: a trained arm is loaded from its own folder before it answers anything.

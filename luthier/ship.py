@@ -163,6 +163,18 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     return {"probes": len(shipped.probes), "differ": others, "width": found, "file_bytes": file_bytes(folder)}
 
 
+def merge(
+    source: str | Path, folder: str | Path, *, arm: str | None = None, width: str | None = None, differ: int = 0
+) -> dict[str, Any]:
+    """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
+    place = Path(source)
+    if (place / "study.json").exists():
+        place = place / "arms" / (arm or _arm_to_ask(place))
+    elif arm is not None:
+        raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
+    return merge_arm(place, Path(folder), width, differ)
+
+
 def _merged(place: Path, note: dict[str, Any]) -> Model:
     """The base, with what the arm learned in its weights."""
     found, base = method(note["method"]), note["base"]

@@ -162,7 +162,7 @@ _MAKERS: dict[str, Callable[[Tensor, Any], nn.Module]] = {"int8": _int8, "int4":
 
 
 def rounded(model: Model, name: str) -> Model:
-    """The plain model whose linear weights are what those of `quantize` stand for: as large as before, and mergeable."""
+    """The plain model whose linear weights are what those of `quantize` stand for: in full, so that they can change."""
     for _, layer, weight_ED in _linear(model.module, _kept(model.module)):
         plain_ED = dequantized(_MAKERS[name](weight_ED.clone(), None), weight_ED.dtype)
         layer.weight.data.copy_(plain_ED.t() if type(layer) is Conv1D else plain_ED)
@@ -205,6 +205,8 @@ class Int4Config(QuantizationConfigMixin):
 class _Int4Quantizer(HfQuantizer):
     """Puts empty Int4Linear layers where a folder's packed weights go; the rest of reading is transformers' own."""
 
+    quantization_config: Int4Config
+
     @property
     def is_trainable(self) -> bool:
         return True
@@ -214,11 +216,10 @@ class _Int4Quantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: Any, **kwargs: Any) -> None:
         kept = self.quantization_config.modules_to_not_convert
-        for path, layer in list(model.named_modules()):
-            if type(layer) in (nn.Linear, Conv1D) and should_convert_module(path, kept):
-                sizes = layer.weight.shape if isinstance(layer, Conv1D) else layer.weight.shape[::-1]
-                with torch.device("meta"):
-                    model.set_submodule(path, Int4Linear(*sizes, layer.bias is not None))
+        for path, layer, weight_ED in _linear(model, kept):
+            with torch.device("meta"):
+                empty = Int4Linear(weight_ED.shape[1], weight_ED.shape[0], layer.bias is not None)
+                model.set_submodule(path, empty)
 
 
 def save(model: Model, folder: Path) -> None:

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from luthier.adapt import METHODS, method
 from luthier.generate import Request, fold, generate
 from luthier.model import Model, parameter_counts
+from luthier.widths import quantize
 from tests import tiny
 
 WIDTH = 32  # of every tiny model
@@ -40,6 +41,7 @@ class Claim:
     virtual: int = 0  # learned positions in front of the text's logits
     in_peft: bool = True
     merges: bool = False
+    width: str | None = None  # of the base that it trains on
     refused: dict[str, str] = field(default_factory=dict)  # kind -> what the refusal says
 
 
@@ -97,6 +99,7 @@ CLAIMS: dict[str, Claim] = {
         refused={"t5-untied": "an output matrix of its own"},
     ),
     "lora": Claim(**LOW_RANK),
+    "qlora": Claim(**LOW_RANK, identity=False, width="nf4"),  # it starts as the narrow base, not as the whole one
     "rslora": Claim(**LOW_RANK),
     "dora": Claim(**LOW_RANK | {"count": lambda m, kind: low_rank(m, kind) + sum(d_out for _, d_out in linear(m))}),
     "pissa": Claim(**LOW_RANK | {"moves": r"lora_[AB]\.default", "frozen": 1}),
@@ -133,6 +136,12 @@ def applied(folder: Path, name: str, precision: str = "fp32", **more: Any) -> tu
     """A fresh tiny model, and the module that the method makes of it."""
     model = tiny.fresh(folder, precision)
     return model, method(name).apply(model, settings_of(name, **more), 0)
+
+
+def base_of(folder: Path, name: str, precision: str = "fp32") -> Model:
+    """A fresh tiny model at the width of the base that the method trains on."""
+    model, width = tiny.fresh(folder, precision), CLAIMS[name].width
+    return quantize(model, width) if width else model
 
 
 def requests_of(model: Model, count: int = 4, limit: int = 8) -> list[Request]:

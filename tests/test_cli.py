@@ -15,6 +15,7 @@ import pytest
 import luthier
 from luthier.files import write_lines
 from tests.commands import one_sentence
+from tests.test_ship import arm
 
 HEAVY = ("torch", "transformers", "peft", "matplotlib")
 
@@ -58,7 +59,10 @@ def imported(*arguments: Any) -> list[str]:
     return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("verb", ["", "init", "check", "show", "study", "ask", "score", "compare", "report", "rate"])
+VERBS = ["", "init", "check", "show", "study", "ask", "merge", "score", "compare", "report", "rate"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_has_an_example(verb, luthier_says):
     said = luthier_says(*filter(None, [verb]), "--help")
     assert said.code == 0
@@ -174,6 +178,17 @@ def test_ask_streams_what_the_library_gives(tiny_folder, tmp_path, monkeypatch, 
     with open(tmp_path / "text.txt", encoding="utf-8") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert luthier_says("ask", folder, *options).out == said.out
+
+
+def test_merge_writes_a_model_and_says_how_many_answers_are_the_measured_ones(tiny_folder, tmp_path, luthier_says):
+    place = arm(tiny_folder("decoder-chat"), "lora", tmp_path / "arm")
+    said = luthier_says("merge", place, "--out", tmp_path / "merged")
+    assert said.out.endswith("MB; 3 of 3 probes are answered as measured.\n")
+    assert luthier_says("ask", tmp_path / "merged", "Ann: Hi.", "--max-new-tokens", "3").code == 0
+    again = luthier_says("merge", place, "--out", tmp_path / "merged")
+    assert (again.code, again.err.count("\n")) == (2, 1)
+    assert "there is something already" in again.err
+    assert "is no study, so it has no arm" in luthier_says("merge", place, "--arm", "lora", "--out", tmp_path / "x").err
 
 
 def test_ask_shows_the_probabilities_of_each_token(tiny_folder, luthier_says):

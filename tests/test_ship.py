@@ -14,6 +14,7 @@ from luthier.files import read_json, write_json
 from luthier.generate import Generation
 from luthier.model import load
 from luthier.ship import NOTE, load_arm, merge_arm, write_note
+from luthier.widths import NARROW, read
 from tests import tiny
 from tests.promises import CLAIMS, answers, applied
 
@@ -61,9 +62,27 @@ def test_a_merge_that_answers_otherwise_leaves_nothing(tiny_folder: Callable[[st
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("width", ["bf16", *NARROW])
+def test_a_merge_at_a_width_that_was_not_measured_needs_leave(
+    width: str, tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = arm(tiny_folder("decoder-chat"), "lora", tmp_path / "lora")
+    found = merge_arm(place, tmp_path / "free", width, differ=3)
+    again = read(tmp_path / "free", width, "fp32")
+    assert (found["probes"], found["width"]) == (3, width)
+    assert found["file_bytes"] == (tmp_path / "free" / "model.safetensors").stat().st_size
+    assert (again.module.get_decoder().layers[0].mlp.up_proj.weight.dtype) != torch.float32
+    if others := found["differ"]:
+        with pytest.raises(ModelError, match=rf"study it as an arm \(lora@{width}\) .*--differ {len(others)}"):
+            merge_arm(place, tmp_path / "strict", width, differ=len(others) - 1)
+        assert not (tmp_path / "strict").exists()
+    else:
+        assert merge_arm(place, tmp_path / "strict", width)["differ"] == []
+
+
 def test_what_cannot_be_merged_is_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     soft = arm(tiny_folder("decoder-chat"), "soft", tmp_path / "soft")
-    with pytest.raises(SettingsError, match="soft has nothing to merge into the base; these have: tokens, lora"):
+    with pytest.raises(SettingsError, match="soft has nothing to merge into the base; these have: tokens, lora, qlora"):
         merge_arm(soft, tmp_path / "merged")
     lora = arm(tiny_folder("decoder-chat"), "lora", tmp_path / "lora")
     with pytest.raises(FolderError, match="there is something already"):
