@@ -31,6 +31,7 @@ from luthier.widths import NARROW, WIDTHS, width
 
 LEARNING_RATE = "learning_rate"  # what tuning tries for every method that trains, beside the method's own sweep
 DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
+NOT_IN_ALL = ("lora", "bitfit")  # stands in DEFAULT; needs biases, which Llama's kin and T5 have not
 ALL = (
     *DEFAULT,
     "zero-shot:brief",
@@ -41,7 +42,7 @@ ALL = (
     "zero-shot+temperature=0.7",
     "zero-shot+temperature=0.7+top_k=20",
     "zero-shot+temperature=1.0+top_p=0.9",
-    *(f"{name}-last-2" if name == "select" else name for name, row in METHODS.items() if row.trains and name != "lora"),
+    *(name for name, row in METHODS.items() if row.trains and name not in NOT_IN_ALL),
     *(f"{arm}@{width}" for arm in ("zero-shot", "lora") for width in NARROW),
     *(f"qlora@{width}" for width in NARROW if width != "nf4"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from luthier import widths
-from luthier.arms import parse, resolve
+from luthier.adapt import METHODS
+from luthier.arms import ALL, parse, resolve
 from luthier.errors import ModelError, SettingsError
-from luthier.model import Model
+from luthier.model import Model, load
 from luthier.page import read_study
 from luthier.page_evidence import width_rows
 from luthier.quantized import Int4Linear
@@ -30,6 +32,8 @@ from tests import tiny
 from tests.promises import answers, losses
 
 ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "widths.md").read_text(encoding="utf-8")
+RATIOS = {name: float(ratio) for name, ratio in re.findall(r"^\| `(\w+)` \| \w+ \| ([\d.]+) \|", PAGE, re.MULTILINE)}
 SAVED = [(name, "decoder-chat") for name in WIDTHS] + [
     (name, kind) for name in NARROW for kind in ("gpt2", "t5-untied")
 ]
@@ -201,6 +205,31 @@ def test_trained_on_and_quantized_after_are_named_apart() -> None:
 def test_a_width_that_cannot_be_is_a_sentence(arm: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         resolve(arm, parse(arm), load_task("dialogues"))
+
+
+def test_every_arm_of_all_is_an_arm() -> None:
+    task = load_task("dialogues")
+    every = [resolve(name, parse(name), task) for name in ALL]
+    assert {arm.method.name for arm in every} == set(METHODS) - {"bitfit"}
+    assert {arm.width for arm in every} == {None, *NARROW}
+    assert len(set(ALL)) == len(ALL)
+
+
+def test_the_arms_of_the_page_are_arms_and_its_table_keeps_what_is_promised() -> None:
+    named = PAGE[PAGE.index("## Naming") : PAGE.index("## What it takes")]
+    arms = re.findall(r"`([\w:-]+(?:@\w+)?)`", "".join(re.findall(r"^\| `.*? \|", named, flags=re.MULTILINE)))
+    assert len(arms) == 6
+    for arm in [*arms, *re.findall(r"--arms (\S+)", named)[0].split(",")]:
+        resolve(arm, parse(arm), load_task("dialogues"))
+    assert {name for name, ratio in RATIOS.items() if ratio <= WIDTHS[name].most} == set(WIDTHS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NARROW)
+def test_the_page_has_the_ratios_of_the_real_model(name: str, smollm2: str) -> None:
+    assert weigh(quantize(load(smollm2, precision="fp32"), name).module).linear_ratio == pytest.approx(
+        RATIOS[name], abs=0.001
+    )
 
 
 def test_a_missing_library_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
