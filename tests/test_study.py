@@ -401,7 +401,6 @@ def test_short_forms(text, method, settings, training, generation, template) -> 
         ("telepathy", "'telepathy' is no method; the methods are: copy"),
         ("lora-16", "'-16' is not understood; write lora-r8"),
         ("bare-3", "'-3' is not understood; write bare"),
-        ("lora@int4", "the width '@int4' is not known"),
         ("lora+rank", r"'\+rank' has no value"),
         ("zero-shot+learning_rate=1", "'learning_rate' is no setting of zero-shot"),
         ("few-shot-0", "shots"),
