@@ -127,15 +127,15 @@ def int8_product(x: Tensor, weight_ED: Tensor, largest_E: Tensor, bias_E: Tensor
     `weight_ED` is int8, `largest_E` what 127 stands for in each row. bitsandbytes takes x in fp16 and each step over
     all rows; here it is x as it is, block by block.
     """
-    x_ND = x.reshape(-1, x.shape[-1])
+    x_ND = x.reshape(-1, x.shape[-1]).float()
     y_NE = torch.empty(len(x_ND), len(weight_ED), device=x.device)
+    scale_N1 = x_ND.abs().amax(1, keepdim=True).div_(127).clamp_(min=LEAST)
+    numbers_ND = (x_ND * scale_N1.reciprocal()).round_().to(torch.int8)
     scale_E, weight_DE = largest_E / 127, weight_ED.t()
     for begin in range(0, len(x_ND), BLOCK):
-        rows, y = x_ND[begin : begin + BLOCK].float(), y_NE[begin : begin + BLOCK]
-        scale_N1 = torch.linalg.vector_norm(rows, ord=math.inf, dim=1, keepdim=True).div_(127).clamp_(min=LEAST)
-        numbers_ND = (rows / scale_N1).round_().to(torch.int8)
-        torch.mul(torch._int_mm(numbers_ND, weight_DE), scale_N1, out=y)
-        y.mul_(scale_E)
+        block = slice(begin, begin + BLOCK)
+        # Copied first: a product of int32 and fp32 in one step takes twice the time of both.
+        y_NE[block].copy_(torch._int_mm(numbers_ND[block], weight_DE)).mul_(scale_N1[block]).mul_(scale_E)
     if bias_E is not None:
         y_NE += bias_E
     return y_NE.to(x.dtype).view(*x.shape[:-1], -1)

@@ -326,6 +326,13 @@ def _same_logits(model: Model) -> bool:
         ours = torch.cat([decoder.start(), decoder.step(torch.tensor(then))])
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
         return False  # another interface than the one that is meant
-    expected = torch.stack(usual)
-    tolerance = 3e-2 if expected.dtype.itemsize == 2 else 1e-3
-    return bool((ours - expected).abs().max() <= tolerance * expected.abs().max())
+    return _alike(ours.float(), torch.stack(usual).float(), module=model.module)
+
+
+def _alike(ours_BV: Tensor, usual_BV: Tensor, module: Any) -> bool:
+    """Equal but for rounding. A wrong layout gives other logits altogether: a difference of their own length."""
+    if getattr(module, "is_quantized", False):
+        # Rounded activations turn a difference in the last digit into a step of the rounding, layer after layer.
+        return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
+    tolerance = 3e-2 if next(module.parameters()).dtype.itemsize == 2 else 1e-3
+    return bool((ours_BV - usual_BV).abs().max() <= tolerance * usual_BV.abs().max())
