@@ -114,9 +114,16 @@ def _of_task(task: str, size: int, templates: int, count: int, seed: int) -> lis
 
 
 def counted(
-    drawn: Sequence[Drawn], tokens: Sequence[tuple[int, int]], sizes: Mapping[str, int], mixture: Mixture
+    drawn: Sequence[Drawn],
+    tokens: Sequence[tuple[int, int]],
+    sizes: Mapping[str, int],
+    templates: Mapping[str, Sequence[str]],
+    mixture: Mixture,
 ) -> dict[str, dict[str, Any]]:
-    """task -> what the training sees of it: examples, passes, templates, tokens; `tokens` are (all, supervised)."""
+    """task -> what the training sees of it: examples, passes, tokens, and the draws under each of its templates.
+
+    tokens: (all, supervised) of each draw; templates: task -> the names of its templates.
+    """
     shares = rates(sizes, mixture)
     found = {}
     for task, size in sizes.items():
@@ -130,6 +137,6 @@ def counted(
             "passes": round(len(mine) / size, 4),
             "tokens": sum(all_tokens for _, (all_tokens, _) in mine),
             "supervised_tokens": sum(supervised for _, (_, supervised) in mine),
-            "templates": [by_template[number] for number in range(max(by_template) + 1)],
+            "templates": {name: by_template[number] for number, name in enumerate(templates[task])},
         }
     return found

@@ -13,6 +13,8 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -22,12 +24,13 @@ from pydantic import Field
 from luthier import machine
 from luthier.adapt import method
 from luthier.arms import Arm, ArmSpec, resolve, with_baselines
+from luthier.batches import length_of
 from luthier.check import Finding, check_between
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text, write_json
 from luthier.fit import Course, Work, ask_dev
 from luthier.folder import StudyFolder
-from luthier.mixture import Drawn, Mixture, counted, draw
+from luthier.mixture import Mixture, counted, draw
 from luthier.model import Model, load
 from luthier.overview import RECORD, mixture_words, multi, overview
 from luthier.progress import say, stoppable
@@ -38,7 +41,7 @@ from luthier.settings import Settings, settings_from
 from luthier.study import locked_study, run_study, work_of
 from luthier.studyspec import StudySpec, arm_specs
 from luthier.task import Task, load_task
-from luthier.taskspec import BARE, SPLITS
+from luthier.taskspec import SPLITS
 
 DEFAULT = ("zero-shot", "lora")
 
@@ -64,7 +67,7 @@ class MultitaskSpec(Settings):
 
 @dataclass(frozen=True)
 class Member:
-    """One task of the group and the folder of its study."""
+    """One task of the group, and the folder of its study."""
 
     task: Task
     held_out: bool
@@ -73,6 +76,25 @@ class Member:
     @property
     def name(self) -> str:
         return self.task.name
+
+
+@dataclass(frozen=True)
+class Group:
+    """The tasks together: what was asked for, where it lies, and the works of all tasks by name."""
+
+    spec: MultitaskSpec
+    folder: StudyFolder
+    members: Sequence[Member]
+    works: Mapping[str, Work]
+
+    @property
+    def lessons(self) -> dict[str, Work]:
+        """What the multi-task training is handed: the tasks that are trained on, and no other."""
+        return {member.name: self.works[member.name] for member in self.members if not member.held_out}
+
+    def training(self, arm: str) -> Path:
+        """The folder of a multi-task arm's training."""
+        return self.folder.path / "multi" / arm
 
 
 def multitask(
@@ -119,16 +141,15 @@ def multitask(
 def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
     """The tasks, read whole. Raises TaskError for two of one name: their studies would share a folder."""
     found: dict[str, Member] = {}
-    for held_out, names in ((False, spec.tasks), (True, spec.held_out)):
-        for name in names:
-            task = load_task(name)
-            place = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
-            if place in found:
-                raise TaskError(
-                    f"{name}: there is a task called '{task.name}' already ({found[place].task.folder}); a task is "
-                    "either trained on or held out, once; change the name in task.toml if they are two"
-                )
-            found[place] = Member(task, held_out, StudyFolder(folder.path / "tasks" / place))
+    for name in (*spec.tasks, *spec.held_out):
+        task = load_task(name)
+        place = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
+        if place in found:
+            raise TaskError(
+                f"{name}: there is a task called '{task.name}' already ({found[place].task.folder}); a task is either "
+                "trained on or held out, once; change the name in task.toml if they are two"
+            )
+        found[place] = Member(task, len(found) >= len(spec.tasks), StudyFolder(folder.path / "tasks" / place))
     return list(found.values())
 
 
@@ -139,48 +160,43 @@ def _default_folder(spec: MultitaskSpec) -> Path:
 
 
 def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], command: str) -> None:
-    asked = spec.model_dump(mode="json") | _names(members)
+    # Tasks by name: a folder may move, and the specification is the same.
+    names = {"tasks": [m.name for m in members if not m.held_out], "held_out": [m.name for m in members if m.held_out]}
+    asked = spec.model_dump(mode="json") | names
     known = folder.take({key: value for key, value in asked.items() if key != "precision"})
+    _same_data(folder, known, members)
     asked["arms"] = list(dict.fromkeys((known["specification"]["arms"] if known else []) + spec.arms))
     specs = arm_specs(asked["arms"])
     trained = [name for name, arm in specs.items() if method(arm.method).trains]
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
-    works = {m.name: work_of(m.folder, _study_spec(spec, m, {}), m.task, base) for m in members}
-    _same_data(folder, known, members)
-    lessons = {m.name: works[m.name] for m in members if not m.held_out}
-    found = _leaks(lessons, works)
-    about = _about(asked, command, members, base, works, trained, found)
-    for finding in (one for about_task in found.values() for one in about_task):
+    group = Group(
+        spec, folder, members, {m.name: work_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
+    )
+    found = _findings(group)
+    for finding in (one for findings in found.values() for one in findings):
         say(finding.text)
+    about = _about(group, asked, command, base, trained, found)
     folder.begin(about, known)
-    twins = {name: _twin(spec, name, specs[name], lessons) for name in trained}
+    twins = {multi(name): _twin(group, specs[name]) for name in trained}
     for name in trained:
-        _train_mixture(folder, spec, multi(name), twins[name], specs[name], lessons)
+        _train_mixture(group, multi(name), specs[name], twins[multi(name)])
     for member in members:
-        single = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
-        arms = single | {multi(name): twin for name, twin in twins.items()}
-        _run_study(folder, spec, member, arms, found[member.name], about["command"])
+        own = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
+        _run_study(group, member, own | twins, found[member.name], about["command"])
     write_json(folder.path / RECORD, about | {"status": "done"})
     folder.log("done")
     overview(folder.path)
 
 
-def _names(members: Sequence[Member]) -> dict[str, list[str]]:
-    """Tasks by name: a folder may move, and the specification is the same."""
-    return {
-        key: [m.name for m in members if m.held_out is held] for key, held in (("tasks", False), ("held_out", True))
-    }
-
-
-def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec]) -> StudySpec:
+def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec] | None = None) -> StudySpec:
     """The study of one task; a split that has fewer examples than are asked of every task gives all it has."""
     chosen = {name: getattr(spec, name) for name in ("model", "seed", "memory", "precision")}
     chosen |= {split: _at_most(getattr(spec, split), member.task.split(split)) for split in SPLITS}
     if member.held_out:
         chosen["train"] = None  # nothing is trained there, and shots come from all of its train rows
-    return StudySpec(task=str(member.task.folder), arms=dict(arms), **chosen)
+    return StudySpec(task=str(member.task.folder), arms=dict(arms or {}), **chosen)
 
 
 def _at_most(count: int | None, examples: Sequence[Example]) -> int | None:
@@ -198,37 +214,49 @@ def _same_data(folder: StudyFolder, known: dict[str, Any] | None, members: Seque
             )
 
 
-def _leaks(lessons: Mapping[str, Work], works: Mapping[str, Work]) -> dict[str, list[Finding]]:
-    asked = {name: {"dev": work.dev, "test": work.test} for name, work in works.items()}
-    return check_between({name: work.train for name, work in lessons.items()}, asked)
+def _findings(group: Group) -> dict[str, list[Finding]]:
+    """task -> what only a look at several tasks shows: inputs that leak, and words that two tasks share."""
+    asked = {name: {"dev": work.dev, "test": work.test} for name, work in group.works.items()}
+    found = check_between({name: work.train for name, work in group.lessons.items()}, asked)
+    most = group.spec.mixture.templates
+    used = {m.name: _templates(m.task, None, 1 if m.held_out else most) for m in group.members}
+    for first, second in combinations(used, 2):
+        both = [name for name, text in used[second].items() if text in used[first].values()]
+        if both and first in group.lessons:
+            text = (
+                f"{second} is asked in the words of {first} (template{'s' * (len(both) > 1)} {', '.join(both)}), so a "
+                "model of both cannot know what is asked; write other templates in task.toml, or train on fewer "
+                "(--templates 1)"
+            )
+            found[second].append(Finding("warning", text))
+    return found
 
 
 def _about(
+    group: Group,
     asked: dict[str, Any],
     command: str,
-    members: Sequence[Member],
     base: Model,
-    works: Mapping[str, Work],
     trained: Sequence[str],
     found: Mapping[str, Sequence[Finding]],
 ) -> dict[str, Any]:
     """multitask.json but for its status: specification and origin."""
-    precision = works[members[0].name].precision
     commit, dirty = machine.commit()
+    precision = next(iter(group.works.values())).precision
     return {
         "format": 1,
         "specification": asked,
         "arms": {name: {} for name in asked["arms"]},
         "trained": list(trained),
-        "command": command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in members)]),
+        "command": command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
         "tasks": {
             m.name: {
-                "folder": str(Path("tasks") / m.folder.path.name),
+                "folder": m.folder.path.relative_to(group.folder.path).as_posix(),
                 "held_out": m.held_out,
                 "description": m.task.spec.description,
                 "hashes": m.task.hashes(),
             }
-            for m in members
+            for m in group.members
         },
         "model": {"name": base.name, "base_sha256": base.base_sha256, "precision": precision},
         "findings": [finding.text for one in found.values() for finding in one],
@@ -242,48 +270,38 @@ def _about(
 # ------------------------------------------------------------------------------------- the training on the mixture
 
 
-def _twin(spec: MultitaskSpec, name: str, single: ArmSpec, lessons: Mapping[str, Work]) -> ArmSpec:
-    """The multi-task arm of a trained arm: the same settings, one pass over the mixture, and what that is."""
-    if single.tune:
-        raise SettingsError(f"arm '{name}': nothing is tuned on a mixture; leave tune out")
+def _twin(group: Group, single: ArmSpec) -> ArmSpec:
+    """The multi-task arm of a trained arm: the same settings, one pass over the mixture, and what that mixture is."""
+    spec, mixture = group.spec, group.spec.mixture.model_dump()
     tasks = {
         name: [work.task.hashes(), work.task.spec.prompt.model_dump(), len(work.train), len(work.dev)]
-        for name, work in lessons.items()
+        for name, work in group.lessons.items()
     }
-    mixture = spec.mixture.model_dump()
     shape = {"mixture": mixture, "effort": spec.effort, "arm": single.model_dump(), "seed": spec.seed, "tasks": tasks}
     mark = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
-    words = f"a {mixture_words(mixture)}, of {', '.join(lessons)} ({mark})"
-    training = single.training | {"epochs": 1.0}
-    return single.model_copy(update={"training": training, "trained_on": words})
+    words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({mark})"
+    return single.model_copy(update={"training": single.training | {"epochs": 1.0}, "trained_on": words})
 
 
-def _train_mixture(
-    folder: StudyFolder,
-    spec: MultitaskSpec,
-    name: str,
-    twin: ArmSpec,
-    single: ArmSpec,
-    lessons: Mapping[str, Work],
-) -> None:
+def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> None:
     """Trains in multi/NAME; a finished training is only read."""
-    singles = {task: resolve(name, single, work.task) for task, work in lessons.items()}
+    lessons, mixture = group.lessons, mixture_words(group.spec.mixture.model_dump())
     arms = {task: resolve(name, twin, work.task) for task, work in lessons.items()}
-    total = examples_in_all([_seen(singles[task], work) for task, work in lessons.items()], spec.effort)
-    place = folder.path / "multi" / name
-    say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture_words(spec.mixture.model_dump())}")
+    seen = [_examples_seen(resolve(name, single, work.task), work) for work in lessons.values()]
+    total = examples_in_all(seen, group.spec.effort)
+    say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture}")
 
     def prompts(renderer: Renderer) -> list[Prompt]:
-        return _lessons(place, spec, arms, lessons, total, renderer)
+        return _mixed_prompts(group, name, arms, total, renderer)
 
     def dev(asked: Model) -> float:
         return fmean(ask_dev(work, arms[task], asked) for task, work in lessons.items())
 
     first = next(iter(lessons))
-    train_arm(replace(lessons[first], folder=folder), arms[first], place, Course(prompts, dev))
+    train_arm(replace(lessons[first], folder=group.folder), arms[first], group.training(name), Course(prompts, dev))
 
 
-def _seen(arm: Arm, work: Work) -> int:
+def _examples_seen(arm: Arm, work: Work) -> int:
     """Examples that a single-task arm sees, each as often as it is passed over."""
     assert arm.training is not None
     return round(arm.training.passes(len(work.train)) * len(work.train))
@@ -294,47 +312,29 @@ def examples_in_all(seen: Sequence[int], effort: str) -> int:
     return sum(seen) if effort == "together" else round(fmean(seen))
 
 
-def _lessons(
-    place: Path,
-    spec: MultitaskSpec,
-    arms: Mapping[str, Arm],
-    lessons: Mapping[str, Work],
-    total: int,
-    renderer: Renderer,
-) -> list[Prompt]:
+def _mixed_prompts(group: Group, name: str, arms: Mapping[str, Arm], total: int, renderer: Renderer) -> list[Prompt]:
     """The prompts of the mixture, in the order of the draw; what it holds of each task goes to mixture.json."""
-    texts = {
-        task: templates_of(work.task, arms[task].template, spec.mixture.templates) for task, work in lessons.items()
-    }
+    lessons, mixture = group.lessons, group.spec.mixture
+    texts = {task: _templates(work.task, arms[task].template, mixture.templates) for task, work in lessons.items()}
     sizes = {task: len(work.train) for task, work in lessons.items()}
-    drawn = draw(sizes, {task: len(named) for task, named in texts.items()}, spec.mixture, total, spec.seed)
-    known: dict[tuple[str, int, int], Prompt] = {}
+    drawn = draw(sizes, {task: len(named) for task, named in texts.items()}, mixture, total, group.spec.seed)
 
-    def prompt(one: Drawn) -> Prompt:
-        key = (one.task, one.index, one.template)
-        if key not in known:
-            example, text = lessons[one.task].train[one.index], list(texts[one.task].values())[one.template]
-            known[key] = _prompt(renderer, one.task, example, text)
-        return known[key]
+    @cache
+    def rendered(task: str, index: int, template: int) -> Prompt:
+        text = list(texts[task].values())[template]
+        made = renderer.prompt(lessons[task].train[index], text, train=True)
+        return replace(made, id=f"{task}/{made.id}")  # ids are unique within a task only
 
-    prompts = [prompt(one) for one in drawn]
-    tokens = [(len(p.prompt_ids) + len(p.target_ids or ()), len(p.target_ids or ())) for p in prompts]
-    rows = counted(drawn, tokens, sizes, spec.mixture)
-    for task, row in rows.items():
-        row["templates"] = dict(zip(texts[task], row["templates"] + [0] * len(texts[task]), strict=False))
-    write_json(place / "mixture.json", rows)
+    prompts = [rendered(one.task, one.index, one.template) for one in drawn]
+    tokens = [(length_of(prompt), len(prompt.target_ids or ())) for prompt in prompts]
+    rows = counted(drawn, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
+    write_json(group.training(name) / "mixture.json", rows)
     return prompts
 
 
-def _prompt(renderer: Renderer, task: str, example: Example, text: str) -> Prompt:
-    """Ids are unique within a task only, so the task's name goes before them."""
-    made = renderer.prompt(example, text, train=True)
-    return replace(made, id=f"{task}/{made.id}")
-
-
-def templates_of(task: Task, answering: str, most: int | None) -> dict[str, str]:
+def _templates(task: Task, answering: str | None, most: int | None) -> dict[str, str]:
     """The templates that a task is trained under: the answering one, then the others in the order of task.toml."""
-    names = dict.fromkeys([answering, *(name for name in task.spec.prompt.templates if name != BARE)])
+    names = dict.fromkeys([answering or task.spec.prompt.default, *task.spec.prompt.templates])
     return {name: task.template(name) for name in list(names)[:most]}
 
 
@@ -342,16 +342,12 @@ def templates_of(task: Task, answering: str, most: int | None) -> dict[str, str]
 
 
 def _run_study(
-    folder: StudyFolder,
-    spec: MultitaskSpec,
-    member: Member,
-    arms: Mapping[str, ArmSpec],
-    found: Sequence[Finding],
-    command: str,
+    group: Group, member: Member, arms: Mapping[str, ArmSpec], found: Sequence[Finding], command: str
 ) -> None:
     """The ordinary study of one task; its multi-task arms bring their weights along."""
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
     resolved = [resolve(name, arm, member.task) for name, arm in with_baselines(dict(arms), member.task).items()]
-    trained = {arm.name: folder.path / "multi" / arm.name for arm in resolved if arm.trained_on}
+    trained = {arm.name: group.training(arm.name) for arm in resolved if arm.trained_on}
+    spec = _study_spec(group.spec, member, arms)
     with locked_study(member.folder):
-        run_study(member.folder, _study_spec(spec, member, arms), member.task, resolved, command, trained, found)
+        run_study(member.folder, spec, member.task, resolved, command, trained, found)

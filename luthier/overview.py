@@ -114,7 +114,7 @@ def _sentences(arm: str, pairs: Sequence[Row]) -> list[str]:
     mine = [row for row in pairs if row["a"] == multi(arm)]
     seen, unseen = ([row for row in mine if row["held_out"] is held] for held in (False, True))
     counts = Counter(row["verdict"] for row in seen)
-    told = ", ".join(f"{word} on {counts[word]}" for word in VERDICTS)
+    told = ", ".join(f"{word} on {counts[word]}" for word in VERDICTS if counts[word])
     said = [f"One {multi(arm)} against one {arm} a task: {told} of {len(seen)} tasks."]
     for word in VERDICTS:
         if names := [row["task"] for row in unseen if row["verdict"] == word]:
