@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from luthier.errors import FolderError, LuthierError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json
 from luthier.multitask import examples_in_all, multitask
+from luthier.study import study
 from tests import tiny
 from tests.test_interrupted import numbers
 
@@ -150,6 +152,17 @@ def wait_for(child: int, log: Path, event: str) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_an_arm_whose_weights_are_not_there_names_where_it_was_trained(
+    finished: Path, tasks, tmp_path: Path, tiny_folder
+) -> None:
+    """A task's study alone cannot train what was trained on several tasks, and does not do so by mistake."""
+    alone = tmp_path / "alone"
+    shutil.copytree(finished / "tasks" / "sums", alone)
+    shutil.rmtree(alone / "arms" / TWIN)
+    with pytest.raises(FolderError, match="is trained on a temperature mixture, T = 2, of sums, heads"):
+        study(tasks["sums"], model=str(tiny_folder("decoder-chat")), arms="zero-shot", out=alone)
 
 
 def test_other_rows_of_the_held_out_task_leave_the_training_as_it_is(
