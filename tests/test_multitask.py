@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from luthier.errors import FolderError, LuthierError, SettingsError, TaskError
-from luthier.files import read_json, read_lines, write_json
+from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.multitask import examples_in_all, multitask
 from luthier.study import study
 from tests import tiny
@@ -165,34 +166,37 @@ def test_an_arm_whose_weights_are_not_there_names_where_it_was_trained(
         study(tasks["sums"], model=str(tiny_folder("decoder-chat")), arms="zero-shot", out=alone)
 
 
-def test_other_rows_of_the_held_out_task_leave_the_training_as_it_is(
-    finished: Path, tasks, tmp_path: Path, tiny_folder
-) -> None:
+@pytest.fixture(scope="module")
+def troubled(tasks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, tiny_folder) -> Path:
+    """The same training beside a held-out task of other rows: one is trained on in sums, whose words it is asked in."""
+    root = tmp_path_factory.mktemp("troubled")
+    notes = make_task(root, "notes", 12, marker=" (other)")
+    rows = read_lines(notes / "test.jsonl")
+    rows[2]["input"] = read_lines(tasks["sums"] / "train.jsonl")[3]["input"].upper()
+    write_lines(notes / "test.jsonl", rows)
+    toml = (notes / "task.toml").read_text().replace(WORDS["notes"], WORDS["sums"])
+    (notes / "task.toml").write_text(toml)
+    return run(tasks | {"notes": notes}, tiny_folder("decoder-chat"), root / "out")
+
+
+def test_other_rows_of_the_held_out_task_leave_the_training_as_it_is(finished: Path, troubled: Path) -> None:
     """Never trained on: not one byte of the adapter hangs on what the held-out task holds."""
-    other = tasks | {"notes": make_task(tmp_path, "notes", 12, marker=" (other)")}
-    out = run(other, tiny_folder("decoder-chat"), tmp_path / "out")
     adapter = Path("multi") / TWIN / "adapter" / "adapter_model.safetensors"
-    assert (out / adapter).read_bytes() == (finished / adapter).read_bytes()
+    assert (troubled / adapter).read_bytes() == (finished / adapter).read_bytes()
     answers = Path("tasks") / "notes" / "arms" / TWIN / "answers.jsonl"
-    assert (out / answers).read_bytes() != (finished / answers).read_bytes()
+    assert (troubled / answers).read_bytes() != (finished / answers).read_bytes()
 
 
-def test_leaks_and_shared_words_are_named_in_the_table_and_in_the_tasks_study(tmp_path: Path, tiny_folder) -> None:
-    made = {name: make_task(tmp_path, name, 8) for name in WORDS}
-    leaked = read_lines(made["notes"] / "test.jsonl")[2]["input"].upper()
-    rows = read_lines(made["sums"] / "train.jsonl")
-    rows[3]["input"] = leaked
-    (made["sums"] / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    toml = (made["heads"] / "task.toml").read_text().replace(WORDS["heads"], WORDS["sums"])
-    (made["heads"] / "task.toml").write_text(toml)
-    out = run(made, tiny_folder("decoder-chat"), tmp_path / "out", arms="lora-r1+epochs=1", test=3)
-    found = read_json(out / "tasks.json")["findings"]
-    assert len(found) == 2
-    assert found[0].startswith("heads is asked in the words of sums (templates own, other), so a model of both")
-    assert "leak: 1 of 7 dev and test inputs of notes are trained on in sums: test 'test2' (= 'train3')" in found[1]
-    health = read_json(out / "tasks" / "notes" / "study.json")["health"]
-    assert health[0]["text"] == found[1]
-    assert found[1] in (out / "report.md").read_text().replace("\\", "")
+def test_leaks_and_shared_words_are_named_in_the_table_and_in_the_tasks_study(finished: Path, troubled: Path) -> None:
+    assert read_json(finished / "tasks.json")["findings"] == []
+    leak, words = read_json(troubled / "tasks.json")["findings"]
+    assert leak.startswith(
+        "leak: 1 of 24 dev and test inputs of notes are trained on in sums: test 'test2' (= 'train3');"
+    )
+    assert words.startswith("notes is asked in the words of sums (template own), so a model of both cannot know")
+    health = read_json(troubled / "tasks" / "notes" / "study.json")["health"]
+    assert [row["text"] for row in health[:2]] == [leak, words]
+    assert leak in html.unescape((troubled / "report.html").read_text())
 
 
 @pytest.mark.parametrize(
