@@ -185,14 +185,16 @@ def study(
 
 @app.command()
 def multitask(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Two tasks to train on, or more.")],
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Two tasks to train on, or more.")],
     held_out: Annotated[list[str] | None, typer.Option(help="A task never trained on; repeat for several.")] = None,
     arms: Annotated[str | None, typer.Option(help="Short forms; each trained one gets a multi-task twin.")] = None,
     mixture: Annotated[str | None, typer.Option(help="proportional, equal or temperature.")] = None,
     temperature: Annotated[float | None, typer.Option(help="T of a temperature mixture; 1 is proportional.")] = None,
     cap: Annotated[int | None, typer.Option(help="A task counts as at most this many examples.")] = None,
     templates: Annotated[int | None, typer.Option(help="Templates of each task to train under; else all.")] = None,
-    effort: Annotated[str | None, typer.Option(help="Examples as all single-task arms together, or as one.")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="together: as many examples as all single-task arms; or one.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A short name, a hub id, or a folder.")] = None,
     train: Annotated[int | None, typer.Option(help="Training examples of a task at most.")] = None,
     dev: Annotated[int | None, typer.Option(help="Dev examples of a task at most.")] = None,
