@@ -277,7 +277,8 @@ def _twin(group: Group, single: ArmSpec) -> ArmSpec:
         name: [work.task.hashes(), work.task.spec.prompt.model_dump(), len(work.train), len(work.dev)]
         for name, work in group.lessons.items()
     }
-    shape = {"mixture": mixture, "effort": spec.effort, "arm": single.model_dump(), "seed": spec.seed, "tasks": tasks}
+    arm = single.model_dump(exclude={"width"})  # it changes what answers, not what is trained
+    shape = {"mixture": mixture, "effort": spec.effort, "arm": arm, "seed": spec.seed, "tasks": tasks}
     mark = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
     words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({mark})"
     return single.model_copy(update={"training": single.training | {"epochs": 1.0}, "trained_on": words})
