@@ -39,7 +39,9 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.loop import Training as Training
     from luthier.model import Model as Model
     from luthier.model import load as load
+    from luthier.multitask import multitask as multitask
     from luthier.newtask import init_task as init_task
+    from luthier.overview import overview as overview
     from luthier.prompt import Renderer as Renderer
     from luthier.prompt import paint as paint
     from luthier.records import Answer as Answer
@@ -100,7 +102,9 @@ _HOMES = {  # public name -> the module it lives in
     "load_task": "task",
     "merge": "ship",
     "merge_arm": "ship",
+    "multitask": "multitask",
     "open_ballot": "ballot",
+    "overview": "overview",
     "paint": "prompt",
     "prompt_of": "study",
     "report": "report",

@@ -62,6 +62,9 @@ class ArmSpec(Settings):
     tune: list[str] | None = Field(
         None, description="what --tune may vary: learning_rate or the method's dial; None: those not given here"
     )
+    trained_on: str | None = Field(
+        None, description="what it was trained on by `luthier multitask`; None: this study's train split"
+    )
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Arm:
     generation: Generation
     width: str | None = None  # what the weights are made after training, a row of WIDTHS; None: nothing
     tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
+    trained_on: str | None = None  # of weights that another training made; None: the study's own train split
 
     @property
     def shots(self) -> int:
@@ -154,7 +158,8 @@ def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
         template=template,
         generation=settings_from(Generation, spec.generation, where),
         width=_width(where, spec, found),
-        tunable=_tunable(where, spec, found),
+        tunable=() if spec.trained_on else _tunable(where, spec, found),
+        trained_on=spec.trained_on,
     )
 
 

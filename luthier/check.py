@@ -10,7 +10,7 @@ Findings of one kind are one sentence that names the first rows and counts the o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -188,6 +188,35 @@ def _leaks(task: Task) -> Iterator[Finding]:
 
 def _keys(example: Example) -> set[str]:
     return {example.unit, unit_of(example.input)} if example.input.strip() else set()
+
+
+def check_between(
+    trained: Mapping[str, Sequence[Example]], asked: Mapping[str, Mapping[str, Sequence[Example]]]
+) -> dict[str, list[Finding]]:
+    """task -> warnings about inputs of its dev and test that another task trains on, whatever is asked of them there.
+
+    trained: task -> its training examples; asked: task -> split -> its examples. One warning for each pair of tasks.
+    """
+    found: dict[str, list[Finding]] = {task: [] for task in asked}
+    for task, examples in trained.items():
+        where = {unit_of(example.input): example for example in reversed(examples) if example.input.strip()}
+        for other, splits in asked.items():
+            pairs = [
+                (split, example, where[key])
+                for split, held in splits.items()
+                for example in held
+                if other != task and (key := unit_of(example.input)) in where
+            ]
+            if pairs:
+                named = ", ".join(f"{split} '{e.id}' (= '{seen.id}')" for split, e, seen in pairs[:NAMED])
+                more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+                of = sum(map(len, splits.values()))
+                text = (
+                    f"leak: {len(pairs)} of {of} dev and test inputs of {other} are trained on in {task}: "
+                    f"{named}{more}; a model of both has read them before, so remove them from the train rows of {task}"
+                )
+                found[other].append(Finding("warning", text))
+    return found
 
 
 # -------------------------------------------------------------------------------------------------- with a model

@@ -184,6 +184,45 @@ def study(
 
 
 @app.command()
+def multitask(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Two tasks to train on, or more.")],
+    held_out: Annotated[list[str] | None, typer.Option(help="A task never trained on; repeat for several.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Short forms; each trained one gets a multi-task twin.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="proportional, equal or temperature.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="T of a temperature mixture; 1 is proportional.")] = None,
+    cap: Annotated[int | None, typer.Option(help="A task counts as at most this many examples.")] = None,
+    templates: Annotated[int | None, typer.Option(help="Templates of each task to train under; else all.")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="together: as many examples as all single-task arms; or one.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A short name, a hub id, or a folder.")] = None,
+    train: Annotated[int | None, typer.Option(help="Training examples of a task at most.")] = None,
+    dev: Annotated[int | None, typer.Option(help="Dev examples of a task at most.")] = None,
+    test: Annotated[int | None, typer.Option(help="Test examples of a task at most.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder; else one in studies/.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of samples, mixture, training and sampling.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GB that training may hold at most.")] = None,
+) -> None:
+    """Train one model on several tasks, and set it against one model a task. A study for each task, held-out ones too,
+    and one table over them; stopped and started again with the same arguments it goes on.
+
+    \b
+    Example:
+      luthier multitask dialogues tasks/notes --held-out tasks/titles --mixture equal
+    """
+    machine.keep_freed_memory()
+    folder = luthier.multitask(
+        tasks, held_out=held_out or (), arms=arms, mixture=mixture, temperature=temperature, cap=cap,
+        templates=templates, effort=effort, model=model, train=train, dev=dev, test=test, out=out, seed=seed,
+        precision=precision, memory=memory, command=exits.command(),
+    )  # fmt: skip
+    from luthier.files import read_json
+
+    screen.print_lines([*read_json(folder / "tasks.json")["sentences"], f"Report: {folder / 'report.html'}"])
+
+
+@app.command()
 def ask(
     source: Annotated[str, typer.Argument(help="A study, an arm's folder, or a model.")],
     text: Annotated[str | None, typer.Argument(help="The input; else --file, else standard input.")] = None,
@@ -254,7 +293,8 @@ def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study
     Example:
       luthier report studies/mine
     """
-    screen.print_lines([f"Report: {luthier.report(folder)}"])
+    several = (folder / "multitask.json").exists()
+    screen.print_lines([f"Report: {luthier.overview(folder) if several else luthier.report(folder)}"])
 
 
 @app.command()

@@ -33,15 +33,20 @@ class Run:
         return replace(self.of, name=self.name)
 
 
+def trained_here(arm: Arm) -> bool:
+    """Whether the study itself trains the arm, on its own train split."""
+    return arm.method.trains and not arm.trained_on
+
+
 def runs(arms: Sequence[Arm], seeds: int) -> list[Run]:
     """Every arm once, then every trained arm under each further seed: the comparison is whole before it is widened."""
-    further = [Run(arm, seed) for seed in range(1, seeds) for arm in arms if arm.method.trains]
+    further = [Run(arm, seed) for seed in range(1, seeds) for arm in arms if trained_here(arm)]
     return [Run(arm, 0) for arm in arms] + further
 
 
 def effort(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
     """What is trained how often, and what that does not allow to claim; said before anything is trained."""
-    trained = [arm.name for arm in arms if arm.method.trains]
+    trained = [arm.name for arm in arms if trained_here(arm)]
     if not trained:
         return []
     once = f"{len(trained)} trained arm{'s' * (len(trained) > 1)} ({', '.join(trained)})"

@@ -6,8 +6,8 @@ trial of other settings, so that they differ in nothing but what their Arm says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +23,7 @@ from luthier.loss import collate, supervised_loss
 from luthier.memory import micro_tokens
 from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
+from luthier.prompt import Renderer
 from luthier.records import Answer, Example, Prompt
 from luthier.score import score
 from luthier.task import Task
@@ -43,6 +44,15 @@ class Work:
     trials: int = 0  # configurations tried on dev for each trained arm
     likelihood: bool = False
     memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
+    trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training learns from, and the dev metric (higher is better) that chooses its checkpoint."""
+
+    prompts: Callable[[Renderer], Sequence[Prompt]]
+    dev: Callable[[Model], float]
 
 
 @dataclass(frozen=True)
@@ -61,17 +71,27 @@ def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
     return fmean([v for v in values if v is not None] or [0.0])
 
 
-def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
+def own_course(work: Work, arm: Arm) -> Course:
+    """The study's own train and dev examples under the arm's template."""
+    text = work.task.template(arm.template)
+    return Course(
+        prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in work.train],
+        dev=lambda asked: ask_dev(work, arm, asked),
+    )
+
+
+def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = None) -> Fitted:
     """Trains a fresh base as `arm` says, from `work.seed`; its checkpoint and metrics.jsonl lie in `place`.
 
-    The module holds the checkpoint that dev liked best. Raises SettingsError when the loss is no longer a number.
+    Without a `course` it learns from the study's own examples. The module holds the checkpoint that dev liked best.
+    Raises SettingsError when the loss is no longer a number.
     """
     assert arm.training is not None
     model = load(work.model_name, precision=work.precision)
     module = arm.method.apply(model, arm.settings, work.seed)
     # A learned prompt takes its place in the context window while training as it does while asking.
-    text, renderer = work.task.template(arm.template), arm.method.answering(model, module).renderer
-    prompts = [renderer.prompt(example, text, train=True) for example in work.train]
+    course = course or own_course(work, arm)
+    prompts = course.prompts(arm.method.answering(model, module).renderer)
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(prompts))
@@ -93,7 +113,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
         return loss, count, batch.tokens
 
     def evaluate() -> float:
-        return _ask_dev(work, arm, arm.method.answering(model, module))
+        return course.dev(arm.method.answering(model, module))
 
     def log(event: str, **about: Any) -> None:
         work.folder.log(event, arm=arm.name, **about)
@@ -118,7 +138,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str) -> Fitted:
     return Fitted(module, trained, counts)
 
 
-def _ask_dev(work: Work, arm: Arm, asked: Model) -> float:
+def ask_dev(work: Work, arm: Arm, asked: Model) -> float:
     """The dev metric of greedy answers, at the longest that an answer of this arm may be."""
     limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
     text = work.task.template(arm.template)

@@ -23,6 +23,7 @@ class StudyFolder:
     """Paths and small records of one study."""
 
     path: Path
+    record: str = "study.json"  # what the folder holds, and how far it is
 
     def arm(self, name: str) -> Path:
         """The folder of one arm."""
@@ -86,7 +87,7 @@ class StudyFolder:
         for part in self.path.rglob(".*.part"):
             part.unlink(missing_ok=True)  # of a file that a kill caught in the making; the lock is ours
         if not (known and known["status"] == "done" and _same_work(known, about)):
-            write_json(self.path / "study.json", about | {"status": "running"})
+            write_json(self.path / self.record, about | {"status": "running"})
         self.log("resume" if known else "start", arms=list(about["arms"]))
 
     def take(self, specification: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, Any] | None:
@@ -95,7 +96,7 @@ class StudyFolder:
         `before` is what a key that the stored specification does not know yet stood for.
         Raises FolderError when the folder is somebody else's or holds another study.
         """
-        file = self.path / "study.json"
+        file = self.path / self.record
         if not file.exists():
             # Hidden names are our own lock and what a kill left of a file in the making.
             others = [p for p in self.path.iterdir() if p.name[0] != "."] if self.path.is_dir() else []

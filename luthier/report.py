@@ -73,10 +73,10 @@ def report(folder: Path) -> Path:
     shown = _shown(page)
     shown["sections"] = _sections(shown)
     command = Markup(" ".join(str(page.study.get("command") or UNKNOWN).split()))  # one line of a code block
-    text = _environment(_markdown).get_template("report.md.jinja").render(shown, command=command)
+    text = environment(markdown).get_template("report.md.jinja").render(shown, command=command)
     write_text(page.folder / "report.md", text)
     path = page.folder / "report.html"
-    write_text(path, _environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)}))
+    write_text(path, environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)}))
     return path
 
 
@@ -106,7 +106,7 @@ def _sections(shown: Row) -> list[tuple[str, str]]:
     return [(id, title) for id, title, there in every if there]
 
 
-def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
+def environment(finalize: Callable[[Any], Any] | None) -> Environment:
     """Templates in which every value is escaped: for HTML, or by `finalize`; a misspelt name is an error."""
     environment = Environment(
         loader=PackageLoader("luthier", "templates"),
@@ -121,7 +121,7 @@ def _environment(finalize: Callable[[Any], Any] | None) -> Environment:
     return environment
 
 
-def _markdown(value: Any) -> Any:
+def markdown(value: Any) -> Any:
     """A value as Markdown text that cannot become a tag, a link, a table cell or a heading of its own."""
     if isinstance(value, Markup):
         return value

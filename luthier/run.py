@@ -22,8 +22,9 @@ from typing import Any
 from luthier import machine
 from luthier.adapt.prompting import copy_answer
 from luthier.arms import Arm
+from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, read_lines, write_json, write_lines
-from luthier.fit import Work, dev_metric, fit
+from luthier.fit import Course, Work, dev_metric, fit
 from luthier.generate import Event, Request, fold, generate, plan, seed_of, shorten
 from luthier.likelihood import Row, from_twin, measure, with_likelihood
 from luthier.model import Model, load
@@ -58,7 +59,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     if arm.method.trains:
         _train_as_twin(work, arm, place)
         arm, tuning = tune(work, arm)
-        counts |= _train(work, arm, place)
+        counts |= take_trained(work, arm, place) if arm.trained_on else train_arm(work, arm, place)
         work.folder.spent(arm.name, {}, peak_bytes=machine.peak_bytes())
         machine.reset_peak()
     model = load_arm_model(work, arm, base, place)
@@ -203,12 +204,12 @@ def _choose_length(
     return best, length, {"metric": work.task.spec.decide.metric, "value": by_limit[best], "n": len(work.dev)}
 
 
-def _train(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
+def train_arm(work: Work, arm: Arm, place: Path, course: Course | None = None) -> dict[str, Any]:
     """Trains, saves what moved, and returns the counts; a finished training is only read."""
     summary, saved = place / "training.json", place / arm.method.shipped
     if summary.exists():
         return dict(read_json(summary))
-    fitted = fit(work, arm, place, f"{arm.name}: train")
+    fitted = fit(work, arm, place, f"{arm.name}: train", course)
     arm.method.save(fitted.module, saved)
     counts = fitted.counts | {"saved_bytes": file_bytes(saved)}
     trained = fitted.trained
@@ -218,6 +219,23 @@ def _train(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
         (place / "checkpoint.safetensors").unlink()
     work.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
     return counts
+
+
+def take_trained(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
+    """The counts of a training that was done elsewhere, once for several studies; its weights are copied to the arm."""
+    summary, source = place / "training.json", work.trained.get(arm.name)
+    if summary.exists():
+        return dict(read_json(summary))
+    if source is None:
+        raise FolderError(
+            f"{place}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
+            "go on with the command that began it"
+        )
+    shutil.copytree(source / arm.method.shipped, place / arm.method.shipped, dirs_exist_ok=True)
+    write_lines(place / "metrics.jsonl", read_lines(source / "metrics.jsonl"))
+    counts = read_json(source / "training.json")
+    write_json(summary, counts)  # last: it says that the weights are whole
+    return dict(counts)
 
 
 def _likelihood(work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], place: Path) -> list[Row]:
@@ -270,6 +288,7 @@ def _finish(
         "template": arm.template if arm.method.asks_model else None,
         "settings": arm.settings.model_dump(),
         "training": arm.training.model_dump() if arm.training else None,
+        **({"trained_on": arm.trained_on} if arm.trained_on else {}),
         "generation": None,
         "width": arm.width,
         "counts": counts | {"stopped": stops, "empty": sum(not a.text.strip() for a in answers)},

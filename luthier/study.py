@@ -16,9 +16,9 @@ from typing import Any
 
 from luthier import machine
 from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines
-from luthier.check import check_task
+from luthier.check import Finding, check_task
 from luthier.compare import compare
-from luthier.effort import Run, effort, runs, time_left
+from luthier.effort import Run, effort, runs, time_left, trained_here
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
 from luthier.fit import Work
@@ -74,7 +74,7 @@ def study(
     resolved = [resolve(name, arm, found) for name, arm in with_baselines(specs, found).items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
     with locked_study(folder), stoppable():
-        _run(folder, spec, found, resolved, command)
+        run_study(folder, spec, found, resolved, command)
     return folder.path
 
 
@@ -85,17 +85,30 @@ def locked_study(folder: StudyFolder) -> Any:
     return locked(folder.path)
 
 
-def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], command: str) -> None:
+def run_study(
+    folder: StudyFolder,
+    spec: StudySpec,
+    task: Task,
+    arms: Sequence[Arm],
+    command: str,
+    trained: Mapping[str, Path] | None = None,
+    found: Sequence[Finding] = (),
+) -> None:
+    """Runs what is missing of a study whose folder is locked by the caller.
+
+    trained: arm -> the folder of its finished training, for arms that were trained elsewhere. found: what else is to be
+    said of the data, beside what the check of the task says.
+    """
     asked = spec.model_dump(mode="json") | {"task": task.name}
     known = folder.take({k: v for k, v in asked.items() if k not in MAY_CHANGE}, StudySpec().model_dump(mode="json"))
     asked["seeds"] = seeds = max(spec.seeds, known["specification"].get("seeds", 1) if known else 1)
     arms = _with_known_arms(arms, known, task)
     base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
-    work = _work(folder, spec, task, base)
+    work = replace(work_of(folder, spec, task, base), trained=trained or {})
     _same_data(folder, known, work)
     power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms]))
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
-    health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
+    health = known["health"] if known else [asdict(one) for one in (*found, *check_task(task, base))]
     work_ahead = effort(arms, seeds, spec.tune)
     for sentence in [row["text"] for row in health if row["level"] != "note"] + power + work_ahead:
         say(sentence)
@@ -111,7 +124,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
 
 def _run_arms(work: Work, every: Sequence[Run], base: Model) -> None:
     """Runs what is missing, and says after each training how long the others will take."""
-    trained = [run for run in every if run.of.method.trains]
+    trained = [run for run in every if trained_here(run.of)]
     done = [run for run in trained if work.folder.finished(run.name)]
     for run in every:
         if work.folder.finished(run.name):
@@ -191,7 +204,11 @@ def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Ta
     return list((stored | {arm.name: arm for arm in arms}).values())
 
 
-def _work(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
+def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
+    """What the arms of a study share: its samples of the splits, and where things lie.
+
+    Raises TaskError for a split without a usable example, or with fewer than are asked for.
+    """
     train, dev, test = ([e for e in task.split(name) if e.input.strip() and e.references] for name in SPLITS)
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
         if not usable:
@@ -261,7 +278,7 @@ def _about(specification: dict[str, Any], command: str, work: Work, base: Model,
     return {
         "format": 1,
         "specification": specification,
-        "arms": {arm.name: _as_spec(arm).model_dump() for arm in arms},
+        "arms": {arm.name: _as_row(arm) for arm in arms},
         "command": command or shlex.join(["luthier", "study", str(task.folder)]),
         "task": {
             "name": task.name,
@@ -291,8 +308,10 @@ def _about(specification: dict[str, Any], command: str, work: Work, base: Model,
     }
 
 
-def _as_spec(arm: Arm) -> ArmSpec:
-    return ArmSpec(
+def _as_row(arm: Arm) -> dict[str, Any]:
+    """The arm's table. Where it was trained is told only of an arm that was trained elsewhere, so that all other
+    studies keep the hash by which their looks are known."""
+    spec = ArmSpec(
         method=arm.method.name,
         template=arm.template,
         settings=arm.settings.model_dump(),
@@ -300,7 +319,9 @@ def _as_spec(arm: Arm) -> ArmSpec:
         generation=arm.generation.model_dump(),
         width=arm.width,
         tune=list(arm.tunable),
+        trained_on=arm.trained_on,
     )
+    return spec.model_dump(exclude=None if arm.trained_on else {"trained_on"})
 
 
 def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from luthier.check import Finding, check_task
+from luthier.check import Finding, check_between, check_task
 from luthier.files import read_json, write_json, write_lines, write_text
 from luthier.newtask import init_task
+from luthier.records import Example
 from luthier.task import Task, load_task
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -143,6 +144,34 @@ def test_single_words_and_what_reading_changed_are_notes(tmp_path):
 
 
 # --- with a model -------------------------------------------------------------------------------------------------
+
+
+def inputs(prefix: str, *texts: str) -> list[Example]:
+    return [Example(f"{prefix}{i}", text, ("yes",)) for i, text in enumerate(texts)]
+
+
+def test_an_input_that_another_task_trains_on_is_named_whatever_its_case_and_spaces():
+    trained = {"sums": inputs("a", "Ann: Hello.", "Bob: Bye."), "heads": inputs("b", "Cy: What?")}
+    asked = {"notes": {"dev": inputs("d", "Who?"), "test": inputs("t", "When?", "ann:  HELLO.")}}
+    (found,) = check_between(trained, asked)["notes"]
+    assert found.level == "warning"
+    assert found.text.startswith(
+        "leak: 1 of 3 dev and test inputs of notes are trained on in sums: test 't1' (= 'a0');"
+    )
+
+
+def test_leaks_between_tasks_are_one_sentence_a_pair_and_a_task_is_not_held_against_itself():
+    texts = [f"Ann: Hello {i}." for i in range(7)]
+    rows = inputs("r", *texts)
+    found = check_between({"sums": rows}, {"sums": {"test": rows}, "notes": {"dev": [], "test": rows}})
+    assert found["sums"] == []
+    (only,) = found["notes"]
+    assert "leak: 7 of 7" in only.text and "'r4') and 2 more;" in only.text
+
+
+def test_empty_inputs_and_equal_ids_are_no_leak():
+    found = check_between({"sums": inputs("r", "", "Ann: Hello.")}, {"notes": {"test": inputs("r", "", "Bob: Bye.")}})
+    assert found == {"notes": []}
 
 
 @pytest.fixture(scope="module")

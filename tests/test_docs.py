@@ -44,25 +44,58 @@ def write_answers(path: Path) -> None:
         rows.writerows([[i // 2, f"They meet at {i}.", f"They meet at {i}.", "They talk."] for i in range(60)])
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> None:
-    """In order, as a newcomer would type them; `ask` gets the folder that `study` made."""
+def write_talks(path: Path) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["dialogue", "summary", "title"])
+        rows.writerows([f"Ann: Lunch at {i}?\nBen: Fine.", f"They have lunch at {i}.", "Lunch"] for i in range(240))
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
+    """A folder to type commands in, where the packaged model's name stands for a tiny one."""
     from luthier import model
-    from luthier.cli import app
 
     folder = tiny_folder("decoder-chat")
     monkeypatch.setattr(model, "_converted", lambda name, source: folder)
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    write_visits(tmp_path / "visits.csv")
-    write_answers(tmp_path / "answers.csv")
-    lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("luthier ")]
-    assert [command[1] for command in commands] == ["init", "check", "show", "study", "ask", "compare"]
-    for _, verb, *arguments in commands:
+    return tmp_path
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Verb and arguments of every luthier command in the page, in order."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("luthier ")]
+
+
+def type_in(command: list[str]) -> None:
+    from luthier.cli import app
+
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, f"luthier {command}: {result.output}"
+
+
+def test_the_commands_of_the_readme_run(newcomer: Path) -> None:
+    """In order, as a newcomer would type them; `ask` gets the folder that `study` made."""
+    write_visits(newcomer / "visits.csv")
+    write_answers(newcomer / "answers.csv")
+    commands = commands_of(ROOT / "README.md")
+    assert [verb for verb, *_ in commands] == ["init", "check", "show", "study", "ask", "compare"]
+    for verb, *arguments in commands:
         if verb == "ask":
-            arguments[0] = str(next((tmp_path / "studies").iterdir()))
-        result = CliRunner().invoke(app, [verb, *arguments])
-        assert result.exit_code == 0, f"luthier {verb} {arguments}: {result.output}"
+            arguments[0] = str(next((newcomer / "studies").iterdir()))
+        type_in([verb, *arguments])
+
+
+def test_the_commands_of_several_tasks_run(newcomer: Path) -> None:
+    write_visits(newcomer / "visits.csv")
+    write_talks(newcomer / "talks.csv")
+    commands = commands_of(ROOT / "docs" / "tasks.md")
+    assert [verb for verb, *_ in commands] == ["init", "init", "init", "multitask", "report", "ask"]
+    for command in commands:
+        type_in(command)
+    assert (newcomer / "studies" / "talks" / "tasks.json").exists()
 
 
 def test_the_make_targets_of_the_readme_are_there() -> None:
