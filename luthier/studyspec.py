@@ -69,7 +69,7 @@ def specification(
         stored["arms"] = [name.strip() for name in names if name.strip()]
     spec = settings_from(StudySpec, stored, config or "study")
     if spec.task is None:
-        raise SettingsError("no task is named; give a task folder, or one that ships with luthier: dialogues")
+        raise SettingsError("no task is named; give a task folder, or one that ships with luthier, such as dialogues")
     return spec
 
 

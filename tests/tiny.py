@@ -258,7 +258,8 @@ def labelled(count: int) -> list[Example]:
 
 
 def train_prompts(model: Model, count: int) -> list[Prompt]:
-    return [model.renderer.prompt(example, PLAIN, train=True) for example in examples(count)]
+    rows = labelled(count) if model.family == "encoder" else examples(count)
+    return [model.renderer.prompt(example, PLAIN, train=True) for example in rows]
 
 
 def scramble(module: nn.Module, seed: int = 0, scale: float = 0.3) -> None:
@@ -277,6 +278,10 @@ def weights(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def reference_loss(module: nn.Module, prompt: Prompt, family: str, virtual: int = 0) -> torch.Tensor:
     """The summed loss of one row, the plain way: unpadded, every logit, labels shifted by hand."""
+    if family == "encoder":
+        ids = torch.tensor([prompt.prompt_ids])
+        logits = module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        return nn.functional.cross_entropy(logits.float(), torch.tensor([prompt.label]), reduction="sum")
     target = torch.tensor([prompt.target_ids])
     if family == "decoder":
         ids = torch.tensor([[*prompt.prompt_ids, *prompt.target_ids]])
