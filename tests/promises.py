@@ -30,9 +30,8 @@ class Claim:
     """What one method claims of itself.
 
     `moves` is found in the name of every parameter that moves, and in no other; LAST stands for the last block's
-    number. An encoder's head moves as well.
-    `count(module, kind)` is the paper's formula. `added` says that what moves comes on top of the model,
-    `frozen` how many times as much comes frozen.
+    number. An encoder's head moves as well. `count(module, kind)` is the paper's formula. `added` says that what moves
+    comes on top of the model, `frozen` how many times as much comes frozen.
     """
 
     moves: str

@@ -182,7 +182,8 @@ def test_check_counts_labels_and_warns_of_words_that_begin_others(tmp_path: Path
 
 def test_init_makes_a_classification_of_a_column(tmp_path: Path) -> None:
     csv = tmp_path / "mail.csv"
-    csv.write_text("text,kind\n" + "".join(f"words {i},{'spam' if i % 3 else 'ham'}\n" for i in range(40)))
+    rows = "".join(f"words {i},{'spam' if i % 3 else 'ham'},about {i}\n" for i in range(40))
+    csv.write_text(f"text,kind,subject\n{rows}")
     task = init_task(tmp_path / "mail", csv, input="text", labels="kind")
     assert (task.labels, task.spec.decide.metric, task.spec.decide.margin) == (("ham", "spam"), "accuracy", 0.05)
     assert "ham, spam" in task.template()
@@ -190,7 +191,7 @@ def test_init_makes_a_classification_of_a_column(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="give one of target, a column of texts, and labels"):
         init_task(tmp_path / "both", csv, input="text", labels="kind", target="kind")
     with pytest.raises(DataError, match="all 40 rows have different labels; name a column of classes"):
-        init_task(tmp_path / "rows", csv, input="kind", labels="text")
+        init_task(tmp_path / "rows", csv, input="text", labels="subject")
     with pytest.raises(LuthierError, match=r"decide\.metric is 'rouge1' and answers are labels"):
         init_task(tmp_path / "rouge", csv, input="text", labels="kind", metric="rouge1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mail", "mail.csv"]
