@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.classes import CLASS_METRICS
 from luthier.errors import DataError
 from luthier.records import Score
 from luthier.score import DESCRIPTIVE, LIKELIHOOD, METRICS, SUMMED
+from luthier.taskspec import CLASS_METRICS
 
 Arms = Mapping[str, Sequence[Score]]
 Row = dict[str, Any]

@@ -19,7 +19,6 @@ from luthier.errors import DataError
 from luthier.records import Example
 from luthier.taskspec import ClassesSpec, Split, TaskSpec
 
-CLASS_METRICS = ("accuracy", "macro_f1")
 COUNTS = 3  # kept of each class: rows that have it, answers that say it, and both at once
 
 

@@ -13,13 +13,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from luthier.classes import CLASS_METRICS
 from luthier.data import Cells, unit_of
 from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.looks import count_look
 from luthier.records import Answer, Example, Score
 from luthier.rows import Row, read_rows
+from luthier.taskspec import CLASS_METRICS
 
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None

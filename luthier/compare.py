@@ -17,10 +17,10 @@ from itertools import combinations
 
 from luthier import stats
 from luthier.align import Arms, Row, Table, align, metrics_of, missing
-from luthier.classes import CLASS_METRICS
 from luthier.errors import SettingsError
 from luthier.measure import Seeds, measure, seed_tables
 from luthier.score import METRICS, signature
+from luthier.taskspec import CLASS_METRICS
 from luthier.verdicts import (
     Cost,
     arm_row,

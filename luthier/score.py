@@ -31,9 +31,10 @@ from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
-from luthier.classes import CLASS_METRICS, counts, macro_f1, said
+from luthier.classes import counts, macro_f1, said
 from luthier.errors import DataError, SettingsError
 from luthier.records import Answer, Example, Score
+from luthier.taskspec import CLASS_METRICS
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 CORPUS = ("bleu", "chrf")

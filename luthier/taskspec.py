@@ -23,10 +23,9 @@ from luthier.settings import Settings
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 # Not length_ratio: it is measured, but more of it is not better.
-TextMetric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf"]
-ClassMetric = Literal["accuracy", "macro_f1"]
-Metric = TextMetric | ClassMetric
-METRICS: tuple[str, ...] = (*get_args(TextMetric), *get_args(ClassMetric))
+Metric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "accuracy", "macro_f1"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+CLASS_METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1")  # of labels; all others are of texts
 BARE = "bare"  # the template of every task that gives the input alone
 
 TEMPLATES = {
@@ -129,7 +128,7 @@ class TaskSpec(Settings):
 
     @model_validator(mode="after")
     def _metric_fits(self) -> TaskSpec:
-        fitting = get_args(TextMetric if self.classes is None else ClassMetric)
+        fitting = [metric for metric in METRICS if (metric in CLASS_METRICS) == (self.classes is not None)]
         if self.decide.metric not in fitting:
             answers = "texts" if self.classes is None else "labels"
             raise ValueError(
