@@ -98,7 +98,7 @@ def _run(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], 
     base = bases[spec.model]
     work = _work(folder, spec, task, base)
     _same_data(folder, known, work)
-    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms]))
+    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms])) + _unseen(work)
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
     health = known["health"] if known else [asdict(finding) for finding in check_task(task, base)]
     work_ahead = effort(arms, seeds, spec.tune)
@@ -274,6 +274,13 @@ def _power(task: Task, work: Work, arms: int, look: int) -> list[str]:
         "unlike ones).",
         f"Two equal arms {equivalent} at this size.",
     ]
+
+
+def _unseen(work: Work) -> list[str]:
+    """The labels that a sample of the train split has no row of, so that no arm can learn them from it."""
+    seen = {example.references[0] for example in work.train}
+    lacking = [label for label in work.task.labels if label not in seen]
+    return [f"The {len(work.train)} train examples have no row of: {', '.join(lacking)}."] if lacking else []
 
 
 def _about(

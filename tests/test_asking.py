@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,9 @@ def test_all_ways_to_answer_stand_side_by_side(finished: Path) -> None:
 def test_the_report_shows_a_matrix_for_each_arm_and_no_text_metrics(finished: Path) -> None:
     page, text = ((finished / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     assert page.count('class="confusion"') == 9
+    for table in re.findall(r'<table class="confusion">.*?</table>', page, flags=re.DOTALL):
+        head, *rows = (len(re.findall(r"<t[hd]", row)) for row in table.split("<tr>")[1:])
+        assert rows == [head] * 4  # a cell for every column
     assert "the head of an encoder" in page and "rouge1" not in page
     assert "Facts the input does not hold" not in page and "Length and copying" not in page
     assert text.count("| label | annoyed | calm | friendly | worried | none |") == 9
@@ -181,6 +185,14 @@ def test_a_killed_study_goes_on_to_the_same_answers(finished: Path, tmp_path: Pa
         for file in ("answers.jsonl", "scores.jsonl", "arm.json"):
             assert (again / "arms" / name / file).read_bytes() == (finished / "arms" / name / file).read_bytes()
     assert read_json(again / "compare.json") == read_json(finished / "compare.json")
+
+
+def test_a_sample_that_lacks_a_label_says_so(tiny_folder: Folders, tmp_path: Path) -> None:
+    out = study("dialogues:kind", model=str(tiny_folder("decoder-chat")), arms=["majority"], train=6, dev=2, test=20,
+                out=tmp_path / "few")  # fmt: skip
+    found = read_json(out / "study.json")
+    assert found["power"][0].startswith("20 test examples, 3 arms, 3 pairs on accuracy")
+    assert re.match(r"The 6 train examples have no row of: \w+, ", found["power"][-1])
 
 
 def test_there_is_nothing_to_rate(finished: Path) -> None:
