@@ -57,10 +57,10 @@ def write_note(
     template: str,
     shots: Sequence[Example],
     generation: Generation,
-    answers_by: str,
     seed: int,
     probes: Sequence[Prompt],
     width: str | None = None,
+    answers_by: str = "generation",
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already."""
     if (place / NOTE).exists():
@@ -152,6 +152,8 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     shipped, note = load_arm(place), read_json(place / NOTE)
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")
+    if shipped.model.family == "encoder" and width:
+        raise SettingsError(f"{place}: the weights of an encoder are not made {width} here; leave the width out")
     measured = note.get("width")
     if measured and width not in (None, measured):
         raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")

@@ -75,6 +75,7 @@ def test_the_same_prompts_make_the_same_batches(tiny_folder: Folders) -> None:
             "zero-shot",
             "zero-shot cannot be an arm of .*, an encoder; there are: full, select",
         ),
+        ("dialogues:mood", "bert", "lora@int4", "the weights of an encoder are not made int4 here"),
         ("dialogues:mood", "bert", "lora+answer=generation", "an encoder answers by its head"),
         ("dialogues:mood", "bert", "lora+answer=guessing", "'answer' is 'guessing'; it should be 'likelihood' or"),
     ],
@@ -163,8 +164,11 @@ def test_an_arm_is_asked_as_it_was_measured(arm: str, finished: Path) -> None:
 
 
 def test_an_adapter_with_its_head_merges(finished: Path, tmp_path: Path) -> None:
-    merged = merge_arm(finished / "arms" / "lora-r4+model=bert+epochs=1", tmp_path / "plain")
-    assert read_json(merged / "config.json")["id2label"]["1"] == "calm"
+    place = finished / "arms" / "lora-r4+model=bert+epochs=1"
+    assert merge_arm(place, tmp_path / "plain")["differ"] == []
+    assert read_json(tmp_path / "plain" / "config.json")["id2label"]["1"] == "calm"
+    with pytest.raises(SettingsError, match="the weights of an encoder are not made int4 here"):
+        merge_arm(place, tmp_path / "narrow", width="int4")
 
 
 def test_a_killed_study_goes_on_to_the_same_answers(finished: Path, tmp_path: Path, tiny_folder: Folders) -> None:
