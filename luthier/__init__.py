@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt import METHODS as METHODS
     from luthier.adapt import Method as Method
+    from luthier.arms import model_of as model_of
     from luthier.ballot import Ballot as Ballot
     from luthier.ballot import open_ballot as open_ballot
     from luthier.check import Finding as Finding
@@ -102,6 +103,7 @@ _HOMES = {  # public name -> the module it lives in
     "load_task": "task",
     "merge": "ship",
     "merge_arm": "ship",
+    "model_of": "arms",
     "multitask": "multitask",
     "open_ballot": "ballot",
     "overview": "overview",

@@ -13,7 +13,8 @@ from typing import Any
 
 from luthier.errors import DataError
 from luthier.records import Score
-from luthier.score import CORPUS, DESCRIPTIVE, LIKELIHOOD, METRICS
+from luthier.score import DESCRIPTIVE, LIKELIHOOD, METRICS, SUMMED
+from luthier.taskspec import CLASS_METRICS
 
 Arms = Mapping[str, Sequence[Score]]
 Row = dict[str, Any]
@@ -92,13 +93,13 @@ def _lacking(scores: Mapping[str, Score], ids: Sequence[str], metric: str) -> li
 
 def known(score: Score, metric: str) -> bool:
     """Whether the metric has a value, and its counts where it is formed over a corpus. None is not 0."""
-    return score.values.get(metric) is not None and (metric not in CORPUS or metric in score.statistics)
+    return score.values.get(metric) is not None and (metric not in SUMMED or metric in score.statistics)
 
 
 def metrics_of(table: Table) -> list[str]:
     """The metrics that any score holds, in their usual order."""
     seen = {metric for scores in table.scores.values() for score in scores for metric in score.values}
-    return [metric for metric in (*METRICS, *DESCRIPTIVE, LIKELIHOOD) if metric in seen]
+    return [metric for metric in (*METRICS, *CLASS_METRICS, *DESCRIPTIVE, LIKELIHOOD) if metric in seen]
 
 
 def missing(table: Table, metrics: Sequence[str]) -> Row:

@@ -8,7 +8,12 @@
     qlora@int4                          trained on a base that is narrow already; qlora alone is qlora@nf4
     zero-shot+temperature=0.7+top_k=20  a generation configuration as an arm of its own
 
+    head+model=minilm                   another model than the study's
+
 A key is one of the method's own settings, of its training, or of generation; study.toml writes the same as tables.
+
+Where a task has labels an arm answers in one of three ways: an encoder by its `head`, other models by the `likelihood`
+of each label after the prompt, or by `generation`, whose text is searched for a label.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,12 +30,19 @@ from luthier.adapt import METHODS, Method, method
 from luthier.errors import SettingsError
 from luthier.generate import Generation
 from luthier.loop import Training
+from luthier.model import family_of
 from luthier.settings import Settings, settings_from
 from luthier.task import Task
+from luthier.taskspec import BARE
 from luthier.widths import NARROW, WIDTHS, width
 
 LEARNING_RATE = "learning_rate"  # what tuning tries for every method that trains, beside the method's own sweep
 DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
+CLASSES = ("majority", "nearest", "zero-shot", "few-shot-4", "lora")  # the usual ones where answers are labels
+ENCODER_CLASSES = ("majority", "nearest", "head", "select-last-2", "lora", "full")
+MORE_CLASSES = ("zero-shot:question", "zero-shot+answer=generation", "one-shot", "few-shot-8", "soft", "full")
+MORE_ENCODER_CLASSES = ("bitfit", "ia3", "dora", "nearest-5")
+EVERY = "all"  # said instead of names
 NOT_IN_ALL = ("lora", "bitfit")  # stands in DEFAULT; needs biases, which Llama's kin and T5 have not
 ALL = (
     *DEFAULT,
@@ -42,7 +54,7 @@ ALL = (
     "zero-shot+temperature=0.7",
     "zero-shot+temperature=0.7+top_k=20",
     "zero-shot+temperature=1.0+top_p=0.9",
-    *(name for name, row in METHODS.items() if row.trains and name not in NOT_IN_ALL),
+    *(name for name, row in METHODS.items() if row.trains and row.writers and name not in NOT_IN_ALL),
     *(f"{arm}@{width}" for arm in ("zero-shot", "lora") for width in NARROW),
     *(f"qlora@{width}" for width in NARROW if width != "nf4"),
 )
@@ -59,6 +71,10 @@ class ArmSpec(Settings):
     settings: dict[str, Any] = Field(default={}, description="the method's own settings, such as rank or shots")
     training: dict[str, Any] = Field(default={}, description="how it is trained, such as learning_rate or epochs")
     generation: dict[str, Any] = Field(default={}, description="how it answers, such as max_new_tokens or temperature")
+    model: str | None = Field(None, description="a short name, a hub id, or a folder; None: the study's model")
+    answer: Literal["likelihood", "generation"] | None = Field(
+        None, description="how labels are chosen by a model that writes; None: by their likelihood"
+    )
     tune: list[str] | None = Field(
         None, description="what --tune may vary: learning_rate or the method's dial; None: those not given here"
     )
@@ -78,6 +94,8 @@ class Arm:
     template: str
     generation: Generation
     width: str | None = None  # what the weights are made after training, a row of WIDTHS; None: nothing
+    model: str | None = None  # None: the study's
+    answers_by: str = "generation"  # or 'likelihood', or 'head'
     tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
     trained_on: str | None = None  # of weights that another training made; None: the study's own train split
 
@@ -106,8 +124,24 @@ def parse(text: str) -> ArmSpec:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"arm '{text}': '+{assignment}' has no value; write +key=value")
+        if key in ("model", "answer"):
+            parts[key] = value
+            continue
         parts[_home(text, found, key)][key] = _value(value)
-    return ArmSpec(method=name, template=template or None, width=wide or None, **parts)
+    return settings_from(
+        ArmSpec, {"method": name, "template": template or None, "width": wide or None} | parts, f"arm '{text}'"
+    )
+
+
+def model_of(text: str) -> str | None:
+    """The model that a short form names for itself. Raises SettingsError as `parse` does."""
+    return parse(text).model
+
+
+def name_of(text: str) -> str:
+    """What the arm of a short form is called: itself, and of a model's path or hub id the last part alone, because an
+    arm's name is also its folder's."""
+    return re.sub(r"(\+model=)[^+]*/(?=[^+/])", r"\1", text.strip())
 
 
 def _dial(text: str, found: Method, dial: str) -> dict[str, Any]:
@@ -138,18 +172,24 @@ def _value(text: str) -> Any:
         return text
 
 
-def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
-    """The arm with every default filled in. Raises SettingsError or TaskError for what does not fit."""
+def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Arm:
+    """The arm with every default filled in; `base` is the study's model.
+
+    Raises SettingsError, TaskError or ModelError for what does not fit.
+    """
     found = method(spec.method)
     where = f"arm '{name}'"
     if spec.training and not found.trains:
         raise SettingsError(f"{where}: {found.name} trains nothing, so it has no training settings; leave them out")
+    family = _family(where, spec, found, task, base)
     settings = dict(spec.settings)
     if found.name == "copy":
         settings.setdefault("lines", task.spec.answer.baseline_lines)
-    template = spec.template or found.default_template or task.spec.prompt.default
+    usual = BARE if family == "encoder" else found.default_template  # an encoder was never told what a question is
+    template = spec.template or usual or task.spec.prompt.default
     task.template(template)  # refuses an unknown one
-    defaults = found.training.model_dump() if found.training else {}
+    training = found.on_encoder if family == "encoder" else found.training
+    defaults = training.model_dump() if training else {}
     return Arm(
         name=name,
         method=found,
@@ -158,6 +198,8 @@ def resolve(name: str, spec: ArmSpec, task: Task) -> Arm:
         template=template,
         generation=settings_from(Generation, spec.generation, where),
         width=_width(where, spec, found),
+        model=spec.model if found.asks_model else None,
+        answers_by=_answers_by(where, spec, task, family),
         tunable=() if spec.trained_on else _tunable(where, spec, found),
         trained_on=spec.trained_on,
     )
@@ -174,6 +216,40 @@ def _width(where: str, spec: ArmSpec, found: Method) -> str | None:
             f"{where}: {found.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
         )
     return width(spec.width, where).name
+
+
+def _family(where: str, spec: ArmSpec, found: Method, task: Task, base: str | None) -> str | None:
+    """The family of the arm's model where it matters. Raises SettingsError where method, model and task do not fit."""
+    if found.labels and not task.labels:
+        raise SettingsError(f"{where}: {found.name} answers labels, and this task has none; see [classes] in task.toml")
+    if task.labels and not (found.asks_model or found.labels):
+        raise SettingsError(
+            f"{where}: {found.name} answers texts, and this task has labels; choose majority or nearest"
+        )
+    name = spec.model or base
+    if not found.asks_model or name is None or not (task.labels or spec.model):
+        return None
+    family = family_of(name)
+    if family == "encoder" and not task.labels:
+        raise SettingsError(f"{where}: {name} is an encoder, which writes no text; choose a model that does")
+    if family == "encoder" and spec.width:
+        raise SettingsError(f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out")
+    if not found.adapts(family):
+        fitting = ", ".join(row.name for row in METHODS.values() if row.asks_model and row.adapts(family))
+        kind = f"a{'n' * (family[0] == 'e')} {family}"
+        raise SettingsError(f"{where}: {found.name} cannot be an arm of {name}, {kind}; there are: {fitting}")
+    return family
+
+
+def _answers_by(where: str, spec: ArmSpec, task: Task, family: str | None) -> str:
+    """'head', 'likelihood' or 'generation'. Raises SettingsError for a choice that the task or the model leave not."""
+    if spec.answer and not task.labels:
+        raise SettingsError(f"{where}: 'answer' says how labels are chosen, and this task has none; leave it out")
+    if family == "encoder":
+        if spec.answer:
+            raise SettingsError(f"{where}: an encoder answers by its head, not by {spec.answer}; leave 'answer' out")
+        return "head"
+    return (spec.answer or "likelihood") if task.labels else "generation"
 
 
 def as_trained(arm: Arm, about: Mapping[str, Any]) -> Arm:
@@ -193,10 +269,21 @@ def _tunable(where: str, spec: ArmSpec, found: Method) -> tuple[str, ...]:
     return tuple(spec.tune)
 
 
-def with_baselines(arms: dict[str, ArmSpec], task: Task) -> dict[str, ArmSpec]:
-    """The arms with the two that are always there: the copied first turns and the zero-shot base model."""
-    copied = f"copy-{task.spec.answer.baseline_lines}"
-    always = {} if any(spec.method == "copy" for spec in arms.values()) else {copied: parse(copied)}
-    if "zero-shot" not in arms:
+def usual_arms(task: Task, base: str, every: bool = False) -> list[str]:
+    """The arms of a study that names none, or of one that asks for `every` usual one."""
+    if not task.labels:
+        return list(ALL if every else DEFAULT)
+    encoder = family_of(base) == "encoder"
+    more = (MORE_ENCODER_CLASSES if encoder else MORE_CLASSES) if every else ()
+    return [*(ENCODER_CLASSES if encoder else CLASSES), *more]
+
+
+def with_baselines(arms: dict[str, ArmSpec], task: Task, base: str | None = None) -> dict[str, ArmSpec]:
+    """The arms with those that are always there: what asks no model, and the zero-shot base model if it can answer."""
+    named = {spec.method for spec in arms.values()}
+    trivial = ("majority", "nearest") if task.labels else (f"copy-{task.spec.answer.baseline_lines}",)
+    always = {text: parse(text) for text in trivial if parse(text).method not in named}
+    writes = not task.labels or base is None or family_of(base) != "encoder"
+    if writes and "zero-shot" not in arms:
         always["zero-shot"] = parse("zero-shot")
     return always | arms

@@ -225,6 +225,8 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     changed since the plan was made, SettingsError for arms or numbers that the study or its plan do not have.
     """
     study = read_json(folder / "study.json")
+    if study.get("task", {}).get("labels"):
+        raise SettingsError(f"{folder}: its answers are labels, right or wrong; there is nothing for people to judge")
     examples = {row["id"]: from_row(Example, row) for row in read_lines(folder / "examples.jsonl")}
     path = folder / PLAN
     if path.exists():

@@ -9,19 +9,20 @@ Findings of one kind are one sentence that names the first rows and counts the o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+from luthier.classes import prefixes
 from luthier.data import unit_of
 from luthier.errors import PromptError
 from luthier.progress import Bar, bar
 from luthier.prompt import Renderer, draw_shots
 from luthier.records import Example, Prompt
 from luthier.task import Task
-from luthier.taskspec import SPLITS, Split
+from luthier.taskspec import BARE, SPLITS, Split
 
 if TYPE_CHECKING:  # a model needs torch, and most checks need no model
     from luthier.model import Model
@@ -54,7 +55,7 @@ def check_task(task: Task, model: Model | None = None, *, answer_room: int | Non
         *_empty(task),
         *_repeated(task),
         *_leaks(task),
-        *_one_word(task),
+        *(_classes(task) if task.labels else _one_word(task)),
     ]
     if model is not None:
         room = task.spec.answer.max_new_tokens if answer_room is None else answer_room
@@ -130,6 +131,17 @@ def _empty(task: Task) -> Iterator[Finding]:
 def _one_word(task: Task) -> Iterator[Finding]:
     problem = "the reference is a single word, for which a metric of overlap is almost always 0 or 1"
     yield from _rows_where(task, "note", problem, lambda e: any(len(r.split()) == 1 for r in e.references))
+
+
+def _classes(task: Task) -> Iterator[Finding]:
+    """How many rows each label has, and words that an answer could confuse; the rest load_task has refused."""
+    for split in SPLITS:
+        counts = Counter(example.references[0] for example in task.split(split))
+        rows = ", ".join(f"{label} {counts[label]}" for label in task.labels)
+        yield Finding("note", f"{split}: rows by label: {rows}", task.files[split].name)
+    for short, long in prefixes(task.labels)[:NAMED]:
+        problem = f"the word '{short}' begins the word '{long}', so a text that is searched for labels may mean either"
+        yield Finding("warning", f"{task.file}, classes.words: {problem}; choose other words", task.file)
 
 
 def _repeated(task: Task) -> Iterator[Finding]:
@@ -237,7 +249,7 @@ class _Tokens:
     def __init__(self, task: Task, model: Model, room: int) -> None:
         self.task, self.model, self.room = task, model, room
         self.renderer: Renderer = model.renderer
-        self.text = task.template()
+        self.text = task.template(BARE if model.family == "encoder" else None)
 
     def findings(self) -> list[Finding]:
         """All of them; a template that cannot be rendered is said once and not once a row."""
@@ -253,6 +265,8 @@ class _Tokens:
                 found += refused
                 if rendered[split]:
                     found += self._lengths(split, rendered[split])
+        if self.model.family == "encoder":  # it writes nothing, and no shot stands in front of its input
+            return found
         found += self._end_tokens(rendered)
         return found + list(self._shots(rendered["test"]))
 
@@ -294,16 +308,18 @@ class _Tokens:
 
     def _rendered(self, example: Example, train: bool) -> _Rendered:
         prompt = self.renderer.prompt(example, self.text, room=0 if train else self.room, train=train)
-        target = prompt.target_ids if train else self.renderer.target_ids(example.references[0])
+        asks = not train and self.model.family != "encoder"
+        target = self.renderer.target_ids(example.references[0]) if asks else prompt.target_ids
         return _Rendered(example, prompt, target or ())
 
     def _lengths(self, split: Split, rendered: Sequence[_Rendered]) -> Iterator[Finding]:
         prompts = _spread(len(r.prompt.prompt_ids) + r.prompt.tokens_cut for r in rendered)
         targets = _spread(len(r.target_ids) for r in rendered)
         window = f"the context window holds {self.renderer.window:,}"
+        references = "" if self.model.family == "encoder" else f", references {targets}"
         yield Finding(
             "note",
-            f"{split}: prompts have {prompts} tokens, references {targets}; {window}",
+            f"{split}: prompts have {prompts} tokens{references}; {window}",
             self.task.files[split].name,
         )
         if cut := [(r.example.row, f" ({r.prompt.tokens_cut} tokens)") for r in rendered if r.prompt.tokens_cut]:

@@ -44,7 +44,7 @@ def _luthier(
 # ------------------------------------------------------------------------------------- arguments that verbs share
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships: dialogues.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships, such as dialogues.")]
 Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
 Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
 Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit; none: each row is one.")]
@@ -64,7 +64,8 @@ def init(
         Path, typer.Option("--from", help="Your csv, tsv, jsonl or parquet file, copied unchanged; or hub:owner/name.")
     ],
     input: Annotated[str, typer.Option(help="The column with the text that the model is given.")],
-    target: Annotated[str, typer.Option(help="The column with the reference answer.")],
+    target: Annotated[str | None, typer.Option(help="The column with the reference answer.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Or the column with the label: a classification.")] = None,
     dev: Annotated[Path | None, typer.Option(help="A file with the dev rows.")] = None,
     test: Annotated[Path | None, typer.Option(help="A file with the test rows.")] = None,
     split_col: Annotated[str | None, typer.Option(help="A column that says train, dev or test.")] = None,
@@ -73,7 +74,7 @@ def init(
     meta: Annotated[list[str] | None, typer.Option(help="A further column to keep; repeat for several.")] = None,
     instruction: Annotated[str | None, typer.Option(help="The instruction of the default template.")] = None,
     name: Annotated[str | None, typer.Option(help="What reports call the task; else the folder's name.")] = None,
-    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
+    metric: Annotated[str | None, typer.Option(help="The metric that decides; else rouge1, or accuracy.")] = None,
     margin: Annotated[float | None, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = None,
     dev_share: Annotated[float, typer.Option(help="Share of the rows drawn as dev, where none is given.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share of the rows drawn as test, where none is given.")] = 0.2,
@@ -88,9 +89,9 @@ def init(
       luthier init notes --from visits.csv --input dialogue --target note
     """
     task = luthier.init_task(
-        folder, source, input=input, target=target, dev=dev, test=test, split_column=split_col, cluster=cluster, id=id,
-        meta=meta, instruction=instruction, name=name, metric=metric, margin=margin, dev_share=dev_share,
-        test_share=test_share, seed=seed,
+        folder, source, input=input, target=target, labels=labels, dev=dev, test=test, split_column=split_col,
+        cluster=cluster, id=id, meta=meta, instruction=instruction, name=name, metric=metric, margin=margin,
+        dev_share=dev_share, test_share=test_share, seed=seed,
     )  # fmt: skip
     if as_json:
         return screen.print_json(task.summary())
@@ -111,7 +112,8 @@ def check(
     Example:
       luthier check dialogues --model smollm2-135m
     """
-    found = luthier.check_task(luthier.load_task(task), luthier.load(model) if model else None)
+    read = luthier.load_task(task)
+    found = luthier.check_task(read, luthier.load(model, labels=read.labels) if model else None)
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
         screen.print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
@@ -140,7 +142,8 @@ def show(
     Example:
       luthier show dialogues --arm lora --split train
     """
-    found, loaded = luthier.load_task(task), luthier.load(model)
+    found = luthier.load_task(task)
+    loaded = luthier.load(luthier.model_of(arm) or model, labels=found.labels)
     prompt, example = luthier.prompt_of(found, arm, loaded, split, id)
     screen.print_painted(luthier.paint(prompt, loaded.tokenizer))
     screen.print_counts(example.id, prompt)
@@ -343,6 +346,7 @@ def score(
     input: Input = None,
     id: RowId = None,
     references: References = "mean",
+    labels: Annotated[bool, typer.Option("--labels", help="They are labels: accuracy and macro-F1.")] = False,
     as_json: Json = False,
 ) -> None:
     """Score a column of answers that any tool made. ROUGE, BLEU, chrF and length, each with its 95 % interval.
@@ -352,8 +356,9 @@ def score(
       luthier score answers.csv --reference summary --answer model_a
     """
     result = luthier.score_columns(
-        file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references
-    )
+        file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
+        labels=labels,
+    )  # fmt: skip
     return screen.print_json(result) if as_json else screen.print_scores(answer, result)
 
 

@@ -19,6 +19,7 @@ from luthier.files import sha256_of_text
 from luthier.looks import count_look
 from luthier.records import Answer, Example, Score
 from luthier.rows import Row, read_rows
+from luthier.taskspec import CLASS_METRICS
 
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None
@@ -71,20 +72,23 @@ def score_columns(
     id: str | None = None,
     input: str | None = None,
     references: str = "mean",
+    labels: bool = False,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown}.
 
+    labels: references and answers are labels, scored by accuracy and macro-F1.
     `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> how many answers have no value for it.
     Raises what `from_columns` raises.
     """
     from luthier.compare import compare
 
     arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
-    scores = _scores(arms, examples, references)
+    scores = _scores(arms, examples, references, labels)
     # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
-    result = compare(scores, deciding="chrf", level=level, baselines=(), seed=seed)
+    deciding = "accuracy" if labels else "chrf"
+    result = compare(scores, deciding=deciding, level=level, baselines=(), seed=seed)
     return {
         "file": str(path),
         "reference": reference,
@@ -114,6 +118,7 @@ def compare_columns(
 ) -> dict[str, Any]:
     """The columns compared as a study compares its arms: what compare.json holds.
 
+    metric: with accuracy or macro_f1 references and answers are labels.
     references: what ROUGE against several becomes, "mean" or "max". look: this is the k-th look at these references;
     "count" counts it in the user's cache, where the same question of the same texts is the same look. Raises what
     `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is none of the columns.
@@ -125,7 +130,7 @@ def compare_columns(
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
     arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
-    scores = _scores(arms, examples, references)
+    scores = _scores(arms, examples, references, labels=metric in CLASS_METRICS)
 
     def compared(look: int | None) -> dict[str, Any]:
         return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed)
@@ -137,10 +142,11 @@ def compare_columns(
     return first if counted == 1 else compared(counted)
 
 
-def _scores(arms: Arms, examples: Sequence[Example], references: str) -> dict[str, list[Score]]:
+def _scores(arms: Arms, examples: Sequence[Example], references: str, labels: bool) -> dict[str, list[Score]]:
     from luthier.score import score
 
-    return {name: score(given, examples, references=references) for name, given in arms.items()}
+    words = sorted({text for example in examples for text in example.references}) if labels else []
+    return {name: score(given, examples, references=references, labels=words) for name, given in arms.items()}
 
 
 def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:

@@ -20,6 +20,7 @@ from luthier.align import Arms, Row, Table, align, metrics_of, missing
 from luthier.errors import SettingsError
 from luthier.measure import Seeds, measure, seed_tables
 from luthier.score import METRICS, signature
+from luthier.taskspec import CLASS_METRICS
 from luthier.verdicts import (
     Cost,
     arm_row,
@@ -34,7 +35,7 @@ from luthier.verdicts import (
     ship_row,
 )
 
-CAN_DECIDE = tuple(metric for metric in METRICS if metric != "length_ratio")  # more must mean better
+CAN_DECIDE = (*(metric for metric in METRICS if metric != "length_ratio"), *CLASS_METRICS)  # more must mean better
 
 
 def compare(
@@ -55,7 +56,7 @@ def compare(
     deciding: the metric that verdicts come from; margin: the smallest difference in it that matters (0.02 is 2 points).
     Both are declared before the test split is opened. cost: name -> numbers, smaller is cheaper, the first counts most.
     level: confidence of the intervals. look: this is the k-th look at this test set, whose verdicts spend
-    (1 - level) / 2^k; None for no correction. seed: of the bootstrap for bleu and chrf.
+    (1 - level) / 2^k; None for no correction. seed: of the bootstrap for bleu, chrf and macro_f1.
     seeds: name -> the scores of each further seed of a trained arm; `recipe` rows beside the deciding metric's numbers
     then say what holds when it is trained again, without a verdict, and `claims` says so in two sentences.
 

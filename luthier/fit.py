@@ -15,9 +15,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from luthier.arms import Arm
+from luthier.asking import asking, room_for
 from luthier.batches import Batches
 from luthier.folder import StudyFolder
-from luthier.generate import Request, fold, generate, plan
 from luthier.loop import Trained, train
 from luthier.loss import collate, supervised_loss
 from luthier.memory import micro_tokens
@@ -25,7 +25,7 @@ from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.prompt import Renderer
 from luthier.records import Answer, Example, Prompt
-from luthier.score import score
+from luthier.score import corpus_value, score
 from luthier.task import Task
 
 
@@ -46,6 +46,10 @@ class Work:
     memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
 
+    def base(self, arm: Arm) -> Model:
+        """A fresh base model of an arm: its own or the study's, with a head started by the seed where it needs one."""
+        return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
+
 
 @dataclass(frozen=True)
 class Course:
@@ -65,10 +69,14 @@ class Fitted:
 
 
 def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
-    """The deciding metric's mean over the dev answers; what settings and checkpoints are chosen by."""
+    """The deciding metric over the dev answers; what settings and checkpoints are chosen by."""
     metric = work.task.spec.decide.metric
-    values = [s.values[metric] for s in score(answers, work.dev)]
-    return fmean([v for v in values if v is not None] or [0.0])
+    scores = score(answers, work.dev, labels=work.task.labels)
+    if metric == "macro_f1":
+        return corpus_value(
+            metric, [sum(column) for column in zip(*(s.statistics[metric] for s in scores), strict=True)]
+        )
+    return fmean([value for s in scores if (value := s.values[metric]) is not None] or [0.0])
 
 
 def own_course(work: Work, arm: Arm) -> Course:
@@ -87,7 +95,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = N
     Raises SettingsError when the loss is no longer a number.
     """
     assert arm.training is not None
-    model = load(work.model_name, precision=work.precision)
+    model = work.base(arm)
     module = arm.method.apply(model, arm.settings, work.seed)
     # A learned prompt takes its place in the context window while training as it does while asking.
     course = course or own_course(work, arm)
@@ -141,7 +149,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = N
 def ask_dev(work: Work, arm: Arm, asked: Model) -> float:
     """The dev metric of greedy answers, at the longest that an answer of this arm may be."""
     limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
-    text = work.task.template(arm.template)
-    dev = [asked.renderer.prompt(example, text, room=limit) for example in work.dev]
-    requests = [Request(p.id, p.prompt_ids, limit) for p in dev]
-    return dev_metric(work, [a for batch in plan(requests) for a in fold(generate(asked, batch), asked.tokenizer)])
+    text, room = work.task.template(arm.template), room_for(asked, limit)
+    dev = [asked.renderer.prompt(example, text, room=room) for example in work.dev]
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit)
+    return dev_metric(work, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

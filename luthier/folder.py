@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,5 +125,20 @@ def _same_work(known: dict[str, Any], about: dict[str, Any]) -> bool:
 def _asked(study: dict[str, Any]) -> str:
     """What shapes the answers of a study, as one hash: its specification, arms, data and base weights."""
     specification = {key: value for key, value in study["specification"].items() if key != "likelihood"}
-    shape = [specification, study["arms"], study["task"]["hashes"], study["model"]["base_sha256"]]
+    others = [model["base_sha256"] for model in study.get("models", {}).values()]
+    shape = [specification, study["arms"], study["task"]["hashes"], study["model"]["base_sha256"], *others]
     return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
+
+
+def bytes_to_ship(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """arm -> bytes that shipping it takes, from the arms' arm.json: what it saved, beside the base.
+
+    Where arms have different bases it is all that answering needs, the base included: a small adapter of a large model
+    is no small thing beside a small model.
+    """
+    several = len({about.get("model") for about in arms.values()} - {None}) > 1
+
+    def shipped(counts: Mapping[str, Any]) -> int:
+        return int((counts.get("weight") or {}).get("file_bytes", 0) if several else counts.get("saved_bytes") or 0)
+
+    return {name: shipped(about.get("counts") or {}) for name, about in arms.items()}

@@ -105,7 +105,11 @@ def _row(model: Model, prompt: Prompt, nats: float) -> Row:
 
 
 def _unknown(id: str) -> Row:
-    reason = "the reference is empty or does not fit into the context window behind its prompt"
+    return unread(id, "the reference is empty or does not fit into the context window behind its prompt")
+
+
+def unread(id: str, reason: str) -> Row:
+    """The row of a reference that has no likelihood, and why."""
     return {"id": id, "nats": None, "tokens": 0, "characters": 0, "reason": reason}
 
 

@@ -33,6 +33,7 @@ class Training(Settings):
     epochs: float | None = Field(
         None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
     )
+    most_epochs: float = Field(2.0, gt=0, description="with epochs None, at most as many")
     batch_size: int = Field(8, ge=1, description="examples an optimizer step")
     micro_tokens: int | None = Field(
         None, ge=1, description="most padded tokens in memory at once; batches are cut to it; None: see memory.py"
@@ -44,12 +45,12 @@ class Training(Settings):
     checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
 
     def passes(self, examples: int) -> float:
-        """Passes over `examples`: what was given, else as many as see 1,200 examples, at least 1 and at most 2.
+        """Passes over `examples`: what was given, else as many as see 1,200 examples, 1 to `most_epochs` of them.
 
         The same rule for every method is the same effort for every arm; the numbers were chosen on dev
         (docs/training.md).
         """
-        return self.epochs or min(2.0, max(1.0, 1200 / examples))
+        return self.epochs or min(self.most_epochs, max(1.0, 1200 / examples))
 
 
 class Batched(Protocol):

@@ -57,7 +57,10 @@ def decoder_start(module: Any) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded prompts of one micro-batch: inputs for the model and the labels (B, T) that its logits are held to."""
+    """Padded prompts of one micro-batch: inputs for the model and the labels that its logits are held to.
+
+    Labels are tokens (B, T), or for an encoder with a head classes (B,).
+    """
 
     inputs: dict[str, Any]  # tensors; a cache too, where a learned prefix comes first
     labels_BT: Tensor
@@ -71,6 +74,8 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart:
     Decoders are padded on the right and need no mask: a causal model never looks to its right, so real tokens do not
     see padding. Raises PromptError for a prompt without a supervised token.
     """
+    if family == "encoder":
+        return _classes(prompts, module)
     for prompt in prompts:
         if not prompt.target_ids:
             raise PromptError(f"example '{prompt.id}' has no supervised token, so nothing can be learned from it")
@@ -110,9 +115,18 @@ def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
 
 
 def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
-    """(summed cross-entropy in nats, number of supervised tokens) of one batch, by one call of the model."""
+    """(summed cross-entropy in nats, number of supervised tokens or rows) of one batch, by one call of the model."""
+    if batch.labels_BT.dim() == 1:
+        logits_BC, labels_B = class_logits(module, batch), batch.labels_BT
+        return F.cross_entropy(logits_BC, labels_B, reduction="sum"), len(labels_B)
     logits_SV, targets_S = _supervised_logits(module, batch)
     return F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
+
+
+def class_logits(module: nn.Module, batch: Batch) -> Tensor:
+    """(B, C) fp32 logits of an encoder's head over C classes."""
+    logits_BC: Tensor = module(**batch.inputs).logits
+    return logits_BC.float()
 
 
 def row_losses(module: nn.Module, batch: Batch) -> Tensor:
@@ -138,6 +152,20 @@ def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]
     with positions_only(module, supervised), laid_out(module, batch.layout):
         logits_SV = module(**batch.inputs, use_cache=False).logits
     return logits_SV.float(), targets_S
+
+
+def _classes(prompts: Sequence[Prompt], module: nn.Module) -> Batch:
+    """An encoder's batch: rows padded on the right, the mask (B, T) that hides padding, and a class for each row.
+
+    Rows without a label, which are only asked, have IGNORE.
+    """
+    device = next(module.parameters()).device
+    rows = [list(p.prompt_ids) for p in prompts]
+    pad = int(getattr(module.config, "pad_token_id", None) or 0)  # RoBERTa counts positions from it
+    mask = _right([[1] * len(row) for row in rows], 0, device)
+    labels_B = torch.tensor([IGNORE if p.label is None else p.label for p in prompts], device=device)
+    inputs = {"input_ids": _right(rows, pad, device), "attention_mask": mask}
+    return Batch(inputs, labels_B, sum(map(len, rows)))
 
 
 def _in_one_sequence(rows: list[list[int]], labels: list[list[int]], shared: int, tokens: int) -> Batch:

@@ -18,7 +18,7 @@ from luthier import stats
 from luthier.align import Table, known
 from luthier.errors import DataError, SettingsError
 from luthier.records import Score
-from luthier.score import CORPUS, corpus_value
+from luthier.score import SHARES, SUMMED, corpus_value
 from luthier.stats import Estimate, Floats
 
 Pair = tuple[str, str]
@@ -39,14 +39,14 @@ class Column:
 
 def measure(table: Table, metric: str, deciding: str, seed: int) -> Column:
     """The column of one metric; `seed` is of the bootstrap, which draws more where verdicts hang on it."""
-    if metric in CORPUS:
+    if metric in SUMMED:
         return _corpus_column(table, metric, RESAMPLES_DECIDING if metric == deciding else RESAMPLES, seed)
     return _mean_column(table, metric)
 
 
 def _mean_column(table: Table, metric: str) -> Column:
     """An arm over the examples where it has a value, a pair over those where both have one; units count equally."""
-    one, two = (stats.share_of, stats.paired_shares) if metric == "stopped" else (stats.mean_of, stats.paired)
+    one, two = (stats.share_of, stats.paired_shares) if metric in SHARES else (stats.mean_of, stats.paired)
     values = {
         name: np.array([score.values.get(metric) for score in scores], dtype=float)  # None becomes nan, only in here
         for name, scores in table.scores.items()
@@ -105,8 +105,9 @@ def seed_tables(table: Table, metric: str, seeds: Seeds) -> dict[str, Floats]:
     Raises SettingsError for an arm that is not compared or a corpus metric, which has no value of one unit; DataError
     when a further seed lacks a value for a compared example: another set of examples would be another mean.
     """
-    if metric in CORPUS:
-        raise SettingsError(f"'{metric}' has no value of a single example, so no seed can be judged by it; use rouge1")
+    if metric in SUMMED:
+        other = "accuracy" if metric == "macro_f1" else "rouge1"
+        raise SettingsError(f"'{metric}' has no value of a single example, so no seed can be judged by it; use {other}")
     if strangers := [name for name in seeds if name not in table.scores]:
         raise SettingsError(f"further seeds are given for '{strangers[0]}', which is none of the arms; name an arm")
     return {

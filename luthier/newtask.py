@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from luthier.classes import words_of_labels
 from luthier.data import Columns
 from luthier.errors import DataError, FolderError, SettingsError, TaskError
 from luthier.files import sha256_of, sha256_of_text, write_json, write_text
@@ -23,7 +24,7 @@ from luthier.records import Example
 from luthier.settings import settings_from, toml_of
 from luthier.tables import HUB, hub_files
 from luthier.task import SPLIT_NAMES, Parts, Task, load_task, moved, read_files, refuse_unsound
-from luthier.taskspec import TEMPLATES, HeldOut, Split, TaskSpec
+from luthier.taskspec import CLASS_TEMPLATES, TEMPLATES, HeldOut, Split, TaskSpec
 
 MOST_ROWS: dict[Split, int] = {"dev": 500, "test": 1000}  # beyond these, more rows cost time and tell little
 HEADER = "# A task: what is asked, on which examples, and how it is decided. Edit it before the first study, not after."
@@ -34,7 +35,8 @@ def init_task(
     source: str | Path,
     *,
     input: str,
-    target: str,
+    target: str | None = None,
+    labels: str | None = None,
     dev: str | Path | None = None,
     test: str | Path | None = None,
     split_column: str | None = None,
@@ -46,19 +48,30 @@ def init_task(
     seed: int = 0,
     dev_share: float = 0.1,
     test_share: float = 0.2,
-    metric: str = "rouge1",
+    metric: str | None = None,
     margin: float | None = None,
 ) -> Task:
     """A new task folder from the user's files, which are copied unchanged; splits that nobody gave are drawn by `seed`.
 
+    `target` is the column of reference texts; or `labels` that of labels, and the task is a classification.
     `source` may be hub:owner/name, a data set of the Hugging Face hub, whose splits are then given.
     Shares are of the distinct units of `source`, up to MOST_ROWS rows. The margin is by default .01 where test has 500
-    units or more, else .02. A failure leaves nothing behind. Raises DataError for bad rows, SettingsError for a bad
-    option, TaskError when splits contradict or there is too little to draw from, FolderError for a folder in use.
+    units or more, else .02; of a classification .02 and .05. The metric is rouge1, or accuracy. A failure leaves
+    nothing behind. Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict or
+    there is too little to draw from, FolderError for a folder in use.
     """
     folder = Path(folder).resolve()
     _refuse_used(folder)
-    wanted = {"input": input, "target": target, "id": id, "cluster": cluster, "split": split_column, "meta": meta or []}
+    if (target is None) == (labels is None):
+        raise SettingsError("init: give one of target, a column of texts, and labels, a column of labels")
+    wanted = {
+        "input": input,
+        "target": target or labels,
+        "id": id,
+        "cluster": cluster,
+        "split": split_column,
+        "meta": meta or [],
+    }
     columns = settings_from(Columns, wanted, "init")
     given: dict[Split, str | Path | None] = {"dev": dev, "test": test}
     with _source_files(source) as files:
@@ -69,12 +82,17 @@ def init_task(
         parts = moved(parts, held)
         refuse_unsound(paths["train"], parts)
         names = _names(paths)
+        words = words_of_labels(parts, paths["train"], labels) if labels else None
         says = {
             "name": name or folder.name,
-            "description": f"From {input} to {target}.",
+            "description": f"From {input} to {target or labels}.",
             "data": {**names, "splits": "splits.json" if held else None, "columns": columns},
-            "prompt": {"templates": _templates(instruction), "shot_seed": seed},
-            "decide": {"metric": metric, "margin": _margin(parts["test"]) if margin is None else margin},
+            "prompt": {"templates": _templates(instruction, labelled=bool(labels)), "shot_seed": seed},
+            "classes": {"words": words} if words else None,
+            "decide": {
+                "metric": metric or ("accuracy" if labels else "rouge1"),
+                "margin": _margin(parts["test"], labelled=bool(labels)) if margin is None else margin,
+            },
         }
         spec = settings_from(TaskSpec, says, "init")
         copies = {names[split]: path for split, path in paths.items()}
@@ -135,17 +153,22 @@ def _take(units: list[str], sizes: Counter[str], wanted: int, most_rows: int) ->
     return taken
 
 
-def _margin(test: list[Example]) -> float:
-    """A margin that the test split can resolve: with few units, .01 would end in no verdict at all."""
-    return 0.01 if len({example.unit for example in test}) >= 500 else 0.02
+def _margin(test: list[Example], labelled: bool) -> float:
+    """A margin that the test split can resolve: with few units, .01 would end in no verdict at all.
+
+    Right and wrong vary more from row to row than ROUGE does.
+    """
+    many = len({example.unit for example in test}) >= 500
+    return (0.02 if many else 0.05) if labelled else (0.01 if many else 0.02)
 
 
-def _templates(instruction: str | None) -> dict[str, str]:
+def _templates(instruction: str | None, labelled: bool) -> dict[str, str]:
+    usual = CLASS_TEMPLATES if labelled else TEMPLATES
     if instruction is None:
-        return TEMPLATES
+        return usual
     if not instruction.strip():
         raise SettingsError("init: the instruction is empty; write one, or leave it out for the usual ones")
-    return {**TEMPLATES, "plain": instruction if "{input}" in instruction else instruction + "\n\n{input}"}
+    return {**usual, "plain": instruction if "{input}" in instruction else instruction + "\n\n{input}"}
 
 
 def _names(paths: dict[Split, Path]) -> dict[str, str]:

@@ -11,12 +11,13 @@ FolderError; what a study has not (a trained arm, a cost, a profile, ratings) is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from luthier.errors import FolderError
 from luthier.files import inside, read_json, read_lines
+from luthier.folder import bytes_to_ship
 from luthier.plots import Dot
 from luthier.records import Answer, Example, Prompt, Score, from_row
 
@@ -50,6 +51,7 @@ class ArmPage:
     answers: dict[str, Answer]
     scores: dict[str, Score]
     steps: list[Row]  # metrics.jsonl
+    shipped_bytes: int = 0  # beside the base model; with it where arms have different ones
 
     @property
     def done(self) -> bool:
@@ -65,8 +67,8 @@ class ArmPage:
 
     @property
     def saved_megabytes(self) -> float | None:
-        """What has to be shipped beside the base model; nothing for an arm that moves no parameter."""
-        return (self.counts.get("saved_bytes") or 0) / 1e6 if self.about else None
+        """What has to be shipped beside the base model, and with it where arms have different ones."""
+        return self.shipped_bytes / 1e6 if self.about else None
 
     @property
     def prompt_tokens(self) -> float | None:
@@ -141,6 +143,9 @@ def read_study(folder: Path) -> StudyPage:
     names = dict.fromkeys([*compare["arms"], *listed])
     arms = [_arm(folder, name, compare, cost) for name in names]
     examples = _records(Example, folder / "examples.jsonl", needed=True)
+
+    shipped = bytes_to_ship({arm.name: arm.about for arm in arms})
+    arms = [replace(arm, shipped_bytes=shipped[arm.name]) for arm in arms]
 
     def rank(arm: ArmPage) -> float:
         mean = arm.metrics.get(compare["deciding"], {}).get("mean")

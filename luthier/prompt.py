@@ -53,11 +53,15 @@ def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]
 
 @dataclass(frozen=True)
 class Renderer:
-    """Messages -> ids for one model. `family` is 'decoder' or 'encoder-decoder'; `window` counts tokens."""
+    """Messages -> ids for one model. `family` is 'decoder', 'encoder-decoder' or 'encoder'; `window` counts tokens.
+
+    An encoder's target is no text but the place of its label among `labels`.
+    """
 
     tokenizer: Any
     family: str
     window: int
+    labels: tuple[str, ...] = ()
 
     @property
     def chats(self) -> bool:
@@ -122,13 +126,14 @@ class Renderer:
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
-        target_ids = self.target_ids(example.references[0]) if train else None
+        target_ids = self.target_ids(example.references[0]) if train and self.family != "encoder" else None
         if len(target_ids or ()) > self.window:
             raise PromptError(
                 f"example '{example.id}' (row {example.row}): the reference answer has {len(target_ids or ())} tokens, "
                 f"more than the context window of {self.window}; shorten it or leave the row out"
             )
-        free = self.window - (0 if self.family == "encoder-decoder" else max(room, len(target_ids or ())))
+        # Only a decoder keeps its answer in the window that the prompt stands in.
+        free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
         others = [shot for shot in shots if shot.id != example.id]
         kept = list(others)
         ids, _ = self.render(template(example, text, kept))
@@ -147,12 +152,14 @@ class Renderer:
             shots=tuple(shot.id for shot in kept),
             shots_dropped=len(others) - len(kept),
             tokens_cut=cut,
+            label=self.labels.index(example.references[0]) if train and self.family == "encoder" else None,
         )
 
     def hash(self, text: str, shots: Sequence[Example]) -> str:
         """One SHA-256 over everything that shapes a prompt except its input: another one means other prompts."""
         probe = Example(id="probe", input=_SENTINEL, references=("",))
-        return sha256_of_text(self.family, self.text(template(probe, text, shots)), str(self.end_id))
+        end = str(self.end_id) if self.family != "encoder" else " ".join(self.labels)
+        return sha256_of_text(self.family, self.text(template(probe, text, shots)), end)
 
     def _cut(self, example: Example, text: str, free: int) -> tuple[Example, int]:
         """The example with its input cut at the end so that the prompt has at most `free` tokens, and how many went."""

@@ -33,8 +33,9 @@ class Example:
 class Prompt:
     """An example rendered for one model under one arm: the only place where text has met a tokenizer.
 
-    `prompt_ids` goes in front (decoder) or into the encoder; `target_ids` is what is trained or compared, its end
-    token included, and is None when there is nothing to train on.
+    `prompt_ids` goes in front (decoder) or into the encoder. The target is what is trained or compared: `target_ids`,
+    their end token included, or for an encoder with a head `label`, the place of its label among the task's; both are
+    None when there is nothing to train on.
     """
 
     id: str
@@ -44,11 +45,16 @@ class Prompt:
     shots: tuple[str, ...] = ()  # ids of the shots that are in the prompt
     shots_dropped: int = 0  # shots left out for lack of context window
     tokens_cut: int = 0  # input tokens cut because the prompt alone did not fit
+    label: int | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an arm said to an example. `stop` is 'end' (stopped by itself), 'length' (hit its limit) or 'given'."""
+    """What an arm said to an example.
+
+    `stop` is 'end' (stopped by itself), 'length' (hit its limit), 'chosen' (from the labels of a classification; then
+    `logprob` is that of the label among the labels) or 'given'.
+    """
 
     id: str
     text: str

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from luthier.figures import csv_link, figures, pair_rows
 from luthier.files import write_text
 from luthier.page import StudyPage, read_study
+from luthier.page_classes import class_rows, confusion_rows, labels_of
 from luthier.page_evidence import (
     LIKELIHOOD,
     SHAPE,
@@ -60,6 +61,8 @@ METRIC_WORDS = {
     "length_ratio": "answer words / reference words",
     "stopped": "share that ended by themselves",
     "copied": "share of 4-grams found in the input",
+    "accuracy": "share of rows whose label is said",
+    "macro_f1": "F1 of each class, in the mean",
     LIKELIHOOD: "how surprising the reference is; lower is better",
 }
 
@@ -85,6 +88,7 @@ def _sections(shown: Row) -> list[tuple[str, str]]:
     page, ratings = shown["page"], shown["ratings"] or {}
     every = [
         ("pairs", "Pairs", True),
+        ("classes", "Confusion", shown["classes"]),
         ("examples", "Where arms differ", True),
         ("answers", "Length and copying", shown["shape"]),
         ("facts", "Facts", shown["facts"]),
@@ -159,6 +163,9 @@ def _shown(page: StudyPage) -> Row:
         "letters": letters_of(page),
         "detectable": detectable(page),
         "examples_for": examples_for(page),
+        "labels": labels_of(page),
+        "classes": class_rows(page),
+        "confusion_csv": csv_link(confusion_rows(page)),
         "lengths": length_choices(page),
         "examples": examples_to_show(page),
         **_evidence(page),

@@ -20,14 +20,14 @@ from statistics import fmean
 from typing import Any
 
 from luthier import machine
-from luthier.adapt.prompting import copy_answer
 from luthier.arms import Arm
+from luthier.asking import asking, room_for
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, read_lines, write_json, write_lines
 from luthier.fit import Course, Work, dev_metric, fit
-from luthier.generate import Event, Request, fold, generate, plan, seed_of, shorten
-from luthier.likelihood import Row, from_twin, measure, with_likelihood
-from luthier.model import Model, load
+from luthier.generate import Event, shorten
+from luthier.likelihood import Row, from_twin, measure, unread, with_likelihood
+from luthier.model import Model
 from luthier.progress import Bar, bar, check_stop, say
 from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
@@ -48,8 +48,8 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
         return
     machine.reset_peak()
     say(f"{arm.name}: {arm.method.summary}" + (f"; made {arm.width} before it is asked" if arm.width else ""))
-    if not arm.method.asks_model:
-        answers = [copy_answer(example, arm.settings) for example in work.test]
+    if arm.method.given is not None:
+        answers = arm.method.given(arm.settings, work.train, work.test)
         write_lines(place / "answers.jsonl", map(as_row, answers))
         _finish(work, arm, answers, counts={}, extra={"tuning": None, "length": None, "dev": None})
         return
@@ -76,6 +76,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
         template=work.task.template(arm.template),
         shots=shots,
         generation=arm.generation.model_copy(update={"max_new_tokens": limit}),
+        answers_by=arm.answers_by,
         seed=work.seed,
         probes=prompts["dev"][:PROBES],
     )
@@ -97,14 +98,14 @@ def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
     if arm.width is None:
         if not arm.method.trains:
             return base
-        return arm.method.load(load(work.model_name, precision=work.precision), place / arm.method.shipped)
+        return arm.method.load(work.base(arm), place / arm.method.shipped)
     if not (place / QUANTIZED).exists():
-        whole = load(work.model_name, precision=work.precision)
+        whole = work.base(arm)
         if arm.method.trains:
             whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)
         save(quantize(whole, arm.width), place / QUANTIZED)
     narrow = read(place / QUANTIZED, arm.width, work.precision)
-    return replace(narrow, name=base.name, base_sha256=base.base_sha256)
+    return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
 
 
 def _sizes(work: Work, arm: Arm, model: Model, place: Path) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def _train_as_twin(work: Work, arm: Arm, place: Path) -> None:
 
 
 def _prompts(work: Work, arm: Arm, model: Model, split: str, shots: Sequence[Example]) -> list[Prompt]:
-    text, renderer, room = work.task.template(arm.template), model.renderer, work.task.spec.answer.max_new_tokens
+    text, renderer = work.task.template(arm.template), model.renderer
+    room = room_for(model, work.task.spec.answer.max_new_tokens)
     examples = work.dev if split == "dev" else work.test
     return [renderer.prompt(example, text, shots, room=room) for example in examples]
 
@@ -147,26 +149,25 @@ def answer(
     work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], limit: int, path: Path, clock: str
 ) -> list[Answer]:
     """Answers in the order of `prompts`. Batches that are in the file already are not asked again."""
-    requests = [Request(p.id, p.prompt_ids, limit, arm.generation, seed_of(work.seed, p.id)) for p in prompts]
-    batches = plan(requests)
+    asked = asking(model, prompts, arm.answers_by, limit=limit, generation=arm.generation, seed=work.seed)
     rows = {row["id"]: row for row in read_lines(path)}
-    whole = [batch for batch in batches if all(request.id in rows for request in batch)]
-    kept = [rows[request.id] for batch in whole for request in batch]
+    whole = [batch for batch in asked.batches if all(one.id in rows for one in batch)]
+    kept = [rows[one.id] for batch in whole for one in batch]
     if len(kept) != len(rows):  # a batch that was killed half-way is asked again as a whole
         write_lines(path, kept)
     answers = {row["id"]: from_row(Answer, row) for row in kept}
     with bar(f"{arm.name}: {path.stem.replace('_', ' ')}", len(prompts), "examples", done=len(kept)) as progress:
-        for batch in batches:
+        for batch in asked.batches:
             if batch in whole:
                 continue
             began = time.monotonic()
-            new = fold(_watched(generate(model, batch), limit, progress), model.tokenizer)
+            new = asked.answer(batch, lambda events: _watched(events, limit, progress))
             append_lines(path, map(as_row, new))
             seconds = time.monotonic() - began
             tokens = sum(len(a.tokens) for a in new)
             work.folder.spent(arm.name, {clock: seconds, "new_tokens": tokens})
             work.folder.log("answered", arm=arm.name, file=path.name, answers=len(new), seconds=round(seconds, 2))
-            progress.advance(0, f"{tokens / seconds:,.0f} new tokens/s")
+            progress.advance(0 if tokens else len(new), f"{tokens / seconds:,.0f} new tokens/s" if tokens else "")
             answers |= {a.id: a for a in new}
             check_stop()
     return [answers[prompt.id] for prompt in prompts]
@@ -186,19 +187,21 @@ def _choose_length(
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
     """The limit on new tokens with the best dev metric, what dev said of each, and the dev metric at it.
 
-    A shorter limit gives a prefix of the same answer, so one run at the largest limit tells of all.
+    A shorter limit gives a prefix of the same answer, so one run at the largest limit tells of all. A label that is
+    chosen has no length, so there is one limit, which means nothing.
     """
     most, given = work.task.spec.answer.max_new_tokens, arm.generation.max_new_tokens
     largest = given or most
     longest = answer(work, arm, model, prompts, largest, place / "dev_answers.jsonl", "dev_seconds")
-    limits = [largest] if given else sorted({n for n in LIMITS if n < most} | {most})
+    chooses = arm.answers_by != "generation"
+    limits = [largest] if given or chooses else sorted({n for n in LIMITS if n < most} | {most})
     by_limit = {n: dev_metric(work, [shorten(a, n, model.tokenizer) for a in longest]) for n in limits}
     best = max(limits, key=lambda n: (by_limit[n], -n))
-    scores = score([shorten(a, best, model.tokenizer) for a in longest], work.dev)
+    scores = score([shorten(a, best, model.tokenizer) for a in longest], work.dev, labels=work.task.labels)
     write_lines(place / "dev_scores.jsonl", map(as_row, scores))
     length = {
         "chosen": best,
-        "by": "given" if given else "dev",
+        "by": "given" if given else "labels" if chooses else "dev",
         "dev": {str(n): round(value, 6) for n, value in by_limit.items()},
     }
     return best, length, {"metric": work.task.spec.decide.metric, "value": by_limit[best], "n": len(work.dev)}
@@ -240,6 +243,8 @@ def take_trained(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
 
 def _likelihood(work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], place: Path) -> list[Row]:
     """The likelihood of the test references, from a finished arm that asked the same where there is one."""
+    if model.family == "encoder":
+        return [unread(prompt.id, "an encoder gives texts no likelihood") for prompt in prompts]
     began = time.monotonic()
     if not arm.method.trains:
         from_twin(place)
@@ -276,15 +281,17 @@ def _finish(
     place = work.folder.arm(arm.name)
     began = time.monotonic()
     write_lines(place / "answers.jsonl", map(as_row, answers))
-    scores: list[Score] = score(answers, work.test)
+    scores: list[Score] = score(answers, work.test, labels=work.task.labels)
     if work.likelihood:
         scores = with_likelihood(scores, read)
     write_lines(place / "scores.jsonl", map(as_row, scores))
-    stops = {kind: sum(a.stop == kind for a in answers) for kind in ("end", "length", "given")}
+    stops = {kind: sum(a.stop == kind for a in answers) for kind in ("end", "length", "chosen", "given")}
     about = {
         "name": arm.name,
         "method": arm.method.name,
         "summary": arm.method.summary,
+        "model": (arm.model or work.model_name) if arm.method.asks_model else None,
+        "answers_by": arm.answers_by if arm.method.asks_model else "baseline",
         "template": arm.template if arm.method.asks_model else None,
         "settings": arm.settings.model_dump(),
         "training": arm.training.model_dump() if arm.training else None,

@@ -7,12 +7,17 @@ Seven metrics, on 0 to 1 except `length_ratio`, where 1 means as long as the ref
     chrf                             sacrebleu, characters up to 6, beta 2       (Popovic 2015)
     length_ratio                     words of the answer / mean words of the references
 
+for a classification instead of them two (classes.py):
+
+    accuracy                         1 where the answer says the label of its row, else 0
+    macro_f1                         the mean over classes of F1
+
 and two that describe an answer without judging it: `stopped` (did it end by itself?) and `copied` (how much of it
 stands word for word in the input?).
 
-BLEU and chrF belong to a corpus, and their corpus value is *not* the mean of sentence values. So every Score keeps the
-additive counts in `statistics`; they are summed first, then formed once by `corpus_value`. The sentence values in
-`values` are smoothed, for looking at one answer, and enter no mean.
+BLEU, chrF and macro-F1 belong to a corpus, and their corpus value is *not* the mean of sentence values. So every Score
+keeps the additive counts in `statistics`; they are summed first, then formed once by `corpus_value`. The sentence
+values in `values` are smoothed, for looking at one answer, and enter no mean.
 
 An empty answer scores 0: it is a bad answer. A metric that cannot be computed is None with a reason: unknown is not 0.
 """
@@ -26,12 +31,16 @@ from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
+from luthier.classes import counts, macro_f1, said
 from luthier.errors import DataError, SettingsError
 from luthier.records import Answer, Example, Score
+from luthier.taskspec import CLASS_METRICS
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 CORPUS = ("bleu", "chrf")
 METRICS = (*ROUGE, *CORPUS, "length_ratio")
+SUMMED = (*CORPUS, "macro_f1")  # formed from summed counts, never a mean over answers
+SHARES = ("accuracy", "stopped")  # yes or no for each answer
 DESCRIPTIVE = ("stopped", "copied")
 LIKELIHOOD = "bits_per_character"  # of the reference under an arm's weights; not from answers: see likelihood.py
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
@@ -46,10 +55,13 @@ def score(
     metrics: Collection[str] = METRICS + DESCRIPTIVE,
     *,
     references: str = "mean",
+    labels: Sequence[str] = (),
 ) -> list[Score]:
     """One Score for each answer, in the order of the answers, matched to its example by id.
 
     metrics: those to compute; all of them unless fewer are asked for.
+    labels: the words of a classification's labels, one of which is every example's reference; the metrics are then
+    CLASS_METRICS. An answer that says no label is wrong.
     references: what ROUGE against several references becomes, their "mean" or their "max". The best of three is higher
     than the best of two, so "max" asks for equally many in every example. Raises DataError when they are not, when an
     answer's id is not among the examples, or when an id stands twice on either side; SettingsError for another rule.
@@ -58,6 +70,8 @@ def score(
         raise SettingsError(f"references '{references}' is no rule; choose one of {', '.join(REFERENCES)}")
     by_id = _by_id(examples, "examples")
     asked = [(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
+    if labels:
+        return [_score_label(answer, example, labels) for answer, example in asked]
     if references == "max":
         _refuse_unequal([example for _, example in asked])
     return [_score_one(answer, example, metrics, references) for answer, example in asked]
@@ -73,13 +87,15 @@ def _refuse_unequal(examples: Sequence[Example]) -> None:
 
 
 def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
-    """The corpus BLEU or chrF, 0 to 1, of summed statistics: 10 counts for `bleu`, 18 for `chrf`.
+    """The corpus value, 0 to 1, of summed statistics: 10 counts for `bleu`, 18 for `chrf`, 3 a class for `macro_f1`.
 
     Any non-negative integer combination of rows may be summed, so a bootstrap resample is a weighted sum.
-    Raises SettingsError for a metric that is not in CORPUS.
+    Raises SettingsError for a metric that is not in SUMMED.
     """
-    if metric not in CORPUS:
-        raise SettingsError(f"'{metric}' is not formed over a corpus; choose one of {', '.join(CORPUS)}")
+    if metric not in SUMMED:
+        raise SettingsError(f"'{metric}' is not formed over a corpus; choose one of {', '.join(SUMMED)}")
+    if metric == "macro_f1":
+        return macro_f1(statistics_sum)
     return float(_sacrebleu(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100
 
 
@@ -99,13 +115,18 @@ def signature(metric: str, references: str = "mean") -> str:
         return f"{metric}|sacrebleu {library.get_signature()}|scale:0-1|corpus|references:{rule}"
     rules = {
         "length_ratio": "words by whitespace|references:mean words",
+        "accuracy": "1 the answer says its row's label, else 0|a label: what the answer begins with, else the only one "
+        "in it; whole words, case and punctuation ignored",
+        "macro_f1": "mean over classes of F1, from summed counts|classes that no row has and no answer says left out",
         "stopped": "1 ended by itself, 0 hit its limit",
         "copied": f"share of the answer's word {_NGRAM}-grams that occur in the input|lower case, punctuation dropped",
         LIKELIHOOD: "nats of the first reference's tokens without its end token / ln 2 / characters|under the arm's "
         "own prompt and weights, whatever its decoding settings|lower is better",
     }
     if metric not in rules:
-        raise SettingsError(f"'{metric}' is not a metric; choose one of {', '.join(METRICS + DESCRIPTIVE)}")
+        raise SettingsError(
+            f"'{metric}' is not a metric; choose one of {', '.join(METRICS + CLASS_METRICS + DESCRIPTIVE)}"
+        )
     return f"{metric}|luthier|{rules[metric]}"
 
 
@@ -158,6 +179,17 @@ def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule:
         if problem:
             reasons["copied"] = problem
     return Score(answer.id, example.unit, values, statistics, reasons, rule, len(example.references))
+
+
+def _score_label(answer: Answer, example: Example, labels: Sequence[str]) -> Score:
+    """Accuracy, and the counts of macro-F1; of one answer alone F1 is 1 where it is right, else 0."""
+    if len(example.references) != 1 or example.references[0] not in labels:
+        raise DataError(f"example '{example.id}': its reference is none of the labels {', '.join(labels)}; name it so")
+    truth = labels.index(example.references[0])
+    found = said(answer.text, labels)
+    right = float(found == truth)
+    values: dict[str, float | None] = dict.fromkeys(CLASS_METRICS, right)
+    return Score(answer.id, example.unit, values, {"macro_f1": counts(truth, found, len(labels))})
 
 
 def _reference_problem(example: Example) -> str:

@@ -73,7 +73,7 @@ def print_counts(id: str, prompt: Prompt) -> None:
     """What a prompt consists of, in one line."""
     counts = {
         "prompt tokens": len(prompt.prompt_ids),
-        "supervised": len(prompt.target_ids or ()),
+        "supervised": len(prompt.target_ids or ()) if prompt.label is None else f"the label {prompt.label}",
         "shots": len(prompt.shots),
         "shots left out": prompt.shots_dropped,
         "tokens cut": prompt.tokens_cut,

@@ -6,6 +6,7 @@ template and shots, the generation settings, and the first answers.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.adapt import METHODS, method
+from luthier.asking import asking, chosen, label_logprobs, room_for
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import read_json, write_json
-from luthier.generate import Generation, Request, fold, generate, seed_of
+from luthier.generate import Generation, Request, generate
 from luthier.model import Model, load, weights_sha256
 from luthier.records import Example, Prompt, as_row, from_row
 from luthier.settings import settings_from
@@ -37,10 +39,11 @@ class Shipped:
     generation: Generation
     seed: int
     probes: tuple[dict[str, Any], ...]
+    answers_by: str = "generation"
 
     def prompt(self, text: str) -> Prompt:
         """The prompt of one input, rendered as in the study."""
-        room = self.generation.max_new_tokens or 0
+        room = room_for(self.model, self.generation.max_new_tokens or 0)
         return self.model.renderer.prompt(Example("input", text, ()), self.template, self.shots, room=room)
 
 
@@ -57,6 +60,7 @@ def write_note(
     seed: int,
     probes: Sequence[Prompt],
     width: str | None = None,
+    answers_by: str = "generation",
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already."""
     if (place / NOTE).exists():
@@ -72,10 +76,12 @@ def write_note(
         "shots": [as_row(shot) for shot in shots],
         "prompt_sha256": model.renderer.hash(template, shots),
         "generation": generation.model_dump(),
+        "labels": list(model.labels),
+        "answers_by": answers_by,
         "seed": seed,
     }
     asked: list[dict[str, Any]] = [{"id": p.id, "prompt_ids": list(p.prompt_ids)} for p in probes]
-    answers = _probe(model, asked, generation, seed)
+    answers = _probe(model, asked, generation, answers_by, seed)
     write_json(place / NOTE, note | {"probes": [row | answers[row["id"]] for row in asked]})
 
 
@@ -91,7 +97,8 @@ def load_arm(place: Path) -> Shipped:
         adapted = (_narrow if note.get("width") else _on_its_base)(place, note)
         shots = tuple(from_row(Example, row) for row in note["shots"])
         generation = Generation(**note["generation"])
-        shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], tuple(note["probes"]))
+        probes, by = tuple(note["probes"]), note.get("answers_by", "generation")
+        shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], probes, by)
     except KeyError as missing:
         raise FolderError(f"{place / NOTE}: the entry {missing} is missing; make the arm again") from None
     if adapted.renderer.hash(shipped.template, shots) != note["prompt_sha256"]:
@@ -102,7 +109,7 @@ def load_arm(place: Path) -> Shipped:
 def _on_its_base(place: Path, note: dict[str, Any]) -> Model:
     """The base that the arm was measured on, with what the arm's folder holds."""
     base, found = note["base"], method(note["method"])
-    model = load(base["name"], precision=base["precision"])
+    model = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
     if model.base_sha256 != base["sha256"]:
         raise ModelError(
             f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
@@ -116,7 +123,7 @@ def _narrow(place: Path, note: dict[str, Any]) -> Model:
     model, base = read(place / note["weights"], note["width"], note["base"]["precision"]), note["base"]
     if model.base_sha256 != note["weights_sha256"]:
         raise ModelError(f"{place / note['weights']}: not the weights that were measured; make the arm again")
-    return replace(model, name=base["name"], base_sha256=base["sha256"])
+    return replace(model, name=base["name"], base_sha256=base["sha256"], labels=tuple(note.get("labels", ())))
 
 
 def verify(shipped: Shipped) -> None:
@@ -130,8 +137,8 @@ def verify(shipped: Shipped) -> None:
 
 def differing(shipped: Shipped) -> list[str]:
     """The ids of the probes that are answered in other words than when the arm was measured."""
-    again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.seed)
-    return [probe["id"] for probe in shipped.probes if again[probe["id"]]["tokens"] != probe["tokens"]]
+    again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.answers_by, shipped.seed)
+    return [probe["id"] for probe in shipped.probes if again[probe["id"]] != {k: probe[k] for k in ("text", "tokens")}]
 
 
 def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int = 0) -> dict[str, Any]:
@@ -145,6 +152,8 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     shipped, note = load_arm(place), read_json(place / NOTE)
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")
+    if shipped.model.family == "encoder" and width:
+        raise SettingsError(f"{place}: the weights of an encoder are not made {width} here; leave the width out")
     measured = note.get("width")
     if measured and width not in (None, measured):
         raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")
@@ -154,9 +163,9 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
         building = Path(part) / "model"
         save(made, building)
-        precision = note["base"]["precision"]
-        again = read(building, found, precision) if found else load(str(building), precision=precision)
-        others = differing(replace(shipped, model=again))
+        precision, labels = note["base"]["precision"], shipped.model.labels
+        again = read(building, found, precision) if found else load(str(building), precision=precision, labels=labels)
+        others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
             raise ModelError(_other_answers(place, others, len(shipped.probes), None if measured else width))
         os.replace(building, folder)
@@ -178,7 +187,7 @@ def merge(
 def _merged(place: Path, note: dict[str, Any]) -> Model:
     """The base, with what the arm learned in its weights."""
     found, base = method(note["method"]), note["base"]
-    whole = load(base["name"], precision=base["precision"])
+    whole = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
     if not found.trains:
         return whole
     merge = found.merge or (found.load if note["weights"] == "weights" else None)
@@ -200,15 +209,15 @@ def _other_answers(place: Path, others: Sequence[str], probes: int, width: str |
 
 
 def _probe(
-    model: Model, probes: Sequence[dict[str, Any]], generation: Generation, seed: int
+    model: Model, probes: Sequence[dict[str, Any]], generation: Generation, answers_by: str, seed: int
 ) -> dict[str, dict[str, Any]]:
     """The probes' answers, asked one by one so that no batch shapes them."""
     found = {}
     for row in probes:
-        request = Request(
-            row["id"], tuple(row["prompt_ids"]), generation.max_new_tokens or 1, generation, seed_of(seed, row["id"])
-        )
-        answer = fold(generate(model, [request]), model.tokenizer)[0]
+        prompt = Prompt(row["id"], "", tuple(row["prompt_ids"]))
+        limit = generation.max_new_tokens or 1
+        asked = asking(model, [prompt], answers_by, limit=limit, generation=generation, seed=seed)
+        (answer,) = asked.answer(asked.batches[0])
         found[row["id"]] = {"text": answer.text, "tokens": list(answer.tokens)}
     return found
 
@@ -226,7 +235,11 @@ def ask(
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
     `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
     """
-    yield from _pieces(*_asked(source, text, arm, generation, seed))
+    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    if shipped.answers_by == "generation":
+        yield from _pieces(shipped.model, request)
+    else:
+        yield chosen(shipped.model, [prompt])[0].text
 
 
 def ask_probabilities(
@@ -241,9 +254,14 @@ def ask_probabilities(
     """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
 
     {"token": text, "candidates": [{"token", "before", "after"}, ...]}: the probability by the model, and after
-    repetition penalty, temperature, top-k and top-p. Raises what `ask` raises.
+    repetition penalty, temperature, top-k and top-p. An arm that chooses among labels gives one record, whose
+    candidates are its labels. Raises what `ask` raises.
     """
-    model, request = _asked(source, text, arm, generation, seed)
+    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    model = shipped.model
+    if shipped.answers_by != "generation":
+        yield _label_record(model, prompt, top)
+        return
     for event in generate(model, [replace(request, top=top)]):
         named = [
             {"token": model.tokenizer.decode([c.token]), "before": c.before, "after": c.after} for c in event.candidates
@@ -251,10 +269,17 @@ def ask_probabilities(
         yield {"token": model.tokenizer.decode([event.token]), "candidates": named}
 
 
+def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
+    (logprobs,) = label_logprobs(model, [prompt])
+    likeliest = sorted(zip(logprobs, model.labels, strict=True), key=lambda pair: -pair[0])[:top]
+    named = [{"token": label, "before": math.exp(p), "after": math.exp(p)} for p, label in likeliest]
+    return {"token": likeliest[0][1], "candidates": named}
+
+
 def _asked(
     source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
-) -> tuple[Model, Request]:
-    """The model of `source` and the request that puts `text` to it."""
+) -> tuple[Shipped, Prompt, Request]:
+    """What `source` ships, and the prompt and the request that put `text` to it."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     shipped = _source(str(source), arm)
@@ -263,7 +288,7 @@ def _asked(
     prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
     request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
-    return shipped.model, request
+    return shipped, prompt, request
 
 
 def _source(source: str, arm: str | None) -> Shipped:

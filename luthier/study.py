@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from luthier import machine
+from luthier.adapt import METHODS
 from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines
+from luthier.asking import room_for
 from luthier.check import Finding, check_task
 from luthier.compare import compare
 from luthier.effort import Run, effort, runs, time_left, trained_here
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
 from luthier.fit import Work
-from luthier.folder import StudyFolder
+from luthier.folder import StudyFolder, bytes_to_ship
 from luthier.model import Model, load, parameter_counts
 from luthier.profile import write_profile
 from luthier.progress import say, stoppable
@@ -37,6 +39,8 @@ from luthier.taskspec import SPLITS
 
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
 TYPICAL_SD = (0.08, 0.13, 0.17)
+# Of right and wrong: the root of the share of examples on which one of two arms alone is right, 10, 25 and 40 %.
+CLASS_SD = (0.32, 0.5, 0.63)
 MAY_CHANGE = ("precision", "seeds")  # of a specification whose study is gone on with
 MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
 
@@ -70,8 +74,8 @@ def study(
     }  # fmt: skip
     spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
-    specs = arm_specs(spec.arms)
-    resolved = [resolve(name, arm, found) for name, arm in with_baselines(specs, found).items()]
+    specs = with_baselines(arm_specs(spec.arms, found, spec.model), found, spec.model)
+    resolved = [resolve(name, arm, found, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
     with locked_study(folder), stoppable():
         run_study(folder, spec, found, resolved, command)
@@ -102,33 +106,41 @@ def run_study(
     asked = spec.model_dump(mode="json") | {"task": task.name}
     known = folder.take({k: v for k, v in asked.items() if k not in MAY_CHANGE}, StudySpec().model_dump(mode="json"))
     asked["seeds"] = seeds = max(spec.seeds, known["specification"].get("seeds", 1) if known else 1)
-    arms = _with_known_arms(arms, known, task)
-    base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
+    arms = _with_known_arms(arms, known, task, spec.model)
+    bases = _bases(spec.model, arms, task, known["model"]["precision"] if known else spec.precision)
+    base = bases[spec.model]
     work = replace(work_of(folder, spec, task, base), trained=trained or {})
     _same_data(folder, known, work)
-    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms]))
+    power = _power(task, work, len(arms), folder.look(task, [arm.name for arm in arms])) + _unseen(work)
     # Looking at every row takes a while on large data, and on going on the data is known to be the same.
     health = known["health"] if known else [asdict(one) for one in (*found, *check_task(task, base))]
     work_ahead = effort(arms, seeds, spec.tune)
     for sentence in [row["text"] for row in health if row["level"] != "note"] + power + work_ahead:
         say(sentence)
-    about = _about(asked, command, work, base, arms) | {"power": power, "effort": work_ahead, "health": health}
+    about = _about(asked, command, work, bases, arms) | {"power": power, "effort": work_ahead, "health": health}
     folder.begin(about, known)
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
-    _run_arms(work, runs(arms, seeds), base)
+    _run_arms(work, runs(arms, seeds), bases)
     about["task"]["test_opened"] = conclude(folder, task, arms, seeds)["look"]
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
     report(folder.path)
 
 
-def _run_arms(work: Work, every: Sequence[Run], base: Model) -> None:
+def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
+    """The study's model and those that arms name for themselves, by name; what cannot be had is refused at once."""
+    names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
+    return {name: load(name, precision=precision, labels=task.labels) for name in names}
+
+
+def _run_arms(work: Work, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
     """Runs what is missing, and says after each training how long the others will take."""
     trained = [run for run in every if trained_here(run.of)]
     done = [run for run in trained if work.folder.finished(run.name)]
     for run in every:
         if work.folder.finished(run.name):
             continue
+        base = bases[run.of.model or work.model_name]
         if run.seed == 0:
             run_arm(work, run.arm, base)
         else:
@@ -158,8 +170,8 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
     further: dict[str, list[list[Score]]] = {}
     for run in every[len(arms) :]:
         further.setdefault(run.of.name, []).append(scores_of(run))
-    cost = {arm.name: _cost(read_json(folder.arm(arm.name) / "arm.json")) for arm in arms}
-    baselines = tuple(a.name for a in arms if a.method.name == "copy" or a.name == "zero-shot")
+    cost = _costs({arm.name: read_json(folder.arm(arm.name) / "arm.json") for arm in arms})
+    baselines = tuple(a.name for a in arms if not a.method.asks_model or a.name == "zero-shot")
     decide = task.spec.decide
     result = compare(
         scores,
@@ -171,6 +183,8 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
         seeds=further or None,
     )
     write_json(folder.path / "compare.json", result)
+    if task.labels:  # a label has no length and no facts
+        return result
     answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
     examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
     write_profile(
@@ -179,11 +193,18 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
     return result
 
 
-def _cost(arm: Mapping[str, Any]) -> tuple[float, float, float]:
-    """What shipping an arm costs, most important first: MB to ship, tokens a prompt, passes. Nothing timed."""
-    counts = arm["counts"]
-    asks_model = arm["method"] != "copy"
-    return counts.get("saved_bytes", 0) / 1e6, counts.get("prompt_tokens_mean", 0.0), float(asks_model)
+def _costs(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
+    """What shipping each arm costs, most important first: MB to ship, tokens a prompt, passes. Nothing timed."""
+    shipped = bytes_to_ship(arms)
+
+    def cost(name: str, arm: Mapping[str, Any]) -> tuple[float, float, float]:
+        return (
+            shipped[name] / 1e6,
+            arm["counts"].get("prompt_tokens_mean", 0.0),
+            float(METHODS[arm["method"]].asks_model),
+        )
+
+    return {name: cost(name, arm) for name, arm in arms.items()}
 
 
 def _default_folder(spec: StudySpec, task: Task) -> Path:
@@ -193,11 +214,11 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
 
 
-def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Task) -> list[Arm]:
+def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Task, base: str) -> list[Arm]:
     """The arms asked for, after those that the folder holds already; an arm of the same name must be the same."""
     if known is None:
         return list(arms)
-    stored = {name: resolve(name, ArmSpec.model_validate(spec), task) for name, spec in known["arms"].items()}
+    stored = {name: resolve(name, ArmSpec.model_validate(spec), task, base) for name, spec in known["arms"].items()}
     for arm in arms:
         if arm.name in stored and stored[arm.name] != arm:
             raise SettingsError(f"arm '{arm.name}' was run with other settings in this folder; give it another name")
@@ -254,35 +275,47 @@ def _power(task: Task, work: Work, arms: int, look: int) -> list[str]:
     """What can and cannot be detected with this test set at this look; said before anything is trained."""
     units, level = len({example.unit for example in work.test}), 1 - alpha_at_look(look)
     margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
-    low, middle, high = (detectable_difference(units, sd, pairs, level=level) for sd in TYPICAL_SD)
-    can = [equivalence_possible(units, sd, margin, pairs, level=level) for sd in TYPICAL_SD]
+    spreads = CLASS_SD if task.labels else TYPICAL_SD
+    low, middle, high = (detectable_difference(units, sd, pairs, level=level) for sd in spreads)
+    can = [equivalence_possible(units, sd, margin, pairs, level=level) for sd in spreads]
     alike = "" if all(can) else " only if they answer alike"
     equivalent = (
         f"can be shown equivalent within {margin:g}{alike}"
         if any(can)
         else (f"cannot be shown equivalent within {margin:g}")
     )
+    what = "examples" if task.labels else "dialogues"
     return [
-        f"{units} test dialogues, {arms} arms, {pairs} pairs on {task.spec.decide.metric}: a true difference of "
+        f"{units} test {what}, {arms} arms, {pairs} pairs on {task.spec.decide.metric}: a true difference of "
         f"{middle:.3f} is found in 80 % of studies ({low:.3f} between arms that answer alike, {high:.3f} between "
         "unlike ones).",
         f"Two equal arms {equivalent} at this size.",
     ]
 
 
-def _about(specification: dict[str, Any], command: str, work: Work, base: Model, arms: Sequence[Arm]) -> dict[str, Any]:
+def _unseen(work: Work) -> list[str]:
+    """The labels that a sample of the train split has no row of, so that no arm can learn them from it."""
+    seen = {example.references[0] for example in work.train}
+    lacking = [label for label in work.task.labels if label not in seen]
+    return [f"The {len(work.train)} train examples have no row of: {', '.join(lacking)}."] if lacking else []
+
+
+def _about(
+    specification: dict[str, Any], command: str, work: Work, bases: Mapping[str, Model], arms: Sequence[Arm]
+) -> dict[str, Any]:
     """study.json but for power, health and status: specification and origin."""
-    task = work.task
+    task, base = work.task, bases[work.model_name]
     commit, dirty = machine.commit()
     splits = {"train": work.train, "dev": work.dev, "test": work.test}
     return {
         "format": 1,
         "specification": specification,
-        "arms": {arm.name: _as_row(arm) for arm in arms},
-        "command": command or shlex.join(["luthier", "study", str(task.folder)]),
+        "arms": {arm.name: _as_row(arm, bool(task.labels)) for arm in arms},
+        "command": command or shlex.join(["luthier", "study", task.source]),
         "task": {
             "name": task.name,
-            "folder": str(task.folder),
+            "folder": task.source,
+            "labels": list(task.labels),
             "description": task.spec.description,
             "metric": task.spec.decide.metric,
             "margin": task.spec.decide.margin,
@@ -292,15 +325,8 @@ def _about(specification: dict[str, Any], command: str, work: Work, base: Model,
             "templates": {name: task.template(name) for name in {arm.template for arm in arms}},
             "notes": [sentence for note in task.notes for sentence in note.sentences()],
         },
-        "model": {
-            "name": base.name,
-            "base_sha256": base.base_sha256,
-            "family": base.family,
-            "window": base.window,
-            "precision": work.precision,
-            "parameters": parameter_counts(base.module)[1],
-            "notes": list(base.notes),
-        },
+        "model": _origin(base, work.precision),
+        "models": {name: _origin(other, work.precision) for name, other in bases.items() if other is not base},
         "versions": machine.versions(),
         "machine": machine.describe(str(base.device)),
         "commit": commit,
@@ -308,7 +334,20 @@ def _about(specification: dict[str, Any], command: str, work: Work, base: Model,
     }
 
 
-def _as_row(arm: Arm) -> dict[str, Any]:
+def _origin(model: Model, precision: str) -> dict[str, Any]:
+    """A base model as study.json tells of it."""
+    return {
+        "name": model.name,
+        "base_sha256": model.base_sha256,
+        "family": model.family,
+        "window": model.window,
+        "precision": precision,
+        "parameters": parameter_counts(model.module)[1],
+        "notes": list(model.notes),
+    }
+
+
+def _as_row(arm: Arm, labelled: bool) -> dict[str, Any]:
     """The arm's table. Where it was trained is told only of an arm that was trained elsewhere, so that all other
     studies keep the hash by which their looks are known."""
     spec = ArmSpec(
@@ -318,6 +357,8 @@ def _as_row(arm: Arm) -> dict[str, Any]:
         training=arm.training.model_dump() if arm.training else {},
         generation=arm.generation.model_dump(),
         width=arm.width,
+        model=arm.model,
+        answer="generation" if arm.answers_by == "generation" and labelled else None,
         tune=list(arm.tunable),
         trained_on=arm.trained_on,
     )
@@ -327,13 +368,14 @@ def _as_row(arm: Arm) -> dict[str, Any]:
 def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:
     """The exact prompt of one example under an arm's short form; a trained arm's target comes with it.
 
-    Raises TaskError when the split has no such example.
+    `model` is the one that the arm would have. Raises TaskError when the split has no such example.
     """
-    found = resolve(arm, parse(arm), task)
+    spec = parse(arm)
+    found = resolve(arm, spec.model_copy(update={"model": spec.model or model.name}), task)
     examples = task.split(split)
     example = next((e for e in examples if id is None or e.id == id), None)
     if example is None:
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, found.shots, task.spec.prompt.shot_seed)
-    text, room = task.template(found.template), task.spec.answer.max_new_tokens
+    text, room = task.template(found.template), room_for(model, task.spec.answer.max_new_tokens)
     return model.renderer.prompt(example, text, shots, room=room, train=found.method.trains), example

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from luthier.arms import ALL, DEFAULT, ArmSpec, parse
+from luthier.arms import EVERY, ArmSpec, name_of, parse, usual_arms
 from luthier.effort import FEWEST_SEEDS
 from luthier.errors import SettingsError
 from luthier.settings import Settings, read_settings, settings_from
+from luthier.task import Task
 
 
 class StudySpec(Settings):
@@ -19,7 +20,9 @@ class StudySpec(Settings):
 
     task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
     model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
-    arms: dict[str, ArmSpec] | list[str] = Field(list(DEFAULT), description="short forms, or one table an arm")
+    arms: dict[str, ArmSpec] | list[str] | None = Field(
+        None, description="short forms, or one table an arm; None: the usual ones of the task"
+    )
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
     dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
     test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
@@ -56,23 +59,26 @@ def specification(
     stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
     if config and stored.get("task") and not Path(stored["task"]).is_absolute():
         beside = Path(config).parent / stored["task"]
-        stored["task"] = str(beside) if beside.is_dir() else stored["task"]
+        found = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
+        stored["task"] = str(beside) if found else stored["task"]
     stored |= {key: value for key, value in given.items() if value is not None}
     if task is not None:
         stored["task"] = str(task)
     if arms is not None:
-        names = list(ALL) if arms == "all" else arms.split(",") if isinstance(arms, str) else list(arms)
+        names = arms.split(",") if isinstance(arms, str) else list(arms)
         stored["arms"] = [name.strip() for name in names if name.strip()]
     spec = settings_from(StudySpec, stored, config or "study")
     if spec.task is None:
-        raise SettingsError("no task is named; give a task folder, or one that ships with luthier: dialogues")
+        raise SettingsError("no task is named; give a task folder, or one that ships with luthier, such as dialogues")
     return spec
 
 
-def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str]) -> dict[str, ArmSpec]:
+def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, base: str) -> dict[str, ArmSpec]:
+    """name -> arm, of the names or tables given, or the usual ones of the task."""
     if isinstance(arms, Mapping):
         return dict(arms)
-    twice = {name for name in arms if list(arms).count(name) > 1}
+    names = usual_arms(task, base) if arms is None else usual_arms(task, base, every=True) if arms == [EVERY] else arms
+    twice = {name for name in names if list(names).count(name) > 1}
     if twice:
         raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
-    return {name: parse(name) for name in arms}
+    return {name_of(name): parse(name) for name in names}

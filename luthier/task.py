@@ -2,6 +2,8 @@
 
     folder with task.toml, rows, splits.json --load_task--> Task
 
+A folder may hold more than one question about its rows: FOLDER:NAME reads NAME.toml in the place of task.toml.
+
 An example is train, dev or test because it stands in a file of that split, because splits.json lists its id, or because
 a split column says so.
 """
@@ -9,10 +11,12 @@ a split column says so.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luthier.classes import classified
 from luthier.data import Columns, Notes, read_examples, read_native
 from luthier.errors import DataError, TaskError
 from luthier.files import inside, read_json, sha256_of, sha256_of_text
@@ -20,6 +24,7 @@ from luthier.records import Example
 from luthier.settings import read_settings, settings_from
 from luthier.taskspec import BARE, SPLITS, HeldOut, Split, TaskSpec
 
+TASK_FILE = "task.toml"
 SHIPPED = Path(__file__).parent / "tasks"
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test",
@@ -38,6 +43,7 @@ class Task:
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
     notes: tuple[Notes, ...]  # what reading changed, file by file
+    file: str = TASK_FILE  # which of the folder's specifications this is
     changed: str | None = None  # the train file's SHA-256, where it is not the one that splits.json was drawn from
 
     @property
@@ -52,7 +58,17 @@ class Task:
         name = self.spec.prompt.default if name is None else name
         if name not in templates:
             raise TaskError(f"{self.folder}: no template '{name}'; name one of {', '.join(templates)}")
-        return templates[name]
+        return templates[name].replace("{labels}", ", ".join(self.labels)) if self.labels else templates[name]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The words that stand for the labels, in the order of task.toml; none where answers are texts."""
+        return tuple(self.spec.classes.words.values()) if self.spec.classes else ()
+
+    @property
+    def source(self) -> str:
+        """What `load_task` finds this task by: its folder, and the name of its file where that is not task.toml."""
+        return f"{self.folder}:{self.file.removesuffix('.toml')}" if self.file != TASK_FILE else str(self.folder)
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of train, dev or test. Raises TaskError for another name."""
@@ -72,7 +88,7 @@ class Task:
             examples = self.split(name)
             splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
         decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
-        about = {"task": self.name, "folder": str(self.folder), "splits": splits}
+        about = {"task": self.name, "folder": str(self.folder), "splits": splits, "labels": list(self.labels)}
         return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
 
 
@@ -90,24 +106,45 @@ def load_task(folder_or_name: str | Path) -> Task:
     Raises TaskError when there is neither, task.toml is wrong, a split is missing or two share an id; DataError for bad
     rows; FolderError when task.toml names a file outside its folder.
     """
-    folder = _find(folder_or_name)
-    spec = read_settings(TaskSpec, folder / "task.toml", TaskError)
+    file = find_task(folder_or_name)
+    folder, spec = file.parent, read_settings(TaskSpec, file, TaskError)
     parts, notes = _read_splits(folder, spec)
     refuse_unsound(folder, parts)
+    files = spec.files()
+    parts = classified(spec, parts, {split: folder / files.get(split, files["train"]) for split in SPLITS})
     train, dev, test = (tuple(parts[split]) for split in SPLITS)
-    return Task(spec.name, folder, spec, train, dev, test, tuple(notes), _changed_train_file(folder, spec))
+    return Task(spec.name, folder, spec, train, dev, test, tuple(notes), file.name, _changed_train_file(folder, spec))
 
 
-def _find(folder_or_name: str | Path) -> Path:
-    shipped = sorted(path.parent.name for path in SHIPPED.glob("*/task.toml"))
-    folder = Path(folder_or_name)
-    if (folder / "task.toml").is_file():
-        return folder
-    if str(folder_or_name) in shipped:
-        return SHIPPED / str(folder_or_name)
-    problem = "the folder has no task.toml" if folder.is_dir() else "there is no such task"
-    names = f" or one of the tasks that ship with luthier: {', '.join(shipped)}" if shipped else ""
-    raise TaskError(f"{folder_or_name}: {problem}; name a folder made by `luthier init`{names}")
+def find_task(folder_or_name: str | Path) -> Path:
+    """The specification that a folder, FOLDER:NAME, or the name of a shipped task stands for.
+
+    Raises TaskError, with the names there are, when there is none.
+    """
+    before, _, question = str(folder_or_name).rpartition(":")
+    asked = [(str(folder_or_name), TASK_FILE)]
+    if before and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", question):  # a name, so that it stays in the folder
+        asked.append((before, f"{question}.toml"))
+    for folder, file in asked:
+        for place in (Path(folder), *([SHIPPED / folder] if folder in _shipped() else [])):
+            if (place / file).is_file():
+                return place / file
+    problem = "the folder has no task.toml" if Path(folder_or_name).is_dir() else "there is no such task"
+    raise TaskError(f"{folder_or_name}: {problem}; name a folder made by `luthier init`{_shipped_names()}")
+
+
+def _shipped() -> list[str]:
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{TASK_FILE}"))
+
+
+def _shipped_names() -> str:
+    """The tasks that ship, with the further questions about their rows."""
+    names = [
+        folder + (f":{file.stem}" if file.name != TASK_FILE else "")
+        for folder in _shipped()
+        for file in sorted((SHIPPED / folder).glob("*.toml"), key=lambda file: (file.name != TASK_FILE, file.name))
+    ]
+    return f" or one of the tasks that ship with luthier: {', '.join(names)}" if names else ""
 
 
 def _read_splits(folder: Path, spec: TaskSpec) -> tuple[Parts, list[Notes]]:

@@ -3,6 +3,7 @@
     TaskSpec
     ├── data: DataSpec        the user's own files, and their Columns; absent in a task in our own format
     ├── prompt: PromptSpec    templates and shots
+    ├── classes: ClassesSpec  the labels of a classification; absent in a task whose answers are texts
     ├── answer: AnswerSpec    how long an answer may be
     └── decide: DecideSpec    the metric and the margin that settle a study
 
@@ -22,8 +23,9 @@ from luthier.settings import Settings
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 # Not length_ratio: it is measured, but more of it is not better.
-Metric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf"]
+Metric = Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "accuracy", "macro_f1"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+CLASS_METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1")  # of labels; all others are of texts
 BARE = "bare"  # the template of every task that gives the input alone
 
 TEMPLATES = {
@@ -32,6 +34,10 @@ TEMPLATES = {
     "brief": "Say in one or two sentences what this conversation is about and how it ends.\n\n{input}",
     "facts": "Read the conversation and report who wants what and what is agreed. Add nothing.\n\n{input}",
 }
+CLASS_TEMPLATES = {
+    "plain": "{input}\n\nWhich of these labels fits the text: {labels}? Answer with the label alone.",
+    "question": "Labels: {labels}.\n\n{input}\n\nLabel?",
+}  # {labels} becomes the words of [classes.words]
 
 
 class DataSpec(Settings):
@@ -71,6 +77,29 @@ class PromptSpec(Settings):
         return self
 
 
+class ClassesSpec(Settings):
+    """[classes]: an answer is one of these labels. Without this table answers are texts."""
+
+    field: str | None = Field(
+        default=None, description="The key of an example's meta that holds its label; none: its reference is the label."
+    )
+    words: dict[str, str] = Field(description="Each label, and the words that stand for it in prompts and answers.")
+
+    @field_validator("words")
+    @classmethod
+    def _told_apart(cls, words: dict[str, str]) -> dict[str, str]:
+        if len(words) < 2:
+            raise ValueError(f"there are {len(words)} labels; a classification tells at least two apart")
+        seen: dict[str, str] = {}
+        for label, word in words.items():
+            key = " ".join(word.casefold().split())
+            if not key or not label.strip():
+                raise ValueError(f"the label '{label}' is called '{word}'; neither may be empty")
+            if (other := seen.setdefault(key, label)) != label:
+                raise ValueError(f"the labels '{other}' and '{label}' are both called '{word}'; name them apart")
+        return words
+
+
 class AnswerSpec(Settings):
     """[answer]: how long an answer may be."""
 
@@ -93,8 +122,19 @@ class TaskSpec(Settings):
     licence: str | None = Field(default=None, description="The licence of the data.")
     data: DataSpec | None = Field(default=None, description="Your files; else train.jsonl, dev.jsonl and test.jsonl.")
     prompt: PromptSpec = Field(default=PromptSpec(), description="Templates and shots.")
+    classes: ClassesSpec | None = Field(default=None, description="Labels, where answers are labels and not texts.")
     answer: AnswerSpec = Field(default=AnswerSpec(), description="The length of answers.")
     decide: DecideSpec = Field(default=DecideSpec(), description="The deciding metric and its margin.")
+
+    @model_validator(mode="after")
+    def _metric_fits(self) -> TaskSpec:
+        fitting = [metric for metric in METRICS if (metric in CLASS_METRICS) == (self.classes is not None)]
+        if self.decide.metric not in fitting:
+            answers = "texts" if self.classes is None else "labels"
+            raise ValueError(
+                f"decide.metric is '{self.decide.metric}' and answers are {answers}; choose one of {', '.join(fitting)}"
+            )
+        return self
 
     def files(self) -> dict[Split, str]:
         """The file that each split has to itself; a split without one is part of the train file."""

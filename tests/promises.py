@@ -13,14 +13,16 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.adapt import METHODS, method
+from luthier.asking import label_logprobs
 from luthier.generate import Request, fold, generate
 from luthier.model import Model, parameter_counts
 from luthier.widths import quantize
 from tests import tiny
 
 WIDTH = 32  # of every tiny model
-KINDS = ("decoder-chat", "gpt2", "t5-tied", "t5-untied", "bart")
-BLOCKS = {"decoder-chat": 3, "gpt2": 2, "t5-tied": 2, "t5-untied": 2, "bart": 2}  # of the stack that writes
+KINDS = ("decoder-chat", "gpt2", "t5-tied", "t5-untied", "bart", "bert")
+BLOCKS = {"decoder-chat": 3, "gpt2": 2, "t5-tied": 2, "t5-untied": 2, "bart": 2, "bert": 2}  # that writes, or reads
+HEAD = WIDTH * len(tiny.LABELS) + len(tiny.LABELS)  # an encoder's, which every method trains
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Claim:
     """What one method claims of itself.
 
     `moves` is found in the name of every parameter that moves, and in no other; LAST stands for the last block's
-    number. `count(module, kind)` is the paper's formula. `added` says that what moves comes on top of the model,
-    `frozen` how many times as much comes frozen.
+    number. An encoder's head moves as well. `count(module, kind)` is the paper's formula. `added` says that what moves
+    comes on top of the model, `frozen` how many times as much comes frozen.
     """
 
     moves: str
@@ -47,7 +49,7 @@ class Claim:
 
 def linear(module: Any) -> list[tuple[int, int]]:
     """(d_in, d_out) of each linear layer but the one that makes the logits."""
-    head, found = module.get_output_embeddings(), []
+    head, found = getattr(module, "classifier", None) or module.get_output_embeddings(), []
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and layer is not head:
             found.append((layer.in_features, layer.out_features))
@@ -61,15 +63,23 @@ def low_rank(module: Any, kind: str) -> int:
 
 
 def last_block(module: Any, kind: str) -> int:
-    stack = {"gpt2": "transformer.h", "bart": "model.decoder.layers", "decoder-chat": "model.layers"}
+    stack = {
+        "bert": "bert.encoder.layer",
+        "gpt2": "transformer.h",
+        "bart": "model.decoder.layers",
+        "decoder-chat": "model.layers",
+    }
     block = module.get_submodule(stack.get(kind, "decoder.block"))[-1]
     return sum(p.numel() for p in block.parameters())
 
 
 def scales(module: Any, kind: str) -> int:
     """d_k + d_v for each attention and d_ff for each feed-forward layer; GPT-2 scales queries too, in one vector."""
-    attention = {"decoder-chat": 3 * (16 + 16), "gpt2": 2 * 3 * 32, "bart": 6 * (32 + 32)}.get(kind, 6 * (32 + 32))
-    inner = {"decoder-chat": 3 * 48, "gpt2": 2 * 128, "bart": 4 * 48}.get(kind, 4 * 48)
+    attention = {"decoder-chat": 3 * (16 + 16), "bert": 2 * (32 + 32), "gpt2": 2 * 3 * 32, "bart": 6 * (32 + 32)}.get(
+        kind, 6 * (32 + 32)
+    )
+    # peft's table means BERT's attention output by the same name.
+    inner = {"decoder-chat": 3 * 48, "bert": 2 * (48 + 32), "gpt2": 2 * 128, "bart": 4 * 48}.get(kind, 4 * 48)
     return attention + inner
 
 
@@ -84,16 +94,19 @@ def key_width(kind: str) -> int:
 
 LOW_RANK: dict[str, Any] = {"moves": "lora_", "count": low_rank, "settings": {"rank": 4}, "merges": True}
 NO_BIASES = dict.fromkeys(("decoder-chat", "t5-tied", "t5-untied"), "this model has no biases")
-LAST_BLOCK = r"(^model\.layers|transformer\.h|decoder\.(block|layers))\.LAST\."
+LAST_BLOCK = r"(^model\.layers|transformer\.h|encoder\.layer|decoder\.(block|layers))\.LAST\."
 
 CLAIMS: dict[str, Claim] = {
     "full": Claim("", lambda m, kind: parameter_counts(m)[1], added=False, in_peft=False),
     "select": Claim(LAST_BLOCK, last_block, {"layers": 1}, added=False, in_peft=False),
     "bitfit": Claim(
         "bias",
-        lambda m, kind: sum(p.numel() for name, p in m.named_parameters() if name.endswith("bias")),
+        lambda m, kind: sum(
+            p.numel() for name, p in m.named_parameters() if name.endswith("bias") or name.startswith("classifier")
+        ),
         added=False, in_peft=False, refused=NO_BIASES,
     ),
+    "head": Claim("^classifier", lambda m, kind: HEAD, added=False, in_peft=False),
     "tokens": Claim(
         "trainable_tokens", lambda m, kind: 2 * WIDTH, {"tokens": "<|im_end|>,</s>"}, merges=True,
         refused={"t5-untied": "an output matrix of its own"},
@@ -118,13 +131,20 @@ CLAIMS: dict[str, Claim] = {
         "prompt_encoder", lambda m, kind: 5 * 2 * BLOCKS[kind] * key_width(kind), {"tokens": 5}, identity=False
     ),
 }  # fmt: skip
-CASES = [(name, kind) for name, claim in CLAIMS.items() for kind in KINDS if kind not in claim.refused]
+CASES = [
+    (name, kind)
+    for name, claim in CLAIMS.items()
+    for kind in KINDS
+    if kind not in claim.refused and METHODS[name].adapts("encoder" if kind in tiny.ENCODERS else "decoder")
+]
 PEFT_CASES = [(name, kind) for name, kind in CASES if CLAIMS[name].in_peft]
 
 
 def moving(name: str, kind: str, parameters: Iterable[str]) -> set[str]:
     """Which of the parameters the method claims to move."""
     pattern = CLAIMS[name].moves.replace("LAST", str(BLOCKS[kind] - 1))
+    if kind in tiny.ENCODERS:
+        pattern += r"|^classifier\.|\.modules_to_save\."
     return {parameter for parameter in parameters if re.search(pattern, parameter)}
 
 
@@ -144,13 +164,25 @@ def base_of(folder: Path, name: str, precision: str = "fp32") -> Model:
     return quantize(model, width) if width else model
 
 
-def requests_of(model: Model, count: int = 4, limit: int = 8) -> list[Request]:
+def expected_count(name: str, base: Any, kind: str) -> int:
+    """The paper's formula, and the head where it comes on top of it."""
+    count = CLAIMS[name].count(base, kind)
+    return count + HEAD if kind in tiny.ENCODERS and name not in ("full", "head", "bitfit") else count
+
+
+def requests_of(model: Model, count: int = 4, limit: int = 8) -> list[Any]:
     prompts = [model.renderer.prompt(example, tiny.PLAIN, room=limit) for example in tiny.examples(count)]
+    if model.family == "encoder":
+        return prompts
     return [Request(p.id, p.prompt_ids, limit) for p in prompts]
 
 
-def answers(model: Model, requests: list[Request] | None = None) -> dict[str, tuple[int, ...]]:
+def answers(model: Model, requests: list[Any] | None = None) -> dict[str, tuple[Any, ...]]:
+    """The tokens of each answer; of an encoder the log-probabilities of its labels, to two digits."""
     asked = requests_of(model) if requests is None else requests
+    if model.family == "encoder":
+        found = label_logprobs(model, asked)
+        return {p.id: tuple(round(value, 2) for value in row) for p, row in zip(asked, found, strict=True)}
     return {answer.id: answer.tokens for answer in fold(generate(model, asked), model.tokenizer)}
 
 

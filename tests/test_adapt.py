@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from luthier.adapt import METHODS, method
-from luthier.adapt.prompting import Copy, copy_answer
+from luthier.adapt.baselines import Copy, Nearest, commonest, copied, nearest
 from luthier.arms import parse
 from luthier.batches import Batches
 from luthier.errors import LuthierError, SettingsError
@@ -25,7 +25,7 @@ from luthier.model import Model, parameter_counts
 from luthier.progress import Stopped
 from luthier.records import Example
 from tests import tiny
-from tests.promises import CASES, CLAIMS, answers, applied, losses, moving, requests_of, settings_of
+from tests.promises import CASES, CLAIMS, answers, applied, expected_count, losses, moving, requests_of, settings_of
 
 TRAINED = [name for name, row in METHODS.items() if row.trains]
 PROMPTED = [name for name, row in METHODS.items() if not row.trains]
@@ -54,7 +54,7 @@ def trained(folder: Path, name: str, out: Path, precision: str = "fp32", **more:
 
 def test_every_trained_method_has_a_row_of_claims() -> None:
     assert set(TRAINED) == set(CLAIMS)
-    with pytest.raises(SettingsError, match="'adapters' is no method; the methods are: copy, bare"):
+    with pytest.raises(SettingsError, match="'adapters' is no method; the methods are: copy, majority, nearest, bare"):
         method("adapters")
 
 
@@ -114,7 +114,7 @@ def test_the_start_is_the_seeds(name: str, tiny_folder: Callable[[str], Path]) -
     starts = [tiny.weights(method(name).apply(tiny.fresh(folder), settings_of(name), seed)) for seed in (0, 0, 1)]
     same = [all(torch.equal(w, other[n]) for n, w in starts[0].items()) for other in starts[1:]]
     # What starts from the model itself, or from ones, has no chance in it.
-    assert same == [True, name in ("full", "select", "bitfit", "tokens", "ia3", "pissa")]
+    assert same == [True, name in ("full", "select", "bitfit", "head", "tokens", "ia3", "pissa")]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -198,7 +198,7 @@ def test_a_batch_changes_no_answer(name: str, kind: str, tiny_folder: Callable[[
 @pytest.mark.parametrize("name, kind", CASES)
 def test_counts_equal_the_formula(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
     base, claim = tiny.fresh(tiny_folder(kind)).module, CLAIMS[name]
-    expected, every = claim.count(base, kind), parameter_counts(base)[1]
+    expected, every = expected_count(name, base, kind), parameter_counts(base)[1]
     assert expected > 0
     on_top = expected * (1 + claim.frozen) if claim.added else 0
     assert parameter_counts(applied(tiny_folder(kind), name)[1]) == (expected, every + on_top)
@@ -219,6 +219,17 @@ def test_prompting_moves_nothing(name: str, tiny_folder: Callable[[str], Path]) 
 
 def test_the_baseline_copies_lines_that_say_something() -> None:
     example = Example("a", "one\n\n  \ntwo\nthree\nfour", ("x",))
-    answer = copy_answer(example, Copy(lines=3))
+    (answer,) = copied(Copy(lines=3), [], [example])
     assert (answer.text, answer.stop, answer.tokens) == ("one\ntwo\nthree", "given", ())
-    assert copy_answer(example, Copy(lines=9)).text == "one\ntwo\nthree\nfour"
+    assert copied(Copy(lines=9), [], [example])[0].text == "one\ntwo\nthree\nfour"
+
+
+def test_the_baselines_of_labels() -> None:
+    """The commonest label, ties by the alphabet; and the label of the row with the most of the same rare words."""
+    rows = [("a b the", "sea"), ("c d the", "land"), ("c e the", "sea"), ("f the", "land")]
+    train = [Example(str(i), text, (label,)) for i, (text, label) in enumerate(rows)]
+    asked = [Example("x", "the c D!", ("?",)), Example("y", "q", ("?",))]
+    assert [answer.text for answer in commonest(None, train, asked)] == ["land", "land"]  # type: ignore[arg-type]
+    assert nearest(Nearest(), train, asked)[0].text == "land"
+    assert nearest(Nearest(), train, train[:1])[0].text == "sea"
+    assert len(nearest(Nearest(neighbours=9), train, asked)) == 2  # more neighbours than rows

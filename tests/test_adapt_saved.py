@@ -83,6 +83,9 @@ def test_peft_reads_what_was_saved(
     requests = requests_of(asked_model)
     said = answers(asked_model, requests)
     assert said != answers(tiny.fresh(tiny_folder(kind)), requests)
+    if model.family == "encoder":
+        assert answers(replace(asked_model, module=theirs), requests) == said
+        return
     for request in requests:
         own = tiny.slow_greedy(theirs, request.prompt_ids, model.family, request.limit, asked_model.end_ids)
         assert tuple(own) == said[request.id]
@@ -123,7 +126,9 @@ def test_the_base_stays_as_it_was(name: str, kind: str, tiny_folder: Callable[[s
     saved(tiny_folder(kind), name, tmp_path)
     loaded = method(name).load(base, tmp_path)
     assert answers(loaded) != said
-    kept = {n.replace(".base_layer", ""): w for n, w in tiny.weights(loaded.module).items()}
+    kept = {
+        n.replace(".base_layer", "").replace(".original_module", ""): w for n, w in tiny.weights(loaded.module).items()
+    }
     assert all(torch.equal(weight, kept[n]) for n, weight in original.items())
 
 

@@ -243,3 +243,12 @@ def test_fifteen_hundred_rows_are_compared_in_ten_seconds(tmp_path):
     print(f"1,500 rows, 3 systems: {seconds:.1f} s of processor time")
     assert (result["n"], result["examples"]) == (500, 1500)
     assert seconds < 10
+
+
+def test_columns_of_labels_are_scored_as_labels(tmp_path):
+    rows = "".join(f"{label},{told}\n" for label, told in [("a", "a"), ("b", "It is b."), ("b", "a"), ("a", "")] * 6)
+    (tmp_path / "said.csv").write_text(f"label,ours\n{rows}", encoding="utf-8")
+    found = score_columns(tmp_path / "said.csv", reference="label", answer="ours", labels=True)
+    assert found["metrics"]["accuracy"]["mean"] == 0.5
+    assert found["metrics"]["macro_f1"]["mean"] == pytest.approx((2 * 6 / 24 + 2 * 6 / 18) / 2)
+    assert set(found["metrics"]) == {"accuracy", "macro_f1"}

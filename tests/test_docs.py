@@ -107,3 +107,40 @@ def test_the_make_targets_of_the_readme_are_there() -> None:
 def test_every_file_named_in_the_readme_is_there() -> None:
     for name in re.findall(r"`((?:docs/)?[\w-]+(?:/|\.md))`", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
+
+
+def write_tickets(folder: Path) -> None:
+    """60 messages in three queues, and two tools' answers to them."""
+    queues = ("billing", "delivery", "returns")
+    with open(folder / "tickets.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["message", "queue"])
+        rows.writerows([f"Message {i} about {queues[i % 3]}.", queues[i % 3]] for i in range(90))
+    with open(folder / "answers.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["queue", "ours", "theirs"])
+        rows.writerows([queues[i % 3], queues[i % 3], queues[0]] for i in range(60))
+
+
+def test_the_commands_of_the_page_on_classification_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    """In order, on tiny models; what is asked of the dialogues that ship is asked of a few of them."""
+    from luthier import model
+    from luthier.cli import app
+
+    tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
+    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_tickets(tmp_path)
+    lines = "".join(blocks(ROOT / "docs" / "classification.md", "sh")).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("luthier ")]
+    assert [command[1] for command in commands[:5]] == ["init", "check", "study", "ask", "compare"]
+    for _, verb, *arguments in commands:
+        if verb == "ask":
+            arguments[0] = str(next((tmp_path / "studies").iterdir()))
+        if arguments[0].startswith("dialogues:"):
+            arguments += ["--train", "16", "--dev", "4", "--test", "20"]
+        result = CliRunner().invoke(app, [verb, *arguments])
+        assert result.exit_code == 0, f"luthier {verb} {arguments}: {result.output}"

@@ -21,6 +21,8 @@ from torch import nn
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    BertConfig,
+    BertModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -50,7 +52,9 @@ CHAT_TEMPLATE = (
 )
 DECODERS = ("decoder-chat", "decoder-plain", "gpt2")
 ENCODER_DECODERS = ("t5-tied", "t5-untied", "bart")
-KINDS = (*DECODERS, *ENCODER_DECODERS)
+ENCODERS = ("bert",)
+KINDS = (*DECODERS, *ENCODER_DECODERS)  # those that write
+LABELS = ("calm", "very calm", "worried")
 
 
 def tokenizer(*, chat: bool = False, ends_prompts: bool = False) -> PreTrainedTokenizerFast:
@@ -87,12 +91,13 @@ _WIDER = {
     "t5-tied": (1.0, 3.0),
     "t5-untied": (1.0, 1.0),
     "bart": (6.0, 25.0),
+    "bert": (6.0, 25.0),
 }
 
 
 def module(kind: str, vocabulary: int = 380) -> nn.Module:
     """The random-weight module of a kind; the same weights every time."""
-    torch.manual_seed(KINDS.index(kind))
+    torch.manual_seed((*KINDS, *ENCODERS).index(kind))
     made = _ARCHITECTURES[kind](vocabulary)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
@@ -188,6 +193,22 @@ def _bart(vocabulary: int) -> nn.Module:
     )
 
 
+def _bert(vocabulary: int) -> nn.Module:
+    return BertModel(
+        BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=48,
+            max_position_embeddings=256,
+            hidden_dropout_prob=0.1,
+            attention_probs_dropout_prob=0.1,
+            pad_token_id=0,
+        )
+    )
+
+
 _ARCHITECTURES: dict[str, Any] = {
     "decoder-chat": _llama,
     "decoder-plain": _llama,
@@ -195,15 +216,19 @@ _ARCHITECTURES: dict[str, Any] = {
     "t5-tied": lambda vocabulary: _t5(True, vocabulary),
     "t5-untied": lambda vocabulary: _t5(False, vocabulary),
     "bart": _bart,
+    "bert": _bert,
 }
 
 
 def save(kind: str, folder: Path) -> Path:
     """The folder with the tiny model of a kind."""
-    made = tokenizer(chat=kind == "decoder-chat", ends_prompts=kind in ENCODER_DECODERS)
+    made = tokenizer(chat=kind == "decoder-chat", ends_prompts=kind not in DECODERS)
     with quiet():
         module(kind, len(made)).save_pretrained(folder)
         made.save_pretrained(folder)
+    if kind in ENCODERS:  # as sentence encoders are: their vectors are means over tokens
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
     return folder
 
 
@@ -215,7 +240,7 @@ def fresh(folder: Path, precision: str = "fp32") -> Model:
 
 @functools.cache
 def _loaded(folder: str, precision: str) -> Model:
-    return load(folder, precision=precision, device="cpu")
+    return load(folder, precision=precision, device="cpu", labels=LABELS if Path(folder).name in ENCODERS else ())
 
 
 def examples(count: int, *, prefix: str = "e") -> list[Example]:
@@ -227,8 +252,14 @@ def examples(count: int, *, prefix: str = "e") -> list[Example]:
     return made
 
 
+def labelled(count: int) -> list[Example]:
+    """The same dialogues, each with a label."""
+    return [replace(example, references=(LABELS[i % 3],)) for i, example in enumerate(examples(count))]
+
+
 def train_prompts(model: Model, count: int) -> list[Prompt]:
-    return [model.renderer.prompt(example, PLAIN, train=True) for example in examples(count)]
+    rows = labelled(count) if model.family == "encoder" else examples(count)
+    return [model.renderer.prompt(example, PLAIN, train=True) for example in rows]
 
 
 def scramble(module: nn.Module, seed: int = 0, scale: float = 0.3) -> None:
@@ -247,6 +278,10 @@ def weights(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def reference_loss(module: nn.Module, prompt: Prompt, family: str, virtual: int = 0) -> torch.Tensor:
     """The summed loss of one row, the plain way: unpadded, every logit, labels shifted by hand."""
+    if family == "encoder":
+        ids = torch.tensor([prompt.prompt_ids])
+        logits = module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        return nn.functional.cross_entropy(logits.float(), torch.tensor([prompt.label]), reduction="sum")
     target = torch.tensor([prompt.target_ids])
     if family == "decoder":
         ids = torch.tensor([[*prompt.prompt_ids, *prompt.target_ids]])

@@ -6,13 +6,28 @@ its weights are saved and read back. The study, the loop and the generator treat
 
 from __future__ import annotations
 
-from luthier.adapt import bottleneck, full, ia3, lora, lora_kin, prefix, prompting, ptuning, qlora, select, soft, tokens
+from luthier.adapt import (
+    baselines,
+    bottleneck,
+    full,
+    head,
+    ia3,
+    lora,
+    lora_kin,
+    prefix,
+    prompting,
+    ptuning,
+    qlora,
+    select,
+    soft,
+    tokens,
+)
 from luthier.adapt.method import Method
 from luthier.errors import SettingsError
 
 _ROWS = (
-    *prompting.METHODS,
-    full.METHOD, *select.METHODS, tokens.METHOD,
+    *baselines.METHODS, *prompting.METHODS,
+    full.METHOD, *select.METHODS, head.METHOD, tokens.METHOD,
     lora.METHOD, qlora.METHOD, *lora_kin.METHODS, ia3.METHOD, bottleneck.METHOD,
     soft.METHOD, ptuning.METHOD, prefix.METHOD,
 )  # fmt: skip

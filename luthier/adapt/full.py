@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from luthier.adapt.method import Method, float_trainable
+from luthier.encoder import PASSES
 from luthier.errors import ModelError
 from luthier.fused import fuse
 from luthier.loop import Training
@@ -62,6 +63,7 @@ METHOD = Method(
     name="full",
     summary="every parameter moves",
     training=Training(learning_rate=2e-5, weight_decay=0.01),
+    on_encoder=Training(learning_rate=2e-4, weight_decay=0.01, most_epochs=PASSES),
     shipped="weights",
     apply=apply,
     answering=answering,

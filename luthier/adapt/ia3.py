@@ -17,6 +17,7 @@ from torch import nn
 
 from luthier.adapt import lora, wrapped
 from luthier.adapt.method import Method
+from luthier.encoder import PASSES
 from luthier.errors import SettingsError
 from luthier.loop import Training
 from luthier.model import Model
@@ -66,6 +67,7 @@ METHOD = Method(
     summary="learned scales of keys, values and inner activations",
     settings=IA3,
     training=Training(learning_rate=3e-3),
+    on_encoder=Training(learning_rate=1e-2, most_epochs=PASSES),
     apply=apply,
     answering=lora.answering,
     save=wrapped.save,

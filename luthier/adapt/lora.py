@@ -13,6 +13,7 @@ from torch import nn
 
 from luthier.adapt import wrapped
 from luthier.adapt.method import Method
+from luthier.encoder import PASSES
 from luthier.loop import Training
 from luthier.model import Model
 from luthier.settings import Settings
@@ -59,6 +60,7 @@ METHOD = Method(
     dial="rank",
     dial_prefix="r",
     training=Training(learning_rate=1e-3),
+    on_encoder=Training(learning_rate=2e-3, most_epochs=PASSES),
     apply=apply,
     answering=answering,
     save=wrapped.save,

@@ -26,6 +26,7 @@ from torch import nn
 from luthier.adapt import lora, wrapped
 from luthier.adapt.lora import Lora
 from luthier.adapt.method import Method
+from luthier.encoder import PASSES
 from luthier.loop import Training
 from luthier.model import Model
 
@@ -108,6 +109,7 @@ def _row(name: str, summary: str, **own: Any) -> Method:
         "dial": "rank",
         "dial_prefix": "r",
         "training": Training(learning_rate=1e-3),
+        "on_encoder": Training(learning_rate=2e-3, most_epochs=PASSES),
         "apply": apply,
         "answering": lora.answering,
         "save": wrapped.save,
@@ -121,7 +123,7 @@ METHODS = (
     _row("rslora", "low-rank updates, scaled for any rank", settings=RsLora, apply=apply_rslora),
     _row("dora", "low-rank updates of direction, and lengths", apply=partial(apply, use_dora=True)),
     _row("pissa", "low-rank updates from the principal directions", apply=apply_pissa, save=save_pissa,
-         training=Training(learning_rate=1e-4)),
+         training=Training(learning_rate=1e-4), on_encoder=None),
     _row("lora-plus", "low-rank updates with a faster B", settings=LoraPlus, rates=faster_b,
-         training=Training(learning_rate=2e-4)),
+         training=Training(learning_rate=2e-4), on_encoder=Training(learning_rate=4e-4, most_epochs=PASSES)),
 )  # fmt: skip

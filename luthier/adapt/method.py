@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 
 from luthier.loop import Training
 from luthier.model import Model
+from luthier.records import Answer, Example
 from luthier.settings import Settings
 
 
@@ -48,7 +49,9 @@ class Method:
     trained module into the model to ask. `save` writes what moved into a folder, `load` puts it on a fresh base.
     `sweep` names the main dial among the settings and the values that tuning tries; the learning rate is always tried.
     `rates` names the parameters that move at a multiple of the learning rate. `merge` does what `load` does, into the
-    base's own weights, where the method can.
+    base's own weights, where the method can. `given` makes answers without any model, from settings, train examples
+    and the examples to answer: a baseline. `labels` says that it answers labels and nothing else.
+    `on_encoder` are the training defaults for an encoder with a head; without them it adapts none.
     """
 
     name: str
@@ -58,7 +61,8 @@ class Method:
     dial_prefix: str = ""  # 'r' in lora-r16
     training: Training | None = None  # defaults of a method that trains; None: nothing moves
     default_template: str | None = None  # None: the task's default
-    asks_model: bool = True  # False: answers without any model (a baseline)
+    given: Callable[[Any, Sequence[Example], Sequence[Example]], list[Answer]] | None = None
+    labels: bool = False
     shipped: str = "adapter"  # folder name inside the arm: 'adapter' or 'weights'
     apply: Callable[[Model, Any, int], nn.Module] = _unchanged
     answering: Callable[[Model, nn.Module], Model] = _itself
@@ -67,6 +71,16 @@ class Method:
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     merge: Callable[[Model, Path], Model] | None = None
     rates: Callable[[Any, nn.Module], Mapping[str, float]] = _one_rate
+    on_encoder: Training | None = None
+    writers: bool = True  # False: adapts encoders alone
+
+    @property
+    def asks_model(self) -> bool:
+        return self.given is None
+
+    def adapts(self, family: str) -> bool:
+        """Whether it can be an arm of a model of this family; an encoder without a trained head answers nothing."""
+        return self.on_encoder is not None if family == "encoder" else self.writers
 
     @property
     def trains(self) -> bool:

@@ -20,6 +20,7 @@ from torch import nn
 
 from luthier.adapt import full
 from luthier.adapt.method import Method, NoSettings, freeze
+from luthier.encoder import PASSES, head_parameters
 from luthier.errors import ModelError, SettingsError
 from luthier.loop import Training
 from luthier.model import Model
@@ -70,13 +71,15 @@ def _named(model: Model, settings: Select) -> Iterator[str]:
         chosen = {id(p) for target in settings.parts.split(",") for p in _of_module(model, target.strip())}
     if not chosen:
         raise SettingsError(f"{model.name}: this model has no {settings.parts}; choose select-last-2, or lora")
-    return (name for name, parameter in module.named_parameters() if id(parameter) in chosen)
+    head = head_parameters(module, model.head)  # it is new, so it always moves
+    return (name for name, parameter in module.named_parameters() if id(parameter) in chosen or name in head)
 
 
 def _last_blocks(model: Model, count: int) -> list[nn.Module]:
-    """The last `count` blocks of the stack that writes the answer."""
-    decoder: Any = model.module
-    stacks = [layer for layer in decoder.get_decoder().modules() if isinstance(layer, nn.ModuleList)]
+    """The last `count` blocks of the stack that writes the answer, or that an encoder's head reads."""
+    module: Any = model.module
+    stack = module.base_model if model.family == "encoder" else module.get_decoder()
+    stacks = [layer for layer in stack.modules() if isinstance(layer, nn.ModuleList)]
     blocks = list(stacks[0]) if stacks else []
     if len(blocks) < count:
         raise SettingsError(f"{model.name}: has {len(blocks)} blocks, so the last {count} cannot move; name fewer")
@@ -121,6 +124,7 @@ METHODS = (
         dial="layers",
         dial_prefix="last-",
         training=Training(learning_rate=1e-4),
+        on_encoder=Training(learning_rate=5e-4, most_epochs=PASSES),
         apply=apply,
         answering=full.answering,
         save=save,
@@ -130,6 +134,7 @@ METHODS = (
         name="bitfit",
         summary="the biases move",
         training=Training(learning_rate=1e-3),
+        on_encoder=Training(learning_rate=3e-3, most_epochs=PASSES),
         apply=apply_bitfit,
         answering=full.answering,
         save=save,

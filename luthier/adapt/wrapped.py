@@ -18,12 +18,17 @@ from luthier.model import Model
 
 def task_type(model: Model) -> str:
     """What peft calls the model's family."""
-    return "SEQ_2_SEQ_LM" if model.family == "encoder-decoder" else "CAUSAL_LM"
+    return {"encoder-decoder": "SEQ_2_SEQ_LM", "encoder": "SEQ_CLS"}.get(model.family, "CAUSAL_LM")
 
 
 def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
-    """The model inside peft's wrapper, its adapter started by `seed`; only the adapter requires a gradient."""
+    """The model inside peft's wrapper, its adapter started by `seed`; only the adapter requires a gradient.
+
+    An encoder's head is new, so it is trained and saved with the adapter.
+    """
     torch.manual_seed(seed)
+    if model.head:
+        config.modules_to_save = list(model.head)  # type: ignore[attr-defined]
     module: Any = peft.get_peft_model(model.module, config)
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)

@@ -1,0 +1,66 @@
+"""Baselines that ask no model: the copied first turns, the commonest label, the label of the most similar train row.
+
+What an arm has to beat before anybody speaks of it: `copy` where answers are texts, the other two where they are
+labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from luthier.adapt.method import Method, NoSettings
+from luthier.records import Answer, Example
+from luthier.settings import Settings
+
+
+class Copy(Settings):
+    """The first lines of the input as the answer: what a reader gets for nothing."""
+
+    lines: int = Field(3, ge=1, description="lines (turns) copied")
+
+
+class Nearest(Settings):
+    """How many train rows vote."""
+
+    neighbours: int = Field(1, ge=1, description="most similar train rows, of which the commonest label is taken")
+
+
+def copied(settings: Copy, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
+    """The first `lines` non-empty lines of each input, unchanged."""
+
+    def lines(example: Example) -> list[str]:
+        return [line for line in example.input.splitlines() if line.strip()][: settings.lines]
+
+    return [Answer(id=example.id, text="\n".join(lines(example))) for example in asked]
+
+
+def commonest(settings: NoSettings, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
+    """The label that most train rows have, whatever the input says; of equally many the first in the alphabet."""
+    counts = Counter(example.references[0] for example in train)
+    label = min(counts, key=lambda word: (-counts[word], word))
+    return [Answer(example.id, label) for example in asked]
+
+
+def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
+    """The label of the most similar train rows: words weighted by TF-IDF, similarity by the cosine between them."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.neighbors import KNeighborsClassifier
+
+    # A word is what stands between spaces and punctuation in any script; sklearn's own rule drops single letters.
+    vectors = TfidfVectorizer(token_pattern=r"\w+")
+    rows = vectors.fit_transform([example.input for example in train])
+    voters = KNeighborsClassifier(min(settings.neighbours, len(train)), metric="cosine", algorithm="brute")
+    voters.fit(rows, [example.references[0] for example in train])
+    found = voters.predict(vectors.transform([example.input for example in asked]))
+    return [Answer(example.id, str(label)) for example, label in zip(asked, found, strict=True)]
+
+
+METHODS = (
+    Method("copy", "the first k turns, copied: the baseline", Copy, dial="lines", given=copied),
+    Method("majority", "the commonest label: a baseline", given=commonest, labels=True),
+    Method("nearest", "the label of the most similar train row: a baseline", Nearest, dial="neighbours", given=nearest,
+           labels=True),
+)  # fmt: skip

@@ -1,0 +1,39 @@
+"""A frozen encoder under a trained head: what the body knows already, read off by one linear layer.
+
+Trainable parameters: width * classes + classes. The cheapest way to a classifier, and what shows whether moving the
+body is worth its price (a linear probe: Alain and Bengio 2016).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from luthier.adapt import full, select
+from luthier.adapt.method import Method, NoSettings, freeze
+from luthier.encoder import PASSES, head_parameters
+from luthier.loop import Training
+from luthier.model import Model
+
+
+def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
+    """The module, of which only the head requires a gradient."""
+    module = full.apply(model, settings, seed)
+    freeze(module)
+    head = head_parameters(module, model.head)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in head)
+    return module
+
+
+METHOD = Method(
+    name="head",
+    summary="a frozen encoder under a trained head",
+    training=Training(learning_rate=1e-2),
+    on_encoder=Training(learning_rate=1e-2, most_epochs=PASSES),
+    writers=False,
+    labels=True,
+    apply=apply,
+    answering=full.answering,
+    save=select.save,
+    load=select.load,
+)
