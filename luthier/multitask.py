@@ -139,7 +139,7 @@ def multitask(
 
 
 def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
-    """The tasks, read whole. Raises TaskError for two of one name, whose studies would share a folder, and for labels."""
+    """The tasks, read whole. Raises TaskError for two of one name, which would share a folder, and for labels."""
     found: dict[str, Member] = {}
     for name in (*spec.tasks, *spec.held_out):
         task = load_task(name)
