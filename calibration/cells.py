@@ -35,6 +35,10 @@ class Cell:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def key(self) -> str:
+        return f"{self.group}: {self.name}"
+
     def holds(self, share: float) -> bool | None:
         if self.low is None and self.high is None:
             return None
