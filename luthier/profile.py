@@ -262,7 +262,7 @@ def _as_row(fact: Fact) -> Row:
 
 
 def _mean(values: Sequence[tuple[float, str]], level: float) -> Row:
-    """Mean over units with Student's t interval; all None and n = 0 where there is nothing to average."""
+    """Mean over units with its interval; all None and n = 0 where there is nothing to average."""
     if not values:
         return arm_row(None, level)
     means, _ = stats.by_unit([float(value) for value, _ in values], [unit for _, unit in values])

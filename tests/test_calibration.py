@@ -46,10 +46,31 @@ def test_cells_have_keys_of_their_own_and_the_page_holds_them_all():
 
 
 def test_a_broken_bound_is_said():
-    cell = Cell("Group", "too often", 10, lambda random, repeats: 0.5, None, 0.05)
-    text = page([cell], {cell.key: measured(cell, 10)})
-    assert "| too often | 10 | 0.5000 | at most 0.05 | **no** |" in text and "0 of 1 bounds hold." in text
+    cell = Cell("Group", "too often", 100, lambda random, repeats: 0.5, None, 0.05)
+    text = page([cell], {cell.key: measured(cell, 100)})
+    assert "| too often | 100 | 0.5000 | 0.4038 to 0.5962 | at most 0.05 | **no** |" in text
+    assert "0 of 1 bounds hold, 0 more within error." in text
     assert "not run" not in text and "1 of 1 cells have not been run" in page([cell], {})
+
+
+@pytest.mark.parametrize(
+    ("share", "repeats", "expected"),
+    [
+        (0.95, 100, "yes"),
+        (0.94, 100, "yes"),
+        (0.93, 100, "within error"),
+        (0.97, 100, "within error"),
+        (0.93, 20_000, "no"),
+        (0.97, 20_000, "no"),
+        (0.936, 20_000, "within error"),
+        (0.934, 20_000, "no"),
+    ],
+)
+def test_a_bound_is_judged_with_the_error_of_the_simulation(share, repeats, expected):
+    """At 0.94 three standard errors of 20,000 repeats are 0.0050."""
+    cell = Cell("Group", "covers", repeats, lambda random, repeats: share, 0.94, 0.965)
+    assert cell.holds(share, repeats) == expected
+    assert Cell("Group", "covers", repeats, cell.run).holds(share, repeats) is None
 
 
 def test_a_stopped_run_goes_on_and_a_named_cell_runs_again(tmp_path, monkeypatch):
