@@ -66,8 +66,8 @@ class Fitted:
 
 def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
     """The deciding metric's mean over the dev answers; what settings and checkpoints are chosen by."""
-    metric = work.task.spec.decide.metric
-    values = [s.values[metric] for s in score(answers, work.dev)]
+    decide = work.task.spec.decide
+    values = [s.values[decide.metric] for s in score(answers, work.dev, references=decide.references)]
     return fmean([v for v in values if v is not None] or [0.0])
 
 

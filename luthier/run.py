@@ -194,7 +194,8 @@ def _choose_length(
     limits = [largest] if given else sorted({n for n in LIMITS if n < most} | {most})
     by_limit = {n: dev_metric(work, [shorten(a, n, model.tokenizer) for a in longest]) for n in limits}
     best = max(limits, key=lambda n: (by_limit[n], -n))
-    scores = score([shorten(a, best, model.tokenizer) for a in longest], work.dev)
+    rule = work.task.spec.decide.references
+    scores = score([shorten(a, best, model.tokenizer) for a in longest], work.dev, references=rule)
     write_lines(place / "dev_scores.jsonl", map(as_row, scores))
     length = {
         "chosen": best,
@@ -276,7 +277,7 @@ def _finish(
     place = work.folder.arm(arm.name)
     began = time.monotonic()
     write_lines(place / "answers.jsonl", map(as_row, answers))
-    scores: list[Score] = score(answers, work.test)
+    scores: list[Score] = score(answers, work.test, references=work.task.spec.decide.references)
     if work.likelihood:
         scores = with_likelihood(scores, read)
     write_lines(place / "scores.jsonl", map(as_row, scores))

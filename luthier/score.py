@@ -59,12 +59,12 @@ def score(
     by_id = _by_id(examples, "examples")
     asked = [(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
     if references == "max":
-        _refuse_unequal([example for _, example in asked])
+        refuse_unequal([example for _, example in asked])
     return [_score_one(answer, example, metrics, references) for answer, example in asked]
 
 
-def _refuse_unequal(examples: Sequence[Example]) -> None:
-    """Raises DataError when examples have not all as many references as the first."""
+def refuse_unequal(examples: Sequence[Example]) -> None:
+    """Raises DataError when examples have not all as many references: "max" cannot be asked for."""
     if other := next((e for e in examples if len(e.references) != len(examples[0].references)), None):
         raise DataError(
             f"example '{examples[0].id}' has {len(examples[0].references)} references and '{other.id}' has "
