@@ -103,15 +103,15 @@ def mean_of(values: Sequence[float] | Floats) -> Estimate:
     if not len(x):
         raise DataError("there is nothing to average; every example was left out")
     mean, sd = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else math.nan
-    skewness = _skewness(x)
+    squared = _squared_skewness(x)
 
     def interval(level: float) -> Interval:
-        return t_interval(mean, sd, len(x), level, skewness)
+        return t_interval(mean, sd, len(x), level, squared)
 
     return Estimate(mean, len(x), sd, int((np.abs(x) > _TIE).sum()), interval, values=x)
 
 
-def t_interval(mean: float, sd: float, n: int, level: float, skewness: float = 0.0) -> Interval:
+def t_interval(mean: float, sd: float, n: int, level: float, squared_skewness: float = 0.0) -> Interval:
     """mean +- t sd / sqrt(n), with Student's t made longer by the factor 1 + skewness^2 (t^4 + 2 t^2 - 3) / (18 n).
 
     Where units are skewed, t lies beyond its quantile too often, on one side much more than it lacks on the other. Up
@@ -122,16 +122,23 @@ def t_interval(mean: float, sd: float, n: int, level: float, skewness: float = 0
     if n < 2:
         return Interval(-math.inf, math.inf)
     t = t_quantile((1 + level) / 2, n - 1)
-    factor = 1 + max(0.0, skewness**2 * (t**4 + 2 * t**2 - 3) / (18 * n))
+    factor = 1 + max(0.0, squared_skewness * (t**4 + 2 * t**2 - 3) / (18 * n))
     reach = factor * t * sd / math.sqrt(n)
     return Interval(mean - reach, mean + reach)
 
 
-def _skewness(x: Floats) -> float:
-    """The third central moment over the second to the power 3/2; 0 where nothing varies."""
-    from_mean = x - x.mean()
+def _squared_skewness(x: Floats) -> float:
+    """The square of the skewness of (n,) values, without what chance alone adds to it; never below 0.
+
+    The sample's skewness is the third central moment over the second to the power 3/2. For normal values it has mean 0
+    and variance 6 (n - 2) / ((n + 1) (n + 3)) (Fisher 1930), which is what its square has too much.
+    """
+    n, from_mean = len(x), x - x.mean()
     variance = float((from_mean**2).mean())
-    return float((from_mean**3).mean()) / variance**1.5 if variance > _TIE**2 else 0.0
+    if variance <= _TIE**2:
+        return 0.0
+    squared = float((from_mean**3).mean()) ** 2 / variance**3
+    return max(0.0, squared - 6 * (n - 2) / ((n + 1) * (n + 3)))
 
 
 def t_quantile(probability: float, df: float) -> float:
