@@ -42,13 +42,12 @@ typed by hand.
 
 # What a reader of a group's table has to know; said once here, since the page is made.
 NOTES = {
-    "Detection": """A two-sided 5 % test finds 3 standard errors with probability .851 when n is large (normal theory), so .85 is
-the arithmetic's own place and not a bound with room. Power is predicted as if differences were normal: those of
-MTS-Dialog (skewness -1) at n = 60 are found 5 points less often than predicted at the first look.""",
-    "Equivalence": """With the truth at the margin an exact test says *equivalent* in 5 % of studies, so half of all such
-simulations lie a little above.""",
-    "Seeds": """Seeds that vary by 2 points are more than a recipe should be trained with; there three of them cover
-94.0 %, at the bound itself.""",
+    "Detection": """A two-sided 5 % test finds 3 standard errors with probability .851 when n is large (normal theory),
+so .85 is where the arithmetic itself stands. Power is predicted as if differences were normal: those of MTS-Dialog
+(skewness -1) at n = 60 are found 5 points less often than predicted at the first look.""",
+    "Equivalence": """With the truth at the margin an exact test says *equivalent* in 5 % of studies, so half of all
+such simulations lie a little above.""",
+    "Seeds": """Bounds are asked for up to 1 point; with 2 points three seeds stand at the lower bound itself.""",
 }
 
 
