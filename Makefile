@@ -25,7 +25,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Resumable: what has a result in calibration/results/ is not run again.
+# Resumable: what has a row in calibration/results/statistics.json is not run again.
 calibrate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m calibration
 

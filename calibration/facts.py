@@ -29,8 +29,50 @@ RESULTS = HERE / "results" / "facts.json"
 PAGE = HERE.parent / "docs" / "facts.md"
 SHARED = HERE.parent.parent / "shared" / "data"
 
-# Findings that are right, read one by one: the dialogue does not say it. Of the other splits nobody has read them all.
+_AGE, _TERM = "no age is said", "the dialogue describes it and does not name it"
+
+# Findings that are right, read one by one: the dialogue says it neither so nor in other words. Where it follows from
+# what is said (a birthday next month, three days after the tenth), the finding counts as wrong. Of the other splits
+# nobody has read them all.
 RIGHT: dict[str, dict[str, str]] = {
+    "mts train": {
+        "1": "no ethnicity is said",
+        "52": "the medicine is not named",
+        "65": "no age at death is said",
+        "141": "neither age nor ethnicity is said",
+        "155": "the dialogue says thyroid medicine and no brand",
+        "214": "no number of systems is said",
+        "239": _AGE,
+        "248": "seven days are said, not five",
+        "289": _TERM,
+        "306": _AGE,
+        "309": _TERM,
+        "399": "no dose of the radiation is said",
+        "449": _TERM,
+        "559": _AGE,
+        "567": "the dialogue says a special kind of tumour",
+        "593": "the last few months, not eight",
+        "619": _AGE,
+        "628": "neither month nor year is said",
+        "662": "the year is said and no month",
+        "706": "the dialogue says 1 mg and no dilution",
+        "757": _AGE,
+        "774": "the dialogue says within range",
+        "785": "no such blood test is named",
+        "799": "neither age nor ethnicity is said",
+        "831": "almost five and a half, not 5 years and 4 months",
+        "867": "no ethnicity is said",
+        "878": "three packs a month, and no number of years",
+        "895": _AGE,
+        "983": "fifty is said, not 59",
+        "985": "no year is said",
+        "995": "eight days are said, not seven",
+        "1014": "the dialogue says baby aspirin; its 81 mg are the writer's own knowledge",
+        "1042": "no year is said",
+        "1071": _AGE,
+        "1072": "no number of packs is said",
+        "1079": "no age is said, and no year",
+    },
     "mts validation": {
         "36": "the dialogue calls the blood values abnormal and gives none of the figures",
         "99": "the dialogue says baby aspirin; its 81 mg are the writer's own knowledge",
@@ -41,7 +83,7 @@ SPLITS = {  # what each split was used for
     "dialogsum train, first 2,000": "rules were written on it",
     "dialogsum train, rest": "counted only, never read",
     "dialogsum dev": "looked at while the rules were written",
-    "mts train": "rules were written on it",
+    "mts train": "rules were written on it, then every finding read",
     "mts validation": "looked at while the rules were written",
 }
 

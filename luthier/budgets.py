@@ -75,7 +75,8 @@ def _scored_again(
 ) -> list[Score]:
     """The scores of the cut answers; an answer that the cut leaves as it is keeps its score."""
     shorter = {a.id: dataclasses.replace(a, text=short) for a in answers if (short := cut(a.text)) != a.text}
-    again = {one.id: one for one in score(shorter.values(), examples, metrics)}
+    rule = scores[0].references
+    again = {one.id: one for one in score(shorter.values(), examples, metrics, references=rule)}
     return [again.get(one.id, one) for one in scores]
 
 
@@ -94,7 +95,8 @@ def _row(budget: Any, scores: Mapping[str, Sequence[Score]], deciding: str, marg
 def _only(one: Score, metric: str) -> Score:
     statistics = {key: counts for key, counts in one.statistics.items() if key == metric}
     reasons = {key: reason for key, reason in one.reasons.items() if key == metric}
-    return Score(one.id, one.unit, {metric: one.values.get(metric)}, statistics, reasons)
+    values = {metric: one.values.get(metric)}
+    return dataclasses.replace(one, values=values, statistics=statistics, reasons=reasons)
 
 
 def _flips(plain: Row, row: Row) -> Row:

@@ -22,6 +22,9 @@ _MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
 _MONTH |= {name[:3]: number for name, number in _MONTH.items()} | {"sept": 9}
 _DAY = {name: number for number, name in enumerate(DAYS)} | {name[:3]: number for number, name in enumerate(DAYS)}
 _DAY |= {"tues": 1, "weds": 2, "thur": 3, "thurs": 3}
+_DATED = re.compile(  # what stands behind "May" and its kin where they are months: a day or a year
+    r"\.?\s*(\d|the \d|first|second|third|nineteen|twenty|thirty|two thousand|\w+th\b)"
+)
 CALENDAR = frozenset({*_MONTH, *_DAY})
 _AMBIGUOUS = {"may", "march", "mar", "dec", "sun", "sat", "mon", "wed", "jan", "jun", "oct"}
 
@@ -152,9 +155,7 @@ def _named(text: str, token: Token, names: dict[str, int]) -> int | None:
     if word in _AMBIGUOUS:
         before, behind = text[: token.start].rstrip(), text[token.end :]
         starts = not before or before[-1] in '.!?:;\n"“('
-        dated = re.match(r"\.?\s*(\d|the \d|first|second|third|\w+th\b)", behind) or re.search(
-            r"\d(st|nd|rd|th)?( of)?$", before
-        )
+        dated = _DATED.match(behind) or re.search(r"\d(st|nd|rd|th)?( of)?$", before)
         placed = re.search(
             r"\b(?:in|of|since|until|till|by|next|last|early|late|mid|from|to|before|after|every|this)$", before
         )

@@ -55,9 +55,11 @@ def effort(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
         if seeds > 1
         else f"{once} under one seed: verdicts are about these models, not about their recipes (--seeds 3)."
     ]
+    rounds = halvings(trials)
+    more = trials * rounds / 2**rounds
     said.append(
-        f"Each of them is tuned on dev first: {trials} configurations in {halvings(trials)} rounds, about as long as "
-        f"{trials * halvings(trials) / 2 ** halvings(trials):.3g} trainings more."
+        f"Each of them is tuned on dev first: {trials} configurations in {rounds} round{'s' * (rounds != 1)}, about as "
+        f"long as {more:.3g} training{'s' * (more != 1)} more."
         if trials
         else "No tuning, 0 trials: each keeps the settings it was given (--tune 4)."
     )

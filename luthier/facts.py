@@ -82,6 +82,8 @@ def _supported(quantity: Quantity, source: Source, answer: str) -> bool:
         return any(_time_known(reading[1], known) for reading in quantity.readings)
     if quantity.readings & known or _only_counts(quantity, answer):
         return True
+    if quantity.kind == "date" and _said_short(quantity, known):
+        return True
     clock = _says_when(quantity, answer)
     for value in (reading for reading in quantity.readings if isinstance(reading, float)):
         derived = value in source.derived and not quantity.text[-1].isalpha()
@@ -109,6 +111,12 @@ def _only_counts(quantity: Quantity, answer: str) -> bool:
     listed = quantity.text.isdigit() and re.match(r"[.)]\s", behind) and (not before or before[-1] in ".\n;:!?")
     rest = re.match(r"\s(?:other|others|more|remaining)\b", behind) and quantity.text.isalpha()
     return bool(listed or rest) or quantity.text.lower() == "third"
+
+
+def _said_short(quantity: Quantity, known: frozenset[Reading]) -> bool:
+    """1996 by "ninety six". Not 2008 by "eight", which would be true of most texts; "O eight" is a reading of 2008."""
+    shorts = {year % 100 for year in quantity.readings if isinstance(year, float) and year >= 1900}
+    return any(short >= 10 and short in known for short in shorts)
 
 
 def _converted(value: float, behind: str) -> set[Reading]:

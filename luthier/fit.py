@@ -24,7 +24,7 @@ from luthier.memory import micro_tokens
 from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.prompt import Renderer
-from luthier.records import Answer, Example, Prompt
+from luthier.records import Answer, Example, Prompt, Score
 from luthier.score import corpus_value, score
 from luthier.task import Task
 
@@ -45,6 +45,10 @@ class Work:
     likelihood: bool = False
     memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+
+    def scored(self, answers: Sequence[Answer], examples: Sequence[Example]) -> list[Score]:
+        """Answers judged as the task says."""
+        return score(answers, examples, labels=self.task.labels, references=self.task.spec.decide.references)
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model of an arm: its own or the study's, with a head started by the seed where it needs one."""
@@ -71,7 +75,7 @@ class Fitted:
 def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
     """The deciding metric over the dev answers; what settings and checkpoints are chosen by."""
     metric = work.task.spec.decide.metric
-    scores = score(answers, work.dev, labels=work.task.labels)
+    scores = work.scored(answers, work.dev)
     if metric == "macro_f1":
         return corpus_value(
             metric, [sum(column) for column in zip(*(s.statistics[metric] for s in scores), strict=True)]

@@ -4,8 +4,9 @@ How to read the names: n counts *units* (dialogues, not rows or references); `sd
 `level` is a confidence such as 0.95. Nothing here knows what was measured: compare.py brings the scores.
 
 Choices and why (docs/calibration.md has the simulations on real score matrices):
-- Student's t over units keeps its 95 %, also when half the differences are tied; the percentile bootstrap and BCa cover
-  less. So t for means, and the bootstrap (widened to t's level) only for what is no mean: BLEU, chrF.
+- Student's t over units, a little longer where the units are skewed, keeps its 95 %, also when half the differences are
+  tied; plain t covers 93 % of skewed ones, the percentile bootstrap and BCa cover less. So t for means, and the
+  bootstrap (widened to t's level) only for what is no mean: BLEU, chrF.
 - Taking three rows of one dialogue as independent covers far less than 95 %: `by_unit` first, then everything else.
 """
 
@@ -94,7 +95,7 @@ def unit_index(units: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def mean_of(values: Sequence[float] | Floats) -> Estimate:
-    """The mean of (n,) unit values with Student's t interval: mean +- t sd / sqrt(n).
+    """The mean of (n,) unit values with `t_interval` around it, as long as their skewness asks for.
 
     Raises DataError when there are no values.
     """
@@ -102,14 +103,42 @@ def mean_of(values: Sequence[float] | Floats) -> Estimate:
     if not len(x):
         raise DataError("there is nothing to average; every example was left out")
     mean, sd = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else math.nan
+    squared = _squared_skewness(x)
 
     def interval(level: float) -> Interval:
-        if len(x) < 2:
-            return Interval(-math.inf, math.inf)
-        reach = t_quantile((1 + level) / 2, len(x) - 1) * sd / math.sqrt(len(x))
-        return Interval(mean - reach, mean + reach)
+        return t_interval(mean, sd, len(x), level, squared)
 
     return Estimate(mean, len(x), sd, int((np.abs(x) > _TIE).sum()), interval, values=x)
+
+
+def t_interval(mean: float, sd: float, n: int, level: float, squared_skewness: float = 0.0) -> Interval:
+    """mean +- t sd / sqrt(n), with Student's t made longer by the factor 1 + skewness^2 (t^4 + 2 t^2 - 3) / (18 n).
+
+    Where units are skewed, t lies beyond its quantile too often, on one side much more than it lacks on the other. Up
+    to 1/n the two-sided error has one term with the skewness, and the factor takes it away (Hall 1992, "The Bootstrap
+    and Edgeworth Expansion", the two-sided expansion of Student's t). The term with the kurtosis is left out: it would
+    shorten the interval, and is small. Nothing is known of one unit: (-inf, inf).
+    """
+    if n < 2:
+        return Interval(-math.inf, math.inf)
+    t = t_quantile((1 + level) / 2, n - 1)
+    factor = 1 + max(0.0, squared_skewness * (t**4 + 2 * t**2 - 3) / (18 * n))
+    reach = factor * t * sd / math.sqrt(n)
+    return Interval(mean - reach, mean + reach)
+
+
+def _squared_skewness(x: Floats) -> float:
+    """The square of the skewness of (n,) values, without what chance alone adds to it; never below 0.
+
+    The sample's skewness is the third central moment over the second to the power 3/2. For normal values it has mean 0
+    and variance 6 (n - 2) / ((n + 1) (n + 3)) (Fisher 1930), which is what its square has too much.
+    """
+    n, from_mean = len(x), x - x.mean()
+    variance = float((from_mean**2).mean())
+    if variance <= _TIE**2:
+        return 0.0
+    squared = float((from_mean**3).mean()) ** 2 / variance**3
+    return max(0.0, squared - 6 * (n - 2) / ((n + 1) * (n + 3)))
 
 
 def t_quantile(probability: float, df: float) -> float:

@@ -57,7 +57,7 @@ def unknown_names(answer: str, source: Source) -> Iterator[tuple[int, int]]:
     run: list[re.Match[str]] = []
     for match in WORD.finditer(answer):
         unknown = _is_unknown(match, answer, source)
-        if run and not (unknown and answer[run[-1].end() : match.start()].strip(" -.") == ""):
+        if run and not (unknown and answer[run[-1].end() : match.start()].strip(" -") == ""):
             yield from _as_one(run, source)
             run = []
         if unknown:

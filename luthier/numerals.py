@@ -56,7 +56,7 @@ _MONEY = {"dollar", "euro", "pound", "cent", "franc", "yuan", "rupee", "buck", "
 _MONEY |= {"percent", "percentage", "yen", "rmb", "usd", "quid", "peso", "lira", "crown", "per"}
 _TOKEN = re.compile(
     rf"(?P<clock>(?<![\d:])\d{{1,2}}[:.]\d{{2}}(?=\s?(?:[ap]\.?m\b))|(?<![\d:.])\d{{1,2}}:\d{{2}}(?![\d:]))"
-    r"|(?P<slashed>(?<![\d/])\d{1,2}/\d{1,2}/\d{2,4}(?![\d/])|(?<![\d/])(?:0?[1-9]|1[0-2])/(?:1[3-9]|[02-9]\d|\d{{4}})(?![\d/])|\d{4}-\d{2}-\d{2})"
+    r"|(?P<slashed>(?<![\d/])\d{1,2}/\d{1,2}/\d{2,4}(?![\d/])|(?<![\d/])(?:0?[1-9]|1[0-2])/(?:1[3-9]|[02-9]\d|\d{4})(?![\d/])|\d{4}-\d{2}-\d{2})"
     rf"|(?P<digits>(?:(?P<sign>{_CURRENCY})\s?)?\d+(?:,\s?\d{{3}}(?!\d))*(?:\.\d+)?(?P<after>(?:st|nd|rd|th|s|k|m|bn)\b|\s?%)?)"
     r"|(?P<word>[A-Za-z]+)",
 )
@@ -152,6 +152,8 @@ def readings_of(run: Sequence[Token]) -> set[Reading]:
             found.add(groups[0] + groups[1] / 100)  # "two eighty": 2.80
             if groups[1] < 10:
                 found.add(groups[0] * 100.0 + groups[1])  # "nineteen O five"
+            if run[0].text in ("o", "oh") and groups[1] < 10:
+                found |= {1900.0 + groups[1], 2000.0 + groups[1]}  # "O eight": the year
         if len(groups) == 3 and groups[1] == 0:
             found.add(groups[0] * 100.0 + groups[2])
     return found

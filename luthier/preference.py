@@ -202,7 +202,7 @@ def preference(values: Floats) -> Estimate:
     plain, added = stats.mean_of(values), stats.mean_of(np.append(values, [1.0, -1.0]))
 
     def interval(level: float) -> Interval:
-        low, high = added.interval(level)
+        low, high = stats.t_interval(added.value, added.sd, added.n, level)
         return Interval(max(-1.0, min(low, plain.value)), min(1.0, max(high, plain.value)))
 
     return Estimate(plain.value, plain.n, plain.sd, plain.nonzero, interval)

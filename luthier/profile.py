@@ -66,11 +66,18 @@ SIGNATURES = {
 
 
 def write_profile(
-    path: Path, arms: Arms, examples: Sequence[Example], dev: Sequence[Example], *, deciding: str, margin: float
+    path: Path,
+    arms: Arms,
+    examples: Sequence[Example],
+    dev: Sequence[Example],
+    *,
+    deciding: str,
+    margin: float,
+    references: str = "mean",
 ) -> None:
     """Writes STUDY/profile.json, without arms that have no answers yet; raises what `profile` raises."""
     arms = {name: answers for name, answers in arms.items() if answers}
-    write_json(path, profile(arms, examples, dev, deciding=deciding, margin=margin))
+    write_json(path, profile(arms, examples, dev, deciding=deciding, margin=margin, references=references))
 
 
 def profile(
@@ -80,6 +87,7 @@ def profile(
     *,
     deciding: str = "rouge1",
     margin: float = 0.02,
+    references: str = "mean",
     level: float = 0.95,
 ) -> Row:
     """Everything above of arms' answers to `examples`; the budgets come from the references of `dev`, if there are any.
@@ -95,13 +103,13 @@ def profile(
     common = common_words(example.input for example in examples)
     sources = {example.id: _Input(example.input, common) for example in examples}
     asked = (deciding, "length_ratio")
-    scores = {name: score(answers, examples, asked) for name, answers in arms.items()}
+    scores = {name: score(answers, examples, asked, references=references) for name, answers in arms.items()}
     return {
         "format": 1,
         "level": level,
         "deciding": deciding,
         "margin": margin,
-        "signatures": {deciding: signature(deciding), **SIGNATURES},
+        "signatures": {deciding: signature(deciding, references), **SIGNATURES},
         "budgets": budgets(arms, scores, examples, dev, deciding, margin, level),
         "buckets": _buckets(scores, by_id, deciding, level),
         "arms": {name: _arm(answers, scores[name], by_id, sources, level) for name, answers in arms.items()},
@@ -262,7 +270,7 @@ def _as_row(fact: Fact) -> Row:
 
 
 def _mean(values: Sequence[tuple[float, str]], level: float) -> Row:
-    """Mean over units with Student's t interval; all None and n = 0 where there is nothing to average."""
+    """Mean over units with its interval; all None and n = 0 where there is nothing to average."""
     if not values:
         return arm_row(None, level)
     means, _ = stats.by_unit([float(value) for value, _ in values], [unit for _, unit in values])

@@ -18,7 +18,7 @@ import numpy as np
 from luthier import preference, stats
 from luthier.ballot import PLAN, Ballot, open_ballot
 from luthier.errors import FolderError
-from luthier.files import read_lines, write_json
+from luthier.files import read_json, read_lines, write_json
 from luthier.panel import LEVEL, Row, panel_of, rater_of, share_of, side_of
 from luthier.records import Score, Vote, from_row
 from luthier.score import METRICS
@@ -36,6 +36,7 @@ def result(folder: Path) -> Row:
     Raises FolderError when nobody has begun to rate or files are damaged. Where votes do not link all arms, there are
     no strengths, with the reason.
     """
+    read_json(folder / "study.json")  # refuses what is no study
     if not (folder / PLAN).exists():
         raise FolderError(f"{folder}: nobody has rated it yet; begin with: luthier rate {folder} --rater NAME")
     ballot = open_ballot(folder)

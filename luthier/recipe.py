@@ -25,12 +25,15 @@ class Recipe:
     seeds: int
     n: int  # units
     se: float  # standard error of `value`
-    df: float  # Satterthwaite; not whole
+    seed_share: float  # of the variance of `value`, 0 to 1: what seeds add to it
     seed_sd: float  # of the true mean of one seed; 0 where seeds vary no more than the residual makes them
 
     def interval(self, level: float = 0.95) -> Interval:
-        """Two-sided, by Student's t with `df` degrees of freedom."""
-        reach = t_quantile((1 + level) / 2, self.df) * self.se if self.se else 0.0
+        """Two-sided. Its t is the mean of two quantiles of Student's t, of S - 1 and of U - 1 degrees of freedom, each
+        weighted by its part of the variance (Cochran & Cox 1950, "Experimental Designs", for a sum of two variances).
+        """
+        seeds, units = (t_quantile((1 + level) / 2, count - 1) for count in (self.seeds, self.n))
+        reach = (self.seed_share * seeds + (1 - self.seed_share) * units) * self.se
         return Interval(self.value - reach, self.value + reach)
 
 
@@ -43,8 +46,7 @@ def recipe_mean(scores: Sequence[Sequence[float]] | Floats) -> Recipe:
 
     The mean squares of the two-way table expect E MS_seed = var(E) + U var(A), E MS_unit = var(E) + S var(B) and
     E MS_res = var(E), so (MS_seed + MS_unit - MS_res) / (S U) estimates it without bias: the variance of the seed means
-    over S, plus that of the unit means over U, minus the residual, which both of them hold. The degrees of freedom of
-    such a sum of mean squares are its square over the sum of their squares, each over its own df (Satterthwaite 1946).
+    over S, plus that of the unit means over U, minus the residual, which both of them hold.
     A negative component of seeds is taken as 0, so the interval is never narrower than that of the unit means.
 
     Raises SettingsError for fewer than MIN_SEEDS seeds, DataError for fewer than 2 units or a missing score.
@@ -60,15 +62,12 @@ def recipe_mean(scores: Sequence[Sequence[float]] | Floats) -> Recipe:
     ms_seed = units * float(seed_means.var(ddof=1))
     ms_unit = seeds * float(unit_means.var(ddof=1))
     ms_res = float((residual**2).sum()) / ((seeds - 1) * (units - 1))
-    excess = ms_seed - ms_res
-    if excess > 0:
-        squares = ((ms_seed, seeds - 1), (ms_unit, units - 1), (ms_res, (seeds - 1) * (units - 1)))
-        total = ms_unit + excess
-        df = total**2 / sum(ms**2 / own for ms, own in squares)
-    else:
-        total, df = ms_unit, float(units - 1)
-    se = math.sqrt(total / (seeds * units))
-    return Recipe(float(table.mean()), seeds, units, se, df, math.sqrt(max(excess, 0.0) / units))
+    excess = max(ms_seed - ms_res, 0.0)
+    total = ms_unit + excess
+    share = excess / total if total else 0.0
+    return Recipe(
+        float(table.mean()), seeds, units, math.sqrt(total / (seeds * units)), share, math.sqrt(excess / units)
+    )
 
 
 def recipe_difference(a: Sequence[Sequence[float]] | Floats, b: Sequence[Sequence[float]] | Floats) -> Recipe:

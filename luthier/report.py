@@ -65,6 +65,9 @@ METRIC_WORDS = {
     "macro_f1": "F1 of each class, in the mean",
     LIKELIHOOD: "how surprising the reference is; lower is better",
 }
+# A small model may say anything: a control character of an answer is shown as its picture (NUL as \u2400), since no
+# page may hold it. Tab and line ends stay.
+CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
 
 
 def report(folder: Path) -> Path:
@@ -77,9 +80,10 @@ def report(folder: Path) -> Path:
     shown["sections"] = _sections(shown)
     command = Markup(" ".join(str(page.study.get("command") or UNKNOWN).split()))  # one line of a code block
     text = environment(markdown).get_template("report.md.jinja").render(shown, command=command)
-    write_text(page.folder / "report.md", text)
+    write_text(page.folder / "report.md", text.translate(CONTROLS))
     path = page.folder / "report.html"
-    write_text(path, environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)}))
+    made = environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)})
+    write_text(path, made.translate(CONTROLS))
     return path
 
 

@@ -30,8 +30,7 @@ from luthier.likelihood import Row, from_twin, measure, unread, with_likelihood
 from luthier.model import Model
 from luthier.progress import Bar, bar, check_stop, say
 from luthier.prompt import draw_shots
-from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
-from luthier.score import score
+from luthier.records import Answer, Example, Prompt, as_row, from_row
 from luthier.ship import QUANTIZED, write_note
 from luthier.tune import tune
 from luthier.widths import file_bytes, quantize, read, save, weigh
@@ -197,7 +196,7 @@ def _choose_length(
     limits = [largest] if given or chooses else sorted({n for n in LIMITS if n < most} | {most})
     by_limit = {n: dev_metric(work, [shorten(a, n, model.tokenizer) for a in longest]) for n in limits}
     best = max(limits, key=lambda n: (by_limit[n], -n))
-    scores = score([shorten(a, best, model.tokenizer) for a in longest], work.dev, labels=work.task.labels)
+    scores = work.scored([shorten(a, best, model.tokenizer) for a in longest], work.dev)
     write_lines(place / "dev_scores.jsonl", map(as_row, scores))
     length = {
         "chosen": best,
@@ -281,7 +280,7 @@ def _finish(
     place = work.folder.arm(arm.name)
     began = time.monotonic()
     write_lines(place / "answers.jsonl", map(as_row, answers))
-    scores: list[Score] = score(answers, work.test, labels=work.task.labels)
+    scores = work.scored(answers, work.test)
     if work.likelihood:
         scores = with_likelihood(scores, read)
     write_lines(place / "scores.jsonl", map(as_row, scores))

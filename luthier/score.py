@@ -73,12 +73,12 @@ def score(
     if labels:
         return [_score_label(answer, example, labels) for answer, example in asked]
     if references == "max":
-        _refuse_unequal([example for _, example in asked])
+        refuse_unequal([example for _, example in asked])
     return [_score_one(answer, example, metrics, references) for answer, example in asked]
 
 
-def _refuse_unequal(examples: Sequence[Example]) -> None:
-    """Raises DataError when examples have not all as many references as the first."""
+def refuse_unequal(examples: Sequence[Example]) -> None:
+    """Raises DataError when examples have not all as many references: "max" cannot be asked for."""
     if other := next((e for e in examples if len(e.references) != len(examples[0].references)), None):
         raise DataError(
             f"example '{examples[0].id}' has {len(examples[0].references)} references and '{other.id}' has "

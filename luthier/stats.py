@@ -24,6 +24,7 @@ from luthier.intervals import percentile_interval as percentile_interval
 from luthier.intervals import resampled_estimate as resampled_estimate
 from luthier.intervals import resampled_sums as resampled_sums
 from luthier.intervals import share_of as share_of
+from luthier.intervals import t_interval as t_interval
 from luthier.intervals import unit_index as unit_index
 from luthier.intervals import wilson as wilson
 from luthier.power import Needed as Needed

@@ -32,6 +32,7 @@ from luthier.prompt import draw_shots
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.report import report
 from luthier.run import run_arm
+from luthier.score import refuse_unequal
 from luthier.stats import alpha_at_look, detectable_difference, equivalence_possible
 from luthier.studyspec import StudySpec, arm_specs, specification
 from luthier.task import Task, load_task
@@ -188,7 +189,13 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
     answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
     examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
     write_profile(
-        folder.path / "profile.json", answers, examples, task.dev, deciding=decide.metric, margin=decide.margin
+        folder.path / "profile.json",
+        answers,
+        examples,
+        task.dev,
+        deciding=decide.metric,
+        margin=decide.margin,
+        references=decide.references,
     )
     return result
 
@@ -234,6 +241,8 @@ def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Wo
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
         if not usable:
             raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
+        if task.spec.decide.references == "max" and name != "train":
+            refuse_unequal(usable)
     return Work(
         task=task,
         train=sample(train, spec.train, spec.seed),

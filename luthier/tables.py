@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def hub_files(name: str, folder: Path) -> dict[str, Path]:
     datasets = _package("datasets", HUB + name)
     place, _, configuration = name.partition(":")
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the refusal says it once
     try:
         loaded = datasets.load_dataset(place, configuration or None, cache_dir=str(folder / "cache"))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:

@@ -112,6 +112,9 @@ class DecideSpec(Settings):
 
     metric: Metric = Field(default="rouge1", description=f"The metric that gives verdicts: {', '.join(METRICS)}.")
     margin: float = Field(default=0.02, gt=0, lt=1, description="Arms closer than this, on 0 to 1, are equivalent.")
+    references: Literal["mean", "max"] = Field(
+        default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
+    )
 
 
 class TaskSpec(Settings):

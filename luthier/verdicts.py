@@ -186,7 +186,13 @@ def recipe_rows(tables: Mapping[str, Floats], level: float) -> tuple[dict[str, R
 
     def row(name: str, found: Recipe) -> Row:
         ends = ends_of(found.interval(level))
-        return {name: found.value, **ends, "seeds": found.seeds, "df": found.df, "seed_sd": found.seed_sd}
+        return {
+            name: found.value,
+            **ends,
+            "seeds": found.seeds,
+            "seed_share": found.seed_share,
+            "seed_sd": found.seed_sd,
+        }
 
     enough = {name: len(scores) >= stats.MIN_SEEDS for name, scores in tables.items()}
     arms = {name: row("mean", stats.recipe_mean(scores)) if enough[name] else None for name, scores in tables.items()}

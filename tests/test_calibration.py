@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 
+import numpy as np
 import pytest
 
-from calibration.__main__ import PAGE, measured, page, place, stored
+from calibration import __main__ as calibrate
+from calibration.__main__ import PAGE, measured, page, stored
 from calibration.cells import Cell, all_cells
 from calibration.matrices import SYSTEMS, real
 
@@ -33,20 +37,71 @@ def test_a_cell_is_near_its_bounds(cell: Cell):
             assert share > bound - slack if below else share < bound + slack
 
 
-def test_cells_have_files_of_their_own_and_the_page_holds_them_all():
-    assert len({place(cell) for cell in CELLS}) == len(CELLS)
-    results = [{"share": 0.95, "repeats": cell.repeats} for cell in CELLS]
+def test_cells_have_keys_of_their_own_and_the_page_holds_them_all():
+    assert len({cell.key for cell in CELLS}) == len(CELLS)
+    results = {cell.key: {"share": 0.95, "repeats": cell.repeats} for cell in CELLS}
     assert sum(line.startswith("| ") for line in page(CELLS, results).splitlines()) == len(CELLS) + len(
         {cell.group for cell in CELLS}
     )
 
 
 def test_a_broken_bound_is_said():
-    cell = Cell("Group", "too often", 10, lambda random, repeats: 0.5, None, 0.05)
-    text = page([cell], [measured(cell, 10)])
-    assert "| too often | 10 | 0.5000 | at most 0.05 | **no** |" in text and "0 of 1 bounds hold." in text
-    assert "not run" not in text and "1 of 1 cells have not been run" in page([cell], [None])
+    cell = Cell("Group", "too often", 100, lambda random, repeats: 0.5, None, 0.05)
+    text = page([cell], {cell.key: measured(cell, 100)})
+    assert "| too often | 100 | 0.5000 | 0.4038 to 0.5962 | at most 0.05 | **no** |" in text
+    assert "0 of 1 bounds hold, 0 more within error." in text
+    assert "not run" not in text and "1 of 1 cells have not been run" in page([cell], {})
+
+
+@pytest.mark.parametrize(
+    ("share", "repeats", "expected"),
+    [
+        (0.95, 100, "yes"),
+        (0.94, 100, "yes"),
+        (0.93, 100, "within error"),
+        (0.97, 100, "within error"),
+        (0.93, 20_000, "no"),
+        (0.97, 20_000, "no"),
+        (0.936, 20_000, "within error"),
+        (0.934, 20_000, "no"),
+    ],
+)
+def test_a_bound_is_judged_with_the_error_of_the_simulation(share, repeats, expected):
+    """At 0.94 three standard errors of 20,000 repeats are 0.0050."""
+    cell = Cell("Group", "covers", repeats, lambda random, repeats: share, 0.94, 0.965)
+    assert cell.holds(share, repeats) == expected
+    assert Cell("Group", "covers", repeats, cell.run).holds(share, repeats) is None
+
+
+def test_a_stopped_run_goes_on_and_a_named_cell_runs_again(tmp_path, monkeypatch):
+    ran: list[str] = []
+
+    def cell(name: str, fails: bool = False) -> Cell:
+        def run(random: np.random.Generator, repeats: int) -> float:
+            ran.append(name)
+            if fails:
+                raise KeyboardInterrupt
+            return 0.5
+
+        return Cell("Group", name, 10, run)
+
+    def calibrated(cells: list[Cell], *names: str) -> list[str]:
+        ran.clear()
+        monkeypatch.setattr(calibrate, "all_cells", lambda: cells)
+        monkeypatch.setattr(sys, "argv", ["calibration", *names])
+        with contextlib.suppress(KeyboardInterrupt):
+            calibrate.main()
+        return list(ran)
+
+    monkeypatch.setattr(calibrate, "RESULTS", tmp_path / "statistics.json")
+    monkeypatch.setattr(calibrate, "PAGE", tmp_path / "page.md")
+    assert calibrated([cell("one"), cell("two", fails=True)]) == ["one", "two"]
+    assert list(stored()) == ["Group: one"] and "1 of 2 cells have not been run" in calibrate.PAGE.read_text("utf-8")
+    assert calibrated([cell("one"), cell("two")]) == ["two"]
+    assert calibrated([cell("one"), cell("two")]) == []
+    assert calibrated([cell("one"), cell("two")], "one") == ["one"]
+    assert calibrated([cell("two")], "two") == ["two"] and list(stored()) == ["Group: two"], "no row of a gone cell"
 
 
 def test_the_published_page_is_that_of_the_results():
-    assert PAGE.read_text(encoding="utf-8") == page(CELLS, stored(CELLS))
+    assert PAGE.read_text(encoding="utf-8") == page(CELLS, stored())

@@ -139,7 +139,9 @@ def test_a_family_of_correlated_pairs_is_narrower_than_bonferroni_and_wider_than
         return scipy.stats.t.ppf(1 - 0.025 / 3, n - 1) / scipy.stats.t.ppf(0.975, n - 1)
 
     assert 1.1 < reach(pair(large, "a", "b")) < 0.99 * bonferroni(200)
-    assert reach(pair(small, "a", "b")) == pytest.approx(bonferroni(59)), "the correlation is not trusted below 60"
+    assert reach(pair(small, "a", "b")) == pytest.approx(bonferroni(59), abs=0.002), (
+        "the correlation is not trusted below 60"
+    )
 
 
 def test_equivalence_needs_one_side_at_a_time():
@@ -169,7 +171,7 @@ def test_a_recipe_is_less_certain_than_a_model_and_has_no_verdict():
     arms = planted(200, lora=0.45, plain=0.40)
     result = compare(arms, seeds={"lora": seeds(200, 3, 0.45, 0.03, 50)})
     model, recipe = result["arms"]["lora"]["rouge1"], result["arms"]["lora"]["rouge1"]["recipe"]
-    assert recipe["seeds"] == 4 and recipe["df"] < 20
+    assert recipe["seeds"] == 4 and recipe["seed_share"] > 0.5
     assert recipe["high"] - recipe["low"] > 1.5 * (model["high"] - model["low"])
     assert result["arms"]["plain"]["rouge1"]["recipe"] is None
     row = pair(result, "lora", "plain")

@@ -65,6 +65,12 @@ def test_dates_part_by_part(text: str, parts: list[object]) -> None:
     assert all(part in known for part, known in zip(parts, found.parts, strict=True))
 
 
+def test_a_month_and_a_year_with_a_stroke_between() -> None:
+    (found,) = dates("since 5/2009, again")
+    assert found.text == "5/2009" and ("month", 5) in found.parts[0] and 2009.0 in found.parts[1]
+    assert dates("a dose of 5/20096") == []
+
+
 def test_a_numeric_date_is_right_part_by_part() -> None:
     (found,) = dates("on 01/10/09")
     assert [1.0 in found.parts[0], ("month", 10) in found.parts[1], 2009.0 in found.parts[2]] == [True] * 3

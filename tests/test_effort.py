@@ -27,7 +27,8 @@ def test_the_effort_is_said_and_so_is_its_absence() -> None:
     assert "1 trained arm (lora) under one seed" in once and "0 trials" in untuned
     thrice, tuned = effort(arms("lora", "full"), 3, 8)
     assert "under 3 seeds: 6 trainings" in thrice
-    assert "8 configurations in 3 rounds, about as long as 3 trainings" in tuned
+    assert "8 configurations in 3 rounds, about as long as 3 trainings more" in tuned
+    assert "2 configurations in 1 round, about as long as 1 training more" in effort(arms("lora"), 1, 2)[1]
 
 
 def test_the_time_left_goes_by_the_same_arm_and_tuning_is_not_repeated() -> None:

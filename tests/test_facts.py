@@ -60,6 +60,22 @@ def test_not_in_the_input(answer: str, expected: list[tuple[str, str]]) -> None:
     assert found(answer) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "answer", "expected"),
+    [
+        ("It was in ninety six.", "It was in 1996.", []),
+        ("It was in O eight.", "It was in 2008.", []),
+        ("He has eight chairs.", "It was in 2008.", [("date", "2008")]),
+        ("It was on May twenty first, two thousand seven.", "It was on 05/21/07.", []),
+        ("Clinic was March two thousand and four.", "It was in March 2004.", []),
+        ("It was in May of two thousand nine.", "It was in 5/2009.", []),
+        ("It was in May of two thousand nine.", "It was in 6/2009.", [("date", "6/2009")]),
+    ],
+)
+def test_years_and_days_as_people_say_them(said: str, answer: str, expected: list[tuple[str, str]]) -> None:
+    assert found(answer, f"Ann: {said}") == expected
+
+
 def test_a_finding_says_where_it_stands_and_cannot_be_changed() -> None:
     answer = "Zsofia and Leopold need 99 chairs."
     facts = unsupported(answer, Source(INPUT))

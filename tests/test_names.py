@@ -22,6 +22,7 @@ def found(answer: str, source: str = INPUT) -> list[str]:
         ("They ask Mrs. Ottoline Pell.", ["Ottoline Pell"]),
         ("Leopold's friend helps, and Okoro meets Ursula.", ["Leopold", "Ursula"]),
         ("Ursula, who left, returns.", ["Ursula"]),
+        ("They meet Leopold. Ursula's train is late.", ["Leopold", "Ursula"]),
     ],
 )
 def test_who_is_not_there(answer: str, names: list[str]) -> None:

@@ -44,7 +44,7 @@ def full(tmp_path_factory) -> Path:
     changed(path, "arms/lora/arm.json", tuning=tuning)
     compared = read_json(path / "compare.json")
     lora = compared["arms"]["lora"]
-    lora["rouge1"]["recipe"] = {"mean": 0.81, "low": 0.7, "high": 0.9, "seeds": 3, "df": 4.2, "seed_sd": 0.01}
+    lora["rouge1"]["recipe"] = {"mean": 0.81, "low": 0.7, "high": 0.9, "seeds": 3, "seed_share": 0.4, "seed_sd": 0.01}
     lora["bits_per_character"] = {"mean": 0.91, "low": 0.8, "high": 1.0, "n": 24}
     compared["claims"] = {"model": "This model: lora.", "recipe": "This recipe: lora <again>."}
     write_json(path / "compare.json", compared)

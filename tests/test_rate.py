@@ -189,6 +189,8 @@ def test_figures_are_rows_that_can_be_drawn(rated):
 
 def test_before_anybody_rated_there_is_no_result(folder):
     (folder / PLAN).unlink()
+    with pytest.raises(FolderError, match="no such file; is this a folder that luthier made"):
+        result(folder / "elsewhere")
     with pytest.raises(FolderError, match="nobody has rated it yet"):
         result(folder)
     assert not (folder / PLAN).exists()

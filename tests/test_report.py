@@ -228,6 +228,18 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(study):
     assert not re.search(r"url\((?!#)", text)
 
 
+def test_control_characters_of_an_answer_are_shown_and_not_written(tmp_path):
+    folder = make_study(tmp_path / "study")
+    path = next(folder.glob("arms/*/answers.jsonl"))
+    rows = list(read_lines(path))
+    write_lines(path, [row | {"text": "one\x00two\x1bthree"} for row in rows])
+    report(folder)
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert not set(text) & {chr(code) for code in range(32) if chr(code) not in "\t\n\r"}
+    assert "one\u2400two\u241bthree" in page_of(folder)
+
+
 def test_figures_say_what_they_show(study):
     figures = [attrs for tag, attrs in Outline((study / "report.html").read_text()).tags if attrs.get("role") == "img"]
     labels = [attrs["aria-label"] for attrs in figures]

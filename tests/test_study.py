@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from luthier.arms import ALL, parse, resolve, with_baselines
-from luthier.errors import FolderError, LuthierError, ModelError, SettingsError, TaskError
-from luthier.files import read_json, read_lines, write_json
+from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
+from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.folder import StudyFolder
 from luthier.records import Answer, Prompt, from_row
 from luthier.ship import ask, load_arm, verify
@@ -49,6 +49,23 @@ def finished(task_folder: Path, tmp_path_factory: pytest.TempPathFactory, tiny_f
     """One finished study of the tiny decoder with a chat template."""
     out = tmp_path_factory.mktemp("study") / "out"
     return study(task_folder, model=str(tiny_folder("decoder-chat")), arms=ARMS, out=out, likelihood=True)
+
+
+def test_the_best_of_several_references_where_the_task_says_so(tmp_path, tiny_folder) -> None:
+    (tmp_path / "task").mkdir()
+    task = make_task(tmp_path / "task")
+    (task / "task.toml").write_text('name = "tiny"\n[answer]\nmax_new_tokens = 12\n[decide]\nreferences = "max"\n')
+    rows = list(read_lines(task / "test.jsonl"))
+    two = [row | {"references": [*row["references"], row["input"]]} for row in rows]
+    write_lines(task / "test.jsonl", two)
+    out = study(task, model=str(tiny_folder("decoder-chat")), arms="copy-3", out=tmp_path / "out")
+    compared, profiled = read_json(out / "compare.json"), read_json(out / "profile.json")
+    for said in (compared, profiled):
+        assert said["signatures"]["rouge1"].endswith("references:max")
+    assert profiled["budgets"]["rows"][0]["arms"]["copy-3"]["mean"] == compared["arms"]["copy-3"]["rouge1"]["mean"]
+    write_lines(task / "test.jsonl", [rows[0], *two[1:]])
+    with pytest.raises(DataError, match=r"has 1 references and .* has 2, so their best cannot be compared"):
+        study(task, model=str(tiny_folder("decoder-chat")), arms="copy-3", out=tmp_path / "other")
 
 
 def arm_names(folder: Path) -> set[str]:
