@@ -6,7 +6,7 @@ PEFT's format. Its head is what stands outside the body, and what the body's fil
 Which vector the head reads is the body's matter. BERT's classifier takes the first token's; sentence encoders were
 trained to mean something by the *mean* over tokens, and say so in `1_Pooling/config.json` (Reimers and Gurevych 2019,
 "Sentence-BERT", section 3). There the mean takes the first token's place: a frozen MiniLM with a linear head names 47 %
-of the kinds of conversation by the mean and 32 % by the pooler over the first token (docs/log.md). ModernBERT's configuration calls the
+of the kinds of conversation by the mean and 32 % by BERT's pooler (docs/log.md). ModernBERT's configuration calls the
 same choice `classifier_pooling`, and under that name it is kept, so a saved classifier is read again as it was trained.
 
     shapes: B rows, T padded tokens, D width

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from luthier import overview as write_overview
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, write_json, write_lines
+from luthier.intervals import paired
 from luthier.overview import _sentences, conclude, mixture_words
 from luthier.records import Answer, Example, as_row
 from luthier.score import score
@@ -97,16 +97,10 @@ def test_differences_are_paired_and_against_the_right_rival(folder: Path) -> Non
 
 
 def test_the_interval_is_that_of_three_questions_at_the_first_look(folder: Path) -> None:
-    """Bonferroni by hand: t at 1 - .05 / 2 / 3, two-sided, times the standard error of the paired differences."""
-    from scipy import stats
-
+    """Bonferroni by hand: the paired interval at 1 - .05 / 2 / 3."""
     row = pairs(folder)["sums"]
-    differences = [x - y for x, y in zip(means("sums", row["a"]), means("sums", row["b"]), strict=True)]
-    middle = fmean(differences)
-    sd = math.sqrt(sum((d - middle) ** 2 for d in differences) / (UNITS - 1))
-    reach = stats.t.ppf(1 - 0.05 / 2 / 3 / 2, UNITS - 1) * sd / math.sqrt(UNITS)
-    assert row["simultaneous_low"] == pytest.approx(middle - reach, abs=1e-9)
-    assert row["simultaneous_high"] == pytest.approx(middle + reach, abs=1e-9)
+    expected = paired(means("sums", row["a"]), means("sums", row["b"])).interval(1 - 0.05 / 2 / 3)
+    assert (row["simultaneous_low"], row["simultaneous_high"]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_verdicts_are_counted_in_one_sentence(folder: Path) -> None:
