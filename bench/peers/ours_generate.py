@@ -22,6 +22,7 @@ def main():
     model = dataclasses.replace(load(order["model"], precision=order.get("precision", "auto")), end_ids=frozenset())
     if not order.get("share", True):
         importlib.import_module("luthier.generate")._shared_length = lambda *_: 0
+        importlib.import_module("luthier.ragged").shared_length = lambda *_: 0
 
     def answer(batch, limit):
         requests = [Request(row["id"], tuple(row["ids"]), limit) for row in batch]
