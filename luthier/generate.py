@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from luthier.cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
 from luthier.errors import ModelError
@@ -190,15 +190,11 @@ def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[di
         ids_BP[row, start + prefix_length : start + prefix_length + len(ids)] = torch.tensor(ids, device=device)
     if model.prefix is None:
         return {"input_ids": ids_BP}, mask_BP
-    embeds_BPD = _base(model.module).get_input_embeddings()(ids_BP)
+    module: Any = model.module
+    embeds_BPD = module.get_input_embeddings()(ids_BP)
     for row, start in enumerate(starts):
         embeds_BPD[row, start : start + prefix_length] = model.prefix.to(embeds_BPD)
     return {"inputs_embeds": embeds_BPD}, mask_BP
-
-
-def _base(module: nn.Module) -> Any:
-    """The transformers module inside; mypy sees Any because every architecture has its own class."""
-    return module
 
 
 class _Decoder:
@@ -209,7 +205,7 @@ class _Decoder:
     """
 
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
-        self.module = _base(model.module)
+        self.module: Any = model.module
         self.cache = growing_cache(self.module.config)
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
@@ -252,7 +248,7 @@ def _shared_length(model: Model, prompts: list[tuple[int, ...]], least: int = 16
     """
     if len(prompts) < 2 or model.prefix is not None:
         return 0
-    if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(_base(model.module).config).layers):
+    if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(model.module.config).layers):
         return 0
     length = shared_length(prompts)
     return length if length >= least else 0
@@ -262,9 +258,10 @@ class _EncoderDecoder:
     """An encoder-decoder: the encoder reads the prompt once, the decoder starts from its start token."""
 
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
-        self.module = _base(model.module)
+        module: Any = model.module
+        self.module = module
         inputs, self.mask_BP = _padded(model, prompts, "right")
-        self.encoded = self.module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
+        self.encoded = module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
         self.cache = two_sided_cache(model, rows=len(prompts))
 
     def start(self) -> Tensor:

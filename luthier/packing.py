@@ -49,18 +49,20 @@ _SUPPORTED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 @contextlib.contextmanager
-def laid_out(module: Any, layout: Layout | None) -> Iterator[None]:
-    """Inside, the model's attention reads its input as `layout` says; None: as always."""
-    if layout is None:
-        yield
-        return
-    config, token = module.config, _LAYOUT.set(layout)
-    usual, config._attn_implementation = config._attn_implementation, NAME
+def attending(module: Any, name: str, told: ContextVar[Any], meaning: Any) -> Iterator[None]:
+    """Inside, the model's attention is the one registered as `name`, and `told` tells it what its tokens mean."""
+    config, token = module.config, told.set(meaning)
+    usual, config._attn_implementation = config._attn_implementation, name
     try:
         yield
     finally:
         config._attn_implementation = usual
-        _LAYOUT.reset(token)
+        told.reset(token)
+
+
+def laid_out(module: Any, layout: Layout | None) -> contextlib.AbstractContextManager[None]:
+    """Inside, the model's attention reads its input as `layout` says; None: as always."""
+    return contextlib.nullcontext() if layout is None else attending(module, NAME, _LAYOUT, layout)
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:

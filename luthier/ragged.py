@@ -19,59 +19,80 @@ quarter less time than padded to one length (docs/log.md).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from luthier.loss import positions_only
 from luthier.model import Model
-from luthier.packing import causal_attention, refuse_unlike, shared_length
+from luthier.packing import attending, causal_attention, refuse_unlike, shared_length
 
 NAME = "luthier-ragged"  # under which transformers finds `attention`
 GROUP = 16  # rows whose keys stand together: fewer waste less on padding, more cost fewer calls
 READ_TOKENS = 2048  # tokens that are read at once: from 512 to 4,096 all take the same time (docs/log.md)
 BLOCK = 64  # columns by which the room for new tokens grows
-_HIDDEN = float("-inf")
 Learned = Sequence[tuple[Tensor, Tensor]]
 
 _ROWS: ContextVar[Rows] = ContextVar("rows")
 _SUPPORTED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
-@dataclass
-class _Memory:
-    """Keys and values of one attention layer; keys lie transposed, as the product of a decoding step wants them."""
+class Turn(Enum):
+    """What the tokens that the model is given are."""
 
-    shared_keys_KEP: Tensor
-    shared_values_KPE: Tensor
-    keys_RKES: list[Tensor]  # one tensor a group
-    values_RKSE: list[Tensor]
-
-    def share(self, keys_KPE: Tensor, values_KPE: Tensor) -> None:
-        """More of what all rows begin with."""
-        self.shared_keys_KEP = torch.cat([self.shared_keys_KEP, keys_KPE.transpose(1, 2)], 2)
-        self.shared_values_KPE = torch.cat([self.shared_values_KPE, values_KPE], 1)
+    BEGINNING = "what all rows begin with"
+    READING = "whole rows, one behind the other"
+    WRITING = "one more token of every row"
 
 
 @dataclass
 class _Group:
-    """Rows that end in the same column: how many, and which of their columns are no tokens of theirs."""
+    """Rows that end in the same column, and each attention layer's keys (R, K, E, S) and values (R, K, S, E) of them.
+
+    Keys lie transposed, as the product of a decoding step wants them. There is room for more columns than are used.
+    """
 
     rows: int
     width: int  # columns in use
-    hidden_R11S: Tensor  # added to scores; as wide as the room
+    hidden_R11S: Tensor  # added to scores: -inf where a column is no token of the row
+    held: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def of(self, layer: nn.Module, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's keys and values in use, for reading and for writing to."""
+        if layer not in self.held:
+            (_, heads, _, width), room = like_1KNE.shape, self.hidden_R11S.shape[-1]
+            keys = like_1KNE.new_zeros(self.rows, heads, width, room)
+            self.held[layer] = keys, like_1KNE.new_zeros(self.rows, heads, room, width)
+        keys, values = self.held[layer]
+        return keys[..., : self.width], values[:, :, : self.width]
+
+    def next_column(self) -> None:
+        """Room for one more token of every row."""
+        if self.width == self.hidden_R11S.shape[-1]:
+            self.hidden_R11S = F.pad(self.hidden_R11S, (0, BLOCK))
+            for layer, (keys, values) in self.held.items():
+                self.held[layer] = F.pad(keys, (0, BLOCK)), F.pad(values, (0, 0, 0, BLOCK))
+        self.width += 1
+
+    def keep(self, rows: list[int]) -> None:
+        """Forgets all rows but these."""
+        if len(rows) < self.rows:
+            self.rows, self.hidden_R11S = len(rows), self.hidden_R11S[rows]
+            for layer, (keys, values) in self.held.items():
+                self.held[layer] = keys[rows], values[rows]
 
 
 class Rows:
-    """A batch of rows while they are read and written: the groups, and each attention layer's memory of them.
+    """A batch of rows while they are read and written: their groups, and each attention layer's shared beginning.
 
     `lengths` are the rows' own tokens, what all share left out; neighbours should be of like length. `learned` holds
     for each layer the keys and values (K, tokens, E) that stand before everything, if a prefix was learned.
@@ -79,60 +100,33 @@ class Rows:
 
     def __init__(self, lengths: Sequence[int], dtype: torch.dtype, learned: Learned | None = None) -> None:
         self.lengths, self.learned = list(lengths), learned
-        self.reading: range | None = range(0)  # the rows whose tokens are given; empty: the beginning; None: writing
-        self.memory: dict[nn.Module, _Memory] = {}
+        self.turn, self.reading = Turn.BEGINNING, range(0)  # and which rows are read
+        self.shared: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         self.groups = [_group(lengths[i : i + GROUP], dtype) for i in range(0, len(lengths), GROUP)]
 
-    def of(self, layer: Any, like_1KNE: Tensor) -> _Memory:
-        """The layer's memory, with room for every group's columns."""
-        if layer not in self.memory:
-            heads, width = like_1KNE.shape[1], like_1KNE.shape[3]
-            rooms = [(group.rows, group.hidden_R11S.shape[-1]) for group in self.groups]
-            self.memory[layer] = memory = _Memory(
-                like_1KNE.new_zeros(heads, width, 0),
-                like_1KNE.new_zeros(heads, 0, width),
-                [like_1KNE.new_zeros(rows, heads, width, room) for rows, room in rooms],
-                [like_1KNE.new_zeros(rows, heads, room, width) for rows, room in rooms],
-            )
-            if self.learned is not None:
-                memory.share(*(states.to(like_1KNE) for states in self.learned[layer.layer_idx]))
-        return self.memory[layer]
-
-    def next_column(self) -> None:
-        """Room for one more token of every row."""
-        for place, group in enumerate(self.groups):
-            if group.width == group.hidden_R11S.shape[-1]:
-                group.hidden_R11S = nn.functional.pad(group.hidden_R11S, (0, BLOCK))
-                for memory in self.memory.values():
-                    memory.keys_RKES[place] = nn.functional.pad(memory.keys_RKES[place], (0, BLOCK))
-                    memory.values_RKSE[place] = nn.functional.pad(memory.values_RKSE[place], (0, 0, 0, BLOCK))
-            group.width += 1
+    def beginning(self, layer: Any, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's shared keys (K, E, P), transposed, and values (K, P, E); P is 0 where nothing is shared."""
+        if layer not in self.shared:
+            empty_KPE = like_1KNE.new_zeros(like_1KNE.shape[1], 0, like_1KNE.shape[3])
+            keys_KPE, values_KPE = self.learned[layer.layer_idx] if self.learned else (empty_KPE, empty_KPE)
+            self.shared[layer] = keys_KPE.to(like_1KNE).transpose(1, 2).contiguous(), values_KPE.to(like_1KNE)
+        return self.shared[layer]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forgets all rows but these, which are given in their order."""
-        wanted, start, groups = set(rows), 0, []
-        for place, group in enumerate(self.groups):
-            kept = [row - start for row in range(start, start + group.rows) if row in wanted]
-            start += group.rows
-            if len(kept) < group.rows:
-                index = torch.tensor(kept, dtype=torch.long)
-                group.rows, group.hidden_R11S = len(kept), group.hidden_R11S[index]
-                for memory in self.memory.values():
-                    memory.keys_RKES[place] = memory.keys_RKES[place][index]
-                    memory.values_RKSE[place] = memory.values_RKSE[place][index]
-            groups.append(group)
-        filled = [place for place, group in enumerate(groups) if group.rows]
-        self.groups = [groups[place] for place in filled]
-        for memory in self.memory.values():
-            memory.keys_RKES = [memory.keys_RKES[place] for place in filled]
-            memory.values_RKSE = [memory.values_RKSE[place] for place in filled]
+        wanted, start = set(rows), 0
+        for group in self.groups:
+            end = start + group.rows
+            group.keep([row - start for row in range(start, end) if row in wanted])
+            start = end
+        self.groups = [group for group in self.groups if group.rows]
 
 
 def _group(lengths: Sequence[int], dtype: torch.dtype) -> _Group:
     width = max(lengths)
     hidden = torch.zeros(len(lengths), 1, 1, width + BLOCK, dtype=dtype)
     for row, length in enumerate(lengths):
-        hidden[row, ..., : width - length] = _HIDDEN
+        hidden[row, ..., : width - length] = float("-inf")
     return _Group(len(lengths), width, hidden)
 
 
@@ -144,65 +138,65 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query (1, H, N, E), key and value with K heads -> (1, N, H, E)."""
     refuse_unlike(how)
-    rows = _ROWS.get()
-    memory, scale = rows.of(module, key), how.get("scaling") or query.shape[-1] ** -0.5
-    if rows.reading is None:
-        return _write(rows.groups, memory, query, key, value, scale), None
-    if rows.reading:
-        return _read(rows, memory, query, key, value, scale), None
-    outputs = _behind(memory, query, key, value, scale)
-    memory.share(key[0], value[0])
-    return outputs.transpose(1, 2), None
+    turn = {Turn.BEGINNING: _begin, Turn.READING: _read, Turn.WRITING: _write}[_ROWS.get().turn]
+    scale = how.get("scaling") or query.shape[-1] ** -0.5
+    return turn(_ROWS.get(), module, query, key, value, scale), None
 
 
-def _behind(memory: _Memory, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One row (1, H, T, E) attends to what all rows begin with and to itself."""
-    keys = torch.cat([memory.shared_keys_KEP.transpose(1, 2)[None], key], 2)
-    values = torch.cat([memory.shared_values_KPE[None], value], 2)
-    return causal_attention(query, keys, values, scale)
+def _begin(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """What all rows begin with; its keys and values are kept once."""
+    keys_KEP, values_KPE = rows.beginning(module, key)
+    rows.shared[module] = torch.cat([keys_KEP, key[0].transpose(1, 2)], 2), torch.cat([values_KPE, value[0]], 1)
+    return _causal(query, (keys_KEP, values_KPE), key, value, scale).transpose(1, 2)
 
 
-def _read(rows: Rows, memory: _Memory, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Whole rows, one behind the other; their keys and values go to their places at the end of their group's."""
-    start, outputs = 0, []
-    for row in rows.reading or ():
-        own = slice(start, start + rows.lengths[row])
+def _causal(query: Tensor, before: tuple[Tensor, Tensor], key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """One row (1, H, T, E) attends to what came before it and to itself."""
+    keys = torch.cat([before[0].transpose(1, 2)[None], key], 2)
+    return causal_attention(query, keys, torch.cat([before[1][None], value], 2), scale)
+
+
+def _read(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Whole rows; their keys and values go to their places at the end of their group's."""
+    beginning, start, outputs = rows.beginning(module, key), 0, []
+    for row in rows.reading:
+        length = rows.lengths[row]
+        own = slice(start, start + length)
         start = own.stop
-        outputs.append(_behind(memory, query[:, :, own], key[:, :, own], value[:, :, own], scale))
+        outputs.append(_causal(query[:, :, own], beginning, key[:, :, own], value[:, :, own], scale))
         group, place = divmod(row, GROUP)
-        columns = slice(rows.groups[group].width - rows.lengths[row], rows.groups[group].width)
-        memory.keys_RKES[group][place, :, :, columns] = key[0, :, own].transpose(1, 2)
-        memory.values_RKSE[group][place, :, columns] = value[0, :, own]
+        keys_RKES, values_RKSE = rows.groups[group].of(module, key)
+        keys_RKES[place, :, :, -length:] = key[0, :, own].transpose(1, 2)
+        values_RKSE[place, :, -length:] = value[0, :, own]
     return torch.cat(outputs, 2).transpose(1, 2)
 
 
-def _write(
-    groups: Sequence[_Group], memory: _Memory, query: Tensor, key: Tensor, value: Tensor, scale: float
-) -> Tensor:
+def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """One token of every row: (1, H, B, E) -> (1, B, H, E)."""
-    start, key_heads = 0, key.shape[1]
-    query_BKGE = query[0].unflatten(0, (key_heads, -1)).permute(2, 0, 1, 3) * scale
+    beginning, start, outputs = rows.beginning(module, key), 0, []
+    query_BKGE = query[0].unflatten(0, (key.shape[1], -1)).permute(2, 0, 1, 3) * scale
     key_BKE, value_BKE = key[0].transpose(0, 1), value[0].transpose(0, 1)
-    outputs = []
-    for place, group in enumerate(groups):
+    for group in rows.groups:
         here = slice(start, start + group.rows)
         start = here.stop
-        memory.keys_RKES[place][..., group.width - 1] = key_BKE[here]
-        memory.values_RKSE[place][:, :, group.width - 1] = value_BKE[here]
-        outputs.append(_mixed(memory, place, group, query_BKGE[here]))
+        keys_RKES, values_RKSE = group.of(module, key)
+        keys_RKES[..., -1], values_RKSE[:, :, -1] = key_BKE[here], value_BKE[here]
+        hidden_R11S = group.hidden_R11S[..., : group.width]
+        outputs.append(_mixed(query_BKGE[here], beginning, keys_RKES, values_RKSE, hidden_R11S))
     return torch.cat(outputs).flatten(1, 2)[None]
 
 
-def _mixed(memory: _Memory, place: int, group: _Group, query_RKGE: Tensor) -> Tensor:
+def _mixed(
+    query_RKGE: Tensor, beginning: tuple[Tensor, Tensor], keys_RKES: Tensor, values_RKSE: Tensor, hidden_R11S: Tensor
+) -> Tensor:
     """The values of a group's rows, mixed by what the queries find among shared and own keys: one softmax for both."""
-    keys, values = memory.keys_RKES[place][..., : group.width], memory.values_RKSE[place][:, :, : group.width]
-    scores_RKGS = (query_RKGE @ keys).add_(group.hidden_R11S[..., : group.width])
-    shared = memory.shared_keys_KEP.shape[-1]
+    scores_RKGS = (query_RKGE @ keys_RKES).add_(hidden_R11S)
+    shared_keys_KEP, shared_values_KPE = beginning
+    shared = shared_keys_KEP.shape[-1]
     if not shared:
-        return scores_RKGS.softmax(-1) @ values
-    shared_RKGP = _together(query_RKGE, memory.shared_keys_KEP)
-    weights = torch.cat([shared_RKGP, scores_RKGS], -1).softmax(-1)
-    return weights[..., shared:] @ values + _together(weights[..., :shared], memory.shared_values_KPE)
+        return scores_RKGS.softmax(-1) @ values_RKSE
+    weights = torch.cat([_together(query_RKGE, shared_keys_KEP), scores_RKGS], -1).softmax(-1)
+    return weights[..., shared:] @ values_RKSE + _together(weights[..., :shared], shared_values_KPE)
 
 
 def _together(x_RKGE: Tensor, y_KEP: Tensor) -> Tensor:
@@ -215,18 +209,6 @@ def _together(x_RKGE: Tensor, y_KEP: Tensor) -> Tensor:
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
 
 
-@contextlib.contextmanager
-def _understood(module: Any, rows: Rows) -> Iterator[None]:
-    """Inside, the model's attention knows which of its tokens belong to which row."""
-    config, token = module.config, _ROWS.set(rows)
-    usual, config._attn_implementation = config._attn_implementation, NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = usual
-        _ROWS.reset(token)
-
-
 # ------------------------------------------------------------------------------------------------------ decoder
 
 
@@ -235,11 +217,12 @@ class RaggedDecoder:
 
     def __init__(self, model: Model, prompts: Sequence[Sequence[int]], least: int = 16) -> None:
         """A beginning that is shared is read apart where it has `least` tokens: shorter ones do not pay."""
-        self.model, self.module = model, _any(model.module)
+        self.model = model
+        self.module: Any = model.module
         shared = shared_length(prompts)
         self.shared = prompts[0][: shared if shared >= least else 0]
         self.own = [prompt[len(self.shared) :] for prompt in prompts]
-        self.rows = Rows([len(ids) for ids in self.own], self.module.dtype, model.prefix_states)
+        self.rows = Rows([len(ids) for ids in self.own], model.dtype, model.prefix_states)
         learned = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
         self.begun = learned + len(self.shared) + (0 if model.prefix is None else len(model.prefix))
         self.position_B = torch.tensor([self.begun + len(ids) for ids in self.own])
@@ -253,7 +236,7 @@ class RaggedDecoder:
             embeds_1PD = torch.cat(beginning)[None]
             places = torch.arange(self.begun - embeds_1PD.shape[1], self.begun)
             self._forward([-1], places, inputs_embeds=embeds_1PD)
-        logits = []
+        self.rows.turn, logits = Turn.READING, []
         for reading in _portions(self.rows.lengths):
             self.rows.reading = reading
             lengths = [self.rows.lengths[row] for row in reading]
@@ -261,12 +244,13 @@ class RaggedDecoder:
             ends = (torch.tensor(lengths).cumsum(0) - 1).tolist()
             ids = torch.tensor([[token for row in reading for token in self.own[row]]])
             logits.append(self._forward(ends, places, input_ids=ids))
-        self.rows.reading = None
+        self.rows.turn = Turn.WRITING
         return torch.cat(logits)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Logits (B, V) behind one more token of each row."""
-        self.rows.next_column()
+        for group in self.rows.groups:
+            group.next_column()
         places, self.position_B = self.position_B, self.position_B + 1
         return self._forward(list(range(len(tokens_B))), places, input_ids=tokens_B[None])
 
@@ -277,13 +261,9 @@ class RaggedDecoder:
 
     def _forward(self, positions: list[int], places: Tensor, **inputs: Tensor) -> Tensor:
         """Logits (len(positions), V) at these positions of the sequence; `places` are the tokens' own in their rows."""
-        with _understood(self.module, self.rows), positions_only(self.module, lambda hidden: hidden[:, positions]):
+        understood = attending(self.module, NAME, _ROWS, self.rows)
+        with understood, positions_only(self.module, lambda hidden: hidden[:, positions]):
             return self.module(position_ids=places[None], use_cache=False, **inputs).logits[0]
-
-
-def _any(module: nn.Module) -> Any:
-    """The transformers module; mypy sees Any because every architecture has its own class."""
-    return module
 
 
 def _portions(lengths: Sequence[int]) -> list[range]:
@@ -303,7 +283,7 @@ def supported(model: Model) -> bool:
     Only on a processor: a GPU has attention of its own for padded rows. A model that wants a cache of another kind
     (sliding windows, recurrent states) reads padded rows too.
     """
-    module = _any(model.module)
+    module = model.module
     if module not in _SUPPORTED:
         _SUPPORTED[module] = _may(module) and _same_logits(replace(model, prefix=None, prefix_states=None))
     return _SUPPORTED[module]

@@ -109,12 +109,9 @@ def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
 
 def _sizes(work: Work, arm: Arm, model: Model, place: Path) -> dict[str, Any]:
     """What the model that answers weighs, in memory and on disk with everything that it needs beside it."""
-    if arm.width:
-        files = file_bytes(place / QUANTIZED)
-    else:
-        files = file_bytes(model.folder) + (file_bytes(place / arm.method.shipped) if arm.method.trains else 0)
-        if arm.method.shipped == "weights" and arm.method.trains:
-            files -= file_bytes(model.folder)
+    own = QUANTIZED if arm.width else arm.method.shipped if arm.method.trains else None
+    whole = own in (QUANTIZED, "weights")  # else what is its own lies beside the base's file
+    files = (file_bytes(place / own) if own else 0) + (0 if whole else file_bytes(model.folder))
     return {"weight": weigh(model.module).row() | {"width": arm.width or work.precision, "file_bytes": files}}
 
 
@@ -128,12 +125,7 @@ def _train_as_twin(work: Work, arm: Arm, place: Path) -> None:
     twin = next((other for other, spec in specs.items() if spec == whole), None)
     if twin is None or not work.folder.finished(twin + seed + number):
         return
-    source = work.folder.arm(twin + seed + number)
-    for part in ("tune", arm.method.shipped):
-        if (source / part).exists():
-            shutil.copytree(source / part, place / part, dirs_exist_ok=True)
-    for part in ("metrics.jsonl", "training.json"):  # the last says that it is whole
-        shutil.copyfile(source / part, place / part)
+    _copy_training(work.folder.arm(twin + seed + number), arm, place)
     say(f"  trained as {twin}, whose weights it takes")
 
 
@@ -233,11 +225,17 @@ def take_trained(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
             f"{place}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
             "go on with the command that began it"
         )
-    shutil.copytree(source / arm.method.shipped, place / arm.method.shipped, dirs_exist_ok=True)
+    _copy_training(source, arm, place)
+    return dict(read_json(summary))
+
+
+def _copy_training(source: Path, arm: Arm, place: Path) -> None:
+    """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
+    for part in ("tune", arm.method.shipped):
+        if (source / part).exists():
+            shutil.copytree(source / part, place / part, dirs_exist_ok=True)
     write_lines(place / "metrics.jsonl", read_lines(source / "metrics.jsonl"))
-    counts = read_json(source / "training.json")
-    write_json(summary, counts)  # last: it says that the weights are whole
-    return dict(counts)
+    write_json(place / "training.json", read_json(source / "training.json"))
 
 
 def _likelihood(work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], place: Path) -> list[Row]:

@@ -69,9 +69,11 @@ def test_what_is_shared_stands_in_memory_once(tiny_folder: Callable[[str], Path]
     with torch.inference_mode():
         decoder = RaggedDecoder(model, rows_of([4, 4, 4], 200))
         decoder.start()
-    for memory in decoder.rows.memory.values():
-        assert memory.shared_keys_KEP.shape[-1] == 200
-        assert sum(keys.shape[-1] for keys in memory.keys_RKES) == 4 + BLOCK
+    (group,) = decoder.rows.groups
+    assert len(decoder.rows.shared) == len(group.held) == model.module.config.num_hidden_layers
+    for layer, (shared_keys_KEP, _) in decoder.rows.shared.items():
+        assert shared_keys_KEP.shape[-1] == 200
+        assert group.held[layer][0].shape[-1] == 4 + BLOCK
 
 
 def test_a_sliding_window_is_left_to_padded_rows(tiny_folder: Callable[[str], Path]) -> None:
