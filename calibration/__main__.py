@@ -43,8 +43,8 @@ typed by hand.
 # What a reader of a group's table has to know; said once here, since the page is made.
 NOTES = {
     "Detection": """A two-sided 5 % test finds 3 standard errors with probability .851 when n is large (normal theory),
-so .85 is where the arithmetic itself stands. Power is predicted as if differences were normal: those of MTS-Dialog
-(skewness -1) at n = 60 are found 5 points less often than predicted at the first look.""",
+so .85 is where the arithmetic itself stands. At a first look half the error rate is spent, and power is predicted from
+the differences' standard deviation and skewness (MTS-Dialog: -1), which makes their interval longer.""",
     "Equivalence": """With the truth at the margin an exact test says *equivalent* in 5 % of studies, so half of all
 such simulations lie a little above.""",
     "Seeds": """Bounds are asked for up to 1 point; with 2 points three seeds stand at the lower bound itself.""",

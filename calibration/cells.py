@@ -208,7 +208,8 @@ def _detection(matrices: dict[str, Floats]) -> Iterator[Cell]:
             values = matrix[:, 2] - matrix[:, 5]
             draw = _shifted(values, 3 * float(values.std()) / math.sqrt(n), n)
             strict = 1 - stats.alpha_at_look(1)
-            expected = stats.power_of(3 / math.sqrt(n), n, 1.0, level=strict)
+            skewed = stats.mean_of(values).squared_skewness
+            expected = stats.power_of(3 / math.sqrt(n), n, 1.0, level=strict, squared_skewness=skewed)
             for look, level, low, high in (
                 ("", 0.95, 0.75, 0.85),
                 (f" at the first look, predicted {expected:.3f}", strict, expected - 0.03, expected + 0.03),
@@ -275,10 +276,10 @@ def _power(matrices: dict[str, Floats]) -> Iterator[Cell]:
     pairs = {name: matrix[:, 2] - matrix[:, 5] for name, matrix in matrices.items()}
     pairs["normal"] = np.random.default_rng(1).normal(size=100_000) * 0.12
     for name, values in pairs.items():
+        sd, skewed = float(values.std()), stats.mean_of(values).squared_skewness
         for comparisons in (1, 28):
-            sd = float(values.std())
-            n = stats.examples_needed(difference, sd, comparisons).total
-            expected = stats.power_of(difference, n, sd, comparisons)
+            n = stats.examples_needed(difference, sd, comparisons, squared_skewness=skewed).total
+            expected = stats.power_of(difference, n, sd, comparisons, squared_skewness=skewed)
             level = stats.simultaneous_level(0.95, comparisons)
             draw = _shifted(values, difference, n)
             run = _share(lambda random, draw=draw, level=level: _verdict(draw(random), 0.02, level) == "better")

@@ -59,6 +59,7 @@ class Estimate:
     nonzero: int  # units that differ from zero; under MIN_NONZERO there is no verdict
     interval: Callable[[float], Interval]  # level -> two-sided interval, for this one comparison alone
     is_mean: bool = True  # a mean of per-unit values within -1..1; False for corpus metrics
+    squared_skewness: float = 0.0  # of one unit: what makes the interval of a mean longer (`lengthening`)
     p: float | None = None  # exact McNemar, for paired yes/no only
     values: Floats | None = dataclasses.field(default=None, repr=False, compare=False)  # (n,) what it is the mean of
 
@@ -108,23 +109,28 @@ def mean_of(values: Sequence[float] | Floats) -> Estimate:
     def interval(level: float) -> Interval:
         return t_interval(mean, sd, len(x), level, squared)
 
-    return Estimate(mean, len(x), sd, int((np.abs(x) > _TIE).sum()), interval, values=x)
+    nonzero = int((np.abs(x) > _TIE).sum())
+    return Estimate(mean, len(x), sd, nonzero, interval, squared_skewness=squared, values=x)
 
 
 def t_interval(mean: float, sd: float, n: int, level: float, squared_skewness: float = 0.0) -> Interval:
-    """mean +- t sd / sqrt(n), with Student's t made longer by the factor 1 + skewness^2 (t^4 + 2 t^2 - 3) / (18 n).
+    """mean +- `critical_value` sd / sqrt(n). Nothing is known of one unit: (-inf, inf)."""
+    if n < 2:
+        return Interval(-math.inf, math.inf)
+    reach = critical_value(n, level, squared_skewness) * sd / math.sqrt(n)
+    return Interval(mean - reach, mean + reach)
+
+
+def critical_value(n: int, level: float, squared_skewness: float = 0.0) -> float:
+    """Student's t of n units, made longer by the factor 1 + skewness^2 (t^4 + 2 t^2 - 3) / (18 n).
 
     Where units are skewed, t lies beyond its quantile too often, on one side much more than it lacks on the other. Up
     to 1/n the two-sided error has one term with the skewness, and the factor takes it away (Hall 1992, "The Bootstrap
     and Edgeworth Expansion", the two-sided expansion of Student's t). The term with the kurtosis is left out: it would
-    shorten the interval, and is small. Nothing is known of one unit: (-inf, inf).
+    shorten the interval, and is small.
     """
-    if n < 2:
-        return Interval(-math.inf, math.inf)
     t = t_quantile((1 + level) / 2, n - 1)
-    factor = 1 + max(0.0, squared_skewness * (t**4 + 2 * t**2 - 3) / (18 * n))
-    reach = factor * t * sd / math.sqrt(n)
-    return Interval(mean - reach, mean + reach)
+    return t * (1 + max(0.0, squared_skewness * (t**4 + 2 * t**2 - 3) / (18 * n)))
 
 
 def _squared_skewness(x: Floats) -> float:

@@ -2,6 +2,8 @@
 
 The power of a t test is that of the noncentral t, exact for normal differences. Before a study its family is a count of
 `comparisons`, paid by Bonferroni; afterwards `level` may be the one that simultaneous.py found, with one comparison.
+Where the units' `squared_skewness` is known, the critical value is the longer one that their interval will have: left
+out, a difference of 3 standard errors at n = 60 and skewness -1 is found 5 points less often than said, with it 2.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from scipy import special
 
 from luthier.errors import SettingsError
-from luthier.intervals import MIN_NONZERO, MIN_UNITS, Estimate, t_quantile
+from luthier.intervals import MIN_NONZERO, MIN_UNITS, Estimate, critical_value
 from luthier.simultaneous import simultaneous_level
 
 
@@ -25,21 +27,37 @@ class Needed(NamedTuple):
     high: int
 
 
-def half_width(n: int, sd: float, comparisons: int = 1, *, level: float = 0.95) -> float:
+def half_width(n: int, sd: float, comparisons: int = 1, *, level: float = 0.95, squared_skewness: float = 0.0) -> float:
     """Half the length of the (simultaneous) t interval of a mean of n units, n >= 2."""
-    return t_quantile((1 + simultaneous_level(level, comparisons)) / 2, n - 1) * sd / math.sqrt(n)
+    return critical_value(n, simultaneous_level(level, comparisons), squared_skewness) * sd / math.sqrt(n)
 
 
-def power_of(difference: float, n: int, sd: float, comparisons: int = 1, *, level: float = 0.95) -> float:
+def power_of(
+    difference: float,
+    n: int,
+    sd: float,
+    comparisons: int = 1,
+    *,
+    level: float = 0.95,
+    squared_skewness: float = 0.0,
+) -> float:
     """The probability that n >= 2 units show a true `difference` (on its own side of 0)."""
-    critical = t_quantile((1 + simultaneous_level(level, comparisons)) / 2, n - 1)
+    critical = critical_value(n, simultaneous_level(level, comparisons), squared_skewness)
     return 1 - float(special.nctdtr(n - 1, abs(difference) / sd * math.sqrt(n), critical))
 
 
-def detectable_difference(n: int, sd: float, comparisons: int = 1, *, level: float = 0.95, power: float = 0.8) -> float:
+def detectable_difference(
+    n: int,
+    sd: float,
+    comparisons: int = 1,
+    *,
+    level: float = 0.95,
+    power: float = 0.8,
+    squared_skewness: float = 0.0,
+) -> float:
     """The true difference that n units show with probability `power`: the noncentrality of t that exceeds the critical
     value so often, times sd / sqrt(n)."""
-    critical = t_quantile((1 + simultaneous_level(level, comparisons)) / 2, n - 1)
+    critical = critical_value(n, simultaneous_level(level, comparisons), squared_skewness)
     return float(special.nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
 
 
@@ -50,6 +68,7 @@ def examples_needed(
     *,
     level: float = 0.95,
     power: float = 0.8,
+    squared_skewness: float = 0.0,
     estimated_from: int | None = None,
 ) -> Needed:
     """The units needed in all so that a true `difference` is shown with probability `power`; at least MIN_UNITS.
@@ -60,7 +79,12 @@ def examples_needed(
     """
 
     def total(spread: float) -> int:
-        return _first_n(lambda n: detectable_difference(n, spread, comparisons, level=level, power=power), difference)
+        def detectable(n: int) -> float:
+            return detectable_difference(
+                n, spread, comparisons, level=level, power=power, squared_skewness=squared_skewness
+            )
+
+        return _first_n(detectable, difference)
 
     if estimated_from is None or estimated_from < 2:
         return Needed(total(sd), total(sd), total(sd))
@@ -69,18 +93,23 @@ def examples_needed(
     return Needed(total(sd), total(least), total(most))
 
 
-def examples_to_be_sure(margin: float, sd: float, comparisons: int = 1, *, level: float = 0.95) -> int:
+def examples_to_be_sure(
+    margin: float, sd: float, comparisons: int = 1, *, level: float = 0.95, squared_skewness: float = 0.0
+) -> int:
     """The units with which a pair is decided whatever the true difference, if the sd stays what it is.
 
     A difference that does not exclude 0 lies within the interval's half width; when the one-sided bound is no more than
     the rest of the margin away from it, the pair is equivalent.
     """
-    return _first_n(lambda n: _halves(n, sd, comparisons, level), margin)
 
+    def halves(n: int) -> float:
+        """The half widths of the interval and of the one-sided bounds, which have twice its error rate a side."""
+        return sum(
+            half_width(n, sd, comparisons, level=each, squared_skewness=squared_skewness)
+            for each in (level, 2 * level - 1)
+        )
 
-def _halves(n: int, sd: float, comparisons: int, level: float) -> float:
-    """The half widths of the interval and of the one-sided bounds, which have twice its error rate a side."""
-    return half_width(n, sd, comparisons, level=level) + half_width(n, sd, comparisons, level=2 * level - 1)
+    return _first_n(halves, margin)
 
 
 def more_needed(
@@ -97,15 +126,27 @@ def more_needed(
         return None
     rare = math.ceil(n * MIN_NONZERO / differ)  # until MIN_NONZERO units differ, at the rate seen so far
     floor = rare if differ < MIN_NONZERO else 0
-    needed = examples_needed(margin, estimate.sd, comparisons, level=level, power=power, estimated_from=n)
+    skewed = estimate.squared_skewness
+    needed = examples_needed(
+        margin, estimate.sd, comparisons, level=level, power=power, squared_skewness=skewed, estimated_from=n
+    )
     total, low, high = (max(floor, count) for count in needed)
-    sure = max(floor, examples_to_be_sure(margin, estimate.sd, comparisons, level=level))
+    sure = max(floor, examples_to_be_sure(margin, estimate.sd, comparisons, level=level, squared_skewness=skewed))
     return {"more": (total if total > n else sure) - n, "total": total, "low": low, "high": high, "to_be_sure": sure}
 
 
-def equivalence_possible(n: int, sd: float, margin: float, comparisons: int = 1, *, level: float = 0.95) -> bool:
+def equivalence_possible(
+    n: int,
+    sd: float,
+    margin: float,
+    comparisons: int = 1,
+    *,
+    level: float = 0.95,
+    squared_skewness: float = 0.0,
+) -> bool:
     """Whether *equivalent* can occur at all: one-sided bounds around an observed difference of 0 fit the margin."""
-    return n >= MIN_UNITS and half_width(n, sd, comparisons, level=2 * level - 1) < margin
+    half = half_width(n, sd, comparisons, level=2 * level - 1, squared_skewness=squared_skewness)
+    return n >= MIN_UNITS and half < margin
 
 
 def _first_n(reach: Callable[[int], float], target: float) -> int:

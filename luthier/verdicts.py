@@ -92,15 +92,19 @@ def best_row(column: Column, rule: Rule) -> Row:
 
 def power_row(column: Column, rule: Rule) -> Row:
     """What this test set can show on the deciding metric, from the smallest and the largest sd among the pairs."""
-    spreads = [(pair.sd, pair.n) for pair in column.pairs.values() if pair.n > 1]
-    if not spreads:
+    spread = sorted((pair for pair in column.pairs.values() if pair.n > 1), key=lambda pair: pair.sd)
+    if not spread:
         return {"power": POWER, "sd_range": None, "detectable": None, "equivalence_possible": False}
-    (least, n), (most, _) = min(spreads), max(spreads)
+    least, most = spread[0], spread[-1]
     return {
         "power": POWER,
-        "sd_range": [least, most],
-        "detectable": stats.detectable_difference(n, most, level=rule.each, power=POWER),
-        "equivalence_possible": stats.equivalence_possible(n, least, rule.margin, level=rule.each),
+        "sd_range": [least.sd, most.sd],
+        "detectable": stats.detectable_difference(
+            most.n, most.sd, level=rule.each, power=POWER, squared_skewness=most.squared_skewness
+        ),
+        "equivalence_possible": stats.equivalence_possible(
+            least.n, least.sd, rule.margin, level=rule.each, squared_skewness=least.squared_skewness
+        ),
     }
 
 

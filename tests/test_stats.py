@@ -291,6 +291,21 @@ def test_examples_needed_has_a_range_when_the_sd_is_estimated():
         stats.examples_needed(0.0, 0.1)
 
 
+def test_power_knows_that_skewed_units_get_a_longer_interval():
+    skewed = stats.mean_of(np.random.default_rng(0).exponential(size=60) - 1)
+    squared = skewed.squared_skewness
+    low, high = skewed.interval(0.95)
+    assert squared > 1
+    assert stats.half_width(60, skewed.sd, squared_skewness=squared) == pytest.approx((high - low) / 2)
+    for of_units, more in (
+        (lambda **known: -stats.power_of(0.1, 60, 0.3, **known), "power falls"),
+        (lambda **known: stats.detectable_difference(60, 0.3, **known), "what is found grows"),
+        (lambda **known: stats.examples_needed(0.1, 0.3, **known).total, "more is needed"),
+        (lambda **known: stats.examples_to_be_sure(0.1, 0.3, **known), "more is needed to be sure"),
+    ):
+        assert of_units(squared_skewness=squared) > of_units(squared_skewness=0.0) == of_units(), more
+
+
 def test_to_be_sure_an_interval_is_shorter_than_the_margin():
     n = stats.examples_to_be_sure(0.02, 0.12, 6)
 
