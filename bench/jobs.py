@@ -87,7 +87,7 @@ def training_jobs(method: str) -> list[Job]:
 
 # The work of each group, and the seconds it takes beside loading: transformers' generate in bf16 on two cores.
 GENERATION = {
-    "generate-1": ({"batch": 1, "first": 4}, 13),
+    "generate-1": ({"batch": 1, "first": 5}, 16),
     "generate-16": ({"batch": 16, "middle": True}, 35),
     "generate-48": ({"batch": 48}, 70),
     "generate-shots": ({"batch": 16, "middle": True, "shots": True}, 56),
@@ -131,6 +131,11 @@ def generation_jobs(group: str) -> list[Job]:
         ctranslate2("float32", 1.0, extra=True),
         transformers("paged", "generate_batch", 1.0, shots or group == "generate-1", precision="fp32", paged=True),
     ]
+    if group == "generate-1":
+        for precision in ("fp32", "bf16"):
+            extra = precision != ("bf16" if BF16 else "fp32")
+            jobs.append(transformers(f"lookup-{precision}", "generate, prompt lookup", 1.2, extra,
+                                     precision=precision, paged=False, lookup=True))  # fmt: skip
     if shots:
         jobs.insert(1, job("ours-unshared", "luthier, shots read for each row", "ours_generate.py", "torch", 1.0,
                            share=False))  # fmt: skip

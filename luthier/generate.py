@@ -31,6 +31,7 @@ from luthier.records import Answer
 from luthier.sampling import GREEDY as GREEDY
 from luthier.sampling import Candidate, candidates, choose, penalized
 from luthier.sampling import Generation as Generation
+from luthier.speculative import Followers, SpeculativeDecoder
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,16 @@ def plan(requests: Sequence[Request], batch_size: int = 64, batch_tokens: int = 
     return batches
 
 
-def generate(model: Model, requests: Sequence[Request]) -> Iterator[Event]:
+def generate(model: Model, requests: Sequence[Request], known: Followers | None = None) -> Iterator[Event]:
     """Answers one batch together, token by token; rows that are done leave the batch.
 
-    Raises ModelError when a prompt and its answer are longer than the model's context window.
+    `known` are texts of this kind: a single row is written faster where it goes on as they did, and what is answered is
+    added to them. Raises ModelError when a prompt and its answer are longer than the model's context window.
     """
     for request in requests:
         _refuse_overflow(model, request)
     if requests:
-        yield from _decode(model, list(requests))
+        yield from _decode(model, list(requests), known)
 
 
 def _refuse_overflow(model: Model, request: Request) -> None:
@@ -133,13 +135,13 @@ def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
 
 
 @torch.inference_mode()
-def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
+def _decode(model: Model, requests: list[Request], known: Followers | None) -> Iterator[Event]:
     """The decoding loop: one forward pass a token for the rows that are still open."""
     rows = list(range(len(requests)))  # which request each row of the batch answers
     counts = [0] * len(requests)
     dice = {i: torch.Generator().manual_seed(r.seed) for i, r in enumerate(requests) if r.generation.temperature > 0}
     written = [list(r.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)] for r in requests]
-    state = _state(model, [r.prompt_ids for r in requests])
+    state = _state(model, requests, known)
     logits_BV = state.start()
     while True:
         settings = [requests[i].generation for i in rows]
@@ -156,6 +158,8 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
             yield Event(requests[i].id, tokens[place], logprobs[place], stop, named)
             if stop is None:
                 open_rows.append(place)
+            elif known is not None:
+                known.learn(written[i], start=len(written[i]) - counts[i])
         if not open_rows:
             return
         if len(open_rows) < len(rows):
@@ -165,11 +169,16 @@ def _decode(model: Model, requests: list[Request]) -> Iterator[Event]:
         logits_BV = state.step(torch.tensor(tokens, device=model.device))
 
 
-def _state(model: Model, prompts: list[tuple[int, ...]]) -> _Decoder | _EncoderDecoder | RaggedDecoder:
+def _state(
+    model: Model, requests: list[Request], known: Followers | None
+) -> _Decoder | _EncoderDecoder | SpeculativeDecoder:
     """What has read nothing yet: `start` reads the prompts, `step` takes a token of every row, `keep` drops rows."""
+    prompts = [request.prompt_ids for request in requests]
     if model.family == "encoder-decoder":
         return _EncoderDecoder(model, prompts)
-    return RaggedDecoder(model, prompts) if supported(model) else _Decoder(model, prompts)
+    if not supported(model):
+        return _Decoder(model, prompts)
+    return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], known)
 
 
 def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:

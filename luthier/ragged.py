@@ -5,7 +5,7 @@ third of the keys and values that every new token reads are padding. Here the to
 and only attention knows which belong together:
 
     reading    input_ids (1, N) = [row 1][row 2]...      a whole row attends to what all rows begin with and to itself
-    writing    input_ids (1, B) = one token of each open row
+    writing    input_ids (1, B) = one token of each open row; of a single row the next few (1, T)
 
 What all rows begin with (a learned prompt, a system message, shots) is read once, and its keys and values stand in
 memory once: every row's queries meet them in one product (Juravsky et al. 2024, "Hydragen", section 3). A row's own
@@ -14,7 +14,7 @@ is one column. Nothing is approximated; `supported` runs a model both ways befor
 quarter less time than padded to one length (docs/log.md).
 
     shapes: N tokens of all rows, B rows, R rows of a group, S keys of a group, P shared keys, H heads, K key heads,
-            G = H / K, E width of a head
+            G = H / K, E width of a head, T next tokens of a row
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Turn(Enum):
 
     BEGINNING = "what all rows begin with"
     READING = "whole rows, one behind the other"
-    WRITING = "one more token of every row"
+    WRITING = "the next token of every row, or the next few"
 
 
 @dataclass
@@ -75,13 +75,13 @@ class _Group:
         keys, values = self.held[layer]
         return keys[..., : self.width], values[:, :, : self.width]
 
-    def next_column(self) -> None:
-        """Room for one more token of every row."""
-        if self.width == self.hidden_R11S.shape[-1]:
+    def next_columns(self, count: int) -> None:
+        """Room for `count` (at most BLOCK) more tokens of every row."""
+        if self.width + count > self.hidden_R11S.shape[-1]:
             self.hidden_R11S = F.pad(self.hidden_R11S, (0, BLOCK))
             for layer, (keys, values) in self.held.items():
                 self.held[layer] = F.pad(keys, (0, BLOCK)), F.pad(values, (0, 0, 0, BLOCK))
-        self.width += 1
+        self.width += count
 
     def keep(self, rows: list[int]) -> None:
         """Forgets all rows but these."""
@@ -172,25 +172,30 @@ def _read(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tens
 
 
 def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One token of every row: (1, H, B, E) -> (1, B, H, E)."""
+    """The next T tokens of every row, one behind the other: (1, H, B T, E) -> (1, B T, H, E)."""
     beginning, start, outputs = rows.beginning(module, key), 0, []
-    query_BKGE = query[0].unflatten(0, (key.shape[1], -1)).permute(2, 0, 1, 3) * scale
-    key_BKE, value_BKE = key[0].transpose(0, 1), value[0].transpose(0, 1)
+    grouped, count = query.shape[1] // key.shape[1], query.shape[2] // sum(group.rows for group in rows.groups)
+    query_BKTGE = (query[0] * scale).unflatten(1, (-1, count)).unflatten(0, (-1, grouped)).permute(2, 0, 3, 1, 4)
+    key_BKTE, value_BKTE = (x[0].unflatten(1, (-1, count)).transpose(0, 1) for x in (key, value))
     for group in rows.groups:
         here = slice(start, start + group.rows)
         start = here.stop
         keys_RKES, values_RKSE = group.of(module, key)
-        keys_RKES[..., -1], values_RKSE[:, :, -1] = key_BKE[here], value_BKE[here]
-        hidden_R11S = group.hidden_R11S[..., : group.width]
-        outputs.append(_mixed(query_BKGE[here], beginning, keys_RKES, values_RKSE, hidden_R11S))
+        keys_RKES[..., -count:], values_RKSE[:, :, -count:] = key_BKTE[here].mT, value_BKTE[here]
+        hidden = group.hidden_R11S[..., : group.width]
+        if count > 1:  # each token sees those before it and itself
+            later_TS = torch.full((count, group.width), float("-inf"), dtype=hidden.dtype).triu(group.width - count + 1)
+            hidden = hidden + later_TS.repeat_interleave(grouped, 0)
+        mixed = _mixed(query_BKTGE[here].flatten(2, 3), beginning, keys_RKES, values_RKSE, hidden)
+        outputs.append(mixed.unflatten(2, (count, grouped)).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs).flatten(1, 2)[None]
 
 
 def _mixed(
-    query_RKGE: Tensor, beginning: tuple[Tensor, Tensor], keys_RKES: Tensor, values_RKSE: Tensor, hidden_R11S: Tensor
+    query_RKGE: Tensor, beginning: tuple[Tensor, Tensor], keys_RKES: Tensor, values_RKSE: Tensor, hidden_R1GS: Tensor
 ) -> Tensor:
     """The values of a group's rows, mixed by what the queries find among shared and own keys: one softmax for both."""
-    scores_RKGS = (query_RKGE @ keys_RKES).add_(hidden_R11S)
+    scores_RKGS = (query_RKGE @ keys_RKES).add_(hidden_R1GS)
     shared_keys_KEP, shared_values_KPE = beginning
     shared = shared_keys_KEP.shape[-1]
     if not shared:
@@ -250,9 +255,22 @@ class RaggedDecoder:
     def step(self, tokens_B: Tensor) -> Tensor:
         """Logits (B, V) behind one more token of each row."""
         for group in self.rows.groups:
-            group.next_column()
+            group.next_columns(1)
         places, self.position_B = self.position_B, self.position_B + 1
         return self._forward(list(range(len(tokens_B))), places, input_ids=tokens_B[None])
+
+    def read_on(self, tokens: list[int]) -> Tensor:
+        """Logits (T, V) behind each of T more tokens of the only row."""
+        (group,), count = self.rows.groups, len(tokens)
+        group.next_columns(count)
+        places, self.position_B = self.position_B + torch.arange(count), self.position_B + count
+        return self._forward(list(range(count)), places, input_ids=torch.tensor([tokens]))
+
+    def take_back(self, count: int) -> None:
+        """Forgets the last `count` tokens of the only row."""
+        (group,) = self.rows.groups
+        group.width -= count
+        self.position_B = self.position_B - count
 
     def keep(self, rows: Tensor) -> None:
         """Goes on with these rows alone."""

@@ -1,4 +1,7 @@
-"""transformers' generate(): left-padded batches, greedy; `paged` is its continuous batching, generate_batch()."""
+"""transformers' generate(): left-padded batches, greedy; `paged` is its continuous batching, generate_batch().
+
+`lookup` is its prompt lookup decoding for single rows, with as many guesses as its documentation takes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def main():
     paging = ContinuousBatchingConfig(page_size=64, num_blocks=1536, max_batch_tokens=4096)
 
     def answer(batch, limit):
-        settings = GenerationConfig(max_new_tokens=limit, do_sample=False, eos_token_id=-1, pad_token_id=END)
+        guesses = {"prompt_lookup_num_tokens": 3} if order.get("lookup") else {}
+        settings = GenerationConfig(max_new_tokens=limit, do_sample=False, eos_token_id=-1, pad_token_id=END, **guesses)
         if order["paged"]:
             found = model.generate_batch(
                 [row["ids"] for row in batch], generation_config=settings, continuous_batching_config=paging
