@@ -145,9 +145,10 @@ def _whole_bytes(file: IO[bytes], block: int = 1 << 16) -> int:
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """One writer in `folder` at a time; the lock goes with the process, so a kill leaves none behind.
 
-    Raises FolderError when another process holds it and `wait` is False.
+    A new folder in which nothing was written (what was asked for was refused) is taken away again. Raises FolderError when another process holds it and `wait` is False.
     """
     with _refusals(folder):
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "ab")  # noqa: SIM115 - held open for the whole block
     with file:
@@ -155,7 +156,12 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FolderError(f"{folder}: another luthier process is working here; wait for it to end") from None
-        yield
+        try:
+            yield
+        finally:
+            if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
+                (folder / ".lock").unlink()
+                folder.rmdir()
 
 
 def sha256_of(*paths: Path) -> str:

@@ -122,12 +122,14 @@ def multitask(
     Called again with the same arguments it goes on where it stopped, and with more arms it runs those alone.
     Raises LuthierError sentences.
     """
+    if len(tasks) < 2:
+        raise SettingsError("multitask: a mixture takes two tasks or more; one alone is what `luthier study` is for")
     mixed = {"kind": mixture, "temperature": temperature, "cap": cap, "templates": templates}
     given = {
         "held_out": [str(name) for name in held_out], "effort": effort, "model": model, "train": train, "dev": dev,
         "test": test, "seed": seed, "memory": memory, "precision": precision,
         "arms": [name.strip() for name in arms.split(",")] if isinstance(arms, str) else arms and list(arms),
-        "mixture": settings_from(Mixture, {k: v for k, v in mixed.items() if v is not None}, "multitask"),
+        "mixture": settings_from(Mixture, {k: v for k, v in mixed.items() if v is not None}, "mixture"),
     }  # fmt: skip
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")

@@ -96,7 +96,9 @@ def load_arm(place: Path) -> Shipped:
     Raises FolderError when the folder is not an arm's, ModelError when the base or the prompt is another one.
     """
     if not (place / NOTE).exists():
-        raise FolderError(f"{place}: no {NOTE} here; name an arm's folder of a finished study")
+        beside = sorted(note.parent.name for note in place.parent.glob(f"*/{NOTE}"))
+        there = f"; there are: {', '.join(beside)}" if place.parent.name == "arms" and beside else ""
+        raise FolderError(f"{place}: no {NOTE} here; name a finished arm{there}")
     note = read_json(place / NOTE)
     try:
         adapted = (_narrow if note.get("width") else _on_its_base)(place, note)

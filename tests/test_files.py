@@ -70,6 +70,16 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     assert read_json(path) == {"whole": True}
 
 
+def test_a_refusal_leaves_no_folder_behind(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    for name in ("ours", "theirs", "used"):
+        with pytest.raises(ValueError), locked(tmp_path / name):
+            if name == "used":
+                write_text(tmp_path / name / "a", "x")
+            raise ValueError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs", "used"]
+
+
 def test_files_have_the_users_permissions(tmp_path: Path) -> None:
     write_text(tmp_path / "ours", "x")
     (tmp_path / "plain").write_text("x")

@@ -373,7 +373,7 @@ def test_asking_an_arm_gives_the_answer_of_the_study(finished: Path) -> None:
     "source, keywords, sentence",
     [
         ("study", {"text": " "}, "the text is empty"),
-        ("study", {"arm": "no-such"}, "no luthier.json here"),
+        ("study", {"arm": "no-such"}, "no luthier.json here; name a finished arm; there are: "),
         ("study", {"arm": "copy-3"}, "no luthier.json here"),
         ("study", {"generation": {"temperature": -1.0}}, "temperature"),
         ("model", {"arm": "lora"}, "is no study"),
