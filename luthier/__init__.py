@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms import model_of as model_of
     from luthier.ballot import Ballot as Ballot
     from luthier.ballot import open_ballot as open_ballot
-    from luthier.check import Finding as Finding
     from luthier.check import check_task as check_task
     from luthier.columns import compare_columns as compare_columns
     from luthier.columns import from_columns as from_columns
@@ -33,6 +32,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.errors import PromptError as PromptError
     from luthier.errors import SettingsError as SettingsError
     from luthier.errors import TaskError as TaskError
+    from luthier.findings import Finding as Finding
     from luthier.generate import Request as Request
     from luthier.generate import fold as fold
     from luthier.generate import generate as generate
@@ -70,7 +70,7 @@ _HOMES = {  # public name -> the module it lives in
     "Ballot": "ballot",
     "DataError": "errors",
     "Example": "records",
-    "Finding": "check",
+    "Finding": "findings",
     "FolderError": "errors",
     "Generation": "sampling",
     "LuthierError": "errors",

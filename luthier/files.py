@@ -145,7 +145,8 @@ def _whole_bytes(file: IO[bytes], block: int = 1 << 16) -> int:
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """One writer in `folder` at a time; the lock goes with the process, so a kill leaves none behind.
 
-    A new folder in which nothing was written (what was asked for was refused) is taken away again. Raises FolderError when another process holds it and `wait` is False.
+    A new folder in which nothing was written (what was asked for was refused) is taken away again. Raises FolderError
+    when another process holds it and `wait` is False.
     """
     with _refusals(folder):
         is_new = not folder.exists()

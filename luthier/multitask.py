@@ -21,17 +21,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from luthier import machine
 from luthier.adapt import method
 from luthier.arms import Arm, ArmSpec, resolve, with_baselines
 from luthier.batches import length_of
-from luthier.check import Finding, check_between
+from luthier.check import check_between
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text, write_json
+from luthier.findings import Finding
 from luthier.fit import Course, Work, ask_dev
 from luthier.folder import StudyFolder
 from luthier.mixture import Mixture, counted, draw
 from luthier.model import Model, load
+from luthier.origin import made_by
 from luthier.overview import RECORD, mixture_words, multi, overview
 from luthier.progress import say, stoppable
 from luthier.prompt import Renderer
@@ -245,7 +246,6 @@ def _about(
     found: Mapping[str, Sequence[Finding]],
 ) -> dict[str, Any]:
     """multitask.json but for its status: specification and origin."""
-    commit, dirty = machine.commit()
     precision = next(iter(group.works.values())).precision
     return {
         "format": 1,
@@ -264,10 +264,7 @@ def _about(
         },
         "model": {"name": base.name, "base_sha256": base.base_sha256, "precision": precision},
         "findings": [finding.text for one in found.values() for finding in one],
-        "versions": machine.versions(),
-        "machine": machine.describe(str(base.device)),
-        "commit": commit,
-        "dirty": dirty,
+        **made_by(base),
     }
 
 

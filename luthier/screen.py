@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.errors import DataError, SettingsError
 
 if TYPE_CHECKING:  # what is printed is made elsewhere, and `--help` imports none of it
-    from luthier.check import Finding
+    from luthier.findings import Finding
     from luthier.records import Prompt
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text to answer; more is a mistaken file

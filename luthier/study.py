@@ -8,24 +8,24 @@ The dev split chooses lengths and checkpoints; the test split is opened once, at
 from __future__ import annotations
 
 import random
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from luthier import machine
 from luthier.adapt import METHODS
 from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines
 from luthier.asking import room_for
-from luthier.check import Finding, check_task
+from luthier.check import check_task
 from luthier.compare import compare
 from luthier.effort import Run, effort, runs, time_left, trained_here
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
+from luthier.findings import Finding
 from luthier.fit import Work
 from luthier.folder import StudyFolder, bytes_to_ship
-from luthier.model import Model, load, parameter_counts
+from luthier.model import Model, load
+from luthier.origin import study_origin
 from luthier.profile import write_profile
 from luthier.progress import say, stoppable
 from luthier.prompt import draw_shots
@@ -118,7 +118,7 @@ def run_study(
     work_ahead = effort(arms, seeds, spec.tune)
     for sentence in [row["text"] for row in health if row["level"] != "note"] + power + work_ahead:
         say(sentence)
-    about = _about(asked, command, work, bases, arms) | {"power": power, "effort": work_ahead, "health": health}
+    about = study_origin(asked, command, work, bases, arms) | {"power": power, "effort": work_ahead, "health": health}
     folder.begin(about, known)
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     _run_arms(work, runs(arms, seeds), bases)
@@ -307,71 +307,6 @@ def _unseen(work: Work) -> list[str]:
     seen = {example.references[0] for example in work.train}
     lacking = [label for label in work.task.labels if label not in seen]
     return [f"The {len(work.train)} train examples have no row of: {', '.join(lacking)}."] if lacking else []
-
-
-def _about(
-    specification: dict[str, Any], command: str, work: Work, bases: Mapping[str, Model], arms: Sequence[Arm]
-) -> dict[str, Any]:
-    """study.json but for power, health and status: specification and origin."""
-    task, base = work.task, bases[work.model_name]
-    commit, dirty = machine.commit()
-    splits = {"train": work.train, "dev": work.dev, "test": work.test}
-    return {
-        "format": 1,
-        "specification": specification,
-        "arms": {arm.name: _as_row(arm, bool(task.labels)) for arm in arms},
-        "command": command or shlex.join(["luthier", "study", task.source]),
-        "task": {
-            "name": task.name,
-            "folder": task.source,
-            "labels": list(task.labels),
-            "description": task.spec.description,
-            "metric": task.spec.decide.metric,
-            "margin": task.spec.decide.margin,
-            "hashes": task.hashes(),
-            "counts": {name: len(examples) for name, examples in splits.items()},
-            "of": {name: len(task.split(name)) for name in splits},
-            "templates": {name: task.template(name) for name in {arm.template for arm in arms}},
-            "notes": [sentence for note in task.notes for sentence in note.sentences()],
-        },
-        "model": _origin(base, work.precision),
-        "models": {name: _origin(other, work.precision) for name, other in bases.items() if other is not base},
-        "versions": machine.versions(),
-        "machine": machine.describe(str(base.device)),
-        "commit": commit,
-        "dirty": dirty,
-    }
-
-
-def _origin(model: Model, precision: str) -> dict[str, Any]:
-    """A base model as study.json tells of it."""
-    return {
-        "name": model.name,
-        "base_sha256": model.base_sha256,
-        "family": model.family,
-        "window": model.window,
-        "precision": precision,
-        "parameters": parameter_counts(model.module)[1],
-        "notes": list(model.notes),
-    }
-
-
-def _as_row(arm: Arm, labelled: bool) -> dict[str, Any]:
-    """The arm's table. Where it was trained is told only of an arm that was trained elsewhere, so that all other
-    studies keep the hash by which their looks are known."""
-    spec = ArmSpec(
-        method=arm.method.name,
-        template=arm.template,
-        settings=arm.settings.model_dump(),
-        training=arm.training.model_dump() if arm.training else {},
-        generation=arm.generation.model_dump(),
-        width=arm.width,
-        model=arm.model,
-        answer="generation" if arm.answers_by == "generation" and labelled else None,
-        tune=list(arm.tunable),
-        trained_on=arm.trained_on,
-    )
-    return spec.model_dump(exclude=None if arm.trained_on else {"trained_on"})
 
 
 def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from luthier.check import Finding, check_between, check_task
+from luthier.check import check_between, check_task
 from luthier.files import read_json, write_json, write_lines, write_text
+from luthier.findings import Finding
 from luthier.newtask import init_task
 from luthier.records import Example
 from luthier.task import Task, load_task
