@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_the_published_sizes_of_t5(size: str) -> None:
     "name, settings, count",
     [
         ("soft", {"tokens": 8, "start": "random"}, 8 * 1024),
-        ("prefix", {"tokens": 20}, 983_040),  # 20 x 2 x 24 x 1,024
+        ("prefix", {"tokens": 20, "start": "random"}, 983_040),  # 20 x 2 x 24 x 1,024
     ],
 )
 @pytest.mark.parametrize("family", ["decoder", "encoder-decoder"])
@@ -87,7 +88,7 @@ def test_the_published_counts_of_learned_prompts(name: str, settings: Any, count
 
 def test_a_prefix_is_as_wide_as_the_decoders_keys() -> None:
     """T5-1.1-small: 6 heads of 64 are 384, not the model's 512."""
-    module = method("prefix").apply(t5_1_1("small"), method("prefix").settings(tokens=10), 0)
+    module = method("prefix").apply(t5_1_1("small"), method("prefix").settings(tokens=10, start="random"), 0)
     assert parameter_counts(module)[0] == 10 * 2 * 8 * 384
 
 
@@ -208,8 +209,33 @@ def test_a_prefix_answers_as_peft_with_what_prompts_share(kind: str, tiny_folder
     assert asked.renderer.window == model.window - 6
 
 
-@pytest.mark.parametrize("name, more", [("prefix", {"hidden": 8}), ("prefix", {"start": "zero"}),
-                                        ("p-tuning", {"network": "lstm"})])  # fmt: skip
+@pytest.mark.parametrize("kind", tiny.DECODERS)
+def test_a_prefix_starts_as_words_that_were_read(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    """A model with the new prefix says what it would say behind some six words of its vocabulary."""
+    model, module = applied(tiny_folder(kind), "prefix", tokens=6)
+    words = random.Random(0).choices(sorted({*range(len(model.tokenizer))} - {*model.tokenizer.all_special_ids}), k=6)
+    row = [9, 11, 13, 17]
+    with torch.inference_mode():
+        ours = module.eval()(input_ids=torch.tensor([row])).logits[0, -1]
+        behind = tiny.fresh(tiny_folder(kind)).module(input_ids=torch.tensor([words + row])).logits[0, -1]
+    torch.testing.assert_close(ours, behind, rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_does_not_start_from_words() -> None:
+    assert settings_of("prefix", hidden=8).start is None
+    with pytest.raises(ValueError, match="a network cannot start from what words have left"):
+        settings_of("prefix", hidden=8, start="vocabulary")
+
+
+@pytest.mark.parametrize(
+    "name, more",
+    [
+        ("prefix", {"hidden": 8}),
+        ("prefix", {"start": "zero"}),
+        ("prefix", {"start": "random"}),
+        ("p-tuning", {"network": "lstm"}),
+    ],
+)
 def test_learned_prompts_can_be_written_otherwise(
     name: str, more: Any, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -4,17 +4,22 @@ Trainable parameters: n * 2 * L * d, for L layers whose keys are d wide in all (
 queries). With `hidden`, a network of that width writes them while training and is not saved: n d + (d h + h) +
 (h 2 L d + 2 L d). On an encoder-decoder the decoder's self-attention gets the prefix, as in peft; the paper's second
 prefix, for the encoder, is not there.
+
+The keys and values start as those that the model has after reading random words (section 7.4: real words are a better
+start than random numbers). Standard normal ones make a model of this size forget what it can: 300 rows lead it back no
+further than to its zero-shot answers (docs/log.md).
 """
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any, Literal
 
 import peft
 import torch
-from pydantic import Field
-from torch import nn
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
 from luthier.adapt import wrapped
@@ -31,7 +36,17 @@ class Prefix(Settings):
 
     tokens: int = Field(16, ge=1, le=1024, description="positions of learned keys and values")
     hidden: int | None = Field(None, ge=1, description="width of a network that writes them; None: learned directly")
-    start: Literal["random", "zero"] = Field("random", description="'random' (standard normal) or 'zero'")
+    start: Literal["vocabulary", "random", "zero"] | None = Field(
+        None,
+        description="'vocabulary' (of random words that the model has read), 'random' (standard normal) or 'zero'; "
+        "None: vocabulary, or random where a network writes them",
+    )
+
+    @model_validator(mode="after")
+    def _a_network_writes_what_it_can(self) -> Prefix:
+        if self.hidden is not None and self.start == "vocabulary":
+            raise ValueError("a network cannot start from what words have left; leave out hidden, or start=vocabulary")
+        return self
 
 
 def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
@@ -53,7 +68,25 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
         init_weights="zero" if settings.start == "zero" else None,
         **_shape(base.config),
     )
-    return wrapped.wrap(model, config, seed)
+    module = wrapped.wrap(model, config, seed)
+    if settings.hidden is None and settings.start in (None, "vocabulary"):
+        states = _of_random_words(base, settings.tokens, model.tokenizer, seed)
+        peft.initialize_kv_prefix_from_past_key_values(module, past_key_values=states)
+    return module
+
+
+@torch.no_grad()
+def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Each layer's keys and values (1, K, count, E) after the model has read this many random words."""
+    words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
+    ids = torch.tensor([random.Random(seed).choices(words, k=count)], device=base.device)
+    also = {"decoder_input_ids": ids} if base.config.is_encoder_decoder else {}
+    training = base.training
+    base.eval()
+    cache = base(input_ids=ids, use_cache=True, **also).past_key_values
+    base.train(training)
+    own = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
+    return [(layer.keys.float(), layer.values.float()) for layer in own.layers]
 
 
 def _shape(config: Any) -> dict[str, Any]:
