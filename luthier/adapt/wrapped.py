@@ -72,8 +72,8 @@ def load(model: Model, folder: Path) -> Model:
 def load_added(model: Model, folder: Path) -> Model:
     """The saved update, in fp32 added to the weights of a fresh base: the arm then answers as fast as the base.
 
-    One answer at a time took 80 ms a token with the update apart and 36 ms with it added. fp32 keeps the sum to seven
-    digits; in bf16 the update would be rounded away, and stays apart.
+    One answer at a time takes about twice as long with the update apart. fp32 keeps the sum to seven digits; in bf16
+    the update would be rounded away, and stays apart.
     """
     return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
 
