@@ -25,6 +25,8 @@ from luthier.files import append_lines, read_lines, replacing, write_lines
 from luthier.progress import Stopped, bar, check_stop
 from luthier.settings import Settings
 
+SAVING = 0.05  # share of the time that writing checkpoints may take: full fine-tuning writes 12 bytes a parameter
+
 
 class Training(Settings):
     """How an arm is trained. Defaults that depend on the method are in its drawer; why, in docs/training.md."""
@@ -42,7 +44,9 @@ class Training(Settings):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
     evaluations: int = Field(3, ge=1, description="times the dev metric is taken; the best checkpoint is kept")
-    checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost")
+    checkpoint_seconds: float = Field(
+        25.0, ge=0, description="seconds of work that a kill may cost, more where checkpoints are large; 0: every step"
+    )
 
     def passes(self, examples: int) -> float:
         """Passes over `examples`: what was given, else as many as see 1,200 examples, 1 to `most_epochs` of them.
@@ -115,7 +119,7 @@ def train(
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
 
     module.train()
-    saved_at = time.monotonic()
+    saved_at, pause = time.monotonic(), settings.checkpoint_seconds
     with bar(title, total, "steps", done=state.progress["step"]) as progress:
         for micro_batches in batches:
             began = time.monotonic()
@@ -163,10 +167,13 @@ def train(
                 state.save()
                 log("checkpoint", step=state.progress["step"])
                 raise
-            if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
+            if last or time.monotonic() - saved_at >= pause:
+                began = time.monotonic()
                 state.save()
                 log("checkpoint", step=state.progress["step"])
                 saved_at = time.monotonic()
+                if settings.checkpoint_seconds:
+                    pause = max(settings.checkpoint_seconds, (saved_at - began) / SAVING)
     state.restore_best()
     module.eval()
     return state.result()

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from luthier import progress
+from luthier import loop, progress
 from luthier.adapt import method
 from luthier.batches import Batches
 from luthier.errors import FolderError, SettingsError
@@ -336,6 +337,28 @@ def test_a_gradient_that_is_no_number_spoils_no_weights(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no longer a number"):
         train(module, lambda x: ((module(x) * 0).sqrt().sum(), 1, 1), Fixed([[torch.ones(1, 1)]]), Training(), tmp_path)
     assert torch.equal(module.weight, before) and not (tmp_path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("seconds, slow, saved", [(1.5, 0.0, 5), (1.5, 0.05, 5), (1.5, 1.0, 1), (20, 0.0, 0), (0, 1.0, 10)])
+def test_checkpoints_take_little_of_the_time(
+    seconds: float, slow: float, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten steps of a second each, on a clock that the test moves; writing takes `slow` seconds."""
+    now, module, saves = [0.0], nn.Linear(1, 1), []
+
+    def step(x: torch.Tensor) -> tuple[torch.Tensor, int, int]:
+        now[0] += 1.0
+        return module(x).sum(), 1, 1
+
+    def save(self: Any) -> None:
+        now[0] += slow
+        saves.append(self.progress["step"])
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(loop._State, "save", save)
+    train(module, step, Fixed([[torch.ones(1, 1)] for _ in range(11)]), Training(checkpoint_seconds=seconds), tmp_path)
+    assert saves[-1] == 11, "the last step is always kept"
+    assert len(saves) == saved + 1
 
 
 def test_nothing_to_train_is_refused(tmp_path: Path) -> None:
