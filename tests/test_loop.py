@@ -339,7 +339,9 @@ def test_a_gradient_that_is_no_number_spoils_no_weights(tmp_path: Path) -> None:
     assert torch.equal(module.weight, before) and not (tmp_path / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize("seconds, slow, saved", [(1.5, 0.0, 5), (1.5, 0.05, 5), (1.5, 1.0, 1), (20, 0.0, 0), (0, 1.0, 10)])
+@pytest.mark.parametrize(
+    "seconds, slow, saved", [(1.5, 0.0, 5), (1.5, 0.05, 5), (1.5, 1.0, 1), (20, 0.0, 0), (0, 1.0, 10)]
+)
 def test_checkpoints_take_little_of_the_time(
     seconds: float, slow: float, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
