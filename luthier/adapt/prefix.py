@@ -85,7 +85,7 @@ def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[t
     base.eval()
     cache = base(input_ids=ids, use_cache=True, **also).past_key_values
     base.train(training)
-    own = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
+    own: Any = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
     return [(layer.keys.float(), layer.values.float()) for layer in own.layers]
 
 
