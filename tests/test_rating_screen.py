@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -98,7 +99,8 @@ def read_until(handle: int, words: str, seconds: float = 60.0) -> str:
     """What a terminal shows until the words stand there."""
     shown, end = b"", time.monotonic() + seconds
     while words.encode() not in shown:
-        assert time.monotonic() < end, shown.decode(errors="replace")[-2000:]
+        ready, _, _ = select.select([handle], [], [], max(0.0, end - time.monotonic()))
+        assert ready, shown.decode(errors="replace")[-2000:]
         shown += os.read(handle, 65536)
     return shown.decode(errors="replace")
 
@@ -132,10 +134,15 @@ def test_at_a_terminal_a_key_is_enough_and_ctrl_c_loses_nothing(folder):
 
 
 def take_terminal() -> None:
-    """Makes the child's standard input its controlling terminal, so that Ctrl-C becomes a signal."""
+    """Makes the child's standard input its controlling terminal, so that Ctrl-C becomes a signal.
+
+    Tests that were started in the background of a shell ignore that signal, and so would their children.
+    """
     import fcntl
+    import signal
     import termios
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
