@@ -130,15 +130,20 @@ def _asked(study: dict[str, Any]) -> str:
     return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
 
 
+def ships_base(arms: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether arms have different bases, or bases of different widths, from the arms' arm.json."""
+    return len({(about["model"], about.get("width")) for about in arms.values() if about.get("model")}) > 1
+
+
 def bytes_to_ship(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """arm -> bytes that shipping it takes, from the arms' arm.json: what it saved, beside the base.
 
-    Where arms have different bases it is all that answering needs, the base included: a small adapter of a large model
-    is no small thing beside a small model.
+    Where `ships_base` it is all that answering needs, the base included: a small adapter of a large model is no small
+    thing beside a small model, and an arm made narrow is a whole model of its own.
     """
-    several = len({about.get("model") for about in arms.values()} - {None}) > 1
+    whole = ships_base(arms)
 
     def shipped(counts: Mapping[str, Any]) -> int:
-        return int((counts.get("weight") or {}).get("file_bytes", 0) if several else counts.get("saved_bytes") or 0)
+        return int((counts.get("weight") or {}).get("file_bytes", 0) if whole else counts.get("saved_bytes") or 0)
 
     return {name: shipped(about.get("counts") or {}) for name, about in arms.items()}

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from luthier.errors import FolderError
 from luthier.files import inside, read_json, read_lines
-from luthier.folder import bytes_to_ship
+from luthier.folder import bytes_to_ship, ships_base
 from luthier.plots import Dot
 from luthier.records import Answer, Example, Prompt, Score, from_row
 
@@ -125,6 +125,11 @@ class StudyPage:
     def test_opened(self) -> int | None:
         """This study was the k-th to open its test split; None when nobody counted."""
         return self.study.get("test_opened") or self.study["task"].get("test_opened")
+
+    @property
+    def ships_base(self) -> bool:
+        """Whether what an arm takes to ship counts its base model."""
+        return ships_base({arm.name: arm.about for arm in self.arms})
 
     def result(self, arm: ArmPage) -> Row:
         """Mean, low, high and n of the deciding metric."""

@@ -21,6 +21,7 @@ from luthier import widths
 from luthier.adapt import METHODS
 from luthier.arms import ALL, parse, resolve
 from luthier.errors import ModelError, SettingsError
+from luthier.folder import bytes_to_ship
 from luthier.model import Model, load
 from luthier.page import read_study
 from luthier.page_evidence import width_rows
@@ -306,3 +307,16 @@ def test_the_report_holds_each_narrow_arm_against_its_whole_twin(study_folder: P
     for page in ("report.md", "report.html"):
         text = (study_folder / page).read_text(encoding="utf-8")
         assert "quantized after training" in text and "trained on nf4" in text
+
+
+def test_what_an_arm_takes_to_ship_counts_the_base_where_widths_differ() -> None:
+    """A narrow arm is a whole model of its own, so beside it every arm is; among whole ones the base is shared."""
+
+    def arm(saved: int | None, file: int, width: str | None = None) -> dict[str, Any]:
+        return {"model": "m", "width": width, "counts": {"saved_bytes": saved, "weight": {"file_bytes": file}}}
+
+    whole = {"copy-3": {"counts": {}}, "zero-shot": arm(None, 538), "lora": arm(20, 558)}
+    assert bytes_to_ship(whole) == {"copy-3": 0, "zero-shot": 0, "lora": 20}
+    assert bytes_to_ship(whole | {"lora@int8": arm(20, 220, "int8")}) == {
+        "copy-3": 0, "zero-shot": 538, "lora": 558, "lora@int8": 220,
+    }  # fmt: skip
