@@ -123,7 +123,7 @@ METHODS = (
         settings=Select,
         dial="layers",
         dial_prefix="last-",
-        training=Training(learning_rate=1e-4),
+        training=Training(learning_rate=1e-3),
         on_encoder=Training(learning_rate=5e-4, most_epochs=PASSES),
         apply=apply,
         answering=full.answering,
