@@ -145,23 +145,29 @@ def _whole_bytes(file: IO[bytes], block: int = 1 << 16) -> int:
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """One writer in `folder` at a time; the lock goes with the process, so a kill leaves none behind.
 
-    A new folder in which nothing was written (what was asked for was refused) is taken away again. Raises FolderError
-    when another process holds it and `wait` is False.
+    A new folder in which nothing was written (what was asked for was refused) is taken away again, but not where
+    others may `wait` for it: they would be left holding a lock that nobody else can see. Raises FolderError when
+    another process holds it and `wait` is False.
     """
     with _refusals(folder):
-        is_new = not folder.exists()
+        is_passing = not wait and not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "ab")  # noqa: SIM115 - held open for the whole block
+        lock = folder / ".lock"
+        file = open(lock, "ab")  # noqa: SIM115 - held open for the whole block
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # A lock that its last holder took away with the folder guards nothing.
+            is_held = lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat())
         except BlockingIOError:
-            raise FolderError(f"{folder}: another luthier process is working here; wait for it to end") from None
+            is_held = False
+        if not is_held:
+            raise FolderError(f"{folder}: another luthier process is working here; wait for it to end")
         try:
             yield
         finally:
-            if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
-                (folder / ".lock").unlink()
+            if is_passing and [path.name for path in folder.iterdir()] == [".lock"]:
+                lock.unlink()
                 folder.rmdir()
 
 

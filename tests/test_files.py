@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -182,6 +184,34 @@ def test_one_writer_at_a_time_and_a_kill_leaves_no_lock(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(FolderError, match="another luthier process"), locked(tmp_path):
         pass
     with locked(tmp_path, wait=True):
+        pass
+
+
+COUNT = """
+import sys
+from pathlib import Path
+from luthier.files import locked
+count = Path(sys.argv[1]) / "count"
+for _ in range(300):
+    with locked(Path(sys.argv[1]) / "lock", wait=True):
+        count.write_text(str(int(count.read_text()) + 1))
+"""
+
+
+def test_who_waits_in_a_new_folder_waits_for_the_same_lock(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+    writers = [subprocess.Popen([sys.executable, "-c", COUNT, str(tmp_path)]) for _ in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "900"
+
+
+def test_a_lock_that_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken_away_meanwhile(file: IO[bytes], how: int) -> None:
+        (tmp_path / "a" / ".lock").unlink()
+        (tmp_path / "a").rmdir()
+
+    monkeypatch.setattr(fcntl, "flock", taken_away_meanwhile)
+    with pytest.raises(FolderError, match="another luthier process"), locked(tmp_path / "a"):
         pass
 
 
