@@ -154,14 +154,29 @@ def _dial(text: str, found: Method, dial: str) -> dict[str, Any]:
 
 def _home(text: str, found: Method, key: str) -> str:
     """Which of an arm's tables holds `key`."""
-    homes = {"settings": found.settings.model_fields, "generation": Generation.model_fields}
-    if found.trains:
-        homes["training"] = Training.model_fields
-    for home, fields in homes.items():
-        if key in fields:
-            return home
-    known = ", ".join(sorted(name for fields in homes.values() for name in fields))
-    raise SettingsError(f"arm '{text}': '{key}' is no setting of {found.name}; there are: {known}")
+    homes = _homes(found)
+    if key not in homes:
+        raise SettingsError(f"arm '{text}': '{key}' is no setting of {found.name}; there are: {', '.join(homes)}")
+    return homes[key]
+
+
+def _homes(found: Method) -> dict[str, str]:
+    """key -> which of an arm's tables holds it, for every setting that the method has."""
+    tables: dict[str, type[Settings]] = {
+        "generation": Generation if found.asks_model else Settings,
+        "training": Training if found.trains else Settings,
+        "settings": found.settings,
+    }
+    homes = {key: table for table, model in tables.items() for key in model.model_fields}
+    return dict(sorted(homes.items()))
+
+
+def settings_of(text: str) -> dict[str, Any]:
+    """`key=value,key=value` as a dict. Raises SettingsError for a part that is no such thing."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if bare := [key for key, equals, value in parts if not (key and equals and value)]:
+        raise SettingsError(f"defaults '{text}': '{bare[0]}' has no value; write key=value,key=value")
+    return {key: _value(value) for key, _, value in parts}
 
 
 def _value(text: str) -> Any:
@@ -276,6 +291,28 @@ def usual_arms(task: Task, base: str, every: bool = False) -> list[str]:
     encoder = family_of(base) == "encoder"
     more = (MORE_ENCODER_CLASSES if encoder else MORE_CLASSES) if every else ()
     return [*(ENCODER_CLASSES if encoder else CLASSES), *more]
+
+
+def with_defaults(arms: Mapping[str, ArmSpec], defaults: Mapping[str, Any]) -> dict[str, ArmSpec]:
+    """The arms with `defaults` wherever their method has such a setting and they do not give it themselves.
+
+    Raises SettingsError for a key that is no setting of any of them.
+    """
+    homes = {name: _homes(METHODS[arm.method]) for name, arm in arms.items()}
+    known = {key for keys in homes.values() for key in keys}
+    if unknown := [key for key in defaults if key not in known]:
+        raise SettingsError(
+            f"defaults: '{unknown[0]}' is no setting of any arm here; there are: {', '.join(sorted(known))}"
+        )
+    filled = dict(arms)
+    for name, keys in homes.items():
+        tables = {
+            table: {key: value for key, value in defaults.items() if keys.get(key) == table}
+            | getattr(arms[name], table)
+            for table in ("settings", "training", "generation")
+        }
+        filled[name] = arms[name].model_copy(update=tables)
+    return filled
 
 
 def with_baselines(arms: dict[str, ArmSpec], task: Task, base: str | None = None) -> dict[str, ArmSpec]:

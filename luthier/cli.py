@@ -157,6 +157,7 @@ def study(
     task: Annotated[str | None, typer.Argument(help="A task folder, or one that ships; may stand in --config.")] = None,
     model: Annotated[str | None, typer.Option(help="A short name, a hub id, or a folder.")] = None,
     arms: Annotated[str | None, typer.Option(help="Short forms with commas between, or 'all'.")] = None,
+    defaults: Annotated[str | None, typer.Option(help="Settings of all arms that have them: epochs=1,rank=8.")] = None,
     train: Annotated[int | None, typer.Option(help="Training examples: a seeded, nested sample.")] = None,
     dev: Annotated[int | None, typer.Option(help="Dev examples, on which settings are chosen.")] = None,
     test: Annotated[int | None, typer.Option(help="Test examples, which decide once.")] = None,
@@ -178,8 +179,9 @@ def study(
     """
     machine.keep_freed_memory()
     folder = luthier.study(
-        task, model=model, arms=arms, train=train, dev=dev, test=test, out=out, config=config, seed=seed,
-        precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory, command=exits.command(),
+        task, model=model, arms=arms, defaults=defaults, train=train, dev=dev, test=test, out=out, config=config,
+        seed=seed, precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory,
+        command=exits.command(),
     )  # fmt: skip
     from luthier.files import read_json
 
@@ -191,6 +193,7 @@ def multitask(
     tasks: Annotated[list[str], typer.Argument(metavar="TASK", help="Two tasks to train on, or more.")],
     held_out: Annotated[list[str] | None, typer.Option(help="A task never trained on; repeat for several.")] = None,
     arms: Annotated[str | None, typer.Option(help="Short forms; each trained one gets a multi-task twin.")] = None,
+    defaults: Annotated[str | None, typer.Option(help="Settings of all arms that have them: rank=8.")] = None,
     mixture: Annotated[str | None, typer.Option(help="proportional, equal or temperature.")] = None,
     temperature: Annotated[float | None, typer.Option(help="T of a temperature mixture; 1 is proportional.")] = None,
     cap: Annotated[int | None, typer.Option(help="A task counts as at most this many examples.")] = None,
@@ -216,7 +219,7 @@ def multitask(
     """
     machine.keep_freed_memory()
     folder = luthier.multitask(
-        tasks, held_out=held_out or (), arms=arms, mixture=mixture, temperature=temperature, cap=cap,
+        tasks, held_out=held_out or (), arms=arms, defaults=defaults, mixture=mixture, temperature=temperature, cap=cap,
         templates=templates, effort=effort, model=model, train=train, dev=dev, test=test, out=out, seed=seed,
         precision=precision, memory=memory, command=exits.command(),
     )  # fmt: skip

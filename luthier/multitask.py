@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from luthier.adapt import method
-from luthier.arms import Arm, ArmSpec, resolve, with_baselines
+from luthier.arms import Arm, ArmSpec, parse, resolve, settings_of, with_baselines, with_defaults
 from luthier.batches import length_of
 from luthier.check import check_between
 from luthier.errors import SettingsError, TaskError
@@ -54,6 +54,7 @@ class MultitaskSpec(Settings):
     held_out: list[str] = Field([], description="tasks that are asked and never trained on")
     model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
     arms: list[str] = Field(list(DEFAULT), description="short forms; each trained one gets a multi-task twin")
+    defaults: dict[str, Any] = Field({}, description="settings of every arm whose method has them, such as rank")
     mixture: Mixture = Field(Mixture(), description="how the tasks share the multi-task training")
     effort: Literal["together", "one"] = Field(
         "together", description="examples the multi-task arm sees: as many as all single-task arms together, or as one"
@@ -103,6 +104,7 @@ def multitask(
     *,
     held_out: Sequence[str | Path] = (),
     arms: str | Sequence[str] | None = None,
+    defaults: str | Mapping[str, Any] | None = None,
     mixture: str | None = None,
     temperature: float | None = None,
     cap: int | None = None,
@@ -129,6 +131,7 @@ def multitask(
     given = {
         "held_out": [str(name) for name in held_out], "effort": effort, "model": model, "train": train, "dev": dev,
         "test": test, "seed": seed, "memory": memory, "precision": precision,
+        "defaults": settings_of(defaults) if isinstance(defaults, str) else defaults and dict(defaults),
         "arms": [name.strip() for name in arms.split(",")] if isinstance(arms, str) else arms and list(arms),
         "mixture": settings_from(Mixture, {k: v for k, v in mixed.items() if v is not None}, "mixture"),
     }  # fmt: skip
@@ -171,7 +174,8 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
     known = folder.take({key: value for key, value in asked.items() if key != "precision"})
     _same_data(folder, known, members)
     asked["arms"] = list(dict.fromkeys((known["specification"]["arms"] if known else []) + spec.arms))
-    specs = arm_specs(asked["arms"], members[0].task, spec.model)
+    specs = {"zero-shot": parse("zero-shot")} | arm_specs(asked["arms"], members[0].task, spec.model)
+    specs = with_defaults(specs, spec.defaults)
     trained = [name for name, arm in specs.items() if method(arm.method).trains]
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.adapt import METHODS
-from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines
+from luthier.arms import Arm, ArmSpec, as_trained, parse, resolve, with_baselines, with_defaults
 from luthier.asking import room_for
 from luthier.check import check_task
 from luthier.compare import compare
@@ -51,6 +51,7 @@ def study(
     *,
     model: str | None = None,
     arms: str | Sequence[str] | None = None,
+    defaults: str | Mapping[str, Any] | None = None,
     train: int | None = None,
     dev: int | None = None,
     test: int | None = None,
@@ -70,12 +71,13 @@ def study(
     where it stopped, and with more arms or `seeds` it runs those alone. Raises LuthierError sentences.
     """
     keywords = {
-        "model": model, "train": train, "dev": dev, "test": test, "seed": seed, "precision": precision,
-        "seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory,
+        "model": model, "defaults": defaults, "train": train, "dev": dev, "test": test, "seed": seed,
+        "precision": precision, "seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory,
     }  # fmt: skip
     spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
     specs = with_baselines(arm_specs(spec.arms, found, spec.model), found, spec.model)
+    specs = with_defaults(specs, spec.defaults)
     resolved = [resolve(name, arm, found, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
     with locked_study(folder), stoppable():

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from luthier.arms import EVERY, ArmSpec, name_of, parse, usual_arms
+from luthier.arms import EVERY, ArmSpec, name_of, parse, settings_of, usual_arms
 from luthier.effort import FEWEST_SEEDS
 from luthier.errors import SettingsError
 from luthier.settings import Settings, read_settings, settings_from
@@ -22,6 +22,9 @@ class StudySpec(Settings):
     model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
     arms: dict[str, ArmSpec] | list[str] | None = Field(
         None, description="short forms, or one table an arm; None: the usual ones of the task"
+    )
+    defaults: dict[str, Any] = Field(
+        {}, description="settings of every arm whose method has them and that says nothing else, such as epochs"
     )
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
     dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
@@ -62,6 +65,8 @@ def specification(
         found = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
         stored["task"] = str(beside) if found else stored["task"]
     stored |= {key: value for key, value in given.items() if value is not None}
+    if isinstance(stored.get("defaults"), str):
+        stored["defaults"] = settings_of(stored["defaults"])
     if task is not None:
         stored["task"] = str(task)
     if arms is not None:

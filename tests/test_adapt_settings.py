@@ -234,6 +234,7 @@ def test_a_network_does_not_start_from_words() -> None:
         ("prefix", {"start": "zero"}),
         ("prefix", {"start": "random"}),
         ("p-tuning", {"network": "lstm"}),
+        ("p-tuning", {"start": "random"}),
     ],
 )
 def test_learned_prompts_can_be_written_otherwise(
@@ -247,6 +248,21 @@ def test_learned_prompts_can_be_written_otherwise(
     method(name).save(module, tmp_path)
     loaded = method(name).load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)
     assert answers(loaded) == answers(method(name).answering(model, module))
+
+
+@pytest.mark.parametrize("kind", ["decoder-chat", "gpt2", "t5-tied", "bart"])
+@pytest.mark.parametrize("network", ["mlp", "lstm"])
+def test_what_p_tuning_writes_at_first_are_words(kind: str, network: str, tiny_folder: Callable[[str], Path]) -> None:
+    def distances(**more: Any) -> torch.Tensor:
+        """From each row that the network writes to the nearest embedding."""
+        _, module = applied(tiny_folder(kind), "p-tuning", network=network, **more)
+        words = module.get_base_model().get_input_embeddings().weight
+        apart_NVD = module.get_prompt(batch_size=1)[0][:, None] - words
+        return apart_NVD.norm(dim=-1).min(1).values
+
+    assert distances(tokens=6, hidden=32).max() < 1e-3 < distances(tokens=6, hidden=32, start="random").min()
+    # A network this narrow cannot write any 12 embeddings; it begins as near to them as it can.
+    assert distances(tokens=12, hidden=2).isfinite().all()
 
 
 def test_ia3_scales_what_it_is_told(tiny_folder: Callable[[str], Path]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from luthier.files import write_lines
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -65,7 +67,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Pa
 
 def commands_of(page: Path) -> list[list[str]]:
     """Verb and arguments of every luthier command in the page, in order."""
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("luthier ")]
 
 
@@ -98,6 +100,18 @@ def test_the_commands_of_several_tasks_run(newcomer: Path) -> None:
     assert (newcomer / "studies" / "talks" / "tasks.json").exists()
 
 
+def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
+    """In order, on a few rows of the files that the page names."""
+    for name, count in (("train", 60), ("dev", 20)):
+        rows = [{"id": f"{name}{i}", "dialogue": f"Ann: Lunch at {i}?", "summary": "Lunch."} for i in range(count)]
+        write_lines(newcomer / f"{name}.jsonl", rows)
+    commands = commands_of(ROOT / "docs" / "methods.md")
+    assert [verb for verb, *_ in commands] == ["init", *["study"] * (len(commands) - 1)]
+    type_in(commands[0])
+    for command in commands[1:]:
+        type_in([*command, "--train", "8", "--dev", "2", "--test", "4"])
+
+
 def test_the_make_targets_of_the_readme_are_there() -> None:
     for line in "\n".join(blocks(ROOT / "README.md", "sh")).splitlines():
         if line.startswith("make "):
@@ -127,20 +141,17 @@ def test_the_commands_of_the_page_on_classification_run(
 ) -> None:
     """In order, on tiny models; what is asked of the dialogues that ship is asked of a few of them."""
     from luthier import model
-    from luthier.cli import app
 
     tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
     monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     write_tickets(tmp_path)
-    lines = "".join(blocks(ROOT / "docs" / "classification.md", "sh")).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("luthier ")]
-    assert [command[1] for command in commands[:5]] == ["init", "check", "study", "ask", "compare"]
-    for _, verb, *arguments in commands:
+    commands = commands_of(ROOT / "docs" / "classification.md")
+    assert [verb for verb, *_ in commands[:5]] == ["init", "check", "study", "ask", "compare"]
+    for verb, *arguments in commands:
         if verb == "ask":
             arguments[0] = str(next((tmp_path / "studies").iterdir()))
         if arguments[0].startswith("dialogues:"):
             arguments += ["--train", "16", "--dev", "4", "--test", "20"]
-        result = CliRunner().invoke(app, [verb, *arguments])
-        assert result.exit_code == 0, f"luthier {verb} {arguments}: {result.output}"
+        type_in([verb, *arguments])

@@ -222,6 +222,8 @@ def test_what_is_no_group_of_tasks_is_refused(tasks, tiny_folder, tmp_path: Path
         multitask([tasks["sums"]], model=model, out=out)
     with pytest.raises(SettingsError, match="no arm trains"):
         multitask([tasks["sums"], tasks["heads"]], arms="zero-shot", model=model, out=out)
+    with pytest.raises(SettingsError, match="'rang' is no setting of any arm here"):
+        multitask([tasks["sums"], tasks["heads"]], defaults="rang=4", model=model, out=out)
     with pytest.raises(LuthierError, match="effort"):
         multitask([tasks["sums"], tasks["heads"]], effort="all", model=model, out=out)
     assert not out.exists() or not [path for path in out.iterdir() if path.name[0] != "."]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from luthier.arms import ALL, parse, resolve, with_baselines
+from luthier.arms import ALL, parse, resolve, settings_of, with_baselines, with_defaults
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.folder import StudyFolder
@@ -443,6 +443,36 @@ def test_the_whole_list_of_arms_is_understood() -> None:
     arms = with_baselines({name: parse(name) for name in ALL}, task)
     assert list(arms) == list(ALL)
     assert {resolve(name, spec, task).method.name for name, spec in arms.items()} >= {"soft", "full", "one-shot"}
+
+
+def test_defaults_reach_every_arm_that_has_the_setting_and_says_nothing_itself() -> None:
+    task = load_task("dialogues")
+    named = {name: parse(name) for name in ("lora+epochs=3", "soft", "full", "few-shot-2")}
+    arms = with_defaults(with_baselines(named, task), settings_of("epochs=1, rank=4, max_new_tokens=40"))
+    found = {name: resolve(name, arm, task) for name, arm in arms.items()}
+    assert {name: arm.training.epochs for name, arm in found.items() if arm.training} == {
+        "lora+epochs=3": 3, "soft": 1, "full": 1,
+    }  # fmt: skip
+    assert found["lora+epochs=3"].settings.rank == 4 and not hasattr(found["soft"].settings, "rank")
+    limits = {name: arm.generation.max_new_tokens for name, arm in found.items()}
+    assert limits.pop("copy-3") is None and set(limits.values()) == {40}  # what asks no model generates nothing
+    assert "epochs" not in found["soft"].tunable
+
+
+@pytest.mark.parametrize(
+    "defaults, sentence",
+    [
+        ("epochs", "'epochs' has no value; write key=value,key=value"),
+        ("epoch=1", "'epoch' is no setting of any arm here; there are: .*epochs"),
+        ("neighbours=2", "'neighbours' is no setting of any arm here"),
+        ("epochs=0", "arm 'lora': the key 'epochs' is 0"),
+        ({"epochs": "one"}, "arm 'lora': the key 'epochs' is 'one'"),
+    ],
+)
+def test_defaults_that_mean_nothing_are_refused(defaults, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        study("dialogues", arms="zero-shot,lora", defaults=defaults, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_arm_named_twice_is_refused() -> None:

@@ -12,7 +12,6 @@ further than to its zero-shot answers (docs/log.md).
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,8 +77,7 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
 @torch.no_grad()
 def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Each layer's keys and values (1, K, count, E) after the model has read this many random words."""
-    words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
-    ids = torch.tensor([random.Random(seed).choices(words, k=count)], device=base.device)
+    ids = torch.tensor([wrapped.random_words(tokenizer, count, seed)], device=base.device)
     also = {"decoder_input_ids": ids} if base.config.is_encoder_decoder else {}
     training = base.training
     base.eval()

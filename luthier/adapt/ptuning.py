@@ -1,6 +1,8 @@
 """P-tuning (Liu et al. 2021, "GPT understands, too"): a learned prompt that a small network writes.
 
-The network is there while training; what it says at the end is all that is saved, a prompt as soft's.
+The network is there while training; what it says at the end is all that is saved, a prompt as soft's. Its last layer
+starts so that the network writes the embeddings of random words, as soft's prompt does (Lester et al. 2021, section
+3.2): what an untrained network writes is far from every word, and 300 rows do not lead it back (docs/log.md).
 
 Trainable parameters, n tokens of width d and a network of width h: n d for what the network reads, and for an MLP
 (d h + h) + (h h + h) + (h d + d).
@@ -11,8 +13,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import peft
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.adapt import soft, wrapped
 from luthier.adapt.method import Method
@@ -27,6 +30,10 @@ class PTuning(Settings):
     tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
     hidden: int | None = Field(None, ge=1, description="width of the network; None: the model's own")
     network: Literal["mlp", "lstm"] = Field("mlp", description="'mlp' (three layers) or 'lstm' (two, both ways)")
+    start: Literal["vocabulary", "random"] = Field(
+        "vocabulary",
+        description="the network writes at first: 'vocabulary' (random words) or 'random' (what it happens to)",
+    )
 
 
 def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
@@ -39,7 +46,26 @@ def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
         encoder_hidden_size=hidden,
         num_transformer_submodules=1,
     )
-    return wrapped.wrap(model, config, seed)
+    module: Any = wrapped.wrap(model, config, seed)
+    if settings.start == "vocabulary":
+        words = torch.tensor(wrapped.random_words(model.tokenizer, settings.tokens, seed), device=model.device)
+        base: Any = module.get_base_model()
+        _write_at_first(module.prompt_encoder["default"], base.get_input_embeddings().weight.detach()[words].float())
+    return module
+
+
+@torch.no_grad()
+def _write_at_first(network: Any, start_ND: Tensor) -> None:
+    """Sets the last layer to the smallest weights with which the network writes these embeddings; to the nearest it can
+    write where it is narrower than the prompt is long.
+    """
+    *inner, last = network.mlp_head
+    read = network.embedding.weight
+    if hasattr(network, "lstm_head"):
+        read = network.lstm_head(read[None])[0][0]
+    hidden_NH = nn.Sequential(*inner)(read)
+    last.bias.copy_(start_ND.mean(0))
+    last.weight.copy_((torch.linalg.pinv(hidden_NH.double()) @ (start_ND - last.bias).double()).T)
 
 
 METHOD = Method(

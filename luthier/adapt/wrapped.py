@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return fuse(module)
+
+
+def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
+    """Ids to start from: tokens of the vocabulary, drawn evenly, without the special ones."""
+    words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
+    return random.Random(seed).choices(words, k=count)
 
 
 def targets(model: Model, named: str, method: str) -> str | list[str]:
