@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from luthier.files import write_lines
-
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -100,18 +98,6 @@ def test_the_commands_of_several_tasks_run(newcomer: Path) -> None:
     assert (newcomer / "studies" / "talks" / "tasks.json").exists()
 
 
-def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
-    """In order, on a few rows of the files that the page names."""
-    for name, count in (("train", 60), ("dev", 20)):
-        rows = [{"id": f"{name}{i}", "dialogue": f"Ann: Lunch at {i}?", "summary": "Lunch."} for i in range(count)]
-        write_lines(newcomer / f"{name}.jsonl", rows)
-    commands = commands_of(ROOT / "docs" / "methods.md")
-    assert [verb for verb, *_ in commands] == ["init", *["study"] * (len(commands) - 1)]
-    type_in(commands[0])
-    for command in commands[1:]:
-        type_in([*command, "--train", "8", "--dev", "2", "--test", "4"])
-
-
 def test_the_make_targets_of_the_readme_are_there() -> None:
     for line in "\n".join(blocks(ROOT / "README.md", "sh")).splitlines():
         if line.startswith("make "):
@@ -121,37 +107,3 @@ def test_the_make_targets_of_the_readme_are_there() -> None:
 def test_every_file_named_in_the_readme_is_there() -> None:
     for name in re.findall(r"`((?:docs/)?[\w-]+(?:/|\.md))`", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
-
-
-def write_tickets(folder: Path) -> None:
-    """60 messages in three queues, and two tools' answers to them."""
-    queues = ("billing", "delivery", "returns")
-    with open(folder / "tickets.csv", "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["message", "queue"])
-        rows.writerows([f"Message {i} about {queues[i % 3]}.", queues[i % 3]] for i in range(90))
-    with open(folder / "answers.csv", "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["queue", "ours", "theirs"])
-        rows.writerows([queues[i % 3], queues[i % 3], queues[0]] for i in range(60))
-
-
-def test_the_commands_of_the_page_on_classification_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
-) -> None:
-    """In order, on tiny models; what is asked of the dialogues that ship is asked of a few of them."""
-    from luthier import model
-
-    tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
-    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
-    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    write_tickets(tmp_path)
-    commands = commands_of(ROOT / "docs" / "classification.md")
-    assert [verb for verb, *_ in commands[:5]] == ["init", "check", "study", "ask", "compare"]
-    for verb, *arguments in commands:
-        if verb == "ask":
-            arguments[0] = str(next((tmp_path / "studies").iterdir()))
-        if arguments[0].startswith("dialogues:"):
-            arguments += ["--train", "16", "--dev", "4", "--test", "20"]
-        type_in([verb, *arguments])

@@ -1,0 +1,59 @@
+"""The pages whose commands run whole studies: docs/methods.md and docs/classification.md, on tiny models."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from luthier.files import write_lines
+from tests.test_docs import ROOT, commands_of, newcomer, type_in
+
+__all__ = ["newcomer"]  # a fixture, found by its name
+
+
+def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
+    """In order, on a few rows of the files that the page names."""
+    for name, count in (("train", 60), ("dev", 20)):
+        rows = [{"id": f"{name}{i}", "dialogue": f"Ann: Lunch at {i}?", "summary": "Lunch."} for i in range(count)]
+        write_lines(newcomer / f"{name}.jsonl", rows)
+    commands = commands_of(ROOT / "docs" / "methods.md")
+    assert [verb for verb, *_ in commands] == ["init", *["study"] * (len(commands) - 1)]
+    type_in(commands[0])
+    for command in commands[1:]:
+        type_in([*command, "--train", "8", "--dev", "2", "--test", "4"])
+
+
+def write_tickets(folder: Path) -> None:
+    """60 messages in three queues, and two tools' answers to them."""
+    queues = ("billing", "delivery", "returns")
+    with open(folder / "tickets.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["message", "queue"])
+        rows.writerows([f"Message {i} about {queues[i % 3]}.", queues[i % 3]] for i in range(90))
+    with open(folder / "answers.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["queue", "ours", "theirs"])
+        rows.writerows([queues[i % 3], queues[i % 3], queues[0]] for i in range(60))
+
+
+def test_the_commands_of_the_page_on_classification_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    """In order, on tiny models; what is asked of the dialogues that ship is asked of a few of them."""
+    from luthier import model
+
+    tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
+    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_tickets(tmp_path)
+    commands = commands_of(ROOT / "docs" / "classification.md")
+    assert [verb for verb, *_ in commands[:5]] == ["init", "check", "study", "ask", "compare"]
+    for verb, *arguments in commands:
+        if verb == "ask":
+            arguments[0] = str(next((tmp_path / "studies").iterdir()))
+        if arguments[0].startswith("dialogues:"):
+            arguments += ["--train", "16", "--dev", "4", "--test", "20"]
+        type_in([verb, *arguments])
