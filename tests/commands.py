@@ -1,16 +1,22 @@
-"""The command line as tests type it: what it said, how it ended, and the rows it is given."""
+"""The command line as tests type it: what it said, how it ended, the rows it is given, and what the documents type."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from luthier import cli
+
+ROOT = Path(__file__).parent.parent
 
 CSV = "dialogue,summary,other\n" + "".join(f"Ann: Number {i}?,Ann asks for {i}.,Ann asks.\n" for i in range(1, 31))
 
@@ -47,3 +53,19 @@ def one_sentence(err: str) -> None:
     assert err.count("\n") == 1
     assert err.endswith("\n")
     assert "Traceback" not in err
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Verb and arguments of every luthier command in the page, in order."""
+    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("luthier ")]
+
+
+def type_in(command: list[str]) -> None:
+    """Runs a command that must succeed."""
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, f"luthier {command}: {result.output}"

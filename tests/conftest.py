@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Callable
@@ -15,7 +16,25 @@ from tests.commands import CSV, Said, runner
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+LONGEST = (
+    "same_results",
+    "study",
+    "docs_studies",
+    "interrupted",
+    "multitask",
+    "docs",
+    "model",
+    "adapt_saved",
+    "widths",
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first, so that at the end no process waits for the other's last."""
+    rank = {f"test_{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,14 +50,28 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny model by kind; see tests/tiny.py."""
+    import luthier.study  # noqa: F401
     from tests import tiny
 
+    gc.freeze()  # the imports made a million objects, which a measurement of memory need not look through
     root = tmp_path_factory.mktemp("tiny")
 
     def folder(kind: str) -> Path:
         return root / kind if (root / kind).exists() else tiny.save(kind, root / kind)
 
     return folder
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
+    """A folder to type commands in, where the packaged model's name stands for a tiny one."""
+    from luthier import model
+
+    folder = tiny_folder("decoder-chat")
+    monkeypatch.setattr(model, "_converted", lambda name, source: folder)
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

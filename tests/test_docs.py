@@ -9,16 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-ROOT = Path(__file__).parent.parent
+from tests.commands import ROOT, blocks, commands_of, type_in
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-
-
 PYTHON = [(page.name, code) for page in PAGES for code in blocks(page, "python")]
 
 
@@ -49,31 +43,6 @@ def write_talks(path: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(["dialogue", "summary", "title"])
         rows.writerows([f"Ann: Lunch at {i}?\nBen: Fine.", f"They have lunch at {i}.", "Lunch"] for i in range(240))
-
-
-@pytest.fixture
-def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
-    """A folder to type commands in, where the packaged model's name stands for a tiny one."""
-    from luthier import model
-
-    folder = tiny_folder("decoder-chat")
-    monkeypatch.setattr(model, "_converted", lambda name, source: folder)
-    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def commands_of(page: Path) -> list[list[str]]:
-    """Verb and arguments of every luthier command in the page, in order."""
-    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("luthier ")]
-
-
-def type_in(command: list[str]) -> None:
-    from luthier.cli import app
-
-    result = CliRunner().invoke(app, command)
-    assert result.exit_code == 0, f"luthier {command}: {result.output}"
 
 
 def test_the_commands_of_the_readme_run(newcomer: Path) -> None:

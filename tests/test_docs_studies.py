@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from luthier.files import write_lines
-from tests.test_docs import ROOT, commands_of, newcomer, type_in
-
-__all__ = ["newcomer"]  # a fixture, found by its name
+from tests.commands import ROOT, commands_of, type_in
 
 
 def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 
 import numpy as np
@@ -127,3 +128,23 @@ def test_joint_bounds_of_the_best_are_not_wider_than_bonferroni():
 )
 def test_groups_are_the_largest_without_a_better(separated, expected):
     assert stats.not_separated("abcd", [frozenset(pair) for pair in separated]) == expected
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_are_all_that_no_arm_can_join(seed):
+    """Against every subset of seven arms."""
+    dice, names = random.Random(seed), "abcdefg"
+    separated = [frozenset(pair) for pair in combinations(names, 2) if dice.random() < 0.1 + 0.1 * seed]
+
+    def together(group):
+        return not any(pair <= set(group) for pair in separated)
+
+    fit = [group for size in range(1, 8) for group in combinations(names, size) if together(group)]
+    largest = [list(group) for group in fit if not any(set(group) < set(other) for other in fit)]
+    assert stats.not_separated(names, separated) == sorted(largest)
+
+
+def test_forty_arms_that_are_not_separated_are_one_group():
+    """Each of their 2^40 subsets is together too; none of them is looked at."""
+    names = [f"arm-{number:02}" for number in range(40)]
+    assert stats.not_separated(names, []) == [names]
