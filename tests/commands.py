@@ -65,7 +65,7 @@ def commands_of(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("luthier ")]
 
 
-def type_in(command: list[str]) -> None:
-    """Runs a command that must succeed."""
-    result = CliRunner().invoke(cli.app, command)
+def type_in(command: list[str], keys: str = "") -> None:
+    """Runs a command that must succeed, with what is typed while it runs."""
+    result = CliRunner().invoke(cli.app, command, input=keys)
     assert result.exit_code == 0, f"luthier {command}: {result.output}"

@@ -1,4 +1,4 @@
-"""The pages whose commands run whole studies: docs/methods.md and docs/classification.md, on tiny models."""
+"""The pages whose commands run whole studies on tiny models: docs/methods.md, docs/widths.md, docs/classification.md."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
     type_in(commands[0])
     for command in commands[1:]:
         type_in([*command, "--train", "8", "--dev", "2", "--test", "4"])
+
+
+def test_the_commands_of_the_page_on_widths_run(newcomer: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="pip install 'luthier[widths]'")
+    study, *merges = commands_of(ROOT / "docs" / "widths.md")
+    assert [verb for verb, *_ in (study, *merges)] == ["study", "merge", "merge"]
+    type_in([*study, "--train", "8", "--dev", "2", "--test", "4", "--out", "studies/mine"])
+    for merge in merges:
+        type_in(merge)
+        assert (newcomer / merge[-1] / "config.json").exists()
 
 
 def write_tickets(folder: Path) -> None:

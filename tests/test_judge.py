@@ -15,6 +15,7 @@ from luthier.ballot import open_ballot
 from luthier.errors import ModelError, SettingsError
 from luthier.judge import KEY, LONGEST_WAIT_SECONDS, TRIES, Endpoint, joined, verdict_in
 from luthier.rate import result
+from tests.commands import ROOT, commands_of, type_in
 from tests.rated import make_study, rate_all
 
 ARMS = ["zero-shot", "lora"]
@@ -276,3 +277,16 @@ def test_a_reply_without_words_is_empty(serve):
 def test_addresses_and_models_that_are_none_are_sentences(folder, url, model, says):
     with pytest.raises(SettingsError, match=says):
         judge_of(folder, url, model)
+
+
+def test_the_commands_of_the_page_on_rating_run(tmp_path, serve, monkeypatch):
+    """In order: two people at the keys, what their votes say, and a model on this machine."""
+    monkeypatch.chdir(tmp_path)
+    make_study(tmp_path / "studies" / "mine", count=12)
+    commands = commands_of(ROOT / "docs" / "rating.md")
+    assert [command[:2] for command in commands] == [["rate", "studies/mine"]] * len(commands)
+    for command in commands:
+        type_in([serve(longer).url if part.startswith("http://") else part for part in command], keys="1" * 400)
+    voters = {vote.rater for vote in open_ballot(tmp_path / "studies" / "mine").votes()}
+    assert {"ann", "bob"} <= voters and len(voters) == 3
+    assert (tmp_path / "studies" / "mine" / "ratings.json").exists()
