@@ -1,4 +1,4 @@
-"""The pages whose commands run whole studies on tiny models: docs/methods.md, docs/widths.md, docs/classification.md."""
+"""The pages whose commands run whole studies, on tiny models: docs/methods.md, widths.md and classification.md."""
 
 from __future__ import annotations
 
