@@ -1,8 +1,8 @@
 """What speed must not cost: a whole run in bf16, training and answers, scores what one in fp32 scores.
 
 A tiny model learns to say what a dialogue is about, three times in each precision. The means may differ by what three
-seeds each cannot tell apart (95 %), or by .05, three answers in sixty: the precision moves a run no further than another
-seed does. With real weights, which take a quarter of an hour, this is measured in docs/log.md.
+seeds each cannot tell apart (95 %), or by .05, three answers in sixty: precision moves a run as little as another seed
+does. With real weights, which take a quarter of an hour, this is measured in docs/log.md.
 """
 
 from __future__ import annotations
