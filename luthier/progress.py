@@ -6,13 +6,14 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, emoji=False)  # 'zero-shot:question:' is no emoji
+SILENT_SECONDS = 60.0  # where there is no terminal; a study's log would else say nothing for many minutes
 _stop = threading.Event()
 
 
@@ -49,24 +50,22 @@ def stoppable() -> Iterator[None]:
 
 
 class Bar:
-    """One line of progress; `advance` takes the units done and a few words on how it goes."""
+    """What shows how far long work is; `advance` takes the units done and a few words on how it goes."""
 
-    def __init__(self, progress: Progress | None, task: Any, unit: str) -> None:
-        self._progress, self._task, self._unit = progress, task, unit
+    def __init__(self, show: Callable[[float, str], None]) -> None:
+        self._show = show
 
     def advance(self, count: float = 1, words: str = "") -> None:
-        if self._progress is not None:
-            self._progress.update(self._task, advance=count, words=words)
+        self._show(count, words)
 
 
 @contextlib.contextmanager
 def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[Bar]:
-    """A progress bar on the terminal; where there is no terminal (a log file), one line at the start and end."""
+    """A progress bar on the terminal; where there is no terminal (a log file), a line now and then."""
     if not console.is_terminal:
-        say(f"{title}: {done:g} of {total:g} {unit}".rstrip())
-        began = time.monotonic()
-        yield Bar(None, None, unit)
-        say(f"{title}: done in {time.monotonic() - began:.0f} s")
+        lines = _Lines(title, total, unit, done)
+        yield Bar(lines.show)
+        say(f"{title}: done in {time.monotonic() - lines.began:.0f} s")
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -80,7 +79,30 @@ def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[B
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total, completed=int(done), words="")
-        yield Bar(progress, task, unit)
+        yield Bar(lambda count, words: progress.update(task, advance=count, words=words))
+
+
+class _Lines:
+    """Progress for a log file: a line at the start, and whenever nothing was said for a minute."""
+
+    def __init__(self, title: str, total: float, unit: str, done: float) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.first = self.done = done
+        self.began = self.said = time.monotonic()
+        say(f"{title}: {self.place()}")
+
+    def place(self) -> str:
+        return f"{int(self.done):,} of {int(self.total):,} {self.unit}".rstrip()
+
+    def show(self, count: float, words: str) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.said < SILENT_SECONDS or not self.first < self.done < self.total:
+            return
+        self.said = now
+        left = (now - self.began) / (self.done - self.first) * (self.total - self.done)
+        time_left = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+        say(", ".join([f"{self.title}: {self.place()}", f"{time_left} left", *([words] if words else [])]))
 
 
 def say(text: str) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -55,6 +56,24 @@ def test_without_a_terminal_a_line_at_start_and_end(capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["answer: 3 of 10 rows", "answer: done in 0 s"]
+
+
+def test_without_a_terminal_a_line_whenever_a_minute_was_silent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with bar("train", 2000, "steps", done=1000) as line:
+        for _ in range(10):
+            now[0] += 25.0
+            line.advance(100, "loss 1.5  300 tokens/s")
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 1,000 of 2,000 steps",
+        "train: 1,300 of 2,000 steps, 3 min left, loss 1.5  300 tokens/s",
+        "train: 1,600 of 2,000 steps, 2 min left, loss 1.5  300 tokens/s",
+        "train: 1,900 of 2,000 steps, 25 s left, loss 1.5  300 tokens/s",
+        "train: done in 250 s",
+    ]
 
 
 def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
