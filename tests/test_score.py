@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import random
 import subprocess
 import sys
 
@@ -13,7 +15,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from luthier.errors import DataError, SettingsError
 from luthier.records import Answer, Example, as_row
-from luthier.score import CORPUS, DESCRIPTIVE, METRICS, ROUGE, corpus_value, score, signature
+from luthier.score import CORPUS, DESCRIPTIVE, METRICS, ROUGE, _lcs_table, corpus_value, score, signature
 
 TEXTS = [
     "Anna will bring the tickets to the station. Ben is waiting there.",
@@ -279,3 +281,15 @@ def test_neither_torch_nor_a_metric_library_is_imported_with_the_names():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["set()", "set()"]
     assert set(CORPUS) < set(METRICS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_table_of_common_words_is_rouge_scores_own(seed):
+    """Against a second copy of the library's module, in which nothing is replaced."""
+    spec = importlib.util.find_spec("rouge_score.rouge_scorer")
+    library = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(library)
+    dice = random.Random(seed)
+    reference, answer = ([dice.choice("abcdefgh"[: 2 + seed % 7]) for _ in range(dice.randrange(15))] for _ in "ra")
+    assert library._lcs_table is not _lcs_table
+    assert _lcs_table(reference, answer) == library._lcs_table(reference, answer)
