@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Pinned: a plain `torch` would bring several GB of CUDA packages. On a GPU machine: make study TORCH=torch
 TORCH  ?= torch==2.13.0
 ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
-# Eight to nine minutes on two cores; `make study EFFORT=` takes two passes and 32 dev dialogues, and three minutes more.
+# One pass and 16 dev dialogues; `make study EFFORT=` takes two passes and 32, and some minutes more.
 EFFORT ?= --dev 16 --defaults epochs=1,batch_size=4,evaluations=2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready

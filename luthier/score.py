@@ -209,15 +209,15 @@ def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
     """The library's scorer, made on first use: importing it takes a second, which `luthier --help` should not."""
     from rouge_score import rouge_scorer
 
-    rouge_scorer._lcs_table = _lcs_table
+    rouge_scorer._lcs_table = _lcs_table  # the library has no other way to say it
     return rouge_scorer.RougeScorer(list(metrics), tokenizer=_tokenizer())
 
 
 def _lcs_table(reference: Sequence[str], answer: Sequence[str]) -> list[list[int]]:
     """rouge-score's own table, value for value: lengths of longest common subsequences, by words of both.
 
-    It fills the table cell by cell, which took a third of all scoring. A word that the answer lacks only repeats the
-    row above it, and most words are such.
+    The library fills the table cell by cell, which took a third of all scoring. A word of the reference that the answer
+    lacks only repeats the row above it, and most words are such. docs/log.md: a sixth of `luthier compare`'s time.
     """
     known, above = set(answer), [0] * (len(answer) + 1)
     table = [above]

@@ -64,11 +64,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 @pytest.fixture
 def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
-    """A folder to type commands in, where the packaged model's name stands for a tiny one."""
+    """A folder to type commands in, where the packaged models' names stand for tiny ones."""
     from luthier import model
 
-    folder = tiny_folder("decoder-chat")
-    monkeypatch.setattr(model, "_converted", lambda name, source: folder)
+    tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
+    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -46,22 +46,14 @@ def write_tickets(folder: Path) -> None:
         rows.writerows([queues[i % 3], queues[i % 3], queues[0]] for i in range(60))
 
 
-def test_the_commands_of_the_page_on_classification_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
-) -> None:
+def test_the_commands_of_the_page_on_classification_run(newcomer: Path) -> None:
     """In order, on tiny models; what is asked of the dialogues that ship is asked of a few of them."""
-    from luthier import model
-
-    tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
-    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
-    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    write_tickets(tmp_path)
+    write_tickets(newcomer)
     commands = commands_of(ROOT / "docs" / "classification.md")
     assert [verb for verb, *_ in commands[:5]] == ["init", "check", "study", "ask", "compare"]
     for verb, *arguments in commands:
         if verb == "ask":
-            arguments[0] = str(next((tmp_path / "studies").iterdir()))
+            arguments[0] = str(next((newcomer / "studies").iterdir()))
         if arguments[0].startswith("dialogues:"):
             arguments += ["--train", "16", "--dev", "4", "--test", "20"]
         type_in([verb, *arguments])
