@@ -22,6 +22,8 @@ from luthier.generate import GREEDY, Generation, Request, fold, generate, plan, 
 from luthier.likelihood import reference_nats
 from luthier.loss import class_logits, collate
 from luthier.model import Model
+from luthier.packing import shared_length
+from luthier.ragged import supported
 from luthier.records import Answer, Prompt
 
 BATCH_TOKENS = 4096  # padded tokens of an encoder's batch; also how far apart two lines of answers.jsonl are
@@ -51,7 +53,9 @@ def asking(
     """
     if by == "generation":
         requests = [Request(p.id, p.prompt_ids, limit, generation, seed_of(seed, p.id)) for p in prompts]
-        return Asking(plan(requests), lambda batch, watch=iter: fold(watch(generate(model, batch)), model.tokenizer))
+        shared = shared_length([request.prompt_ids for request in requests]) if supported(model) else 0
+        batches = plan(requests, shared=shared)
+        return Asking(batches, lambda batch, watch=iter: fold(watch(generate(model, batch)), model.tokenizer))
     return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: chosen(model, batch))
 
 

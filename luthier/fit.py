@@ -6,7 +6,7 @@ trial of other settings, so that they differ in nothing but what their Arm says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +25,7 @@ from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.prompt import Renderer
 from luthier.records import Answer, Example, Prompt, Score
-from luthier.score import corpus_value, score
+from luthier.score import DESCRIPTIVE, METRICS, corpus_value, score
 from luthier.task import Task
 
 
@@ -46,9 +46,12 @@ class Work:
     memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
 
-    def scored(self, answers: Sequence[Answer], examples: Sequence[Example]) -> list[Score]:
+    def scored(
+        self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
+    ) -> list[Score]:
         """Answers judged as the task says."""
-        return score(answers, examples, labels=self.task.labels, references=self.task.spec.decide.references)
+        labels, references = self.task.labels, self.task.spec.decide.references
+        return score(answers, examples, metrics, labels=labels, references=references)
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model of an arm: its own or the study's, with a head started by the seed where it needs one."""
@@ -75,7 +78,7 @@ class Fitted:
 def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
     """The deciding metric over the dev answers; what settings and checkpoints are chosen by."""
     metric = work.task.spec.decide.metric
-    scores = work.scored(answers, work.dev)
+    scores = work.scored(answers, work.dev, [metric])
     if metric == "macro_f1":
         return corpus_value(
             metric, [sum(column) for column in zip(*(s.statistics[metric] for s in scores), strict=True)]

@@ -26,6 +26,7 @@ from luthier.errors import ModelError
 from luthier.loss import decoder_start, last_position_only
 from luthier.model import Model
 from luthier.packing import shared_length
+from luthier.prepack import prepacked
 from luthier.ragged import RaggedDecoder, supported
 from luthier.records import Answer
 from luthier.sampling import GREEDY as GREEDY
@@ -65,16 +66,20 @@ def seed_of(*parts: Any) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
-def plan(requests: Sequence[Request], batch_size: int = 64, batch_tokens: int = 24_576) -> list[list[Request]]:
+def plan(
+    requests: Sequence[Request], batch_size: int = 64, batch_tokens: int = 24_576, shared: int = 0
+) -> list[list[Request]]:
     """Batches of requests of like length: at most `batch_size` rows and `batch_tokens` padded prompt tokens each.
 
-    As few as there can be, and as even: a product of 64 rows takes less time than those of 48 and of 16.
+    The first `shared` tokens of a prompt stand in memory once for all rows, so only the others count. As few batches as
+    there can be, and as even: a product of 64 rows takes less time than those of 48 and of 16.
     """
     batches: list[list[Request]] = []
     batch_size = math.ceil(len(requests) / max(1, math.ceil(len(requests) / batch_size)))
     for request in sorted(requests, key=lambda r: (len(r.prompt_ids), r.id)):
         last = batches[-1] if batches else None
-        fits = last and len(last) < batch_size and (len(last) + 1) * len(request.prompt_ids) <= batch_tokens
+        own = len(request.prompt_ids) - shared
+        fits = last and len(last) < batch_size and (len(last) + 1) * own <= batch_tokens
         if last is not None and fits:
             last.append(request)
         else:
@@ -91,7 +96,8 @@ def generate(model: Model, requests: Sequence[Request], known: Followers | None 
     for request in requests:
         _refuse_overflow(model, request)
     if requests:
-        yield from _decode(model, list(requests), known)
+        with prepacked(model.module, rows=len(requests)):
+            yield from _decode(model, list(requests), known)
 
 
 def _refuse_overflow(model: Model, request: Request) -> None:

@@ -218,15 +218,12 @@ def _other_answers(place: Path, others: Sequence[str], probes: int, width: str |
 def _probe(
     model: Model, probes: Sequence[dict[str, Any]], generation: Generation, answers_by: str, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """The probes' answers, asked one by one so that no batch shapes them."""
-    found = {}
-    for row in probes:
-        prompt = Prompt(row["id"], "", tuple(row["prompt_ids"]))
-        limit = generation.max_new_tokens or 1
-        asked = asking(model, [prompt], answers_by, limit=limit, generation=generation, seed=seed)
-        (answer,) = asked.answer(asked.batches[0])
-        found[row["id"]] = {"text": answer.text, "tokens": list(answer.tokens)}
-    return found
+    """The probes' answers: the same batch whenever they are asked, so that its rounding is the same too."""
+    prompts = [Prompt(row["id"], "", tuple(row["prompt_ids"])) for row in probes]
+    limit = generation.max_new_tokens or 1
+    asked = asking(model, prompts, answers_by, limit=limit, generation=generation, seed=seed)
+    answers = [answer for batch in asked.batches for answer in asked.answer(batch)]
+    return {answer.id: {"text": answer.text, "tokens": list(answer.tokens)} for answer in answers}
 
 
 def ask(

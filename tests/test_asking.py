@@ -15,6 +15,7 @@ from luthier.asking import asking, chosen, label_logprobs, room_for
 from luthier.ballot import open_ballot
 from luthier.errors import SettingsError
 from luthier.files import read_json, read_lines, write_lines
+from luthier.records import Prompt
 from luthier.ship import ask, ask_probabilities, load_arm, merge_arm, verify
 from luthier.study import study
 from luthier.task import load_task
@@ -45,6 +46,14 @@ def test_the_likelihood_of_a_label_is_that_of_its_tokens_and_its_end(kind: str, 
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), plain, rtol=1e-4, atol=1e-4)
     answer = chosen(model, prompts[:1])[0]
     assert (answer.text in tiny.LABELS, answer.stop, answer.tokens) == (True, "chosen", ())
+
+
+@pytest.mark.parametrize(("kind", "batches"), [("decoder-chat", 1), ("t5-tied", 3)])
+def test_shots_that_stand_in_memory_once_do_not_fill_a_batch(kind: str, batches: int, tiny_folder: Folders) -> None:
+    """Of sixty rows behind the same thousand tokens a decoder holds their own; an encoder reads each of them whole."""
+    model, shots = tiny.fresh(tiny_folder(kind)), (7,) * 1000
+    prompts = [Prompt(id=f"p{n:02}", text="", prompt_ids=(*shots, 5 + n, 6)) for n in range(60)]
+    assert len(asking(model, prompts, "generation", limit=1).batches) == batches
 
 
 def test_the_same_prompts_make_the_same_batches(tiny_folder: Folders) -> None:

@@ -272,16 +272,23 @@ def test_no_request_gives_no_event(tiny_folder: Callable[[str], Path]) -> None:
     assert list(generate(tiny.fresh(tiny_folder("decoder-chat")), [])) == []
 
 
-@given(lengths=st.lists(st.integers(1, 500), max_size=60), size=st.integers(1, 9), tokens=st.integers(1, 2000))
-def test_a_plan_is_the_requests_alone_and_within_its_limits(lengths: list[int], size: int, tokens: int) -> None:
-    requests = [Request(f"r{i}", (0,) * n, 5) for i, n in enumerate(lengths)]
+@given(
+    lengths=st.lists(st.integers(1, 500), max_size=60),
+    shared=st.integers(0, 3000),
+    size=st.integers(1, 9),
+    tokens=st.integers(1, 2000),
+)
+def test_a_plan_is_the_requests_alone_and_within_its_limits(
+    lengths: list[int], shared: int, size: int, tokens: int
+) -> None:
+    requests = [Request(f"r{i}", (0,) * (shared + n), 5) for i, n in enumerate(lengths)]
     shuffled = random.Random(1).sample(requests, len(requests))
-    batches = plan(requests, batch_size=size, batch_tokens=tokens)
-    assert batches == plan(shuffled, batch_size=size, batch_tokens=tokens)
+    batches = plan(requests, batch_size=size, batch_tokens=tokens, shared=shared)
+    assert batches == plan(shuffled, batch_size=size, batch_tokens=tokens, shared=shared)
     assert Counter(r.id for batch in batches for r in batch) == Counter(r.id for r in requests)
     for batch in batches:
         assert len(batch) <= size
-        assert len(batch) == 1 or len(batch) * max(len(r.prompt_ids) for r in batch) <= tokens
+        assert len(batch) == 1 or len(batch) * max(len(r.prompt_ids) - shared for r in batch) <= tokens
 
 
 def test_a_seed_is_the_same_in_every_process() -> None:
