@@ -6,8 +6,8 @@ every step. It also takes weights that were laid out once (its manual: `cblas_?g
 rows then take three quarters of the time, 48 four fifths, and laying out 540 MB takes .1 s (docs/log.md). The sums are
 the same but for the order of their terms.
 
-torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes four times the memory, so MKL's own functions
-are called, in the library that torch brings. Where they are not, nothing is done.
+torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes four times the memory, so MKL's own
+functions are called, in the library that torch brings. Where they are not, nothing is done.
 
     shapes: N rows (all leading dimensions together), D width in, E width out
 """
