@@ -40,8 +40,9 @@ class PrepackedLinear(nn.Linear):
     packed: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.numel() // x.shape[-1]
-        if rows > MOST or torch.is_grad_enabled():
+        rows = x.numel() // self.in_features
+        fits = x.shape[-1] == self.in_features and x.dtype == torch.float32  # MKL takes addresses, and asks nothing
+        if not fits or not 0 < rows <= MOST or torch.is_grad_enabled():
             return super().forward(x)
         x_ND, out = x.reshape(rows, -1).contiguous(), self.out_features
         y_NE = x.new_empty(rows, out) if self.bias is None else self.bias.repeat(rows, 1)
@@ -70,10 +71,15 @@ def prepacked(module: nn.Module, rows: int) -> Iterator[None]:
 
 def _fitting(module: nn.Module) -> list[Any]:
     """The plain fp32 layers on the processor, if there is memory for their weights once more."""
-    layers = [layer for layer in module.modules() if type(layer) is nn.Linear and layer.weight.device.type == "cpu"]
-    layers = [layer for layer in layers if layer.weight.dtype == torch.float32 and layer.weight.is_contiguous()]
+    layers = [layer for layer in module.modules() if type(layer) is nn.Linear and all(map(_plain, layer.parameters()))]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return layers if sum(layer.weight.nbytes for layer in layers) <= SHARE * memory else []
+
+
+def _plain(parameter: Tensor) -> bool:
+    """Numbers that lie in memory as they are; a tensor of another kind may only look like them."""
+    usual = type(parameter) is nn.Parameter and parameter.device.type == "cpu"
+    return usual and parameter.dtype == torch.float32 and parameter.is_contiguous()
 
 
 @functools.cache

@@ -38,6 +38,25 @@ def test_products_are_the_usual_ones(rows: int, bias: bool) -> None:
 
 
 @needs_mkl
+@pytest.mark.parametrize("wrong", [torch.randn(3, 47), torch.randn(3, 48).double(), torch.randn(3, 48).bfloat16()])
+def test_what_does_not_fit_is_refused_as_ever(wrong: torch.Tensor) -> None:
+    """The functions below take addresses: what they were given must be what they read."""
+    module = layers()
+    with prepacked(module, rows=FEWEST), torch.inference_mode():
+        with pytest.raises(RuntimeError):
+            module(wrong)
+        assert module(torch.empty(0, 48)).shape == (0, 7)
+
+
+@needs_mkl
+def test_a_gradient_goes_the_usual_way() -> None:
+    module, x = layers(), torch.randn(3, 48)
+    with prepacked(module, rows=FEWEST):
+        module(x).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in module.parameters())
+
+
+@needs_mkl
 def test_nothing_stays_behind() -> None:
     module = layers()
     before = copy.deepcopy(module.state_dict())
@@ -57,7 +76,7 @@ def test_nothing_stays_behind() -> None:
         assert torch.allclose(module(x), usual, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("why", ["few rows", "bf16", "another layer", "too large", "another torch"])
+@pytest.mark.parametrize("why", ["few rows", "bf16", "another layer", "another order", "too large", "another torch"])
 def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Special(nn.Linear):
         pass
@@ -67,6 +86,9 @@ def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         module = module.to(torch.bfloat16)
     if why == "another layer":
         module = nn.Sequential(Special(48, 80), nn.Conv1d(1, 1, 1))
+    if why == "another order":
+        module = nn.Sequential(nn.Linear(48, 80))
+        module[0].weight = nn.Parameter(torch.randn(48, 80).t())
     if why == "too large":
         monkeypatch.setattr(prepack, "SHARE", 1e-12)
     if why == "another torch":
