@@ -6,7 +6,10 @@ Whatever a text holds, only its printable signs reach the screen.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo 
 SIDE_BY_SIDE = 110  # columns from which on two answers stand beside each other
 PIPE_WIDTH = 80
 _AWAY = 300.0  # seconds on one question after which a rater has surely left; not counted into the rate
+_MOMENT = 0.1  # seconds
 
 
 def rate(folder: Path, rater: str, *, arms: list[str] | None = None, dialogues: int | None = None) -> int:
@@ -158,9 +162,30 @@ def _keys(stream: TextIO) -> Iterator[_Keys]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        yield _Keys(stream, lambda: stream.read(1), terminal=True)
+        yield _Keys(stream, _signs(stream.fileno()), terminal=True)
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
+
+
+def _signs(handle: int) -> Callable[[], str]:
+    """Reads a terminal sign by sign and nothing ahead; '' at its end.
+
+    A Ctrl-C that comes between Python's last look at signals and the start of a read wakes nobody, and would wait for
+    the next key. So keys are waited for a moment at a time: Python looks at signals in between.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def one() -> str:
+        sign = ""
+        while not sign:
+            while not select.select([handle], [], [], _MOMENT)[0]:
+                pass
+            if not (byte := os.read(handle, 1)):
+                return ""
+            sign = decoder.decode(byte)
+        return sign
+
+    return one
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import fcntl
 import io
 import json
 import os
@@ -9,8 +11,10 @@ import pty
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -20,7 +24,7 @@ import pytest
 from luthier import cli
 from luthier.ballot import VOTES, open_ballot
 from luthier.files import read_lines
-from luthier.rating_screen import PIPE_WIDTH, printable, rate
+from luthier.rating_screen import PIPE_WIDTH, _keys, printable, rate
 from tests.rated import make_study, rate_all
 from tests.test_judge import Server, said
 
@@ -133,15 +137,32 @@ def test_at_a_terminal_a_key_is_enough_and_ctrl_c_loses_nothing(folder):
     assert votes_of(folder) == [("first", ""), ("second", "shorter")]
 
 
+def test_ctrl_c_that_wakes_no_read_still_stops():
+    """As a signal does that comes just before the read begins: Python notes it, and the read goes on waiting."""
+    ours, theirs = pty.openpty()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ctrl_c, next_key = threading.Timer(0.3, _thread.interrupt_main), threading.Timer(20, os.write, (ours, b"1"))
+    with os.fdopen(theirs) as terminal, _keys(terminal) as keys:
+        os.write(ours, "é".encode())
+        assert keys.one() == "é"
+        ctrl_c.start()
+        next_key.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                keys.one()
+            assert next_key.is_alive(), "it waited for the next key"
+        finally:
+            next_key.cancel()
+            next_key.join()
+            signal.signal(signal.SIGINT, before)
+    os.close(ours)
+
+
 def take_terminal() -> None:
     """Makes the child's standard input its controlling terminal, so that Ctrl-C becomes a signal.
 
     Tests that were started in the background of a shell ignore that signal, and so would their children.
     """
-    import fcntl
-    import signal
-    import termios
-
     signal.signal(signal.SIGINT, signal.default_int_handler)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
