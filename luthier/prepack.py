@@ -3,7 +3,7 @@
 While a batch is answered every weight meets one row for each answer that is open: 64 at most, not the thousands of a
 prompt. For so few rows MKL spends its time on bringing the weight into the order in which its kernel reads it, anew at
 every step. It also takes weights that were laid out once (its manual: `cblas_?gemm_pack`, `cblas_?gemm_compute`): 16
-rows then take three quarters of the time, 48 four fifths, and laying out 540 MB takes .1 s (docs/log.md). The sums are
+rows then take three quarters of the time, 48 four fifths, and laying out 540 MB takes .2 s (docs/log.md). The sums are
 the same but for the order of their terms.
 
 torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes four times the memory, so MKL's own
@@ -104,13 +104,13 @@ def _lay_out(weights: list[Tensor]) -> list[Tensor]:
     if not weights:
         return []
     mkl = _mkl()
-    sizes = [mkl.cblas_sgemm_pack_get_size(_RIGHT, MOST, *weight.shape) for weight in weights]
+    sizes = [-(-mkl.cblas_sgemm_pack_get_size(_RIGHT, MOST, *weight.shape) // LINE) * LINE for weight in weights]
     # MKL asks for up to twenty times a weight, and writes only as much as the weight: pages that nobody writes to are
     # never there. So not torch's memory, which is made of huge pages.
-    places = torch.frombuffer(mmap.mmap(-1, sum(size + -size % LINE for size in sizes)), dtype=torch.uint8)
+    places = torch.frombuffer(mmap.mmap(-1, sum(sizes)), dtype=torch.uint8)
     laid_out = []
     for weight, size in zip(weights, sizes, strict=True):
-        packed, places = places[:size], places[size + -size % LINE :]
+        packed, places = places[:size], places[size:]
         out, into = weight.shape
         mkl.cblas_sgemm_pack(
             _ROW_MAJOR, _RIGHT, _TRANSPOSED, MOST, out, into, 1.0, weight.data_ptr(), into, packed.data_ptr()
