@@ -21,6 +21,7 @@ from luthier.batches import micro_batches
 from luthier.generate import GREEDY, Generation, Request, fold, generate, plan, seed_of
 from luthier.likelihood import reference_nats
 from luthier.loss import class_logits, collate
+from luthier.memory import NO_BOUND, Bound, answering_room
 from luthier.model import Model
 from luthier.packing import shared_length
 from luthier.ragged import supported
@@ -45,17 +46,24 @@ def asking(
     limit: int,
     generation: Generation = GREEDY,
     seed: int = 0,
+    bound: Bound = NO_BOUND,
 ) -> Asking:
     """How `prompts` are put to `model` by 'generation', 'likelihood' or 'head'.
 
-    limit: the most new tokens; generation: how a text is decoded; seed: of its samples. The last three mean nothing
-    where a label is chosen.
+    limit: the most new tokens; generation: how a text is decoded; seed: of its samples; bound: what a batch of
+    texts keeps to. The last four mean nothing where a label is chosen. Raises SettingsError for a bound too tight.
     """
     if by == "generation":
         requests = [Request(p.id, p.prompt_ids, limit, generation, seed_of(seed, p.id)) for p in prompts]
         shared = shared_length([request.prompt_ids for request in requests]) if supported(model) else 0
-        batches = plan(requests, shared=shared)
-        return Asking(batches, lambda batch, watch=iter: fold(watch(generate(model, batch)), model.tokenizer))
+        longest = max((len(request.prompt_ids) + request.limit for request in requests), default=0)
+        room = answering_room(model.module, longest, bound)
+        batches = plan(requests, shared=shared, most_tokens=room.tokens)
+
+        def answer(batch: list[Request], watch: Callable[..., Any] = iter) -> list[Answer]:
+            return fold(watch(generate(model, batch, lay_out=room.laid_out)), model.tokenizer)
+
+        return Asking(batches, answer)
     return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: chosen(model, batch))
 
 

@@ -168,7 +168,7 @@ def study(
     seeds: Annotated[int | None, typer.Option(help="Train each trained arm under this many; 3 for a recipe.")] = None,
     tune: Annotated[int | None, typer.Option(help="Configurations tried on dev for each trained arm.")] = None,
     likelihood: Annotated[bool | None, typer.Option(help="Bits per character of the references.")] = None,
-    memory: Annotated[float | None, typer.Option(help="GB that training may hold at most.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GB that the process may hold at most.")] = None,
 ) -> None:
     """Try every arm on the same examples and decide. This is the main job; stopped and started again with the same
     arguments it goes on, and ends with the same numbers.
@@ -208,7 +208,7 @@ def multitask(
     out: Annotated[Path | None, typer.Option(help="The folder; else one in studies/.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samples, mixture, training and sampling.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    memory: Annotated[float | None, typer.Option(help="GB that training may hold at most.")] = None,
+    memory: Annotated[float | None, typer.Option(help="GB that the process may hold at most.")] = None,
 ) -> None:
     """Train one model on several tasks, and set it against one model a task. A study for each task, held-out ones too,
     and one table over them; stopped and started again with the same arguments it goes on.

@@ -14,13 +14,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from luthier import machine
 from luthier.arms import Arm
 from luthier.asking import asking, room_for
 from luthier.batches import Batches
 from luthier.folder import StudyFolder
 from luthier.loop import Trained, train
 from luthier.loss import collate, supervised_loss
-from luthier.memory import micro_tokens
+from luthier.memory import NO_BOUND, Bound, micro_tokens
 from luthier.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.prompt import Renderer
@@ -43,7 +44,7 @@ class Work:
     folder: StudyFolder
     trials: int = 0  # configurations tried on dev for each trained arm
     likelihood: bool = False
-    memory_bytes: float | None = None  # a bound on what training holds; None: the usual micro-batches
+    bound: Bound = NO_BOUND  # on what the process holds
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
 
     def scored(
@@ -117,7 +118,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = N
     batches = Batches(
         prompts,
         batch_size=arm.training.batch_size,
-        micro_tokens=arm.training.micro_tokens or micro_tokens(module, forward, prompts, work.memory_bytes),
+        micro_tokens=arm.training.micro_tokens or micro_tokens(module, forward, prompts, work.bound.while_training()),
         epochs=passes,
         seed=work.seed,
     )
@@ -128,7 +129,10 @@ def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = N
         return loss, count, batch.tokens
 
     def evaluate() -> float:
-        return course.dev(arm.method.answering(model, module))
+        machine.give_back_freed_memory()
+        metric = course.dev(arm.method.answering(model, module))
+        machine.give_back_freed_memory()
+        return metric
 
     def log(event: str, **about: Any) -> None:
         work.folder.log(event, arm=arm.name, **about)
@@ -158,5 +162,5 @@ def ask_dev(work: Work, arm: Arm, asked: Model) -> float:
     limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
     text, room = work.task.template(arm.template), room_for(asked, limit)
     dev = [asked.renderer.prompt(example, text, room=room) for example in work.dev]
-    asked_dev = asking(asked, dev, arm.answers_by, limit=limit)
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=work.bound.while_training())
     return dev_metric(work, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

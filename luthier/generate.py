@@ -12,6 +12,7 @@ from its own seed. Which requests share a batch comes from `plan` alone, so a re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,12 +68,17 @@ def seed_of(*parts: Any) -> int:
 
 
 def plan(
-    requests: Sequence[Request], batch_size: int = 64, batch_tokens: int = 24_576, shared: int = 0
+    requests: Sequence[Request],
+    batch_size: int = 64,
+    batch_tokens: int = 24_576,
+    shared: int = 0,
+    most_tokens: int | None = None,
 ) -> list[list[Request]]:
     """Batches of requests of like length: at most `batch_size` rows and `batch_tokens` padded prompt tokens each.
 
-    The first `shared` tokens of a prompt stand in memory once for all rows, so only the others count. As few batches as
-    there can be, and as even: a product of 64 rows takes less time than those of 48 and of 16.
+    The first `shared` tokens of a prompt stand in memory once for all rows, so only the others count. `most_tokens` are
+    those that memory has room for, the shared ones and the answers' counted in. As few batches as there can be, and as
+    even: a product of 64 rows takes less time than those of 48 and of 16.
     """
     batches: list[list[Request]] = []
     batch_size = math.ceil(len(requests) / max(1, math.ceil(len(requests) / batch_size)))
@@ -80,6 +86,8 @@ def plan(
         last = batches[-1] if batches else None
         own = len(request.prompt_ids) - shared
         fits = last and len(last) < batch_size and (len(last) + 1) * own <= batch_tokens
+        if last and most_tokens is not None:
+            fits = fits and shared + (len(last) + 1) * (own + request.limit) <= most_tokens
         if last is not None and fits:
             last.append(request)
         else:
@@ -87,16 +95,19 @@ def plan(
     return batches
 
 
-def generate(model: Model, requests: Sequence[Request], known: Followers | None = None) -> Iterator[Event]:
+def generate(
+    model: Model, requests: Sequence[Request], known: Followers | None = None, *, lay_out: bool = True
+) -> Iterator[Event]:
     """Answers one batch together, token by token; rows that are done leave the batch.
 
     `known` are texts of this kind: a single row is written faster where it goes on as they did, and what is answered is
-    added to them. Raises ModelError when a prompt and its answer are longer than the model's context window.
+    added to them. `lay_out`: whether memory has room for laid-out weights (prepack.py). Raises ModelError when a prompt
+    and its answer are longer than the model's context window.
     """
     for request in requests:
         _refuse_overflow(model, request)
     if requests:
-        with prepacked(model.module, rows=len(requests)):
+        with prepacked(model.module, rows=len(requests)) if lay_out else contextlib.nullcontext():
             yield from _decode(model, list(requests), known)
 
 

@@ -33,11 +33,16 @@ def keep_freed_memory() -> None:
         return
 
 
-def reset_peak() -> None:
-    """Starts a new measurement of peak memory. What was freed is given back first: it is nobody's any more."""
+def give_back_freed_memory() -> None:
+    """Hands what was freed back to the system: tensors of other sizes come next, and would be put beside the holes."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def reset_peak() -> None:
+    """Starts a new measurement of peak memory. What was freed is given back first: it is nobody's any more."""
+    give_back_freed_memory()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():

@@ -63,7 +63,7 @@ class MultitaskSpec(Settings):
     dev: int | None = Field(None, ge=1, description="dev examples of a task at most; None: 32")
     test: int | None = Field(None, ge=1, description="test examples of a task at most, a seeded sample; None: all")
     seed: int = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
-    memory: float | None = Field(None, gt=0, description="GB that training may hold; None: what is fast")
+    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
 
 

@@ -140,7 +140,9 @@ def answer(
     work: Work, arm: Arm, model: Model, prompts: Sequence[Prompt], limit: int, path: Path, clock: str
 ) -> list[Answer]:
     """Answers in the order of `prompts`. Batches that are in the file already are not asked again."""
-    asked = asking(model, prompts, arm.answers_by, limit=limit, generation=arm.generation, seed=work.seed)
+    asked = asking(
+        model, prompts, arm.answers_by, limit=limit, generation=arm.generation, seed=work.seed, bound=work.bound
+    )
     rows = {row["id"]: row for row in read_lines(path)}
     whole = [batch for batch in asked.batches if all(one.id in rows for one in batch)]
     kept = [rows[one.id] for batch in whole for one in batch]

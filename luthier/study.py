@@ -24,6 +24,7 @@ from luthier.files import locked, read_json, read_lines, sha256_of_text, write_j
 from luthier.findings import Finding
 from luthier.fit import Work
 from luthier.folder import StudyFolder, bytes_to_ship
+from luthier.memory import Bound
 from luthier.model import Model, load
 from luthier.origin import study_origin
 from luthier.profile import write_profile
@@ -256,7 +257,7 @@ def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Wo
         folder=folder,
         trials=spec.tune,
         likelihood=spec.likelihood,
-        memory_bytes=spec.memory * 1e9 if spec.memory else None,
+        bound=Bound(spec.memory * 1e9 if spec.memory else None, base.module),
     )
 
 

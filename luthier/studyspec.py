@@ -37,7 +37,7 @@ class StudySpec(Settings):
     likelihood: bool = Field(
         False, description="read the references under every arm: bits per character; a quarter more answering time"
     )
-    memory: float | None = Field(None, gt=0, description="GB that training may hold; None: what is fast")
+    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
 
     @field_validator("seeds")

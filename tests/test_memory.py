@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,24 @@ from torch import Tensor, nn
 
 from luthier import memory
 from luthier.adapt import method
+from luthier.asking import asking
 from luthier.batches import length_of
 from luthier.errors import SettingsError
+from luthier.generate import Request, plan
 from luthier.loss import collate, supervised_loss
-from luthier.memory import PROGRAM, held_bytes, kept_bytes, micro_tokens
+from luthier.memory import (
+    CACHE,
+    NO_BOUND,
+    PROGRAM,
+    Bound,
+    Room,
+    answering_room,
+    cache_bytes,
+    held_bytes,
+    kept_bytes,
+    micro_tokens,
+    weight_bytes,
+)  # fmt: skip
 from luthier.records import Prompt
 from tests import tiny
 
@@ -33,10 +48,10 @@ class Case:
         return supervised_loss(self.module, collate(prompts, self.module, "decoder"))[0]
 
     def bounded(self, bound_bytes: float | None) -> int:
-        return micro_tokens(self.module, self.loss, self.prompts, bound_bytes)
+        return micro_tokens(self.module, self.loss, self.prompts, Bound(bound_bytes, training=True))
 
-    def fixed(self) -> float:
-        return PROGRAM + held_bytes(self.module)
+    def fixed(self, training: bool = True) -> float:
+        return PROGRAM + (held_bytes if training else weight_bytes)(self.module)
 
     def kept(self) -> int:
         return kept_bytes(self.module, lambda: self.loss([max(self.prompts, key=length_of)]))
@@ -103,5 +118,68 @@ def test_a_tight_bound_recomputes_layers_and_changes_no_gradient(case: Case) -> 
 
 
 def test_a_bound_that_cannot_be_kept_is_refused(case: Case) -> None:
-    with pytest.raises(SettingsError, match=rf"example of {case.longest} tokens, needs .* GB; the bound is 0.5 GB"):
+    with pytest.raises(
+        SettingsError, match=rf"longest example, {case.longest} tokens, needs .* GB; the bound is 0.5 GB"
+    ):
         case.bounded(0.5e9)
+
+
+def test_the_base_that_stays_beside_is_counted_once(case: Case) -> None:
+    base = nn.Linear(10, 10, bias=False)
+    for bound in (Bound(1e9), Bound(1e9).while_training()):
+        alone = case.fixed(bound.training)
+        assert bound.fixed(case.module) == alone == replace(bound, base=case.module).fixed(case.module)
+        assert replace(bound, base=base).fixed(case.module) == alone + 400
+
+
+# --- answering ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [*tiny.DECODERS, "t5-untied", "bart"])
+def test_a_token_takes_its_keys_and_values_in_every_layer(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    module: Any = tiny.fresh(tiny_folder(kind)).module
+    ids = torch.arange(5, 12)[None]
+    if kind in tiny.DECODERS:
+        layers = module(input_ids=ids, use_cache=True).past_key_values.layers
+    else:
+        cache = module(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values
+        layers = cache.cross_attention_cache.layers
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    assert cache_bytes(module) == held / ids.shape[1]
+
+
+def test_a_bound_shortens_batches_of_answers_and_then_weights_are_not_laid_out(case: Case) -> None:
+    each, weights = CACHE * cache_bytes(case.module), weight_bytes(case.module)
+
+    def room(tokens: int, more: float = 0) -> Room:
+        return answering_room(case.module, 20, Bound(case.fixed(False) + more + (tokens + 0.5) * each))
+
+    assert answering_room(case.module, 20, NO_BOUND) == Room(None, True)
+    many = int(weights / each)
+    assert room(3 * many, more=weights) == Room(3 * many, True)
+    assert room(many // 2) == Room(many // 2, False)
+    assert room(20).tokens == 20
+    with pytest.raises(SettingsError, match=r"longest prompt with its answer, 20 tokens, needs .*; allow more"):
+        room(19)
+
+
+def test_batches_keep_to_the_tokens_that_there_is_room_for() -> None:
+    requests = [Request(f"{i:02d}", tuple(range(10 + i)), 8) for i in range(12)]
+    batches = plan(requests, shared=4, most_tokens=64)
+    assert sorted(r.id for batch in batches for r in batch) == [r.id for r in requests]
+    for batch in batches:
+        assert len(batch) == 1 or 4 + len(batch) * (max(len(r.prompt_ids) for r in batch) - 4 + 8) <= 64
+    assert len(plan(requests, shared=4)) == 1 < len(batches) < len(requests)
+    assert all(len(batch) == 1 for batch in plan(requests, most_tokens=1))
+
+
+def test_answers_under_a_bound_are_the_same(tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    tiny.scramble(model.module)
+    prompts = tiny.train_prompts(model, 12)
+    longest = max(len(p.prompt_ids) for p in prompts) + 6
+    bound = Bound(Bound(1).fixed(model.module) + 2.5 * longest * CACHE * cache_bytes(model.module))
+    free, bounded = (asking(model, prompts, "generation", limit=6, bound=some) for some in (NO_BOUND, bound))
+    assert len(bounded.batches) > len(free.batches) == 1
+    texts = [{a.id: a.text for batch in some.batches for a in some.answer(batch)} for some in (free, bounded)]
+    assert texts[0] == texts[1]
