@@ -9,6 +9,11 @@ trained to mean something by the *mean* over tokens, and say so in `1_Pooling/co
 of the kinds of conversation by the mean and 32 % by BERT's pooler (docs/log.md). ModernBERT's configuration calls the
 same choice `classifier_pooling`, and under that name it is kept, so a saved classifier is read again as it was trained.
 
+From the vector that the head reads on, everything is fp32, whatever the body's precision. The head is what every method
+trains, and what trains is kept in fp32; a head of the body's precision would be trained as one classifier and answer,
+read from its file, as another. It has few weights and sees one vector a row, so that this takes no time. The modules of
+the head turn what they are given into their own precision at their door, and need no more care by any method.
+
     shapes: B rows, T padded tokens, D width
 """
 
@@ -27,11 +32,11 @@ PASSES = 10.0  # most passes over few train rows: a head starts from nothing, an
 
 
 def load_encoder(
-    folder: Path, config: Any, labels: Sequence[str], **how: Any
+    folder: Path, config: Any, labels: Sequence[str], *, dtype: torch.dtype, **how: Any
 ) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
     """(classifier of `labels`, the modules of its head, those of them that are new) from an encoder's folder.
 
-    In the folder of a saved classifier nothing is new.
+    In the folder of a saved classifier nothing is new. `dtype` is the body's; the head is fp32.
     `how` goes to transformers' from_pretrained. Raises what that raises, and ValueError for weights that lack more
     than a head.
     """
@@ -41,8 +46,9 @@ def load_encoder(
     config.label2id = {label: place for place, label in enumerate(labels)}
     if _means(folder):
         config.classifier_pooling = "mean"
+    # In fp32 first: transformers would round the head of a saved classifier with the body.
     module, report = AutoModelForSequenceClassification.from_pretrained(
-        folder, config=config, output_loading_info=True, **how
+        folder, config=config, output_loading_info=True, dtype=torch.float32, **how
     )
     pools = getattr(config, "classifier_pooling", None) == "mean" and getattr(_body(module), "pooler", None) is not None
     if pools:
@@ -54,7 +60,30 @@ def load_encoder(
     new = tuple(part for part in head if any(name.startswith(f"{part}.") for name in missing))
     if unknown := [name for name in missing if not name.startswith(tuple(f"{part}." for part in new) or ("-",))]:
         raise ValueError(f"the weights lack {min(unknown)}")
+    if dtype != torch.float32:
+        _narrow_body(module, dtype)
     return module, head, new
+
+
+def _narrow_body(module: Any, dtype: torch.dtype) -> None:
+    """Casts what stands before the vector that the head reads; what stands behind it stays fp32, and takes fp32."""
+    behind = _behind_the_body(module)
+    for name, parameter in module.named_parameters():  # no buffer: what positions are computed from is not rounded
+        if not name.startswith(tuple(f"{part}." for part in behind)):
+            parameter.data = parameter.data.to(dtype)
+    module.config.dtype = dtype
+    for part in behind:
+        module.get_submodule(part).register_forward_pre_hook(in_own_precision, with_kwargs=True)
+
+
+def in_own_precision(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+    """A hook before a module: floating tensors that it is given take the precision of its weights."""
+    own = next(layer.parameters()).dtype
+
+    def cast(value: Any) -> Any:
+        return value.to(own) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    return tuple(map(cast, inputs)), {name: cast(value) for name, value in named.items()}
 
 
 def start_head(module: Any, head: Sequence[str], seed: int) -> None:
@@ -71,9 +100,12 @@ def start_head(module: Any, head: Sequence[str], seed: int) -> None:
 
 
 def mean_pooled(body: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
-    """A forward hook: the mean of the hidden states (B, T, D) over the tokens of each row is what the head reads."""
+    """A forward hook: the mean of the hidden states (B, T, D) over the tokens of each row is what the head reads.
+
+    It is taken in fp32, where bf16 cannot even count more than 256 tokens.
+    """
     hidden_BTD, mask_BT = output.last_hidden_state, named["attention_mask"]
-    weight_BT1 = mask_BT[..., None].to(hidden_BTD.dtype)
+    weight_BT1 = mask_BT[..., None].to(torch.promote_types(hidden_BTD.dtype, torch.float32))
     output.pooler_output = (hidden_BTD * weight_BT1).sum(1) / weight_BT1.sum(1)
     return output
 
@@ -96,10 +128,24 @@ def _body(module: Any) -> Any:
 
 def _head(module: Any, lacking: set[str]) -> tuple[str, ...]:
     """Modules with parameters outside the body, and those inside it that the file lacked (a pooler)."""
-    outside = [
+    pooler = _pooler(module)
+    return (*_outside(module), *([pooler] if any(name.startswith(f"{pooler}.") for name in lacking) else []))
+
+
+def _behind_the_body(module: Any) -> tuple[str, ...]:
+    """Modules from the body's hidden states to the logits: those outside it, and its pooler, new or not."""
+    pooler = getattr(_body(module), "pooler", None)
+    has_weights = isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters())
+    return (*_outside(module), *([_pooler(module)] if has_weights else []))
+
+
+def _outside(module: Any) -> tuple[str, ...]:
+    return tuple(
         name
         for name, child in module.named_children()
         if name != module.base_model_prefix and any(True for _ in child.parameters())
-    ]
-    pooler = f"{module.base_model_prefix}.pooler"
-    return (*outside, *([pooler] if any(name.startswith(f"{pooler}.") for name in lacking) else []))
+    )
+
+
+def _pooler(module: Any) -> str:
+    return f"{module.base_model_prefix}.pooler"

@@ -48,7 +48,7 @@ def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], t
     """Saved, loaded on a fresh base in another process, asked again: every method and family."""
     rows, expected = [], []
     for name, kind in CASES:
-        for precision in ("fp32", "bf16") if kind == "decoder-chat" else ("fp32",):
+        for precision in ("fp32", "bf16") if kind in ("decoder-chat", "bert") else ("fp32",):
             place = tmp_path / f"{name}-{kind}-{precision}"
             model, module = saved(tiny_folder(kind), name, place, precision)
             rows.append([name, precision, str(tiny_folder(kind)), str(place)])

@@ -66,12 +66,49 @@ def test_a_saved_classifier_is_read_again_as_it_was(tiny_folder: Folders, tmp_pa
     model.module.save_pretrained(tmp_path)
     model.tokenizer.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["classifier_pooling"] == "mean"
-    again = load(str(tmp_path), labels=tiny.LABELS, seed=7)
+    again = load(str(tmp_path), precision="fp32", labels=tiny.LABELS, seed=7)
     batch = collate(tiny.train_prompts(model, 3), model.module, "encoder")
     with torch.no_grad():
         assert torch.equal(class_logits(again.module, batch), class_logits(model.module, batch))
     with pytest.raises(ModelError, match="cannot be loaded"):
         load(str(tmp_path), labels=("a", "b"))
+
+
+@pytest.mark.parametrize("pools", ["mean", "first token"])
+def test_what_follows_the_body_is_fp32_in_bf16_and_stays_so_on_disk(
+    pools: str, tiny_folder: Folders, tmp_path: Path
+) -> None:
+    """The same start as in fp32; read again nothing is rounded; and transformers alone reads a whole bf16 model."""
+    from transformers import AutoModelForSequenceClassification
+
+    left_out = shutil.ignore_patterns("1_Pooling") if pools != "mean" else None
+    shutil.copytree(tiny_folder("bert"), tmp_path / "base", ignore=left_out)
+    model = load(str(tmp_path / "base"), precision="bf16", device="cpu", labels=tiny.LABELS)
+    wide = load(str(tmp_path / "base"), precision="fp32", device="cpu", labels=tiny.LABELS)
+    behind = {n for n, p in model.module.named_parameters() if p.dtype == torch.float32}
+    pooler = set() if pools == "mean" else {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    assert behind == {"classifier.weight", "classifier.bias"} | pooler
+    weights = tiny.weights(wide.module)
+    assert all(torch.equal(w, weights[n].to(w.dtype)) for n, w in model.module.named_parameters())
+    tiny.scramble(model.module.classifier)
+    model.module.save_pretrained(tmp_path / "saved")
+    model.tokenizer.save_pretrained(tmp_path / "saved")
+    again = load(str(tmp_path / "saved"), precision="bf16", device="cpu", labels=tiny.LABELS)
+    batch = collate(tiny.train_prompts(model, 3), model.module, "encoder")
+    with torch.no_grad():
+        logits = class_logits(model.module, batch)
+        assert torch.equal(class_logits(again.module, batch), logits)
+        torch.testing.assert_close(logits, class_logits(_like(wide, model), batch), rtol=0.1, atol=0.1)
+        theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+        assert {p.dtype for p in theirs.parameters()} == {torch.bfloat16}
+        if pools != "mean":  # of the mean transformers' BERT knows nothing
+            torch.testing.assert_close(theirs(**batch.inputs).logits.float(), logits, rtol=0.05, atol=0.05)
+
+
+def _like(wide, model) -> torch.nn.Module:
+    """The fp32 model with the head of the other."""
+    wide.module.classifier.load_state_dict(model.module.classifier.state_dict())
+    return wide.module
 
 
 def test_weights_that_lack_more_than_a_head_are_refused(tiny_folder: Folders, tmp_path: Path) -> None:
