@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from luthier import cli
 
+BOTH_PRECISIONS = ("fp32", "bf16")
 ROOT = Path(__file__).parent.parent
 
 CSV = "dialogue,summary,other\n" + "".join(f"Ann: Number {i}?,Ann asks for {i}.,Ann asks.\n" for i in range(1, 31))
@@ -26,6 +28,14 @@ class Said:
     code: int
     out: str
     err: str
+
+
+@contextlib.contextmanager
+def in_precision(name: str) -> Iterator[None]:
+    """Inside, 'auto' is this precision, on whatever processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_PRECISION", name)
+        yield
 
 
 def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:

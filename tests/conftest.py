@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from luthier.files import cache_folder
-from tests.commands import CSV, Said, runner
+from tests.commands import BOTH_PRECISIONS, CSV, Said, runner
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -60,6 +60,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return root / kind if (root / kind).exists() else tiny.save(kind, root / kind)
 
     return folder
+
+
+@pytest.fixture(params=BOTH_PRECISIONS)
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs in both precisions, on whatever processor."""
+    monkeypatch.setenv("LUTHIER_PRECISION", request.param)
+    return request.param
 
 
 @pytest.fixture
