@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from luthier.model import best_precision
+from luthier.model.model import best_precision
 
 # What PyTorch's own tuning guide and glibc's manual offer against page faults; luthier sets the same for itself.
 MEMORY = {

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from luthier import load_task
-from luthier.data import Columns, read_examples
 from luthier.files import write_json, write_lines
-from luthier.model import load
-from luthier.prompt import Renderer, draw_shots
+from luthier.model.model import load
 from luthier.records import Example, Prompt
+from luthier.task.examples import Columns, read_examples
+from luthier.task.prompt import Renderer, draw_shots
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dialogsum"
 MODEL = "smollm2-135m"

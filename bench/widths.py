@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from luthier.model import load
-from luthier.widths import WIDTHS, file_bytes, quantize, read, save, weigh
+from luthier.model.model import load
+from luthier.model.widths import WIDTHS, file_bytes, quantize, read, save, weigh
 
 
 def row(model: str, width: str) -> str:

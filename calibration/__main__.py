@@ -21,7 +21,7 @@ import numpy as np
 from calibration.cells import Cell, all_cells
 from luthier.files import read_json, write_json, write_text
 from luthier.progress import bar, check_stop, stoppable
-from luthier.stats import wilson
+from luthier.stats.intervals import wilson
 
 Result = dict[str, Any]
 

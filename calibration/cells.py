@@ -17,7 +17,8 @@ from itertools import combinations
 import numpy as np
 
 from calibration.matrices import Floats, centred, real
-from luthier import stats
+from luthier.stats import intervals, power, simultaneous
+from luthier.stats.seeds import recipe_mean
 
 Random = np.random.Generator
 Draw = Callable[[Random], Floats]
@@ -73,7 +74,7 @@ def _rows(matrix: Floats, n: int) -> Draw:
 
 def _covers(draw: Draw, truth: float) -> Callable[[Random, int], float]:
     def happens(random: Random) -> bool:
-        low, high = stats.mean_of(draw(random)).interval(0.95)
+        low, high = intervals.mean_of(draw(random)).interval(0.95)
         return bool(low <= truth <= high)
 
     return _share(happens)
@@ -107,7 +108,7 @@ def _clusters(matrices: dict[str, Floats]) -> Iterator[Cell]:
             return _rows(matrix, n)(random).ravel()
 
         def by_unit(random: Random, draw: Draw = by_row, names: list[str] = names) -> Floats:
-            return stats.by_unit(draw(random), names)[0]
+            return intervals.by_unit(draw(random), names)[0]
 
         yield Cell("Clusters", f"3 rows a dialogue as {3 * n} units", 20_000, _covers(by_row, truth), None, 0.90)
         yield Cell("Clusters", f"3 rows a dialogue as {n} units", 20_000, _covers(by_unit, truth), *COVERED)
@@ -141,7 +142,7 @@ def _cannot_tell(draw: Draw) -> Callable[[Random], bool]:
 
 def _wilson_covers(share: float, n: int) -> Callable[[Random, int], float]:
     def happens(random: Random) -> bool:
-        low, high = stats.wilson(float(random.binomial(n, share)), n)
+        low, high = intervals.wilson(float(random.binomial(n, share)), n)
         return low <= share <= high
 
     return _share(happens)
@@ -149,27 +150,28 @@ def _wilson_covers(share: float, n: int) -> Callable[[Random, int], float]:
 
 def _verdict(difference: Floats, margin: float, level: float = 0.95) -> str:
     """The verdict on one pair."""
-    estimate = stats.paired(difference, np.zeros(len(difference)))
-    each, within = stats.verdict_levels([estimate], level)
+    estimate = intervals.paired(difference, np.zeros(len(difference)))
+    each, within = simultaneous.verdict_levels([estimate], level)
     ends, bounds = estimate.interval(each), estimate.interval(within)
-    return stats.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
+    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
 
 
 # ------------------------------------------------------------------------------------------------ nothing is better
 
 
-def _pairs(scores: Floats) -> dict[tuple[str, str], stats.Estimate]:
+def _pairs(scores: Floats) -> dict[tuple[str, str], intervals.Estimate]:
     return {
-        (str(a), str(b)): stats.paired(scores[:, a], scores[:, b]) for a, b in combinations(range(scores.shape[1]), 2)
+        (str(a), str(b)): intervals.paired(scores[:, a], scores[:, b])
+        for a, b in combinations(range(scores.shape[1]), 2)
     }
 
 
 def _verdicts(scores: Floats, margin: float) -> dict[tuple[str, str], str]:
     """The verdicts of a study of all these arms."""
     pairs = _pairs(scores)
-    each, within = stats.verdict_levels(list(pairs.values()), draws=DRAWS)
+    each, within = simultaneous.verdict_levels(list(pairs.values()), draws=DRAWS)
     return {
-        pair: stats.verdict(e.interval(each), margin=margin, n=e.n, nonzero=e.nonzero, bounds=e.interval(within))
+        pair: simultaneous.verdict(e.interval(each), margin=margin, n=e.n, nonzero=e.nonzero, bounds=e.interval(within))
         for pair, e in pairs.items()
     }
 
@@ -207,9 +209,9 @@ def _detection(matrices: dict[str, Floats]) -> Iterator[Cell]:
         for name, matrix in matrices.items():
             values = matrix[:, 2] - matrix[:, 5]
             draw = _shifted(values, 3 * float(values.std()) / math.sqrt(n), n)
-            strict = 1 - stats.alpha_at_look(1)
-            skewed = stats.mean_of(values).squared_skewness
-            expected = stats.power_of(3 / math.sqrt(n), n, 1.0, level=strict, squared_skewness=skewed)
+            strict = 1 - simultaneous.alpha_at_look(1)
+            skewed = intervals.mean_of(values).squared_skewness
+            expected = power.power_of(3 / math.sqrt(n), n, 1.0, level=strict, squared_skewness=skewed)
             for look, level, low, high in (
                 ("", 0.95, 0.75, 0.85),
                 (f" at the first look, predicted {expected:.3f}", strict, expected - 0.03, expected + 0.03),
@@ -257,8 +259,8 @@ def _shipping(matrices: dict[str, Floats]) -> Iterator[Cell]:
 
     def wrong(draw: Draw) -> Callable[[Random], bool]:
         def happens(random: Random) -> bool:
-            bounds = stats.against_the_best([str(i) for i in range(8)], _pairs(draw(random)), draws=DRAWS)
-            return set(stats.close_to_the_best(bounds, margin)) > {"0"}
+            bounds = simultaneous.against_the_best([str(i) for i in range(8)], _pairs(draw(random)), draws=DRAWS)
+            return set(simultaneous.close_to_the_best(bounds, margin)) > {"0"}
 
         return happens
 
@@ -276,11 +278,11 @@ def _power(matrices: dict[str, Floats]) -> Iterator[Cell]:
     pairs = {name: matrix[:, 2] - matrix[:, 5] for name, matrix in matrices.items()}
     pairs["normal"] = np.random.default_rng(1).normal(size=100_000) * 0.12
     for name, values in pairs.items():
-        sd, skewed = float(values.std()), stats.mean_of(values).squared_skewness
+        sd, skewed = float(values.std()), intervals.mean_of(values).squared_skewness
         for comparisons in (1, 28):
-            n = stats.examples_needed(difference, sd, comparisons, squared_skewness=skewed).total
-            expected = stats.power_of(difference, n, sd, comparisons, squared_skewness=skewed)
-            level = stats.simultaneous_level(0.95, comparisons)
+            n = power.examples_needed(difference, sd, comparisons, squared_skewness=skewed).total
+            expected = power.power_of(difference, n, sd, comparisons, squared_skewness=skewed)
+            level = simultaneous.simultaneous_level(0.95, comparisons)
             draw = _shifted(values, difference, n)
             run = _share(lambda random, draw=draw, level=level: _verdict(draw(random), 0.02, level) == "better")
             what = f"{name}: {n} units for .02, {comparisons} pair{'s' * (comparisons > 1)}, predicted {expected:.3f}"
@@ -297,8 +299,8 @@ def _from_pilot(values: Floats, difference: float, units: int, quantile: float) 
 
     def run(random: Random, repeats: int) -> float:
         sds = [float(values[random.integers(len(values), size=units)].std(ddof=1)) for _ in range(repeats)]
-        planned = [stats.examples_needed(difference, sd).total for sd in sds]
-        return float(np.quantile([stats.power_of(difference, n, float(values.std())) for n in planned], quantile))
+        planned = [power.examples_needed(difference, sd).total for sd in sds]
+        return float(np.quantile([power.power_of(difference, n, float(values.std())) for n in planned], quantile))
 
     return run
 
@@ -312,7 +314,7 @@ def _seeds(matrices: dict[str, Floats]) -> Iterator[Cell]:
     def covers(seeds: int, seed_sd: float, n: int) -> Callable[[Random], bool]:
         def happens(random: Random) -> bool:
             shared = 0.1 * random.normal(size=n) + seed_sd * random.normal(size=(seeds, 1))
-            low, high = stats.recipe_mean(shared + 0.1 * random.normal(size=(seeds, n))).interval(0.95)
+            low, high = recipe_mean(shared + 0.1 * random.normal(size=(seeds, n))).interval(0.95)
             return low <= 0 <= high
 
         return happens

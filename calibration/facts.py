@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration.planting import CHECKED, NOT_CHECKED, examples, planted
-from luthier.facts import Source, common_words, unsupported
 from luthier.files import write_json, write_text
-from luthier.stats import wilson
+from luthier.scoring.facts import Source, common_words, unsupported
+from luthier.stats.intervals import wilson
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "facts.json"

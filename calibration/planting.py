@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luthier.records import Example
-from luthier.task import load_task
+from luthier.task.task import load_task
 
 EDITS = Path(__file__).with_name("facts_edits.json")
 

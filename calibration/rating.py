@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier import preference
 from luthier.files import read_json, write_json
-from luthier.stats import wilson
+from luthier.rating import strengths as preference
+from luthier.stats.intervals import wilson
 
 Floats = NDArray[np.float64]
 Votes = NDArray[np.intp]  # 0 the first arm of the pair, 1 a tie, 2 the second

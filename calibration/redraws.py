@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from luthier import stats
-from luthier.align import align
 from luthier.files import read_json, read_lines, write_json, write_text
-from luthier.measure import measure
 from luthier.records import Score, from_row
-from luthier.stats import Estimate, Floats
+from luthier.stats import intervals, power, simultaneous
+from luthier.stats.intervals import Estimate, Floats
+from luthier.verdicts.align import align
+from luthier.verdicts.measure import measure
 
 Row = dict[str, Any]
 Pair = tuple[str, str]
@@ -69,8 +69,8 @@ def predicted(names: list[str], matrix: Floats, n: int) -> dict[Pair, Row]:
         difference, sd = float((one - two).mean()), float((one - two).std())
         found[a, b] = {
             "difference": difference,
-            "power": stats.power_of(difference, n, sd, comparisons),
-            "detectable": stats.detectable_difference(n, sd, comparisons, power=POWER),
+            "power": power.power_of(difference, n, sd, comparisons),
+            "detectable": power.detectable_difference(n, sd, comparisons, power=POWER),
         }
     return found
 
@@ -82,8 +82,8 @@ def redrawn(names: list[str], matrix: Floats, n: int, margin: float, repeats: in
     random = np.random.default_rng([SEED, n])
     for _ in range(repeats):
         draw = matrix[random.integers(len(matrix), size=n)].T
-        pairs = {(a, b): stats.paired(draw[names.index(a)], draw[names.index(b)]) for a, b in expected}
-        each, within = stats.verdict_levels(list(pairs.values()), LEVEL, draws=DRAWS)
+        pairs = {(a, b): intervals.paired(draw[names.index(a)], draw[names.index(b)]) for a, b in expected}
+        each, within = simultaneous.verdict_levels(list(pairs.values()), LEVEL, draws=DRAWS)
         for pair, estimate in pairs.items():
             own = expected[pair]
             counts[pair][_verdict(estimate, margin, each, within)] += 1
@@ -99,7 +99,7 @@ def redrawn(names: list[str], matrix: Floats, n: int, margin: float, repeats: in
 
 def _verdict(estimate: Estimate, margin: float, each: float, within: float) -> str:
     ends, bounds = estimate.interval(each), estimate.interval(within)
-    return stats.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
+    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
 
 
 def page(result: Row) -> str:
@@ -129,7 +129,7 @@ def _sentence(rows: list[Row], n: int, result: Row) -> str:
 
 def _line(row: Row, repeats: int) -> str:
     def share(key: str) -> str:
-        low, high = stats.wilson(row[key] * repeats, repeats)
+        low, high = intervals.wilson(row[key] * repeats, repeats)
         return f"{row[key]:.3f} ({low:.3f} to {high:.3f})"
 
     return (

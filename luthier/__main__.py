@@ -1,6 +1,6 @@
 """`python -m luthier` is the same as `luthier`."""
 
-from luthier.cli import main
+from luthier.cli.app import main
 
 if __name__ == "__main__":
     main()

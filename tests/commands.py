@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from luthier import cli
+from luthier.cli import app
 
 BOTH_PRECISIONS = ("fp32", "bf16")
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.setattr(sys, "argv", ["luthier", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         return Said(int(end.value.code or 0), said.out, said.err)
 
@@ -77,5 +77,5 @@ def commands_of(page: Path) -> list[list[str]]:
 
 def type_in(command: list[str], keys: str = "") -> None:
     """Runs a command that must succeed, with what is typed while it runs."""
-    result = CliRunner().invoke(cli.app, command, input=keys)
+    result = CliRunner().invoke(app.app, command, input=keys)
     assert result.exit_code == 0, f"luthier {command}: {result.output}"

@@ -17,24 +17,25 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 LONGEST = (
-    "same_results",
-    "study",
-    "docs_studies",
-    "interrupted",
-    "multitask",
-    "docs",
-    "model",
-    "adapt_saved",
-    "widths",
+    "studies/test_same_results",
+    "studies/test_study",
+    "test_docs_studies",
+    "studies/test_interrupted",
+    "studies/test_multitask",
+    "test_docs",
+    "model/test_model",
+    "adapt/test_saved",
+    "model/test_widths",
 )
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[1] / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest begin first, so that at the end no process waits for the other's last."""
-    rank = {f"test_{name}": number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    rank = {HERE / f"{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,7 +51,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny model by kind; see tests/tiny.py."""
-    import luthier.study  # noqa: F401
+    import luthier.studies.study  # noqa: F401
     from tests import tiny
 
     gc.freeze()  # the imports made a million objects, which a measurement of memory need not look through
@@ -72,7 +73,7 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
     """A folder to type commands in, where the packaged models' names stand for tiny ones."""
-    from luthier import model
+    from luthier.model import model
 
     tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
     monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
@@ -98,7 +99,7 @@ def smollm2() -> str:
     return "smollm2-135m"
 
 
-# --- the command line, for test_cli.py and test_exits.py ----------------------------------------------------------
+# --- the command line, for tests/cli and tests/rating ----------------------------------------------------------
 
 
 @pytest.fixture

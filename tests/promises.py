@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from luthier.adapt import METHODS, method
-from luthier.asking import label_logprobs
-from luthier.generate import Request, fold, generate
-from luthier.model import Model, parameter_counts
-from luthier.widths import quantize
+from luthier.adapt.methods import METHODS, method
+from luthier.decoding.answers import label_logprobs
+from luthier.decoding.generate import Request, fold, generate
+from luthier.model.model import Model, parameter_counts
+from luthier.model.widths import quantize
 from tests import tiny
 
 WIDTH = 32  # of every tiny model

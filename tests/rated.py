@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from luthier.ballot import Ballot, Question
-from luthier.compare import compare
 from luthier.files import write_json, write_lines
+from luthier.rating.ballot import Ballot, Question
 from luthier.records import Answer, Example, as_row
-from luthier.score import score
+from luthier.scoring.score import score
+from luthier.verdicts.compare import compare
 
 QUALITIES = {"copy-3": 0.1, "zero-shot": 0.4, "lora": 0.9}  # how much of the reference an arm's answer keeps
 WORDS = (

@@ -1,4 +1,4 @@
-"""Real tiny models, made in memory and written as folders that `luthier.model.load` reads.
+"""Real tiny models, made in memory and written as folders that `luthier.model.model.load` reads.
 
 Each is the true architecture with a true tokenizer, only small: a Llama-type decoder with grouped heads and tied
 embeddings (with and without a chat template), a GPT-2 (absolute positions), a tied and an untied T5, and a BART that
@@ -32,7 +32,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from luthier.model import Model, load, quiet
+from luthier.model.model import Model, load, quiet
 from luthier.records import Example, Prompt
 
 torch.set_num_threads(1)

@@ -11,9 +11,9 @@ machine.keep_freed_memory()  # as `luthier study` does, before torch is there
 
 import common  # noqa: E402
 
-from luthier.generate import Request, fold, generate, plan  # noqa: E402
-from luthier.model import load  # noqa: E402
-from luthier.speculative import Followers  # noqa: E402
+from luthier.decoding.generate import Request, fold, generate, plan  # noqa: E402
+from luthier.decoding.speculative import Followers  # noqa: E402
+from luthier.model.model import load  # noqa: E402
 
 
 def main():
@@ -22,8 +22,8 @@ def main():
     # Without end tokens every answer runs to its limit, as in all other tools.
     model = dataclasses.replace(load(order["model"], precision=order.get("precision", "auto")), end_ids=frozenset())
     if not order.get("share", True):
-        importlib.import_module("luthier.generate")._shared_length = lambda *_: 0
-        importlib.import_module("luthier.ragged").shared_length = lambda *_: 0
+        importlib.import_module("luthier.decoding.generate")._shared_length = lambda *_: 0
+        importlib.import_module("luthier.decoding.ragged").shared_length = lambda *_: 0
 
     def answer(batch, limit, known=None):
         requests = [Request(row["id"], tuple(row["ids"]), limit) for row in batch]

@@ -1,4 +1,4 @@
-"""luthier's training of given prompts, called as luthier/fit.py calls it; `ours_train` and `ours_scaling` time it."""
+"""luthier's training of given prompts, as luthier/studies/fit.py calls it; `ours_train` and `ours_scaling` time it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from luthier import machine
 machine.keep_freed_memory()  # as `luthier study` does, before torch is there
 
 from luthier.adapt import METHODS  # noqa: E402
-from luthier.batches import Batches  # noqa: E402
-from luthier.loop import train  # noqa: E402
-from luthier.loss import collate, supervised_loss  # noqa: E402
-from luthier.memory import micro_tokens  # noqa: E402
-from luthier.model import load  # noqa: E402
+from luthier.model.forward import collate, supervised_loss  # noqa: E402
+from luthier.model.model import load  # noqa: E402
+from luthier.training.batches import Batches  # noqa: E402
+from luthier.training.loop import train  # noqa: E402
+from luthier.training.memory import micro_tokens  # noqa: E402
 
 
 class Ours:

@@ -1,44 +1,22 @@
 """The ways to adapt a model, one drawer a method. Prompting is a method that moves no parameter.
 
-Every drawer fills one row of METHODS with the same things: what its dial is called, what it does to the module, how
-its weights are saved and read back. The study, the loop and the generator treat all rows alike.
+    method         what a row of the METHODS table holds
+    peft_format    how peft wraps a model, and its format on disk
+    baselines      copied turns, the commonest label, the nearest neighbour: no model
+    prompting      bare, zero, one and few shots
+    full           every parameter
+    select         some layers, biases, embeddings
+    head           an encoder's head
+    tokens         the embeddings of a few tokens
+    lora           LoRA
+    qlora          LoRA on four bits
+    lora_variants  rsLoRA, DoRA, PiSSA, LoRA+
+    ia3            (IA)^3
+    bottleneck     bottleneck adapters
+    soft           soft prompts
+    ptuning        P-tuning
+    prefix         prefix tuning
+    methods        the METHODS table
+
+Doors: `methods.METHODS`.
 """
-
-from __future__ import annotations
-
-from luthier.adapt import (
-    baselines,
-    bottleneck,
-    full,
-    head,
-    ia3,
-    lora,
-    lora_kin,
-    prefix,
-    prompting,
-    ptuning,
-    qlora,
-    select,
-    soft,
-    tokens,
-)
-from luthier.adapt.method import Method
-from luthier.errors import SettingsError
-
-_ROWS = (
-    *baselines.METHODS, *prompting.METHODS,
-    full.METHOD, *select.METHODS, head.METHOD, tokens.METHOD,
-    lora.METHOD, qlora.METHOD, *lora_kin.METHODS, ia3.METHOD, bottleneck.METHOD,
-    soft.METHOD, ptuning.METHOD, prefix.METHOD,
-)  # fmt: skip
-METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
-
-
-def method(name: str) -> Method:
-    """The row of METHODS called `name`. Raises SettingsError that lists the rows."""
-    if name not in METHODS:
-        raise SettingsError(f"'{name}' is no method; the methods are: {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-__all__ = ["METHODS", "Method", "method"]

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from luthier.adapt.method import Method, freeze
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import write_text
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.model import Model
 from luthier.settings import Settings, read_settings, toml_of
+from luthier.training.loop import Training
 
 FILE, NOTE = "bottleneck.safetensors", "bottleneck.toml"
 # The layers that give a sub-layer its output, by the ends of their names, in the families that we know.

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from luthier.adapt.method import Method, float_trainable
-from luthier.encoder import PASSES
 from luthier.errors import ModelError
-from luthier.fused import fuse
-from luthier.loop import Training
-from luthier.model import Model, quiet
+from luthier.model.encoder import PASSES
+from luthier.model.model import Model, quiet
 from luthier.settings import Settings
+from luthier.training.fused import fuse
+from luthier.training.loop import Training
 
 
 def apply(model: Model, settings: Settings, seed: int) -> nn.Module:

@@ -10,9 +10,9 @@ from torch import nn
 
 from luthier.adapt import full, select
 from luthier.adapt.method import Method, NoSettings, freeze
-from luthier.encoder import PASSES, head_parameters
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.encoder import PASSES, head_parameters
+from luthier.model.model import Model
+from luthier.training.loop import Training
 
 
 def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:

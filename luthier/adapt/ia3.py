@@ -15,13 +15,13 @@ from peft.utils import (
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt import lora, wrapped
+from luthier.adapt import lora, peft_format
 from luthier.adapt.method import Method
-from luthier.encoder import PASSES
 from luthier.errors import SettingsError
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.encoder import PASSES
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class IA3(Settings):
@@ -42,9 +42,9 @@ def apply(model: Model, settings: IA3, seed: int) -> nn.Module:
     """
     outputs, inputs = _places(model, settings)
     config = peft.IA3Config(
-        task_type=wrapped.task_type(model), target_modules=outputs + inputs, feedforward_modules=inputs
+        task_type=peft_format.task_type(model), target_modules=outputs + inputs, feedforward_modules=inputs
     )
-    return wrapped.wrap(model, config, seed)
+    return peft_format.wrap(model, config, seed)
 
 
 def _places(model: Model, settings: IA3) -> tuple[list[str], list[str]]:
@@ -56,7 +56,7 @@ def _places(model: Model, settings: IA3) -> tuple[list[str], list[str]]:
             raise SettingsError(f"ia3: for a {kind} name the layers: ia3+outputs=k_proj,v_proj+inputs=down_proj")
         inputs = TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[kind]
         return [name for name in every if name not in inputs], list(inputs)
-    named = [wrapped.targets(model, text, "ia3") if text else [] for text in (settings.outputs, settings.inputs)]
+    named = [peft_format.targets(model, text, "ia3") if text else [] for text in (settings.outputs, settings.inputs)]
     if any(isinstance(names, str) for names in named):
         raise SettingsError("ia3: 'all-linear' does not say which inputs and which outputs; name the layers")
     return list(named[0]), list(named[1])
@@ -70,7 +70,7 @@ METHOD = Method(
     on_encoder=Training(learning_rate=1e-2, most_epochs=PASSES),
     apply=apply,
     answering=lora.answering,
-    save=wrapped.save,
-    load=wrapped.load,
-    merge=wrapped.merge,
+    save=peft_format.save,
+    load=peft_format.load,
+    merge=peft_format.merge,
 )

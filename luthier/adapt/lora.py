@@ -11,12 +11,12 @@ import peft
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt import wrapped
+from luthier.adapt import peft_format
 from luthier.adapt.method import Method
-from luthier.encoder import PASSES
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.encoder import PASSES
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class Lora(Settings):
@@ -32,18 +32,18 @@ class Lora(Settings):
 
 def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
     """The model wrapped by peft; only A and B require a gradient. Raises SettingsError for a target it lacks."""
-    return wrapped.wrap(model, config(model, settings), seed)
+    return peft_format.wrap(model, config(model, settings), seed)
 
 
 def config(model: Model, settings: Lora, **more: Any) -> peft.LoraConfig:
     """What peft is told; `more` is what a kin of LoRA adds to it."""
     alpha: Any = settings.alpha or 2 * settings.rank
     plain: dict[str, Any] = {
-        "task_type": wrapped.task_type(model),
+        "task_type": peft_format.task_type(model),
         "r": settings.rank,
         "lora_alpha": alpha,
         "lora_dropout": settings.dropout,
-        "target_modules": wrapped.targets(model, settings.targets, "lora"),
+        "target_modules": peft_format.targets(model, settings.targets, "lora"),
     }
     return peft.LoraConfig(**(plain | more))
 
@@ -63,8 +63,8 @@ METHOD = Method(
     on_encoder=Training(learning_rate=2e-3, most_epochs=PASSES),
     apply=apply,
     answering=answering,
-    save=wrapped.save,
-    load=wrapped.load_added,
-    merge=wrapped.merge,
+    save=peft_format.save,
+    load=peft_format.load_added,
+    merge=peft_format.merge,
     sweep={"rank": (4, 8, 16, 32, 64)},
 )

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.model import Model
 from luthier.records import Answer, Example
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class NoSettings(Settings):

@@ -21,13 +21,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
-from luthier.adapt import wrapped
+from luthier.adapt import peft_format
 from luthier.adapt.method import Method
-from luthier.cache import GrowingLayer, growing_cache
 from luthier.errors import ModelError
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.kv_cache import GrowingLayer, growing_cache
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class Prefix(Settings):
@@ -60,14 +60,14 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
         )
     hidden: Any = settings.hidden  # peft takes None for no network
     config = peft.PrefixTuningConfig(
-        task_type=wrapped.task_type(model),
+        task_type=peft_format.task_type(model),
         num_virtual_tokens=settings.tokens,
         prefix_projection=hidden is not None,
         encoder_hidden_size=hidden,
         init_weights="zero" if settings.start == "zero" else None,
         **_shape(base.config),
     )
-    module = wrapped.wrap(model, config, seed)
+    module = peft_format.wrap(model, config, seed)
     if settings.hidden is None and settings.start in (None, "vocabulary"):
         states = _of_random_words(base, settings.tokens, model.tokenizer, seed)
         peft.initialize_kv_prefix_from_past_key_values(module, past_key_values=states)
@@ -77,7 +77,7 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
 @torch.no_grad()
 def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Each layer's keys and values (1, K, count, E) after the model has read this many random words."""
-    ids = torch.tensor([wrapped.random_words(tokenizer, count, seed)], device=base.device)
+    ids = torch.tensor([peft_format.random_words(tokenizer, count, seed)], device=base.device)
     also = {"decoder_input_ids": ids} if base.config.is_encoder_decoder else {}
     training = base.training
     base.eval()
@@ -108,7 +108,7 @@ def answering(model: Model, module: Any) -> Model:
 
 def load(model: Model, folder: Path) -> Model:
     """The saved prefix on a fresh base."""
-    return answering(model, wrapped.read(model, folder))
+    return answering(model, peft_format.read(model, folder))
 
 
 METHOD = Method(
@@ -119,6 +119,6 @@ METHOD = Method(
     training=Training(learning_rate=1e-2),
     apply=apply,
     answering=answering,
-    save=wrapped.save,
+    save=peft_format.save,
     load=load,
 )

@@ -17,11 +17,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from luthier.adapt import soft, wrapped
+from luthier.adapt import peft_format, soft
 from luthier.adapt.method import Method
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class PTuning(Settings):
@@ -40,15 +40,15 @@ def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
     """The model wrapped by peft; only the network and what it reads require a gradient."""
     hidden: Any = settings.hidden  # peft takes None for the model's own width
     config = peft.PromptEncoderConfig(
-        task_type=wrapped.task_type(model),
+        task_type=peft_format.task_type(model),
         num_virtual_tokens=settings.tokens,
         encoder_reparameterization_type=settings.network.upper(),
         encoder_hidden_size=hidden,
         num_transformer_submodules=1,
     )
-    module: Any = wrapped.wrap(model, config, seed)
+    module: Any = peft_format.wrap(model, config, seed)
     if settings.start == "vocabulary":
-        words = torch.tensor(wrapped.random_words(model.tokenizer, settings.tokens, seed), device=model.device)
+        words = torch.tensor(peft_format.random_words(model.tokenizer, settings.tokens, seed), device=model.device)
         base: Any = module.get_base_model()
         _write_at_first(module.prompt_encoder["default"], base.get_input_embeddings().weight.detach()[words].float())
     return module
@@ -76,6 +76,6 @@ METHOD = Method(
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=soft.answering,
-    save=wrapped.save,
+    save=peft_format.save,
     load=soft.load,
 )

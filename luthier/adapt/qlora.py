@@ -12,13 +12,13 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt import lora, wrapped
+from luthier.adapt import lora, peft_format
 from luthier.adapt.lora import Lora
 from luthier.adapt.method import Method
 from luthier.files import read_json, write_json
-from luthier.loop import Training
-from luthier.model import Model
-from luthier.widths import quantize, rounded
+from luthier.model.model import Model
+from luthier.model.widths import quantize, rounded
+from luthier.training.loop import Training
 
 FILE = "base-width.json"  # beside the adapter: which base it was trained on
 
@@ -36,20 +36,20 @@ def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format, and beside it the width of the base."""
-    wrapped.save(module, folder)
+    peft_format.save(module, folder)
     write_json(folder / FILE, {"width": module.base_width})
 
 
 def load(model: Model, folder: Path) -> Model:
     """The saved adapter beside the layers of a fresh base at the width that it was trained on."""
-    return wrapped.load(quantize(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.load(quantize(model, read_json(folder / FILE)["width"]), folder)
 
 
 def merge(model: Model, folder: Path) -> Model:
     """A plain model: the rounded weights, written in full, plus the update. Added to whole weights it would be another
     model than the one that was trained.
     """
-    return wrapped.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
 
 
 METHOD = Method(

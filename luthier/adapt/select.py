@@ -20,11 +20,11 @@ from torch import nn
 
 from luthier.adapt import full
 from luthier.adapt.method import Method, NoSettings, freeze
-from luthier.encoder import PASSES, head_parameters
 from luthier.errors import ModelError, SettingsError
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.encoder import PASSES, head_parameters
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 FILE = "selected.safetensors"
 

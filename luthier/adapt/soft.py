@@ -14,11 +14,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from luthier.adapt import wrapped
+from luthier.adapt import peft_format
 from luthier.adapt.method import Method
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class Soft(Settings):
@@ -41,14 +41,14 @@ def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
     """The model wrapped by peft; only the learned prompt requires a gradient."""
     starts = {"vocabulary": "SAMPLE_VOCAB", "text": "TEXT", "random": "RANDOM"}
     config = peft.PromptTuningConfig(
-        task_type=wrapped.task_type(model),
+        task_type=peft_format.task_type(model),
         num_virtual_tokens=settings.tokens,
         prompt_tuning_init=starts[settings.start],
         prompt_tuning_init_text=settings.text,
         tokenizer_name_or_path=str(model.folder) if settings.start == "text" else None,
         num_transformer_submodules=1,
     )
-    module = wrapped.wrap(model, config, seed)
+    module = peft_format.wrap(model, config, seed)
     if settings.start == "text":
         config.tokenizer_name_or_path = model.name  # as with the base: no folder of this machine is shipped
     return module
@@ -66,7 +66,7 @@ def answering(model: Model, module: Any) -> Model:
 
 def load(model: Model, folder: Path) -> Model:
     """The saved prompt on a fresh base."""
-    return answering(model, wrapped.read(model, folder))
+    return answering(model, peft_format.read(model, folder))
 
 
 METHOD = Method(
@@ -77,7 +77,7 @@ METHOD = Method(
     training=Training(learning_rate=3e-2),
     apply=apply,
     answering=answering,
-    save=wrapped.save,
+    save=peft_format.save,
     load=load,
     sweep={"tokens": (4, 8, 16, 32, 64)},
 )

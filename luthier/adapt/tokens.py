@@ -12,12 +12,12 @@ import peft
 from pydantic import Field
 from torch import nn
 
-from luthier.adapt import lora, wrapped
+from luthier.adapt import lora, peft_format
 from luthier.adapt.method import Method
 from luthier.errors import ModelError, SettingsError
-from luthier.loop import Training
-from luthier.model import Model
+from luthier.model.model import Model
 from luthier.settings import Settings
+from luthier.training.loop import Training
 
 
 class Tokens(Settings):
@@ -38,8 +38,10 @@ def apply(model: Model, settings: Tokens, seed: int) -> nn.Module:
     apart = module.get_input_embeddings().weight is not module.get_output_embeddings().weight
     if apart and getattr(module.config, "tie_word_embeddings", False):
         raise ModelError(f"tokens: {model.name} has an output matrix of its own; choose select+parts=shared, or lora")
-    config = peft.TrainableTokensConfig(task_type=wrapped.task_type(model), token_indices=_ids(model, settings.tokens))
-    return wrapped.wrap(model, config, seed)
+    config = peft.TrainableTokensConfig(
+        task_type=peft_format.task_type(model), token_indices=_ids(model, settings.tokens)
+    )
+    return peft_format.wrap(model, config, seed)
 
 
 def _ids(model: Model, named: str) -> list[int]:
@@ -59,7 +61,7 @@ METHOD = Method(
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=lora.answering,
-    save=wrapped.save,
-    load=wrapped.load,
-    merge=wrapped.merge,
+    save=peft_format.save,
+    load=peft_format.load,
+    merge=peft_format.merge,
 )

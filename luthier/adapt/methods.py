@@ -1,0 +1,41 @@
+"""The table of methods: every drawer fills one row of METHODS with the same things.
+
+They are what its dial is called, what it does to the module, how its weights are saved and read back. The study, the
+loop and the generator treat all rows alike.
+"""
+
+from __future__ import annotations
+
+from luthier.adapt import (
+    baselines,
+    bottleneck,
+    full,
+    head,
+    ia3,
+    lora,
+    lora_variants,
+    prefix,
+    prompting,
+    ptuning,
+    qlora,
+    select,
+    soft,
+    tokens,
+)
+from luthier.adapt.method import Method
+from luthier.errors import SettingsError
+
+_ROWS = (
+    *baselines.METHODS, *prompting.METHODS,
+    full.METHOD, *select.METHODS, head.METHOD, tokens.METHOD,
+    lora.METHOD, qlora.METHOD, *lora_variants.METHODS, ia3.METHOD, bottleneck.METHOD,
+    soft.METHOD, ptuning.METHOD, prefix.METHOD,
+)  # fmt: skip
+METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
+
+
+def method(name: str) -> Method:
+    """The row of METHODS called `name`. Raises SettingsError that lists the rows."""
+    if name not in METHODS:
+        raise SettingsError(f"'{name}' is no method; the methods are: {', '.join(METHODS)}")
+    return METHODS[name]

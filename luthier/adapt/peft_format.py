@@ -1,0 +1,90 @@
+"""What all methods built on peft share: how a model is wrapped, and PEFT's own format on disk."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from luthier.adapt.method import float_trainable
+from luthier.errors import SettingsError
+from luthier.model.model import Model
+from luthier.training.fused import fuse
+
+
+def task_type(model: Model) -> str:
+    """What peft calls the model's family."""
+    return {"encoder-decoder": "SEQ_2_SEQ_LM", "encoder": "SEQ_CLS"}.get(model.family, "CAUSAL_LM")
+
+
+def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
+    """The model inside peft's wrapper, its adapter started by `seed`; only the adapter requires a gradient.
+
+    An encoder's head is new, so it is trained and saved with the adapter.
+    """
+    torch.manual_seed(seed)
+    if model.head:
+        config.modules_to_save = list(model.head)  # type: ignore[attr-defined]
+    module: Any = peft.get_peft_model(model.module, config)
+    config.base_model_name_or_path = model.name  # peft puts this machine's folder there
+    float_trainable(module)
+    return fuse(module)
+
+
+def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
+    """Ids to start from: tokens of the vocabulary, drawn evenly, without the special ones."""
+    words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
+    return random.Random(seed).choices(words, k=count)
+
+
+def targets(model: Model, named: str, method: str) -> str | list[str]:
+    """The layers to adapt, each of which is there: peft is content when one of several is.
+
+    `named` is 'all-linear' or names joined by commas. Raises SettingsError that lists the names there are.
+    """
+    if named == "all-linear":
+        return named
+    layers = [name for name, _ in model.module.named_modules()]
+    wanted = [target.strip() for target in named.split(",")]
+    for target in wanted:
+        if not any(f".{layer}".endswith(f".{target}") for layer in layers if target):
+            kinds = (nn.Linear, Conv1D)
+            linear = {n.rpartition(".")[2] for n, m in model.module.named_modules() if isinstance(m, kinds)}
+            raise SettingsError(
+                f"{method}: no linear layer is called '{target}'; name some of {', '.join(sorted(linear))}"
+            )
+    return wanted
+
+
+def save(module: Any, folder: Path) -> None:
+    """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
+    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
+
+
+def read(model: Model, folder: Path) -> Any:
+    """The saved adapter around a fresh base."""
+    return fuse(peft.PeftModel.from_pretrained(model.module, folder).eval())
+
+
+def load(model: Model, folder: Path) -> Model:
+    """The saved adapter inside the layers of a fresh base; peft's wrapper adds nothing while answering."""
+    return model.adapted(read(model, folder).get_base_model())
+
+
+def load_added(model: Model, folder: Path) -> Model:
+    """The saved update, in fp32 added to the weights of a fresh base: the arm then answers as fast as the base.
+
+    One answer at a time takes about twice as long with the update apart. fp32 keeps the sum to seven digits; in bf16
+    the update would be rounded away, and stays apart.
+    """
+    return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
+
+
+def merge(model: Model, folder: Path) -> Model:
+    """A fresh base whose own weights have taken up the saved adapter: a plain model, as fast as the base."""
+    return model.adapted(read(model, folder).merge_and_unload())

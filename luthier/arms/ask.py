@@ -1,0 +1,112 @@
+"""Asking: a study, an arm's folder or a bare model answers one text, in pieces or token by token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from luthier.arms.shipped import NOTE, Shipped, arm_to_ask, load_arm
+from luthier.decoding.answers import chosen, label_logprobs
+from luthier.decoding.generate import Generation, Request, generate
+from luthier.errors import SettingsError
+from luthier.model.model import Model, load
+from luthier.records import Prompt
+from luthier.settings import settings_from
+
+
+def ask(
+    source: str | Path,
+    text: str,
+    *,
+    arm: str | None = None,
+    generation: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> Iterator[str]:
+    """Streams the answer to `text` in pieces.
+
+    `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
+    `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
+    """
+    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    if shipped.answers_by == "generation":
+        yield from _pieces(shipped, request)
+    else:
+        yield chosen(shipped.model, [prompt])[0].text
+
+
+def ask_probabilities(
+    source: str | Path,
+    text: str,
+    *,
+    arm: str | None = None,
+    generation: dict[str, Any] | None = None,
+    seed: int | None = None,
+    top: int = 5,
+) -> Iterator[dict[str, Any]]:
+    """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
+
+    {"token": text, "candidates": [{"token", "before", "after"}, ...]}: the probability by the model, and after
+    repetition penalty, temperature, top-k and top-p. An arm that chooses among labels gives one record, whose
+    candidates are its labels. Raises what `ask` raises.
+    """
+    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    model = shipped.model
+    if shipped.answers_by != "generation":
+        yield _label_record(model, prompt, top)
+        return
+    for event in generate(model, [replace(request, top=top)], shipped.known()):
+        named = [
+            {"token": model.tokenizer.decode([c.token]), "before": c.before, "after": c.after} for c in event.candidates
+        ]
+        yield {"token": model.tokenizer.decode([event.token]), "candidates": named}
+
+
+def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
+    (logprobs,) = label_logprobs(model, [prompt])
+    likeliest = sorted(zip(logprobs, model.labels, strict=True), key=lambda pair: -pair[0])[:top]
+    named = [{"token": label, "before": math.exp(p), "after": math.exp(p)} for p, label in likeliest]
+    return {"token": likeliest[0][1], "candidates": named}
+
+
+def _asked(
+    source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
+) -> tuple[Shipped, Prompt, Request]:
+    """What `source` ships, and the prompt and the request that put `text` to it."""
+    if not text.strip():
+        raise SettingsError("the text is empty; give the input to answer")
+    shipped = _source(str(source), arm)
+    asked = {k: v for k, v in (generation or {}).items() if v is not None}
+    settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
+    prompt = shipped.prompt(text)
+    limit = settings.max_new_tokens or 1
+    request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
+    return shipped, prompt, request
+
+
+def _source(source: str, arm: str | None) -> Shipped:
+    path = Path(source)
+    if (path / "study.json").exists():
+        return load_arm(path / "arms" / (arm or arm_to_ask(path)))
+    if arm is not None:
+        raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
+    if (path / NOTE).exists():
+        return load_arm(path)
+    model = load(source)
+    return Shipped(path, model, "{input}", (), Generation(max_new_tokens=min(256, model.window // 2)), 0, ())
+
+
+def _pieces(shipped: Shipped, request: Request) -> Iterator[str]:
+    """The answer's text as it grows; a character whose bytes are not all there yet waits for the next token."""
+    tokens: list[int] = []
+    shown = ""
+    for event in generate(shipped.model, [request], shipped.known()):
+        tokens.append(event.token)
+        text = shipped.model.tokenizer.decode(tokens, skip_special_tokens=True).lstrip()
+        if event.stop is None and text.endswith("\ufffd"):
+            continue
+        if piece := text[len(shown) :]:
+            yield piece
+            shown = text

@@ -1,0 +1,166 @@
+"""An arm's folder is what a user ships: it loads in a new process, refuses another base, and repeats its probe answers.
+
+`luthier.json` beside the weights remembers everything that shaped what was measured: the base model's hash, the
+template and shots, the generation settings, and the first answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from luthier.adapt.methods import method
+from luthier.decoding.answers import asking, room_for
+from luthier.decoding.generate import Generation
+from luthier.decoding.speculative import Followers
+from luthier.errors import FolderError, ModelError
+from luthier.files import read_json, read_lines, write_json
+from luthier.model.model import Model, load, weights_sha256
+from luthier.model.widths import read
+from luthier.records import Example, Prompt, as_row, from_row
+
+NOTE = "luthier.json"
+QUANTIZED = "quantized"  # folder of an arm whose weights were made narrow: a whole model
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An arm read back from its folder, ready to answer."""
+
+    folder: Path
+    model: Model
+    template: str
+    shots: tuple[Example, ...]
+    generation: Generation
+    seed: int
+    probes: tuple[dict[str, Any], ...]
+    answers_by: str = "generation"
+
+    def prompt(self, text: str) -> Prompt:
+        """The prompt of one input, rendered as in the study."""
+        room = room_for(self.model, self.generation.max_new_tokens or 0)
+        return self.model.renderer.prompt(Example("input", text, ()), self.template, self.shots, room=room)
+
+    def known(self) -> Followers:
+        """The arm's own answers on test: how it goes on, which makes the next answer faster. None for a bare model."""
+        return Followers(row["tokens"] for row in read_lines(self.folder / "answers.jsonl"))
+
+
+def write_note(
+    place: Path,
+    model: Model,
+    *,
+    method_name: str,
+    shipped: str | None,
+    precision: str,
+    template: str,
+    shots: Sequence[Example],
+    generation: Generation,
+    seed: int,
+    probes: Sequence[Prompt],
+    width: str | None = None,
+    answers_by: str = "generation",
+) -> None:
+    """Asks the probes and writes luthier.json; nothing is done when it is there already."""
+    if (place / NOTE).exists():
+        return
+    note = {
+        "format": 1,
+        "method": method_name,
+        "weights": shipped,
+        "width": width,
+        "weights_sha256": weights_sha256(place / str(shipped)) if width else None,
+        "base": {"name": model.name, "sha256": model.base_sha256, "family": model.family, "precision": precision},
+        "template": template,
+        "shots": [as_row(shot) for shot in shots],
+        "prompt_sha256": model.renderer.hash(template, shots),
+        "generation": generation.model_dump(),
+        "labels": list(model.labels),
+        "answers_by": answers_by,
+        "seed": seed,
+    }
+    asked: list[dict[str, Any]] = [{"id": p.id, "prompt_ids": list(p.prompt_ids)} for p in probes]
+    answers = _probe(model, asked, generation, answers_by, seed)
+    write_json(place / NOTE, note | {"probes": [row | answers[row["id"]] for row in asked]})
+
+
+def load_arm(place: Path) -> Shipped:
+    """The arm in `place` on its base model.
+
+    Raises FolderError when the folder is not an arm's, ModelError when the base or the prompt is another one.
+    """
+    if not (place / NOTE).exists():
+        beside = sorted(note.parent.name for note in place.parent.glob(f"*/{NOTE}"))
+        there = f"; there are: {', '.join(beside)}" if place.parent.name == "arms" and beside else ""
+        raise FolderError(f"{place}: no {NOTE} here; name a finished arm{there}")
+    note = read_json(place / NOTE)
+    try:
+        adapted = (_narrow if note.get("width") else _on_its_base)(place, note)
+        shots = tuple(from_row(Example, row) for row in note["shots"])
+        generation = Generation(**note["generation"])
+        probes, by = tuple(note["probes"]), note.get("answers_by", "generation")
+        shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], probes, by)
+    except KeyError as missing:
+        raise FolderError(f"{place / NOTE}: the entry {missing} is missing; make the arm again") from None
+    if adapted.renderer.hash(shipped.template, shots) != note["prompt_sha256"]:
+        raise ModelError(f"{place}: the tokenizer here renders another prompt than the one measured; use its own base")
+    return shipped
+
+
+def _on_its_base(place: Path, note: dict[str, Any]) -> Model:
+    """The base that the arm was measured on, with what the arm's folder holds."""
+    base, found = note["base"], method(note["method"])
+    model = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
+    if model.base_sha256 != base["sha256"]:
+        raise ModelError(
+            f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
+            f"{model.base_sha256[:12]}); load it with the base that it was measured on"
+        )
+    return found.load(model, place / note["weights"]) if note["weights"] else model
+
+
+def _narrow(place: Path, note: dict[str, Any]) -> Model:
+    """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
+    model, base = read(place / note["weights"], note["width"], note["base"]["precision"]), note["base"]
+    if model.base_sha256 != note["weights_sha256"]:
+        raise ModelError(f"{place / note['weights']}: not the weights that were measured; make the arm again")
+    return replace(model, name=base["name"], base_sha256=base["sha256"], labels=tuple(note.get("labels", ())))
+
+
+def verify(shipped: Shipped) -> None:
+    """Asks the probes again. Raises ModelError when an answer differs: what is shipped is what was measured."""
+    if others := differing(shipped):
+        raise ModelError(
+            f"{shipped.folder}: probe '{others[0]}' is answered differently here; "
+            "this machine or these weights are not those that were measured"
+        )
+
+
+def differing(shipped: Shipped) -> list[str]:
+    """The ids of the probes that are answered in other words than when the arm was measured."""
+    again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.answers_by, shipped.seed)
+    return [probe["id"] for probe in shipped.probes if again[probe["id"]] != {k: probe[k] for k in ("text", "tokens")}]
+
+
+def _probe(
+    model: Model, probes: Sequence[dict[str, Any]], generation: Generation, answers_by: str, seed: int
+) -> dict[str, dict[str, Any]]:
+    """The probes' answers: the same batch whenever they are asked, so that its rounding is the same too."""
+    prompts = [Prompt(row["id"], "", tuple(row["prompt_ids"])) for row in probes]
+    limit = generation.max_new_tokens or 1
+    asked = asking(model, prompts, answers_by, limit=limit, generation=generation, seed=seed)
+    answers = [answer for batch in asked.batches for answer in asked.answer(batch)]
+    return {answer.id: {"text": answer.text, "tokens": list(answer.tokens)} for answer in answers}
+
+
+def arm_to_ask(study: Path) -> str:
+    """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
+    found = read_json(study / "compare.json")
+    ship, deciding = found["ship"], found["deciding"]
+    by_mean = sorted(found["arms"], key=lambda name: -(found["arms"][name][deciding]["mean"] or 0.0))
+    for name in (ship["arm"], ship["provisional"], *by_mean):
+        if name and (study / "arms" / name / NOTE).exists():
+            return str(name)
+    raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

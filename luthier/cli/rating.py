@@ -1,0 +1,280 @@
+"""Rating in the terminal: the dialogue, two answers, one key. Arms have no names here; the core is ballot.py.
+
+Keys are read one by one at a terminal, and from a file or a pipe as they stand there (`luthier rate ... < keys.txt`).
+Whatever a text holds, only its printable signs reach the screen.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from luthier.cli import screen
+from luthier.progress import Stopped
+from luthier.rating.ballot import Ballot, Question, open_ballot
+
+KEYS = {"1": "first", "2": "second", "t": "tie", "b": "both bad"}
+HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
+SIDE_BY_SIDE = 110  # columns from which on two answers stand beside each other
+PIPE_WIDTH = 80
+_AWAY = 300.0  # seconds on one question after which a rater has surely left; not counted into the rate
+_MOMENT = 0.1  # seconds
+
+
+def rate(folder: Path, rater: str, *, arms: list[str] | None = None, dialogues: int | None = None) -> int:
+    """Asks one person until nothing is left or they stop, and returns how many votes they gave in this sitting.
+
+    Each vote is on disk before the next question. Raises Stopped on Ctrl-C, and what `open_ballot` raises.
+    """
+    ballot = open_ballot(folder, arms, dialogues)
+    with _keys(sys.stdin) as keys:
+        return _Sitting(ballot, rater, keys).run()
+
+
+class _Sitting:
+    """One person at one terminal, from the first question to the last."""
+
+    def __init__(self, ballot: Ballot, rater: str, keys: _Keys) -> None:
+        self.ballot, self.rater, self.keys = ballot, rater, keys
+        self.given, self.seconds = 0, 0.0
+        self.reason = ""
+
+    def run(self) -> int:
+        try:
+            while (question := self.ballot.question(self.rater)) is not None:
+                self.show(question)
+                if not self.answer(question):
+                    return self.end(f"{question.total - question.done} left")
+        except KeyboardInterrupt:
+            raise Stopped from None
+        return self.end("nothing is left to judge")
+
+    def answer(self, question: Question) -> bool:
+        """Reads keys until the question is answered or taken back; False when the rater stops."""
+        began = time.monotonic()
+        while True:
+            key = self.keys.one()
+            if key in KEYS:
+                self.vote(question, KEYS[key], time.monotonic() - began)
+                return True
+            if key == "u":
+                self.undo()
+                return True
+            if key in ("", "q"):
+                if key == "" and not self.keys.terminal:
+                    screen.complain("the input is no terminal and has ended; go on in a terminal, or give more keys")
+                return False
+            if key == "r":
+                self.reason = self.keys.line("reason: ")
+            else:
+                screen.print_lines([HELP])
+
+    def vote(self, question: Question, verdict: str, seconds: float) -> None:
+        self.ballot.vote(question.item, self.rater, verdict, reason=self.reason, seconds=round(seconds, 1))
+        self.given, self.seconds, self.reason = self.given + 1, self.seconds + min(seconds, _AWAY), ""
+
+    def undo(self) -> None:
+        taken = self.ballot.undo(self.rater)
+        self.given -= bool(taken and self.given)  # what an earlier sitting gave is not this one's
+        screen.print_lines(["taken back" if taken else "there is nothing to take back"])
+
+    def end(self, words: str) -> int:
+        screen.print_lines([f"{self.rater}: {self.given} votes in this sitting, all saved; {words}"])
+        return self.given
+
+    def show(self, question: Question) -> None:
+        """The dialogue, then both answers, then how far it is."""
+        from rich.columns import Columns
+        from rich.console import Console
+        from rich.panel import Panel
+        from rich.text import Text
+
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        console = Console(highlight=False, markup=False, emoji=False, width=width)
+        console.clear()
+
+        def box(title: str, text: str, wide: int) -> Panel:
+            return Panel(Text(printable(text)), title=Text(title), title_align="left", width=wide)
+
+        wide = console.width if console.width < SIDE_BY_SIDE else console.width // 2
+        console.print(box("dialogue", question.dialogue, console.width))
+        answers = [box("1", question.first, wide), box("2", question.second, wide)]
+        if wide < console.width:
+            console.print(Columns(answers, padding=0))
+        else:
+            for answer in answers:
+                console.print(answer)
+        console.print(Text(self.progress(question)))
+        console.print(Text(HELP))
+
+    def progress(self, question: Question) -> str:
+        """Items done, the rate of this sitting, and the time left at it."""
+        done = f"{question.done} of {question.total} done"
+        if not self.given:
+            return done
+        each = max(self.seconds / self.given, 1e-3)
+        return (
+            f"{done}, {60 / each:.1f} a minute, about {(question.total - question.done) * each / 60:.0f} minutes left"
+        )
+
+
+def printable(text: str) -> str:
+    """The text without control signs, which could move the cursor or colour the screen; lines and tabs stay."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text.expandtabs(4))
+
+
+class _Keys:
+    """Single keys from a terminal or a stream; '' when there are no more."""
+
+    def __init__(self, stream: TextIO, one: Callable[[], str], terminal: bool) -> None:
+        self._stream, self._one, self.terminal = stream, one, terminal
+
+    def one(self) -> str:
+        """The next key that is no white space, in small letters."""
+        while (key := self._one()) and key.isspace():
+            pass
+        return "" if key == "\x04" else key.lower()
+
+    def line(self, prompt: str) -> str:
+        """A line of words, typed or piped."""
+        if self.terminal:
+            with _cooked(self._stream):
+                return printable(input(prompt)).strip()
+        return printable(self._stream.readline()).strip()
+
+
+@contextlib.contextmanager
+def _keys(stream: TextIO) -> Iterator[_Keys]:
+    """Keys of `stream`; a terminal gives each at once, without Enter, and is as before afterwards."""
+    if not stream.isatty():
+        yield _Keys(stream, lambda: stream.read(1), terminal=False)
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(stream)
+    try:
+        tty.setcbreak(stream)
+        yield _Keys(stream, _signs(stream.fileno()), terminal=True)
+    finally:
+        termios.tcsetattr(stream, termios.TCSADRAIN, before)
+
+
+def _signs(handle: int) -> Callable[[], str]:
+    """Reads a terminal sign by sign and nothing ahead; '' at its end.
+
+    A Ctrl-C that comes between Python's last look at signals and the start of a read wakes nobody, and would wait for
+    the next key. So keys are waited for a moment at a time: Python looks at signals in between.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def one() -> str:
+        sign = ""
+        while not sign:
+            while not select.select([handle], [], [], _MOMENT)[0]:
+                pass
+            if not (byte := os.read(handle, 1)):
+                return ""
+            sign = decoder.decode(byte)
+        return sign
+
+    return one
+
+
+@contextlib.contextmanager
+def _cooked(stream: TextIO) -> Iterator[None]:
+    """Whole lines with echo and corrections, for as long as the block lasts."""
+    import termios
+
+    raw = termios.tcgetattr(stream)
+    usual = termios.tcgetattr(stream)
+    usual[3] |= termios.ICANON | termios.ECHO
+    termios.tcsetattr(stream, termios.TCSADRAIN, usual)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(stream, termios.TCSADRAIN, raw)
+
+
+# ------------------------------------------------------------------------------------------------------ the result
+
+
+def print_result(found: dict[str, Any]) -> None:
+    """What `luthier rate STUDY --result` shows: what can be said, then the numbers it rests on."""
+    screen.print_lines(found["sentences"])
+    people = found["people"]
+    if people is not None:
+        _print_panel(people)
+        rows = [
+            (row["rater"], str(row["votes"]), *(_percent(row[key]) for key in _OF_RATER)) for row in found["raters"]
+        ]
+        screen.print_table(("rater", "votes", "first chosen", "same when repeated", "same as others", "both bad"), rows)
+        metrics = [
+            (name, _percent(row["agrees"]), _number(row["correlation"])) for name, row in found["metrics"].items()
+        ]
+        screen.print_table(("metric", "agrees with votes", "correlation within dialogue"), metrics)
+    for judge in found["judges"]:
+        _print_judge(judge)
+
+
+_OF_RATER = ("position", "repeats", "with_others", "both_bad")
+
+
+def _print_panel(panel: dict[str, Any]) -> None:
+    strengths = [
+        (row["arm"], f"{row['log_strength']:+.2f}", _range(row, "+.2f"), f"{100 * row['win_rate']:.0f} %")
+        for row in (panel["strengths"] or {"arms": []})["arms"]
+    ]
+    screen.print_table(("arm", "log-strength", "95 % interval", "win rate in the model"), strengths)
+    pairs = [
+        (f"{row['a']} over {row['b']}", str(row["votes"]), f"{row['a_wins']} / {row['ties']} / {row['b_wins']}",
+         str(row["both_bad"]), f"{row['win_rate']:.2f}", _range(row, ".2f"), row["verdict"])
+        for row in panel["pairs"]
+        if row["win_rate"] is not None
+    ]  # fmt: skip
+    screen.print_table(
+        ("pair", "votes", "won / tied / lost", "both bad", "win rate", "95 % interval", "verdict"), pairs
+    )
+    if (agreed := panel.get("agreement")) is not None:
+        alpha = _number(agreed | {"value": agreed["alpha"]})
+        screen.print_lines(
+            [f"Agreement of raters: {_percent(agreed['percent'])}, alpha {alpha}, {agreed['items']} items."]
+        )
+
+
+def _print_judge(row: dict[str, Any]) -> None:
+    none = sum(row["no_verdict"].values())
+    screen.print_lines(
+        [
+            f"{row['judge']} (a machine, not counted above): {row['items']} items, {none} without a verdict, "
+            f"turned with the sides in {_percent(row['inconsistent'])}."
+        ]
+    )
+    if (people := row["with_people"]) is not None:
+        everywhere, chosen = _percent(people["all"]), _percent(people["decisive"])
+        screen.print_lines([f"It says what people say on {everywhere}; where both chose a side, on {chosen}."])
+    if row["strengths"]:
+        _print_panel(row)
+
+
+def _range(row: dict[str, Any], form: str) -> str:
+    low, high = ("-" if row[end] is None else format(row[end], form) for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
+def _number(row: dict[str, Any] | None) -> str:
+    return "-" if row is None or row["value"] is None else f"{row['value']:.2f} ({_range(row, '.2f')})"
+
+
+def _percent(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    value, low, high = (100 * row[key] for key in ("value", "low", "high"))
+    return f"{value:.0f} % ({low:.0f} to {high:.0f})"

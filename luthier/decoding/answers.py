@@ -1,0 +1,97 @@
+"""How an arm answers: a text that it writes, or one label of several; and in which batches it is asked.
+
+    generation   prompts -> requests -> texts; in a classification the text is then searched for a label
+    likelihood   log p(label, end token | prompt) of every label; the likeliest is the answer
+    head         log-softmax over the logits of an encoder's head
+
+The likelihood of a label includes its end token, so that 'light' does not win over 'light rain' by being its beginning.
+It is not divided by length: these are the probabilities with which the model would write the labels, and nothing else.
+All labels of a prompt are read together, and where the model allows it (packing.py) the prompt itself only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from luthier.decoding.generate import GREEDY, Generation, Request, fold, generate, plan, seed_of
+from luthier.decoding.likelihood import reference_nats
+from luthier.decoding.ragged import supported
+from luthier.model.forward import class_logits, collate
+from luthier.model.model import Model
+from luthier.model.shared import shared_length
+from luthier.records import Answer, Prompt
+from luthier.training.batches import micro_batches
+from luthier.training.memory import NO_BOUND, Bound, answering_room
+
+BATCH_TOKENS = 4096  # padded tokens of an encoder's batch; also how far apart two lines of answers.jsonl are
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Batches of whatever has an id, and what answers one of them. The same prompts make the same batches."""
+
+    batches: list[list[Any]]
+    answer: Callable[..., list[Answer]]  # (batch, watch): every event of a text that is written goes through `watch`
+
+
+def asking(
+    model: Model,
+    prompts: Sequence[Prompt],
+    by: str,
+    *,
+    limit: int,
+    generation: Generation = GREEDY,
+    seed: int = 0,
+    bound: Bound = NO_BOUND,
+) -> Asking:
+    """How `prompts` are put to `model` by 'generation', 'likelihood' or 'head'.
+
+    limit: the most new tokens; generation: how a text is decoded; seed: of its samples; bound: what a batch of
+    texts keeps to. The last four mean nothing where a label is chosen. Raises SettingsError for a bound too tight.
+    """
+    if by == "generation":
+        requests = [Request(p.id, p.prompt_ids, limit, generation, seed_of(seed, p.id)) for p in prompts]
+        shared = shared_length([request.prompt_ids for request in requests]) if supported(model) else 0
+        longest = max((len(request.prompt_ids) + request.limit for request in requests), default=0)
+        room = answering_room(model.module, longest, bound)
+        batches = plan(requests, shared=shared, most_tokens=room.tokens)
+
+        def answer(batch: list[Request], watch: Callable[..., Any] = iter) -> list[Answer]:
+            return fold(watch(generate(model, batch, lay_out=room.laid_out)), model.tokenizer)
+
+        return Asking(batches, answer)
+    return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: chosen(model, batch))
+
+
+def chosen(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:
+    """The likeliest of the model's labels for each prompt; of equals the first."""
+    answers = []
+    for prompt, logprobs in zip(prompts, label_logprobs(model, prompts), strict=True):
+        best = max(range(len(logprobs)), key=logprobs.__getitem__)
+        answers.append(Answer(prompt.id, model.labels[best], stop="chosen", logprob=round(logprobs[best], 4)))
+    return answers
+
+
+@torch.inference_mode()
+def label_logprobs(model: Model, prompts: Sequence[Prompt]) -> list[list[float]]:
+    """For each prompt the log-probability, in nats, of each of the model's labels among them all."""
+    if model.family == "encoder":
+        batch = collate([replace(prompt, label=None) for prompt in prompts], model.module, model.family)
+        scores = class_logits(model.module, batch)
+    else:
+        words = [tuple(model.renderer.target_ids(label)) for label in model.labels]
+        nats = [reference_nats(model, [replace(prompt, target_ids=ids) for ids in words]) for prompt in prompts]
+        scores = -torch.tensor(nats, dtype=torch.float64)
+    rows: list[list[float]] = torch.log_softmax(scores.double(), -1).tolist()
+    return rows
+
+
+def room_for(model: Model, most: int) -> int:
+    """How many tokens of the context window an answer needs: `most`, or the longest label."""
+    if model.family == "encoder":
+        return 0
+    return max([most, *(len(model.renderer.target_ids(label)) for label in model.labels)])

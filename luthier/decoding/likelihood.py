@@ -1,0 +1,147 @@
+"""How likely an arm finds the references: bits per character, from one reading of each prompt with its reference.
+
+    prompts as they were asked + first references --measure--> likelihood.jsonl --with_likelihood--> scores
+
+An arm's answers show what it says; this shows what it would not have been surprised by, for every example and without
+decoding. Nats are summed over the tokens of the reference, end token left out, and divided once:
+
+    bits per character = nats / ln 2 / characters        (Gao et al. 2020, "The Pile", section 3, there per byte)
+
+Lower is better. Characters rather than tokens, so that models with other tokenizers can be set beside each other.
+It hangs on weights and prompt alone, so arms that differ only in how they decode share one value.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from luthier.files import append_lines, read_lines, write_lines
+from luthier.metrics import LIKELIHOOD
+from luthier.model.forward import collate, row_losses, with_prefix
+from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
+from luthier.model.model import Model
+from luthier.records import Example, Prompt, Score
+from luthier.training.batches import micro_batches
+
+Row = dict[str, Any]
+
+BATCH_TOKENS = 4096  # padded tokens that are read together
+
+
+def measure(
+    model: Model,
+    prompts: Sequence[Prompt],
+    examples: Sequence[Example],
+    path: Path,
+    heard: Callable[[int], None] = lambda count: None,
+) -> list[Row]:
+    """A row {id, nats, tokens, characters} for each prompt, in their order; None and a `reason` where there is none.
+
+    `path` is the line file that grows by whole batches; what stands there already is not read again. `heard(count)`
+    is told of each batch that is safely on disk.
+    """
+    rows = {row["id"]: row for row in read_lines(path)}
+    wanted = [prompt for prompt in prompts if prompt.id not in rows]
+    readable = dict(_readable(model, prompts, examples))
+    refused = [_unknown(prompt.id) for prompt in wanted if prompt.id not in readable]
+    for batch in itertools.chain([refused] if refused else [], _batches(model, list(readable.values()), set(rows))):
+        append_lines(path, batch)
+        rows |= {row["id"]: row for row in batch}
+        heard(len(batch))
+    ordered = [rows[prompt.id] for prompt in prompts]
+    write_lines(path, ordered)  # a batch that a kill tore stands twice
+    return ordered
+
+
+def _readable(model: Model, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Iterator[tuple[str, Prompt]]:
+    """The prompts whose first reference is not empty and fits behind them, with its tokens as target."""
+    window = model.renderer.window
+    for prompt, example in zip(prompts, examples, strict=True):
+        target = tuple(model.renderer.target_ids(example.references[0])[:-1]) if example.references else ()
+        length = len(target) + (len(prompt.prompt_ids) if model.family == "decoder" else 0)
+        if target and length <= window:
+            yield prompt.id, replace(prompt, target_ids=target)
+
+
+def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterator[list[Row]]:
+    """Rows of one batch after another. All prompts shape the batches, known ones too, so a resumed run repeats them."""
+    for batch in micro_batches(prompts, BATCH_TOKENS):
+        if any(prompt.id not in known for prompt in batch):
+            nats = reference_nats(model, batch)
+            yield [_row(model, prompt, value) for prompt, value in zip(batch, nats, strict=True)]
+
+
+@torch.inference_mode()
+def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
+    """Summed nats of each prompt's target under `model`, its learned prompt included."""
+    learned = model.prefix is not None or model.prefix_states is not None
+    batch = collate(prompts, model.module, model.family, apart=learned)
+    if model.prefix is not None:
+        batch = with_prefix(batch, model.module, model.prefix)
+    if model.prefix_states is not None:
+        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _begun(model, len(prompts))})
+    return [float(nats) for nats in row_losses(model.module, batch)]
+
+
+def _begun(model: Model, rows: int) -> Any:
+    """A cache that holds the model's learned prefix for each row."""
+    if model.family == "encoder-decoder":
+        return two_sided_cache(model, rows)
+    cache = growing_cache(model.module.config)
+    fill_prefix(cache, model, rows)
+    return cache
+
+
+def _row(model: Model, prompt: Prompt, nats: float) -> Row:
+    text = model.tokenizer.decode(prompt.target_ids, skip_special_tokens=True)
+    return {"id": prompt.id, "nats": round(nats, 6), "tokens": len(prompt.target_ids or ()), "characters": len(text)}
+
+
+def _unknown(id: str) -> Row:
+    return unread(id, "the reference is empty or does not fit into the context window behind its prompt")
+
+
+def unread(id: str, reason: str) -> Row:
+    """The row of a reference that has no likelihood, and why."""
+    return {"id": id, "nats": None, "tokens": 0, "characters": 0, "reason": reason}
+
+
+def bits_per_character(row: Row) -> float | None:
+    """nats / ln 2 / characters; None where nothing was read."""
+    if row["nats"] is None or not row["characters"]:
+        return None
+    return float(row["nats"] / math.log(2) / row["characters"])
+
+
+def with_likelihood(scores: Sequence[Score], rows: Sequence[Row]) -> list[Score]:
+    """The scores with one value more; None with its reason where a row has none, or where no model was asked."""
+    by_id = {row["id"]: row for row in rows}
+    found = []
+    for score in scores:
+        row = by_id.get(score.id)
+        value = bits_per_character(row) if row else None
+        reason = "the arm asks no model" if row is None else row.get("reason", "the reference has no characters")
+        reasons = score.reasons if value is not None else score.reasons | {LIKELIHOOD: reason}
+        found.append(replace(score, values=score.values | {LIKELIHOOD: value}, reasons=reasons))
+    return found
+
+
+def from_twin(place: Path) -> None:
+    """Takes likelihood.jsonl from a finished prompting arm beside `place` that asked exactly the same prompts, if any.
+
+    Such arms differ only in how they decode, which no likelihood depends on.
+    """
+    prompts = (place / "prompts.jsonl").read_bytes()
+    for other in sorted(place.parent.glob("*/likelihood.jsonl")):
+        asked = other.parent / "prompts.jsonl"
+        done, trained = ((other.parent / name).exists() for name in ("arm.json", "training.json"))
+        if other.parent != place and done and not trained and asked.read_bytes() == prompts:
+            write_lines(place / "likelihood.jsonl", read_lines(other))
+            return

@@ -1,0 +1,336 @@
+"""Decoding rows of unlike length together, without padding between them.
+
+A batch of prompts is a few long rows and many short ones. Padded to the longest, a third of what is computed and a
+third of the keys and values that every new token reads are padding. Here the tokens of all rows stand in one sequence
+and only attention knows which belong together:
+
+    reading    input_ids (1, N) = [row 1][row 2]...      a whole row attends to what all rows begin with and to itself
+    writing    input_ids (1, B) = one token of each open row; of a single row the next few (1, T)
+
+What all rows begin with (a learned prompt, a system message, shots) is read once, and its keys and values stand in
+memory once: every row's queries meet them in one product (Juravsky et al. 2024, "Hydragen", section 3). A row's own
+keys and values lie beside those of rows of like length, aligned at their ends, so that the next token of all of them
+is one column. Nothing is approximated; `supported` runs a model both ways before it is used. 48 dialogues take a
+quarter less time than padded to one length (docs/log.md).
+
+    shapes: N tokens of all rows, B rows, R rows of a group, S keys of a group, P shared keys, H heads, K key heads,
+            G = H / K, E width of a head, T next tokens of a row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from luthier.model.forward import positions_only
+from luthier.model.model import Model
+from luthier.model.shared import attending, causal_attention, refuse_unlike, shared_length
+
+NAME = "luthier-ragged"  # under which transformers finds `attention`
+GROUP = 16  # rows whose keys stand together: fewer waste less on padding, more cost fewer calls
+READ_TOKENS = 2048  # tokens that are read at once: from 512 to 4,096 all take the same time (docs/log.md)
+BLOCK = 64  # columns by which the room for new tokens grows
+Learned = Sequence[tuple[Tensor, Tensor]]
+
+_ROWS: ContextVar[Rows] = ContextVar("rows")
+_SUPPORTED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+class Turn(Enum):
+    """What the tokens that the model is given are."""
+
+    BEGINNING = "what all rows begin with"
+    READING = "whole rows, one behind the other"
+    WRITING = "the next token of every row, or the next few"
+
+
+@dataclass
+class _Group:
+    """Rows that end in the same column, and each attention layer's keys (R, K, E, S) and values (R, K, S, E) of them.
+
+    Keys lie transposed, as the product of a decoding step wants them. There is room for more columns than are used.
+    """
+
+    rows: int
+    width: int  # columns in use
+    hidden_R11S: Tensor  # added to scores: -inf where a column is no token of the row
+    held: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def of(self, layer: nn.Module, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's keys and values in use, for reading and for writing to."""
+        if layer not in self.held:
+            (_, heads, _, width), room = like_1KNE.shape, self.hidden_R11S.shape[-1]
+            keys = like_1KNE.new_zeros(self.rows, heads, width, room)
+            self.held[layer] = keys, like_1KNE.new_zeros(self.rows, heads, room, width)
+        keys, values = self.held[layer]
+        return keys[..., : self.width], values[:, :, : self.width]
+
+    def next_columns(self, count: int) -> None:
+        """Room for `count` (at most BLOCK) more tokens of every row."""
+        if self.width + count > self.hidden_R11S.shape[-1]:
+            self.hidden_R11S = F.pad(self.hidden_R11S, (0, BLOCK))
+            for layer, (keys, values) in self.held.items():
+                self.held[layer] = F.pad(keys, (0, BLOCK)), F.pad(values, (0, 0, 0, BLOCK))
+        self.width += count
+
+    def keep(self, rows: list[int]) -> None:
+        """Forgets all rows but these."""
+        if len(rows) < self.rows:
+            self.rows, self.hidden_R11S = len(rows), self.hidden_R11S[rows]
+            for layer, (keys, values) in self.held.items():
+                self.held[layer] = keys[rows], values[rows]
+
+
+class Rows:
+    """A batch of rows while they are read and written: their groups, and each attention layer's shared beginning.
+
+    `lengths` are the rows' own tokens, what all share left out; neighbours should be of like length. `learned` holds
+    for each layer the keys and values (K, tokens, E) that stand before everything, if a prefix was learned.
+    """
+
+    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, learned: Learned | None = None) -> None:
+        self.lengths, self.learned = list(lengths), learned
+        self.turn, self.reading = Turn.BEGINNING, range(0)  # and which rows are read
+        self.shared: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self.groups = [_group(lengths[i : i + GROUP], dtype) for i in range(0, len(lengths), GROUP)]
+
+    def beginning(self, layer: Any, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's shared keys (K, E, P), transposed, and values (K, P, E); P is 0 where nothing is shared."""
+        if layer not in self.shared:
+            empty_KPE = like_1KNE.new_zeros(like_1KNE.shape[1], 0, like_1KNE.shape[3])
+            keys_KPE, values_KPE = self.learned[layer.layer_idx] if self.learned else (empty_KPE, empty_KPE)
+            self.shared[layer] = keys_KPE.to(like_1KNE).transpose(1, 2).contiguous(), values_KPE.to(like_1KNE)
+        return self.shared[layer]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forgets all rows but these, which are given in their order."""
+        wanted, start = set(rows), 0
+        for group in self.groups:
+            end = start + group.rows
+            group.keep([row - start for row in range(start, end) if row in wanted])
+            start = end
+        self.groups = [group for group in self.groups if group.rows]
+
+
+def _group(lengths: Sequence[int], dtype: torch.dtype) -> _Group:
+    width = max(lengths)
+    hidden = torch.zeros(len(lengths), 1, 1, width + BLOCK, dtype=dtype)
+    for row, length in enumerate(lengths):
+        hidden[row, ..., : width - length] = float("-inf")
+    return _Group(len(lengths), width, hidden)
+
+
+# ---------------------------------------------------------------------------------------------------- attention
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **how: Any
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query (1, H, N, E), key and value with K heads -> (1, N, H, E)."""
+    refuse_unlike(how)
+    turn = {Turn.BEGINNING: _begin, Turn.READING: _read, Turn.WRITING: _write}[_ROWS.get().turn]
+    scale = how.get("scaling") or query.shape[-1] ** -0.5
+    return turn(_ROWS.get(), module, query, key, value, scale), None
+
+
+def _begin(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """What all rows begin with; its keys and values are kept once."""
+    keys_KEP, values_KPE = rows.beginning(module, key)
+    rows.shared[module] = torch.cat([keys_KEP, key[0].transpose(1, 2)], 2), torch.cat([values_KPE, value[0]], 1)
+    return _causal(query, (keys_KEP, values_KPE), key, value, scale).transpose(1, 2)
+
+
+def _causal(query: Tensor, before: tuple[Tensor, Tensor], key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """One row (1, H, T, E) attends to what came before it and to itself."""
+    keys = torch.cat([before[0].transpose(1, 2)[None], key], 2)
+    return causal_attention(query, keys, torch.cat([before[1][None], value], 2), scale)
+
+
+def _read(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Whole rows; their keys and values go to their places at the end of their group's."""
+    beginning, start, outputs = rows.beginning(module, key), 0, []
+    for row in rows.reading:
+        length = rows.lengths[row]
+        own = slice(start, start + length)
+        start = own.stop
+        outputs.append(_causal(query[:, :, own], beginning, key[:, :, own], value[:, :, own], scale))
+        group, place = divmod(row, GROUP)
+        keys_RKES, values_RKSE = rows.groups[group].of(module, key)
+        keys_RKES[place, :, :, -length:] = key[0, :, own].transpose(1, 2)
+        values_RKSE[place, :, -length:] = value[0, :, own]
+    return torch.cat(outputs, 2).transpose(1, 2)
+
+
+def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """The next T tokens of every row, one behind the other: (1, H, B T, E) -> (1, B T, H, E)."""
+    beginning, start, outputs = rows.beginning(module, key), 0, []
+    grouped, count = query.shape[1] // key.shape[1], query.shape[2] // sum(group.rows for group in rows.groups)
+    query_BKTGE = (query[0] * scale).unflatten(1, (-1, count)).unflatten(0, (-1, grouped)).permute(2, 0, 3, 1, 4)
+    key_BKTE, value_BKTE = (x[0].unflatten(1, (-1, count)).transpose(0, 1) for x in (key, value))
+    for group in rows.groups:
+        here = slice(start, start + group.rows)
+        start = here.stop
+        keys_RKES, values_RKSE = group.of(module, key)
+        keys_RKES[..., -count:], values_RKSE[:, :, -count:] = key_BKTE[here].mT, value_BKTE[here]
+        hidden = group.hidden_R11S[..., : group.width]
+        if count > 1:  # each token sees those before it and itself
+            later_TS = torch.full((count, group.width), float("-inf"), dtype=hidden.dtype).triu(group.width - count + 1)
+            hidden = hidden + later_TS.repeat_interleave(grouped, 0)
+        mixed = _mixed(query_BKTGE[here].flatten(2, 3), beginning, keys_RKES, values_RKSE, hidden)
+        outputs.append(mixed.unflatten(2, (count, grouped)).transpose(1, 2).flatten(0, 1))
+    return torch.cat(outputs).flatten(1, 2)[None]
+
+
+def _mixed(
+    query_RKGE: Tensor, beginning: tuple[Tensor, Tensor], keys_RKES: Tensor, values_RKSE: Tensor, hidden_R1GS: Tensor
+) -> Tensor:
+    """The values of a group's rows, mixed by what the queries find among shared and own keys: one softmax for both."""
+    scores_RKGS = (query_RKGE @ keys_RKES).add_(hidden_R1GS)
+    shared_keys_KEP, shared_values_KPE = beginning
+    shared = shared_keys_KEP.shape[-1]
+    if not shared:
+        return scores_RKGS.softmax(-1) @ values_RKSE
+    weights = torch.cat([_together(query_RKGE, shared_keys_KEP), scores_RKGS], -1).softmax(-1)
+    return weights[..., shared:] @ values_RKSE + _together(weights[..., :shared], shared_values_KPE)
+
+
+def _together(x_RKGE: Tensor, y_KEP: Tensor) -> Tensor:
+    """x y for all rows in one product of each key head -> (R, K, G, P)."""
+    rows, heads, grouped, _ = x_RKGE.shape
+    product = x_RKGE.transpose(0, 1).flatten(1, 2) @ y_KEP
+    return product.view(heads, rows, grouped, -1).transpose(0, 1)
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
+
+
+# ------------------------------------------------------------------------------------------------------ decoder
+
+
+class RaggedDecoder:
+    """A causal model in front of a batch of prompts: `start` reads them, each `step` writes a token of every row."""
+
+    def __init__(self, model: Model, prompts: Sequence[Sequence[int]], least: int = 16) -> None:
+        """A beginning that is shared is read apart where it has `least` tokens: shorter ones do not pay."""
+        self.model = model
+        self.module: Any = model.module
+        shared = shared_length(prompts)
+        self.shared = prompts[0][: shared if shared >= least else 0]
+        self.own = [prompt[len(self.shared) :] for prompt in prompts]
+        self.rows = Rows([len(ids) for ids in self.own], model.dtype, model.prefix_states)
+        learned = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
+        self.begun = learned + len(self.shared) + (0 if model.prefix is None else len(model.prefix))
+        self.position_B = torch.tensor([self.begun + len(ids) for ids in self.own])
+
+    def start(self) -> Tensor:
+        """Logits (B, V) behind each prompt."""
+        embed = self.module.get_input_embeddings()
+        learned = [] if self.model.prefix is None else [self.model.prefix]
+        shared = [embed(torch.tensor(self.shared))] if self.shared else []
+        if beginning := [part.to(self.module.dtype) for part in [*learned, *shared]]:
+            embeds_1PD = torch.cat(beginning)[None]
+            places = torch.arange(self.begun - embeds_1PD.shape[1], self.begun)
+            self._forward([-1], places, inputs_embeds=embeds_1PD)
+        self.rows.turn, logits = Turn.READING, []
+        for reading in _portions(self.rows.lengths):
+            self.rows.reading = reading
+            lengths = [self.rows.lengths[row] for row in reading]
+            places = torch.cat([torch.arange(self.begun, self.begun + length) for length in lengths])
+            ends = (torch.tensor(lengths).cumsum(0) - 1).tolist()
+            ids = torch.tensor([[token for row in reading for token in self.own[row]]])
+            logits.append(self._forward(ends, places, input_ids=ids))
+        self.rows.turn = Turn.WRITING
+        return torch.cat(logits)
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Logits (B, V) behind one more token of each row."""
+        for group in self.rows.groups:
+            group.next_columns(1)
+        places, self.position_B = self.position_B, self.position_B + 1
+        return self._forward(list(range(len(tokens_B))), places, input_ids=tokens_B[None])
+
+    def read_on(self, tokens: list[int]) -> Tensor:
+        """Logits (T, V) behind each of T more tokens of the only row."""
+        (group,), count = self.rows.groups, len(tokens)
+        group.next_columns(count)
+        places, self.position_B = self.position_B + torch.arange(count), self.position_B + count
+        return self._forward(list(range(count)), places, input_ids=torch.tensor([tokens]))
+
+    def take_back(self, count: int) -> None:
+        """Forgets the last `count` tokens of the only row."""
+        (group,) = self.rows.groups
+        group.width -= count
+        self.position_B = self.position_B - count
+
+    def keep(self, rows: Tensor) -> None:
+        """Goes on with these rows alone."""
+        self.rows.keep(rows.tolist())
+        self.position_B = self.position_B[rows]
+
+    def _forward(self, positions: list[int], places: Tensor, **inputs: Tensor) -> Tensor:
+        """Logits (len(positions), V) at these positions of the sequence; `places` are the tokens' own in their rows."""
+        understood = attending(self.module, NAME, _ROWS, self.rows)
+        with understood, positions_only(self.module, lambda hidden: hidden[:, positions]):
+            return self.module(position_ids=places[None], use_cache=False, **inputs).logits[0]
+
+
+def _portions(lengths: Sequence[int]) -> list[range]:
+    """Neighbouring rows that are read at once: READ_TOKENS together, or a single longer one."""
+    portions, start, tokens = [], 0, 0
+    for row, length in enumerate(lengths):
+        if row > start and tokens + length > READ_TOKENS:
+            portions.append(range(start, row))
+            start, tokens = row, 0
+        tokens += length
+    return [*portions, range(start, len(lengths))]
+
+
+def supported(model: Model) -> bool:
+    """Whether this model says the same to rows in one sequence; tried once with two short rows.
+
+    Only on a processor: a GPU has attention of its own for padded rows. A model that wants a cache of another kind
+    (sliding windows, recurrent states) reads padded rows too.
+    """
+    module = model.module
+    if module not in _SUPPORTED:
+        _SUPPORTED[module] = _may(module) and _same_logits(replace(model, prefix=None, prefix_states=None))
+    return _SUPPORTED[module]
+
+
+def _may(module: Any) -> bool:
+    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=module.config).layers)
+    known = getattr(module.config, "_attn_implementation", None) == "sdpa"
+    return plain and known and next(module.parameters()).device.type == "cpu"
+
+
+@torch.inference_mode()
+def _same_logits(model: Model) -> bool:
+    rows, then = [[1, 2, 3, 4, 5], [1, 2, 3, 8, 9, 10, 11]], [6, 7]
+    try:
+        usual = [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
+        longer = [[*row, token] for row, token in zip(rows, then, strict=True)]
+        usual += [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in longer]
+        decoder = RaggedDecoder(model, rows, least=2)
+        ours = torch.cat([decoder.start(), decoder.step(torch.tensor(then))])
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
+        return False  # another interface than the one that is meant
+    return _alike(ours.float(), torch.stack(usual).float(), module=model.module)
+
+
+def _alike(ours_BV: Tensor, usual_BV: Tensor, module: Any) -> bool:
+    """Equal but for rounding. A wrong layout gives other logits altogether: a difference of their own length."""
+    if getattr(module, "is_quantized", False):
+        # Rounded activations turn a difference in the last digit into a step of the rounding, layer after layer.
+        return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
+    tolerance = 3e-2 if next(module.parameters()).dtype.itemsize == 2 else 1e-3
+    return bool((ours_BV - usual_BV).abs().max() <= tolerance * usual_BV.abs().max())

@@ -1,0 +1,52 @@
+"""The metrics in one table: what each is called, what it speaks of, how it sums, whether it decides, and words for it.
+
+Here are facts about metrics; `scoring/` computes their values and says with which library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. All are on 0 to 1 but `length_ratio` and `bits_per_character`."""
+
+    name: str
+    words: str  # what it measures, for the head of a table
+    # texts and labels are judged against references; an answer is described, without a reference; weights are asked
+    of: Literal["texts", "labels", "answers", "weights"]
+    # how many answers become one number: their mean, the share of yes, or one value formed from summed counts
+    sums: Literal["mean", "share", "counts"] = "mean"
+    decides: bool = True  # whether more is better, so that verdicts may come from it
+
+
+TABLE = (
+    Metric("rouge1", "words shared with the reference", "texts"),
+    Metric("rouge2", "word pairs shared with the reference", "texts"),
+    Metric("rougeL", "longest common word sequence", "texts"),
+    Metric("rougeLsum", "the same, sentence by sentence", "texts"),
+    Metric("bleu", "n-gram precision, whole corpus", "texts", "counts"),
+    Metric("chrf", "character n-grams, whole corpus", "texts", "counts"),
+    Metric("length_ratio", "answer words / reference words", "texts", decides=False),
+    Metric("accuracy", "share of rows whose label is said", "labels", "share"),
+    Metric("macro_f1", "F1 of each class, in the mean", "labels", "counts"),
+    Metric("stopped", "share that ended by themselves", "answers", "share", decides=False),
+    Metric("copied", "share of 4-grams found in the input", "answers", decides=False),
+    Metric("bits_per_character", "how surprising the reference is; lower is better", "weights", decides=False),
+)
+METRICS = tuple(row.name for row in TABLE if row.of == "texts")
+CLASS_METRICS = tuple(row.name for row in TABLE if row.of == "labels")
+DESCRIPTIVE = tuple(row.name for row in TABLE if row.of == "answers")
+(LIKELIHOOD,) = (row.name for row in TABLE if row.of == "weights")  # of the reference under an arm's weights
+CAN_DECIDE = tuple(row.name for row in TABLE if row.decides)
+SUMMED = tuple(row.name for row in TABLE if row.sums == "counts")  # never a mean over answers
+SHARES = tuple(row.name for row in TABLE if row.sums == "share")  # yes or no for each answer
+WORDS = {row.name: row.words for row in TABLE}
+ROUGE = tuple(name for name in METRICS if name.startswith("rouge"))
+CORPUS = tuple(name for name in SUMMED if name in METRICS)
+
+DECIDING = "rouge1"  # where nobody names another
+DECIDING_LABELS = "accuracy"
+MARGIN = 0.02  # the smallest difference that matters, on 0 to 1, where nobody states another

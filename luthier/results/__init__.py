@@ -1,0 +1,7 @@
+"""The study's folder: its files as types, and where they lie.
+
+    looks   how often a test set was looked at, counted in the user's cache
+    folder  the study's folder: places, costs, log
+
+Doors: `folder.StudyFolder`.
+"""

@@ -1,0 +1,31 @@
+"""BLEU and chrF by the sacrebleu library, as counts that are summed before they are formed (Post 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+
+@cache
+def library(metric: str, sentence: bool = False) -> Any:
+    """sacrebleu's metric with its default options; a sentence's BLEU leaves out n-gram orders it is too short for."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF() if metric == "chrf" else BLEU(effective_order=sentence)
+
+
+def corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[list[int], float]:
+    """sacrebleu's sufficient statistics of one answer, and its smoothed sentence value (0 to 1, for display only).
+
+    `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.
+    `chrf`: for n = 1..6, n-grams in the answer, in the best reference, and matching.
+    sacrebleu 2.5 hands out BLEU's counts through its public names, but chrF's not: its public scores hold no counts.
+    So both go through the same two private methods; tests pin them to corpus_bleu, corpus_chrf and sacrebleu's own
+    test cases, and pyproject.toml keeps the library below version 3.
+    """
+    streams = [[reference] for reference in references]  # sacrebleu wants one list a reference, not one an answer
+    counts = library(metric)._extract_corpus_statistics([text], streams)[0]
+    value = library(metric, sentence=True)._compute_score_from_stats(list(counts)).score / 100
+    return [int(count) for count in counts], float(value)

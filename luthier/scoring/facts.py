@@ -1,0 +1,140 @@
+"""Names, numbers, amounts, times and dates in an answer that its input does not hold.
+
+    Source(input, common)       what an input supports, read once (source.py)
+    unsupported(answer, source) --> [Fact(kind, text, start, end, why)]
+
+ROUGE does not see a wrong name: one word of twenty. This check sees nothing else. It looks for things that can be
+looked up in the input, and says where they stand in the answer. It prefers silence to a false alarm:
+
+- A name is a capitalised word that is no common word (names.py); "Ben" is supported by "Benjamin".
+- A number is supported however it is written (quantities.py), by a sum or difference of two numbers of a short input,
+  and one and two are never questioned: "both", "two options" count what the input lists.
+- A word of capitals (MRI) is an abbreviation, and abbreviations are not questioned.
+
+What it cannot see: negation, omission, swapped roles, an invented event, and a wrong name or number that stands
+elsewhere in the input. docs/facts.md has the measured recall and false alarms. Deterministic; no model, no network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from luthier.scoring.names import unknown_names
+from luthier.scoring.quantities import Quantity, Reading, quantities
+from luthier.scoring.source import TAG, without_tags
+from luthier.scoring.source import Source as Source
+from luthier.scoring.source import common_words as common_words
+
+KINDS = ("name", "number", "amount", "time", "date")
+NOT_CHECKED = ("negation", "omission", "swapped roles", "invented event", "wrong but present in the input")
+
+_SMALL = 2  # numbers up to here are counts of what was said ("both", "two reasons") more often than facts
+_CONVERSIONS = {  # unit -> what to multiply with to get the number in a neighbouring unit
+    "hour": (1 / 24, 60.0), "minute": (1 / 60,), "day": (1 / 7, 24.0), "week": (7.0, 1 / 4), "month": (1 / 12, 4.0),
+    "year": (12.0, 0.1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something in an answer that its input does not support. answer[start:end] == text; `kind` is one of KINDS."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    why: str
+
+
+def unsupported(answer: str, source: Source) -> list[Fact]:
+    """The facts of an answer that its source does not support, in the order in which they stand."""
+    masked = without_tags(answer)
+    found = [*_tags(answer, source), *_quantities(masked, source), *_names(masked, source)]
+    return sorted(found, key=lambda fact: fact.start)
+
+
+def _tags(answer: str, source: Source) -> Iterator[Fact]:
+    for match in TAG.finditer(answer):
+        if match.group().lower() not in source.tags:
+            yield Fact("name", match.group(), *match.span(), "no such speaker in the input")
+
+
+def _names(answer: str, source: Source) -> Iterator[Fact]:
+    for start, end in unknown_names(answer, source):
+        yield Fact("name", answer[start:end], start, end, "no such name in the input")
+
+
+# -------------------------------------------------------------------------------------------------------- quantities
+
+
+def _quantities(answer: str, source: Source) -> Iterator[Fact]:
+    for quantity in quantities(answer):
+        if not _supported(quantity, source, answer):
+            why = f"no such {quantity.kind} in the input"
+            yield Fact(quantity.kind, quantity.text, quantity.start, quantity.end, why)
+
+
+def _supported(quantity: Quantity, source: Source, answer: str) -> bool:
+    known = source.readings
+    if quantity.kind == "time":
+        return any(_time_known(reading[1], known) for reading in quantity.readings)
+    if quantity.readings & known or _only_counts(quantity, answer):
+        return True
+    if quantity.kind == "date" and _said_short(quantity, known):
+        return True
+    clock = _says_when(quantity, answer)
+    for value in (reading for reading in quantity.readings if isinstance(reading, float)):
+        derived = value in source.derived and not quantity.text[-1].isalpha()
+        if (value <= _SMALL and not clock) or derived:
+            return True
+        if _converted(value, answer[quantity.end :]) & {*known, 1.0}:  # 1: "a day" is known without a number
+            return True
+    return bool(quantity.parts) and _parts_known(quantity.parts, known)
+
+
+def _says_when(quantity: Quantity, answer: str) -> bool:
+    """ "at two" is a time, "two reasons" and "at one's own home" are none."""
+    hour = re.search(r"\b(?:at|by|until|till)\s$", answer[: quantity.start]) and quantity.text in (
+        "1",
+        "2",
+        "one",
+        "two",
+    )
+    return bool(hour) and not re.match(r"['’]| (?:time|end|of|or)\b", answer[quantity.end :])
+
+
+def _only_counts(quantity: Quantity, answer: str) -> bool:
+    """The "3." of a list, "third" as a rank, and "five other ...", which is what is left of something."""
+    before, behind = answer[: quantity.start].rstrip(" "), answer[quantity.end :]
+    listed = quantity.text.isdigit() and re.match(r"[.)]\s", behind) and (not before or before[-1] in ".\n;:!?")
+    rest = re.match(r"\s(?:other|others|more|remaining)\b", behind) and quantity.text.isalpha()
+    return bool(listed or rest) or quantity.text.lower() == "third"
+
+
+def _said_short(quantity: Quantity, known: frozenset[Reading]) -> bool:
+    """1996 by "ninety six". Not 2008 by "eight", which would be true of most texts; "O eight" is a reading of 2008."""
+    shorts = {year % 100 for year in quantity.readings if isinstance(year, float) and year >= 1900}
+    return any(short >= 10 and short in known for short in shorts)
+
+
+def _converted(value: float, behind: str) -> set[Reading]:
+    """The same length of time in another unit, cents as the money's hundredth: "24 hours" is "a day"."""
+    unit = re.match(r"[\s-]*([a-z]+?)s?\b", behind)
+    factors = _CONVERSIONS.get(unit[1], ()) if unit else ()
+    return {value * factor for factor in (*factors, 0.01, 100.0)}
+
+
+def _parts_known(parts: tuple[frozenset[Reading], ...], known: frozenset[Reading]) -> bool:
+    """All parts; but the year of a full date may come from what the writer knew when day and month are right."""
+    return all(part & known for part in (parts[:2] if len(parts) == 3 else parts))
+
+
+def _time_known(minutes: int, known: frozenset[Reading]) -> bool:
+    """By the same time; or a full hour by its number; or 5:30 by "five thirty", read as 530."""
+    hour, minute = divmod(minutes, 60)
+    hours = (hour, hour + 12) if hour else (12, 0, 24)
+    if ("clock", minutes) in known:
+        return True
+    return any((float(h) if minute == 0 else float(100 * h + minute)) in known for h in hours)

@@ -1,0 +1,221 @@
+"""Answer x references -> scores. No model is needed: a csv of another tool's answers enters here as well.
+
+Seven metrics, on 0 to 1 except `length_ratio`, where 1 means as long as the references and more is possible:
+
+    rouge1 rouge2 rougeL rougeLsum   rouge-score, F-measure, Porter stemming     (Lin 2004, "ROUGE")
+    bleu                             sacrebleu, tokenizer 13a                    (Papineni et al. 2002; Post 2018)
+    chrf                             sacrebleu, characters up to 6, beta 2       (Popovic 2015)
+    length_ratio                     words of the answer / mean words of the references
+
+for a classification instead of them two (classes.py):
+
+    accuracy                         1 where the answer says the label of its row, else 0
+    macro_f1                         the mean over classes of F1
+
+and two that describe an answer without judging it: `stopped` (did it end by itself?) and `copied` (how much of it
+stands word for word in the input?).
+
+BLEU, chrF and macro-F1 belong to a corpus, and their corpus value is *not* the mean of sentence values. So every Score
+keeps the additive counts in `statistics`; they are summed first, then formed once by `corpus_value`. The sentence
+values in `values` are smoothed, for looking at one answer, and enter no mean.
+
+An empty answer scores 0: it is a bad answer. A metric that cannot be computed is None with a reason: unknown is not 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from statistics import fmean
+from typing import Any
+
+from luthier.errors import DataError, SettingsError
+from luthier.metrics import CLASS_METRICS, CORPUS, DESCRIPTIVE, LIKELIHOOD, METRICS, ROUGE, SUMMED
+from luthier.records import Answer, Example, Score
+from luthier.scoring.bleu import corpus_counts, library
+from luthier.scoring.labels import counts, macro_f1, said
+from luthier.scoring.rouge import REFERENCES, rouge_values, unreadable
+
+_STOPPED = {"end": 1.0, "length": 0.0}
+_NGRAM = 4  # words in a row that count as copied; shorter runs are shared by chance
+
+
+def score(
+    answers: Iterable[Answer],
+    examples: Iterable[Example],
+    metrics: Collection[str] = METRICS + DESCRIPTIVE,
+    *,
+    references: str = "mean",
+    labels: Sequence[str] = (),
+) -> list[Score]:
+    """One Score for each answer, in the order of the answers, matched to its example by id.
+
+    metrics: those to compute; all of them unless fewer are asked for.
+    labels: the words of a classification's labels, one of which is every example's reference; the metrics are then
+    CLASS_METRICS. An answer that says no label is wrong.
+    references: what ROUGE against several references becomes, their "mean" or their "max". The best of three is higher
+    than the best of two, so "max" asks for equally many in every example. Raises DataError when they are not, when an
+    answer's id is not among the examples, or when an id stands twice on either side; SettingsError for another rule.
+    """
+    if references not in REFERENCES:
+        raise SettingsError(f"references '{references}' is no rule; choose one of {', '.join(REFERENCES)}")
+    by_id = _by_id(examples, "examples")
+    asked = [(answer, _example_of(answer, by_id)) for answer in _by_id(answers, "answers").values()]
+    if labels:
+        return [_score_label(answer, example, labels) for answer, example in asked]
+    if references == "max":
+        refuse_unequal([example for _, example in asked])
+    return [_score_one(answer, example, metrics, references) for answer, example in asked]
+
+
+def refuse_unequal(examples: Sequence[Example]) -> None:
+    """Raises DataError when examples have not all as many references: "max" cannot be asked for."""
+    if other := next((e for e in examples if len(e.references) != len(examples[0].references)), None):
+        raise DataError(
+            f"example '{examples[0].id}' has {len(examples[0].references)} references and '{other.id}' has "
+            f"{len(other.references)}, so their best cannot be compared; take the mean over references"
+        )
+
+
+def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
+    """The corpus value, 0 to 1, of summed statistics: 10 counts for `bleu`, 18 for `chrf`, 3 a class for `macro_f1`.
+
+    Any non-negative integer combination of rows may be summed, so a bootstrap resample is a weighted sum.
+    Raises SettingsError for a metric that is not in SUMMED.
+    """
+    if metric not in SUMMED:
+        raise SettingsError(f"'{metric}' is not formed over a corpus; choose one of {', '.join(SUMMED)}")
+    if metric == "macro_f1":
+        return macro_f1(statistics_sum)
+    return float(library(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100
+
+
+def signature(metric: str, references: str = "mean") -> str:
+    """What a number means: metric, library and version, options, and what is done with several references.
+
+    Raises SettingsError for an unknown metric.
+    """
+    if metric in ROUGE:
+        lines = "|sentences:own lines, else split after .!?" if metric == "rougeLsum" else ""
+        options = f"F1|stemmer:porter|tokens:a-z0-9{lines}|references:{references}"
+        return f"{metric}|rouge-score {version('rouge-score')}|{options}"
+    if metric in CORPUS:
+        rule = "clipped by all, closest length" if metric == "bleu" else "best of all"
+        scorer = library(metric)
+        scorer.num_refs = -1  # "varies by example"; it would say how many the answer scored last had
+        return f"{metric}|sacrebleu {scorer.get_signature()}|scale:0-1|corpus|references:{rule}"
+    rules = {
+        "length_ratio": "words by whitespace|references:mean words",
+        "accuracy": "1 the answer says its row's label, else 0|a label: what the answer begins with, else the only one "
+        "in it; whole words, case and punctuation ignored",
+        "macro_f1": "mean over classes of F1, from summed counts|classes that no row has and no answer says left out",
+        "stopped": "1 ended by itself, 0 hit its limit",
+        "copied": f"share of the answer's word {_NGRAM}-grams that occur in the input|lower case, punctuation dropped",
+        LIKELIHOOD: "nats of the first reference's tokens without its end token / ln 2 / characters|under the arm's "
+        "own prompt and weights, whatever its decoding settings|lower is better",
+    }
+    if metric not in rules:
+        raise SettingsError(
+            f"'{metric}' is not a metric; choose one of {', '.join(METRICS + CLASS_METRICS + DESCRIPTIVE)}"
+        )
+    return f"{metric}|luthier|{rules[metric]}"
+
+
+def _by_id(records: Iterable[Any], what: str) -> dict[str, Any]:
+    """The records by id, in their order. Raises DataError for an id that stands twice."""
+    found: dict[str, Any] = {}
+    for record in records:
+        if record.id in found:
+            raise DataError(f"id '{record.id}' stands twice among the {what}; give each its own id")
+        found[record.id] = record
+    return found
+
+
+def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
+    try:
+        return examples[answer.id]
+    except KeyError:
+        raise DataError(
+            f"the answer with id '{answer.id}' belongs to none of the {len(examples)} examples; "
+            "score it with the rows it was asked on"
+        ) from None
+
+
+def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule: str) -> Score:
+    """The asked values of one answer. Each of them is in `values`; those that are None are in `reasons` as well."""
+    values: dict[str, float | None] = dict.fromkeys(m for m in METRICS + DESCRIPTIVE if m in metrics)
+    statistics: dict[str, list[int]] = {}
+    reasons: dict[str, str] = {}
+
+    if problem := _reference_problem(example):
+        reasons.update(dict.fromkeys([metric for metric in METRICS if metric in metrics], problem))
+    else:
+        if "length_ratio" in metrics:
+            values["length_ratio"] = _length_ratio(answer.text, example.references)
+        for metric in CORPUS:
+            if metric in metrics:
+                statistics[metric], values[metric] = corpus_counts(metric, answer.text, example.references)
+        rouge = tuple(metric for metric in ROUGE if metric in metrics)
+        if rouge and (problem := unreadable(example)):
+            reasons.update(dict.fromkeys(rouge, problem))
+        elif rouge:
+            values.update(rouge_values(rouge, answer.text, example.references, rule))
+
+    if "stopped" in metrics:
+        values["stopped"] = _STOPPED.get(answer.stop)
+        if values["stopped"] is None:
+            reasons["stopped"] = f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
+    if "copied" in metrics:
+        values["copied"], problem = _copied(answer.text, example.input)
+        if problem:
+            reasons["copied"] = problem
+    return Score(answer.id, example.unit, values, statistics, reasons, rule, len(example.references))
+
+
+def _score_label(answer: Answer, example: Example, labels: Sequence[str]) -> Score:
+    """Accuracy, and the counts of macro-F1; of one answer alone F1 is 1 where it is right, else 0."""
+    if len(example.references) != 1 or example.references[0] not in labels:
+        raise DataError(f"example '{example.id}': its reference is none of the labels {', '.join(labels)}; name it so")
+    truth = labels.index(example.references[0])
+    found = said(answer.text, labels)
+    right = float(found == truth)
+    values: dict[str, float | None] = dict.fromkeys(CLASS_METRICS, right)
+    return Score(answer.id, example.unit, values, {"macro_f1": counts(truth, found, len(labels))})
+
+
+def _reference_problem(example: Example) -> str:
+    """Why no metric can be computed, or an empty text. One blank reference among three is enough: which two were
+    meant is not ours to guess, and a mean over a varying number of references is another metric."""
+    if not example.references:
+        return "the example has no reference"
+    blank = [number for number, reference in enumerate(example.references, 1) if not reference.strip()]
+    return f"reference {blank[0]} of {len(example.references)} is empty" if blank else ""
+
+
+# ------------------------------------------------------------------------------------------------------ our counts
+
+
+def _length_ratio(text: str, references: Sequence[str]) -> float:
+    return len(text.split()) / fmean(len(reference.split()) for reference in references)
+
+
+def _copied(text: str, source: str) -> tuple[float | None, str]:
+    """The share of the answer's word 4-grams that occur in the input, or None and the reason."""
+    grams = _ngrams(text)
+    if not grams:
+        return None, f"the answer has fewer than {_NGRAM} words"
+    if not source.strip():
+        return None, "the input is not known"
+    known = set(_ngrams(source))
+    return sum(gram in known for gram in grams) / len(grams), ""
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation: what copying and repetition are counted in."""
+    return re.findall(r"\w+", text.lower())
+
+
+def _ngrams(text: str) -> list[tuple[str, ...]]:
+    words = words_of(text)
+    return [tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1)]

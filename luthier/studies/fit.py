@@ -1,0 +1,167 @@
+"""Training one arm: a fresh base, what the method does to it, batches, and dev answers on the way.
+
+Every training of a study goes through `fit`, whether it is an arm's own, the same arm under another seed, or a short
+trial of other settings, so that they differ in nothing but what their Arm says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor, nn
+
+from luthier import machine
+from luthier.arms.spec import Arm
+from luthier.decoding.answers import asking, room_for
+from luthier.metrics import DESCRIPTIVE, METRICS
+from luthier.model.forward import collate, supervised_loss
+from luthier.model.model import Model, load, parameter_counts
+from luthier.progress import say
+from luthier.records import Answer, Example, Prompt, Score
+from luthier.results.folder import StudyFolder
+from luthier.scoring.score import corpus_value, score
+from luthier.task.prompt import Renderer
+from luthier.task.task import Task
+from luthier.training.batches import Batches
+from luthier.training.loop import Trained, train
+from luthier.training.memory import NO_BOUND, Bound, micro_tokens
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every arm of a study shares: task, examples, seed, the base model's name, the folder, and the effort."""
+
+    task: Task
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
+    seed: int
+    model_name: str
+    precision: str
+    folder: StudyFolder
+    trials: int = 0  # configurations tried on dev for each trained arm
+    likelihood: bool = False
+    bound: Bound = NO_BOUND  # on what the process holds
+    trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+
+    def scored(
+        self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
+    ) -> list[Score]:
+        """Answers judged as the task says."""
+        labels, references = self.task.labels, self.task.spec.decide.references
+        return score(answers, examples, metrics, labels=labels, references=references)
+
+    def base(self, arm: Arm) -> Model:
+        """A fresh base model of an arm: its own or the study's, with a head started by the seed where it needs one."""
+        return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training learns from, and the dev metric (higher is better) that chooses its checkpoint."""
+
+    prompts: Callable[[Renderer], Sequence[Prompt]]
+    dev: Callable[[Model], float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained module, what training did, and counts that are equal between two runs."""
+
+    module: nn.Module
+    trained: Trained
+    counts: dict[str, Any]
+
+
+def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
+    """The deciding metric over the dev answers; what settings and checkpoints are chosen by."""
+    metric = work.task.spec.decide.metric
+    scores = work.scored(answers, work.dev, [metric])
+    if metric == "macro_f1":
+        return corpus_value(
+            metric, [sum(column) for column in zip(*(s.statistics[metric] for s in scores), strict=True)]
+        )
+    return fmean([value for s in scores if (value := s.values[metric]) is not None] or [0.0])
+
+
+def own_course(work: Work, arm: Arm) -> Course:
+    """The study's own train and dev examples under the arm's template."""
+    text = work.task.template(arm.template)
+    return Course(
+        prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in work.train],
+        dev=lambda asked: ask_dev(work, arm, asked),
+    )
+
+
+def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = None) -> Fitted:
+    """Trains a fresh base as `arm` says, from `work.seed`; its checkpoint and metrics.jsonl lie in `place`.
+
+    Without a `course` it learns from the study's own examples. The module holds the checkpoint that dev liked best.
+    Raises SettingsError when the loss is no longer a number.
+    """
+    assert arm.training is not None
+    model = work.base(arm)
+    module = arm.method.apply(model, arm.settings, work.seed)
+    # A learned prompt takes its place in the context window while training as it does while asking.
+    course = course or own_course(work, arm)
+    prompts = course.prompts(arm.method.answering(model, module).renderer)
+    trainable, parameters = parameter_counts(module)
+    say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
+    passes = arm.training.passes(len(prompts))
+
+    def forward(micro_batch: list[Prompt]) -> Tensor:
+        return supervised_loss(module, collate(micro_batch, module, model.family))[0]
+
+    batches = Batches(
+        prompts,
+        batch_size=arm.training.batch_size,
+        micro_tokens=arm.training.micro_tokens or micro_tokens(module, forward, prompts, work.bound.while_training()),
+        epochs=passes,
+        seed=work.seed,
+    )
+
+    def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
+        batch = collate(micro_batch, module, model.family)
+        loss, count = supervised_loss(module, batch)
+        return loss, count, batch.tokens
+
+    def evaluate() -> float:
+        machine.give_back_freed_memory()
+        metric = course.dev(arm.method.answering(model, module))
+        machine.give_back_freed_memory()
+        return metric
+
+    def log(event: str, **about: Any) -> None:
+        work.folder.log(event, arm=arm.name, **about)
+
+    rates = arm.method.rates(arm.settings, module)
+    trained = train(
+        module, step, batches, arm.training, place,
+        evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,
+    )  # fmt: skip
+    counts = {
+        "trainable": trainable,
+        "parameters": parameters,
+        "train_examples": len(prompts),
+        "train_prompts_cut": sum(p.tokens_cut > 0 for p in prompts),
+        "train_tokens": trained.tokens,
+        "supervised_tokens": trained.supervised,
+        "passes": passes,
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+        "best_dev": trained.best_metric,
+    }
+    return Fitted(module, trained, counts)
+
+
+def ask_dev(work: Work, arm: Arm, asked: Model) -> float:
+    """The dev metric of greedy answers, at the longest that an answer of this arm may be."""
+    limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
+    text, room = work.task.template(arm.template), room_for(asked, limit)
+    dev = [asked.renderer.prompt(example, text, room=room) for example in work.dev]
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=work.bound.while_training())
+    return dev_metric(work, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

@@ -1,0 +1,360 @@
+"""Several tasks at once: one model trained on a mixture of them beside one model a task, and tasks it never saw.
+
+    mixture of the trained tasks -> multi/ARM/ -> an arm of every task's study (study.py) -> overview (overview.py)
+
+Each task has an ordinary study in tasks/TASK/, whose multi-task arm brings its weights along. Held-out tasks give the
+training nothing: it is handed the trained tasks alone. Their studies have no arm that trains on them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import Field
+
+from luthier.adapt.methods import method
+from luthier.arms.spec import Arm, ArmSpec, parse, resolve, settings_of, with_baselines, with_defaults
+from luthier.errors import SettingsError, TaskError
+from luthier.files import sha256_of_text, write_json
+from luthier.model.model import Model, load
+from luthier.progress import say, stoppable
+from luthier.records import Example, Prompt
+from luthier.reports.tasks import RECORD, mixture_words, multi, overview
+from luthier.results.folder import StudyFolder
+from luthier.settings import Settings, settings_from
+from luthier.studies.arm import train_arm
+from luthier.studies.fit import Course, Work, ask_dev
+from luthier.studies.mixture import Mixture, counted, draw
+from luthier.studies.origin import made_by
+from luthier.studies.spec import StudySpec, arm_specs
+from luthier.studies.study import locked_study, run_study, work_of
+from luthier.task.check import check_between
+from luthier.task.findings import Finding
+from luthier.task.prompt import Renderer
+from luthier.task.spec import SPLITS
+from luthier.task.task import Task, load_task
+from luthier.training.batches import length_of
+
+DEFAULT = ("zero-shot", "lora")
+
+
+class MultitaskSpec(Settings):
+    """What `luthier multitask` is asked for; it lies in multitask.json."""
+
+    tasks: list[str] = Field(min_length=2, description="tasks to train on: folders, or names of tasks that ship")
+    held_out: list[str] = Field([], description="tasks that are asked and never trained on")
+    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
+    arms: list[str] = Field(list(DEFAULT), description="short forms; each trained one gets a multi-task twin")
+    defaults: dict[str, Any] = Field({}, description="settings of every arm whose method has them, such as rank")
+    mixture: Mixture = Field(Mixture(), description="how the tasks share the multi-task training")
+    effort: Literal["together", "one"] = Field(
+        "together", description="examples the multi-task arm sees: as many as all single-task arms together, or as one"
+    )
+    train: int | None = Field(None, ge=1, description="training examples of a task at most, a seeded sample; None: all")
+    dev: int | None = Field(None, ge=1, description="dev examples of a task at most; None: 32")
+    test: int | None = Field(None, ge=1, description="test examples of a task at most, a seeded sample; None: all")
+    seed: int = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
+    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One task of the group, and the folder of its study."""
+
+    task: Task
+    held_out: bool
+    folder: StudyFolder
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+
+@dataclass(frozen=True)
+class Group:
+    """The tasks together: what was asked for, where it lies, and the works of all tasks by name."""
+
+    spec: MultitaskSpec
+    folder: StudyFolder
+    members: Sequence[Member]
+    works: Mapping[str, Work]
+
+    @property
+    def lessons(self) -> dict[str, Work]:
+        """What the multi-task training is handed: the tasks that are trained on, and no other."""
+        return {member.name: self.works[member.name] for member in self.members if not member.held_out}
+
+    def training(self, arm: str) -> Path:
+        """The folder of a multi-task arm's training."""
+        return self.folder.path / "multi" / arm
+
+
+def multitask(
+    tasks: Sequence[str | Path],
+    *,
+    held_out: Sequence[str | Path] = (),
+    arms: str | Sequence[str] | None = None,
+    defaults: str | Mapping[str, Any] | None = None,
+    mixture: str | None = None,
+    temperature: float | None = None,
+    cap: int | None = None,
+    templates: int | None = None,
+    effort: str | None = None,
+    model: str | None = None,
+    train: int | None = None,
+    dev: int | None = None,
+    test: int | None = None,
+    seed: int | None = None,
+    memory: float | None = None,
+    precision: str | None = None,
+    out: str | Path | None = None,
+    command: str = "",
+) -> Path:
+    """Runs what is missing of a multi-task study and returns its folder, with tasks.json, report.html and report.md.
+
+    Called again with the same arguments it goes on where it stopped, and with more arms it runs those alone.
+    Raises LuthierError sentences.
+    """
+    if len(tasks) < 2:
+        raise SettingsError("multitask: a mixture takes two tasks or more; one alone is what `luthier study` is for")
+    mixed = {"kind": mixture, "temperature": temperature, "cap": cap, "templates": templates}
+    given = {
+        "held_out": [str(name) for name in held_out], "effort": effort, "model": model, "train": train, "dev": dev,
+        "test": test, "seed": seed, "memory": memory, "precision": precision,
+        "defaults": settings_of(defaults) if isinstance(defaults, str) else defaults and dict(defaults),
+        "arms": [name.strip() for name in arms.split(",")] if isinstance(arms, str) else arms and list(arms),
+        "mixture": settings_from(Mixture, {k: v for k, v in mixed.items() if v is not None}, "mixture"),
+    }  # fmt: skip
+    asked = {key: value for key, value in given.items() if value is not None}
+    spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
+    folder = StudyFolder(Path(out) if out else _default_folder(spec), RECORD)
+    members = _members(spec, folder)
+    with locked_study(folder), stoppable():
+        _run(folder, spec, members, command)
+    return folder.path
+
+
+def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
+    """The tasks, read whole. Raises TaskError for two of one name, which would share a folder, and for labels."""
+    found: dict[str, Member] = {}
+    for name in (*spec.tasks, *spec.held_out):
+        task = load_task(name)
+        if task.labels:
+            raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
+        place = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
+        if place in found:
+            raise TaskError(
+                f"{name}: there is a task called '{task.name}' already ({found[place].task.folder}); a task is either "
+                "trained on or held out, once; change the name in task.toml if they are two"
+            )
+        found[place] = Member(task, len(found) >= len(spec.tasks), StudyFolder(folder.path / "tasks" / place))
+    return list(found.values())
+
+
+def _default_folder(spec: MultitaskSpec) -> Path:
+    """studies/multitask-MODEL-xxxxxxxx: the same arguments, arms apart, come back to the same folder."""
+    mark = sha256_of_text(spec.model_dump_json(exclude={"arms"}))[:8]
+    return Path("studies") / f"multitask-{Path(spec.model).name}-{mark}"
+
+
+def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], command: str) -> None:
+    # Tasks by name: a folder may move, and the specification is the same.
+    names = {"tasks": [m.name for m in members if not m.held_out], "held_out": [m.name for m in members if m.held_out]}
+    asked = spec.model_dump(mode="json") | names
+    known = folder.take({key: value for key, value in asked.items() if key != "precision"})
+    _same_data(folder, known, members)
+    asked["arms"] = list(dict.fromkeys((known["specification"]["arms"] if known else []) + spec.arms))
+    specs = {"zero-shot": parse("zero-shot")} | arm_specs(asked["arms"], members[0].task, spec.model)
+    specs = with_defaults(specs, spec.defaults)
+    trained = [name for name, arm in specs.items() if method(arm.method).trains]
+    if not trained:
+        raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
+    base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
+    group = Group(
+        spec, folder, members, {m.name: work_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
+    )
+    found = _findings(group)
+    for finding in (one for findings in found.values() for one in findings):
+        say(finding.text)
+    about = _about(group, asked, command, base, trained, found)
+    folder.begin(about, known)
+    twins = {multi(name): _twin(group, specs[name]) for name in trained}
+    for name in trained:
+        _train_mixture(group, multi(name), specs[name], twins[multi(name)])
+    for member in members:
+        own = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
+        _run_study(group, member, own | twins, found[member.name], about["command"])
+    write_json(folder.path / RECORD, about | {"status": "done"})
+    folder.log("done")
+    overview(folder.path)
+
+
+def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec] | None = None) -> StudySpec:
+    """The study of one task; a split that has fewer examples than are asked of every task gives all it has."""
+    chosen = {name: getattr(spec, name) for name in ("model", "seed", "memory", "precision")}
+    chosen |= {split: _at_most(getattr(spec, split), member.task.split(split)) for split in SPLITS}
+    if member.held_out:
+        chosen["train"] = None  # nothing is trained there, and shots come from all of its train rows
+    return StudySpec(task=str(member.task.folder), arms=dict(arms or {}), **chosen)
+
+
+def _at_most(count: int | None, examples: Sequence[Example]) -> int | None:
+    usable = sum(bool(example.input.strip() and example.references) for example in examples)
+    return None if count is None or usable == 0 else min(count, usable)
+
+
+def _same_data(folder: StudyFolder, known: dict[str, Any] | None, members: Sequence[Member]) -> None:
+    """A training goes on only with the examples it began with."""
+    stored = known["tasks"] if known else {}
+    for member in members if stored else ():
+        if stored[member.name]["hashes"] != member.task.hashes():
+            raise TaskError(
+                f"{member.task.folder}: the data changed since {folder.path} began; start a new folder with --out"
+            )
+
+
+def _findings(group: Group) -> dict[str, list[Finding]]:
+    """task -> what only a look at several tasks shows: inputs that leak, and words that two tasks share."""
+    asked = {name: {"dev": work.dev, "test": work.test} for name, work in group.works.items()}
+    found = check_between({name: work.train for name, work in group.lessons.items()}, asked)
+    most = group.spec.mixture.templates
+    used = {m.name: _templates(m.task, None, 1 if m.held_out else most) for m in group.members}
+    for first, second in combinations(used, 2):
+        both = [name for name, text in used[second].items() if text in used[first].values()]
+        if both and first in group.lessons:
+            text = (
+                f"{second} is asked in the words of {first} (template{'s' * (len(both) > 1)} {', '.join(both)}), so a "
+                "model of both cannot know what is asked; write other templates in task.toml, or train on fewer "
+                "(--templates 1)"
+            )
+            found[second].append(Finding("warning", text))
+    return found
+
+
+def _about(
+    group: Group,
+    asked: dict[str, Any],
+    command: str,
+    base: Model,
+    trained: Sequence[str],
+    found: Mapping[str, Sequence[Finding]],
+) -> dict[str, Any]:
+    """multitask.json but for its status: specification and origin."""
+    precision = next(iter(group.works.values())).precision
+    return {
+        "format": 1,
+        "specification": asked,
+        "arms": {name: {} for name in asked["arms"]},
+        "trained": list(trained),
+        "command": command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
+        "tasks": {
+            m.name: {
+                "folder": m.folder.path.relative_to(group.folder.path).as_posix(),
+                "held_out": m.held_out,
+                "description": m.task.spec.description,
+                "hashes": m.task.hashes(),
+            }
+            for m in group.members
+        },
+        "model": {"name": base.name, "base_sha256": base.base_sha256, "precision": precision},
+        "findings": [finding.text for one in found.values() for finding in one],
+        **made_by(base),
+    }
+
+
+# ------------------------------------------------------------------------------------- the training on the mixture
+
+
+def _twin(group: Group, single: ArmSpec) -> ArmSpec:
+    """The multi-task arm of a trained arm: the same settings, one pass over the mixture, and what that mixture is."""
+    spec, mixture = group.spec, group.spec.mixture.model_dump()
+    tasks = {
+        name: [work.task.hashes(), work.task.spec.prompt.model_dump(), len(work.train), len(work.dev)]
+        for name, work in group.lessons.items()
+    }
+    arm = single.model_dump(exclude={"width"})  # it changes what answers, not what is trained
+    shape = {"mixture": mixture, "effort": spec.effort, "arm": arm, "seed": spec.seed, "tasks": tasks}
+    mark = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
+    words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({mark})"
+    return single.model_copy(update={"training": single.training | {"epochs": 1.0}, "trained_on": words})
+
+
+def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> None:
+    """Trains in multi/NAME; a finished training is only read."""
+    spec, lessons, mixture = group.spec, group.lessons, mixture_words(group.spec.mixture.model_dump())
+    arms = {task: resolve(name, twin, work.task, spec.model) for task, work in lessons.items()}
+    seen = [_examples_seen(resolve(name, single, work.task, spec.model), work) for work in lessons.values()]
+    total = examples_in_all(seen, spec.effort)
+    say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture}")
+
+    def prompts(renderer: Renderer) -> list[Prompt]:
+        return _mixed_prompts(group, name, arms, total, renderer)
+
+    def dev(asked: Model) -> float:
+        return fmean(ask_dev(work, arms[task], asked) for task, work in lessons.items())
+
+    first = next(iter(lessons))
+    train_arm(replace(lessons[first], folder=group.folder), arms[first], group.training(name), Course(prompts, dev))
+
+
+def _examples_seen(arm: Arm, work: Work) -> int:
+    """Examples that a single-task arm sees, each as often as it is passed over."""
+    assert arm.training is not None
+    return round(arm.training.passes(len(work.train)) * len(work.train))
+
+
+def examples_in_all(seen: Sequence[int], effort: str) -> int:
+    """Examples the multi-task training sees, from those that each single-task arm sees: their sum, or their mean."""
+    return sum(seen) if effort == "together" else round(fmean(seen))
+
+
+def _mixed_prompts(group: Group, name: str, arms: Mapping[str, Arm], total: int, renderer: Renderer) -> list[Prompt]:
+    """The prompts of the mixture, in the order of the draw; what it holds of each task goes to mixture.json."""
+    lessons, mixture = group.lessons, group.spec.mixture
+    texts = {task: _templates(work.task, arms[task].template, mixture.templates) for task, work in lessons.items()}
+    sizes = {task: len(work.train) for task, work in lessons.items()}
+    drawn = draw(sizes, {task: len(named) for task, named in texts.items()}, mixture, total, group.spec.seed)
+
+    @cache
+    def rendered(task: str, index: int, template: int) -> Prompt:
+        text = list(texts[task].values())[template]
+        made = renderer.prompt(lessons[task].train[index], text, train=True)
+        return replace(made, id=f"{task}/{made.id}")  # ids are unique within a task only
+
+    prompts = [rendered(one.task, one.index, one.template) for one in drawn]
+    tokens = [(length_of(prompt), len(prompt.target_ids or ())) for prompt in prompts]
+    rows = counted(drawn, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
+    write_json(group.training(name) / "mixture.json", rows)
+    return prompts
+
+
+def _templates(task: Task, answering: str | None, most: int | None) -> dict[str, str]:
+    """The templates that a task is trained under: the answering one, then the others in the order of task.toml."""
+    names = dict.fromkeys([answering or task.spec.prompt.default, *task.spec.prompt.templates])
+    return {name: task.template(name) for name in list(names)[:most]}
+
+
+# ------------------------------------------------------------------------------------------------ a task's own study
+
+
+def _run_study(
+    group: Group, member: Member, arms: Mapping[str, ArmSpec], found: Sequence[Finding], command: str
+) -> None:
+    """The ordinary study of one task; its multi-task arms bring their weights along."""
+    say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
+    task, base = member.task, group.spec.model
+    resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
+    trained = {arm.name: group.training(arm.name) for arm in resolved if arm.trained_on}
+    spec = _study_spec(group.spec, member, arms)
+    with locked_study(member.folder):
+        run_study(member.folder, spec, member.task, resolved, command, trained, found)

@@ -1,0 +1,89 @@
+"""study.toml: the whole specification of a study, and how what is given on the command line goes before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from luthier.arms.spec import EVERY, ArmSpec, name_of, parse, settings_of, usual_arms
+from luthier.errors import SettingsError
+from luthier.settings import Settings, read_settings, settings_from
+from luthier.studies.runs import FEWEST_SEEDS
+from luthier.task.task import Task
+
+
+class StudySpec(Settings):
+    """study.toml: the whole specification of a study."""
+
+    task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
+    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
+    arms: dict[str, ArmSpec] | list[str] | None = Field(
+        None, description="short forms, or one table an arm; None: the usual ones of the task"
+    )
+    defaults: dict[str, Any] = Field(
+        {}, description="settings of every arm whose method has them and that says nothing else, such as epochs"
+    )
+    train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
+    dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
+    test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
+    seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
+    seeds: int = Field(
+        1, ge=1, description="seeds that every trained arm is trained under; 3 or more to judge a recipe"
+    )
+    tune: int = Field(0, ge=0, description="configurations tried on dev for every trained arm, by successive halving")
+    likelihood: bool = Field(
+        False, description="read the references under every arm: bits per character; a quarter more answering time"
+    )
+    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
+
+    @field_validator("seeds")
+    @classmethod
+    def _enough_seeds(cls, seeds: int) -> int:
+        if 1 < seeds < FEWEST_SEEDS:
+            raise ValueError(f"{seeds} seeds tell nothing of a recipe; give {FEWEST_SEEDS} or more, or 1")
+        return seeds
+
+    @field_validator("tune")
+    @classmethod
+    def _a_choice(cls, tune: int) -> int:
+        if tune == 1:
+            raise ValueError("one configuration is no choice; give 2 or more, or 0 for no tuning")
+        return tune
+
+
+def specification(
+    task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
+) -> StudySpec:
+    """study.toml, overridden by what was given, checked as a whole."""
+    stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
+    if config and stored.get("task") and not Path(stored["task"]).is_absolute():
+        beside = Path(config).parent / stored["task"]
+        found = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
+        stored["task"] = str(beside) if found else stored["task"]
+    stored |= {key: value for key, value in given.items() if value is not None}
+    if isinstance(stored.get("defaults"), str):
+        stored["defaults"] = settings_of(stored["defaults"])
+    if task is not None:
+        stored["task"] = str(task)
+    if arms is not None:
+        names = arms.split(",") if isinstance(arms, str) else list(arms)
+        stored["arms"] = [name.strip() for name in names if name.strip()]
+    spec = settings_from(StudySpec, stored, config or "study")
+    if spec.task is None:
+        raise SettingsError("no task is named; give a task folder, or one that ships with luthier, such as dialogues")
+    return spec
+
+
+def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, base: str) -> dict[str, ArmSpec]:
+    """name -> arm, of the names or tables given, or the usual ones of the task."""
+    if isinstance(arms, Mapping):
+        return dict(arms)
+    names = usual_arms(task, base) if arms is None else usual_arms(task, base, every=True) if arms == [EVERY] else arms
+    twice = {name for name in names if list(names).count(name) > 1}
+    if twice:
+        raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
+    return {name_of(name): parse(name) for name in names}

@@ -1,0 +1,153 @@
+"""task.toml: the models that know its keys, each with one sentence, and the templates that every new task starts with.
+
+    TaskSpec
+    ├── data: DataSpec        the user's own files, and their Columns; absent in a task in our own format
+    ├── prompt: PromptSpec    templates and shots
+    ├── classes: ClassesSpec  the labels of a classification; absent in a task whose answers are texts
+    ├── answer: AnswerSpec    how long an answer may be
+    └── decide: DecideSpec    the metric and the margin that settle a study
+
+Each description is written above its key in a new task.toml, and is what an editor of that file has to go by.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN
+from luthier.settings import Settings
+from luthier.task.examples import Columns
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+BARE = "bare"  # the template of every task that gives the input alone
+
+TEMPLATES = {
+    "plain": "Summarize the following conversation.\n\n{input}",
+    "question": "{input}\n\nWhat was going on?",
+    "brief": "Say in one or two sentences what this conversation is about and how it ends.\n\n{input}",
+    "facts": "Read the conversation and report who wants what and what is agreed. Add nothing.\n\n{input}",
+}
+CLASS_TEMPLATES = {
+    "plain": "{input}\n\nWhich of these labels fits the text: {labels}? Answer with the label alone.",
+    "question": "Labels: {labels}.\n\n{input}\n\nLabel?",
+}  # {labels} becomes the words of [classes.words]
+
+
+class DataSpec(Settings):
+    """[data]: the user's own files. Without this table a task reads train.jsonl, dev.jsonl and test.jsonl."""
+
+    train: str = Field(description="The file with the training rows, and with every row that is split off from them.")
+    dev: str | None = Field(default=None, description="The file with the dev rows, where settings are chosen.")
+    test: str | None = Field(default=None, description="The file with the test rows, which decide once.")
+    splits: str | None = Field(default=None, description="A JSON file that lists ids of the train file as dev or test.")
+    columns: Columns = Field(description="Which column holds what; the same for every file.")
+
+
+class PromptSpec(Settings):
+    """[prompt]: how an example becomes a prompt."""
+
+    default: str = Field(default="plain", description="The template of an arm that names none.")
+    templates: dict[str, str] = Field(default=TEMPLATES, description="Each holds {input} once; there is always 'bare'.")
+    shot_seed: int = Field(default=0, description="The seed that draws the shots of few-shot arms from train.")
+
+    @field_validator("templates")
+    @classmethod
+    def _usable(cls, templates: dict[str, str]) -> dict[str, str]:
+        for name, text in templates.items():
+            # Arms are written method:template@width, so a name must not hold these signs.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+                raise ValueError(f"the template name '{name}' may hold letters, digits, - and _ only")
+            if name == BARE:
+                raise ValueError(f"the template '{BARE}' is always there and is the input alone; choose another name")
+            if (times := text.count("{input}")) != 1:
+                raise ValueError(f"the template '{name}' holds {{input}} {times} times; write it exactly once")
+        return templates
+
+    @model_validator(mode="after")
+    def _default_is_there(self) -> PromptSpec:
+        if self.default not in (names := [*self.templates, BARE]):
+            raise ValueError(f"the default template '{self.default}' is not there; name one of {', '.join(names)}")
+        return self
+
+
+class ClassesSpec(Settings):
+    """[classes]: an answer is one of these labels. Without this table answers are texts."""
+
+    field: str | None = Field(
+        default=None, description="The key of an example's meta that holds its label; none: its reference is the label."
+    )
+    words: dict[str, str] = Field(description="Each label, and the words that stand for it in prompts and answers.")
+
+    @field_validator("words")
+    @classmethod
+    def _told_apart(cls, words: dict[str, str]) -> dict[str, str]:
+        if len(words) < 2:
+            raise ValueError(f"there are {len(words)} labels; a classification tells at least two apart")
+        seen: dict[str, str] = {}
+        for label, word in words.items():
+            key = " ".join(word.casefold().split())
+            if not key or not label.strip():
+                raise ValueError(f"the label '{label}' is called '{word}'; neither may be empty")
+            if (other := seen.setdefault(key, label)) != label:
+                raise ValueError(f"the labels '{other}' and '{label}' are both called '{word}'; name them apart")
+        return words
+
+
+class AnswerSpec(Settings):
+    """[answer]: how long an answer may be."""
+
+    max_new_tokens: int = Field(default=80, gt=0, description="An answer is stopped, and counted, after this many.")
+    baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
+
+
+class DecideSpec(Settings):
+    """[decide]: what settles a study; declared before the test split is opened."""
+
+    metric: str = Field(default=DECIDING, description=f"The metric that gives verdicts: {', '.join(CAN_DECIDE)}.")
+    margin: float = Field(default=MARGIN, gt=0, lt=1, description="Arms closer than this, on 0 to 1, are equivalent.")
+    references: Literal["mean", "max"] = Field(
+        default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
+    )
+
+
+class TaskSpec(Settings):
+    """task.toml."""
+
+    name: str = Field(min_length=1, description="What reports call the task.")
+    description: str = Field(default="", description="What is asked, in one sentence.")
+    licence: str | None = Field(default=None, description="The licence of the data.")
+    data: DataSpec | None = Field(default=None, description="Your files; else train.jsonl, dev.jsonl and test.jsonl.")
+    prompt: PromptSpec = Field(default=PromptSpec(), description="Templates and shots.")
+    classes: ClassesSpec | None = Field(default=None, description="Labels, where answers are labels and not texts.")
+    answer: AnswerSpec = Field(default=AnswerSpec(), description="The length of answers.")
+    decide: DecideSpec = Field(default=DecideSpec(), description="The deciding metric and its margin.")
+
+    @model_validator(mode="after")
+    def _metric_fits(self) -> TaskSpec:
+        fitting = [metric for metric in CAN_DECIDE if (metric in CLASS_METRICS) == (self.classes is not None)]
+        if self.decide.metric not in fitting:
+            answers = "texts" if self.classes is None else "labels"
+            raise ValueError(
+                f"decide.metric is '{self.decide.metric}' and answers are {answers}; choose one of {', '.join(fitting)}"
+            )
+        return self
+
+    def files(self) -> dict[Split, str]:
+        """The file that each split has to itself; a split without one is part of the train file."""
+        if self.data is None:
+            return {split: f"{split}.jsonl" for split in SPLITS}
+        named: dict[Split, str | None] = {"train": self.data.train, "dev": self.data.dev, "test": self.data.test}
+        return {split: name for split, name in named.items() if name is not None}
+
+
+class HeldOut(Settings):
+    """splits.json: ids of the train file that are dev or test, and the seed and the file that they were drawn from."""
+
+    seed: int | None = Field(default=None, description="The seed of the draw; null when people chose.")
+    dev: list[str] = Field(default=[], description="Ids that are dev.")
+    test: list[str] = Field(default=[], description="Ids that are test.")
+    train_sha256: str | None = Field(default=None, description="SHA-256 of the train file then; null: not watched.")

@@ -1,0 +1,141 @@
+"""A task: a folder whose task.toml says what is asked, on which examples, and how it is decided.
+
+    folder with task.toml, rows, splits.json --load_task--> Task
+
+A folder may hold more than one question about its rows: FOLDER:NAME reads NAME.toml in the place of task.toml.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import TaskError
+from luthier.files import sha256_of_text
+from luthier.records import Example
+from luthier.settings import read_settings
+from luthier.task.examples import Notes
+from luthier.task.labels import classified
+from luthier.task.spec import BARE, SPLITS, Split, TaskSpec
+from luthier.task.splits import changed_train_file, read_splits, refuse_unsound
+
+TASK_FILE = "task.toml"
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that was read whole: its specification and the examples of its three splits."""
+
+    name: str
+    folder: Path
+    spec: TaskSpec
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    notes: tuple[Notes, ...]  # what reading changed, file by file
+    file: str = TASK_FILE  # which of the folder's specifications this is
+    changed: str | None = None  # the train file's SHA-256, where it is not the one that splits.json was drawn from
+
+    @property
+    def files(self) -> dict[Split, Path]:
+        """The file that holds each split; several splits may share one."""
+        names = self.spec.files()
+        return {split: self.folder / names.get(split, names["train"]) for split in SPLITS}
+
+    def template(self, name: str | None = None) -> str:
+        """The text of a template, by default the task's default one. Raises TaskError for a name it does not have."""
+        templates = {**self.spec.prompt.templates, BARE: "{input}"}
+        name = self.spec.prompt.default if name is None else name
+        if name not in templates:
+            raise TaskError(f"{self.folder}: no template '{name}'; name one of {', '.join(templates)}")
+        return templates[name].replace("{labels}", ", ".join(self.labels)) if self.labels else templates[name]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The words that stand for the labels, in the order of task.toml; none where answers are texts."""
+        return tuple(self.spec.classes.words.values()) if self.spec.classes else ()
+
+    @property
+    def source(self) -> str:
+        """What `load_task` finds this task by: its folder, and the name of its file where that is not task.toml."""
+        return f"{self.folder}:{self.file.removesuffix('.toml')}" if self.file != TASK_FILE else str(self.folder)
+
+    def split(self, name: str) -> tuple[Example, ...]:
+        """The examples of train, dev or test. Raises TaskError for another name."""
+        if name not in SPLITS:
+            raise TaskError(f"{self.folder}: no split '{name}'; name one of {', '.join(SPLITS)}")
+        examples: tuple[Example, ...] = getattr(self, name)
+        return examples
+
+    def hashes(self) -> dict[Split, str]:
+        """SHA-256 of each split over id, input and references; the order of the rows does not matter."""
+        return {split: _hash(self.split(split)) for split in SPLITS}
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values: name, folder, rows and units of each split, what decides, and what reading changed."""
+        splits = {}
+        for name, path in self.files.items():
+            examples = self.split(name)
+            splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
+        decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
+        about = {"task": self.name, "folder": str(self.folder), "splits": splits, "labels": list(self.labels)}
+        return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
+
+
+def _hash(examples: tuple[Example, ...]) -> str:
+    ordered = sorted(examples, key=lambda example: example.id)
+    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references)]) for e in ordered))
+
+
+# --- folder -> Task -----------------------------------------------------------------------------------------------
+
+
+def load_task(folder_or_name: str | Path) -> Task:
+    """The task in a folder, or the one of that name that ships with us.
+
+    Raises TaskError when there is neither, task.toml is wrong, a split is missing or two share an id; DataError for bad
+    rows; FolderError when task.toml names a file outside its folder.
+    """
+    file = find_task(folder_or_name)
+    folder, spec = file.parent, read_settings(TaskSpec, file, TaskError)
+    parts, notes = read_splits(folder, spec)
+    refuse_unsound(folder, parts)
+    files = spec.files()
+    parts = classified(spec, parts, {split: folder / files.get(split, files["train"]) for split in SPLITS})
+    train, dev, test = (tuple(parts[split]) for split in SPLITS)
+    return Task(spec.name, folder, spec, train, dev, test, tuple(notes), file.name, changed_train_file(folder, spec))
+
+
+def find_task(folder_or_name: str | Path) -> Path:
+    """The specification that a folder, FOLDER:NAME, or the name of a shipped task stands for.
+
+    Raises TaskError, with the names there are, when there is none.
+    """
+    before, _, question = str(folder_or_name).rpartition(":")
+    asked = [(str(folder_or_name), TASK_FILE)]
+    if before and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", question):  # a name, so that it stays in the folder
+        asked.append((before, f"{question}.toml"))
+    for folder, file in asked:
+        for place in (Path(folder), *([SHIPPED / folder] if folder in _shipped() else [])):
+            if (place / file).is_file():
+                return place / file
+    problem = "the folder has no task.toml" if Path(folder_or_name).is_dir() else "there is no such task"
+    raise TaskError(f"{folder_or_name}: {problem}; name a folder made by `luthier init`{_shipped_names()}")
+
+
+def _shipped() -> list[str]:
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{TASK_FILE}"))
+
+
+def _shipped_names() -> str:
+    """The tasks that ship, with the further questions about their rows."""
+    names = [
+        folder + (f":{file.stem}" if file.name != TASK_FILE else "")
+        for folder in _shipped()
+        for file in sorted((SHIPPED / folder).glob("*.toml"), key=lambda file: (file.name != TASK_FILE, file.name))
+    ]
+    return f" or one of the tasks that ship with luthier: {', '.join(names)}" if names else ""

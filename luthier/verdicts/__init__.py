@@ -1,0 +1,13 @@
+"""Scores into a decision.
+
+    align         the examples that every arm can be judged on; what was left out, and why
+    measure       one metric of aligned arms -> an estimate for each arm and pair
+    decide        estimates -> verdicts, the arm to ship, what several seeds say
+    compare       compare(): the rows of compare.json, and its warnings
+    detect        what a test set can show, said before the run
+    equal_length  the verdicts again when all arms answer at the same length
+    profile       lengths, copying, repetition, unsupported facts: what profile.json holds
+    columns       answers of other tools enter here
+
+Doors: `compare.compare`, `columns.compare_columns`.
+"""

@@ -1,0 +1,202 @@
+"""Answers that another tool made enter here: columns of a csv or jsonl become Answers and Examples.
+
+    file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> a dict, as compare.json holds
+
+An arm is called like its column. Texts are scored as they are written: nothing is cleaned, cut or guessed. Rows that
+repeat an input are not guessed about either: one has to say whether they are one unit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from luthier.errors import DataError, SettingsError
+from luthier.files import sha256_of_text
+from luthier.metrics import CLASS_METRICS, DECIDING, MARGIN
+from luthier.records import Answer, Example, Score
+from luthier.results.looks import count_look
+from luthier.task.examples import Cells, unit_of
+from luthier.task.rows import Row, read_rows
+
+Arms = dict[str, list[Answer]]
+Look = int | Literal["count"] | None
+
+NO_CLUSTER = "none"  # said instead of a column: every row is a unit of its own
+LONG = 40  # characters; a shorter text may be repeated by chance
+REPEATED = 0.1  # share of rows; fewer hardly change an interval
+
+
+def from_columns(
+    path: str | Path,
+    *,
+    reference: str,
+    answers: Sequence[str],
+    cluster: str | None = None,
+    id: str | None = None,
+    input: str | None = None,
+) -> tuple[Arms, list[Example]]:
+    """The answers of each column in `answers`, and the examples they answer, one a row.
+
+    Rows equal in `cluster` are one statistical unit (several rows may belong to one dialogue); with "none", or where no
+    input is repeated, each row is. An empty answer is an answer, and scores 0. In jsonl a reference may be a list of
+    several. Raises DataError for a file that cannot be read, a column that is not there, an empty reference, a repeated
+    id, and for rows that repeat their input (or, in a tenth of the rows, a long text of a column that nobody named)
+    when no cluster is given; SettingsError when one column is named for two things.
+    """
+    _refuse_twins(reference, answers)
+    arms: Arms = {name: [] for name in answers}
+    examples, row_of = [], dict[str, int]()
+    rows = list(read_rows(path))
+    if cluster is None:
+        _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
+    for row in rows:
+        cells = Cells(Path(path), row)
+        example = _example(cells, reference, cluster, id, input)
+        if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
+            raise cells.refused(str(id), f"'{example.id}' is already the id of row {earlier}; make ids unique")
+        examples.append(example)
+        for name, given in arms.items():
+            given.append(Answer(example.id, cells.text(name)))
+    return arms, examples
+
+
+def score_columns(
+    path: str | Path,
+    *,
+    reference: str,
+    answer: str,
+    cluster: str | None = None,
+    id: str | None = None,
+    input: str | None = None,
+    references: str = "mean",
+    labels: bool = False,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown}.
+
+    labels: references and answers are labels, scored by accuracy and macro-F1.
+    `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> how many answers have no value for it.
+    Raises what `from_columns` raises.
+    """
+    from luthier.verdicts.compare import compare
+
+    arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
+    scores = _scores(arms, examples, references, labels)
+    # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
+    deciding = "accuracy" if labels else "chrf"
+    result = compare(scores, deciding=deciding, level=level, baselines=(), seed=seed)
+    return {
+        "file": str(path),
+        "reference": reference,
+        "answer": answer,
+        **{key: result[key] for key in ("n", "examples", "level")},
+        "metrics": result["arms"][answer],
+        "signatures": result["signatures"],
+        "unknown": result["missing"].get(answer, {}),
+    }
+
+
+def compare_columns(
+    path: str | Path,
+    *,
+    reference: str,
+    answers: Sequence[str],
+    cluster: str | None = None,
+    id: str | None = None,
+    input: str | None = None,
+    metric: str = DECIDING,
+    margin: float = MARGIN,
+    references: str = "mean",
+    baselines: Sequence[str] = (),
+    level: float = 0.95,
+    look: Look = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The columns compared as a study compares its arms: what compare.json holds.
+
+    metric: with accuracy or macro_f1 references and answers are labels.
+    references: what ROUGE against several becomes, "mean" or "max". look: this is the k-th look at these references;
+    "count" counts it in the user's cache, where the same question of the same texts is the same look. Raises what
+    `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is none of the columns.
+    """
+    from luthier.verdicts.compare import check_settings, compare
+
+    _refuse_twins(reference, answers)
+    check_settings(answers, metric, margin, level=level)  # scoring takes a while; a misspelt metric need not wait
+    if unknown := [name for name in baselines if name not in answers]:
+        raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
+    arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
+    scores = _scores(arms, examples, references, labels=metric in CLASS_METRICS)
+
+    def compared(look: int | None) -> dict[str, Any]:
+        return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed)
+
+    if not isinstance(look, str):
+        return compared(look)
+    first = compared(1)  # before it is counted: what is refused was no look
+    counted = _counted(arms, examples, metric, repr(margin), repr(level), references, repr(seed))
+    return first if counted == 1 else compared(counted)
+
+
+def _scores(arms: Arms, examples: Sequence[Example], references: str, labels: bool) -> dict[str, list[Score]]:
+    from luthier.scoring.score import score
+
+    words = sorted({text for example in examples for text in example.references}) if labels else []
+    return {name: score(given, examples, references=references, labels=words) for name, given in arms.items()}
+
+
+def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:
+    """Which look at these references this question is: the answers, the units and the options."""
+    test = sha256_of_text(*sorted(reference for example in examples for reference in example.references))
+    answers = [part for name, given in arms.items() for part in (name, *(answer.text for answer in given))]
+    return count_look(test, sha256_of_text(*options, *(example.unit for example in examples), *answers)[:16])
+
+
+def _refuse_repeats(path: Path, rows: Sequence[Row], input: str | None, named: Collection[str]) -> None:
+    """Raises DataError when rows repeat an input and nobody said whether they belong together."""
+    for column in [input] if input else [name for name in rows[0].values if name not in named]:
+        texts = [row.values.get(column) for row in rows]
+        keys = [unit_of(text) if isinstance(text, str) and text.strip() else None for text in texts]
+        times = Counter(key for key in keys if key)
+        repeated = sum(count - 1 for count in times.values())
+        if not repeated or (not input and not _looks_like_inputs(texts, times, repeated)):
+            continue
+        key = next(key for key in keys if key and times[key] > 1)
+        first, second = [row.number for row, own in zip(rows, keys, strict=True) if own == key][:2]
+        raise DataError(
+            f"rows {first} and {second} hold the same text, as {repeated} rows repeat another's; name the column whose "
+            f"equal rows are one unit with --cluster (--cluster {column} would do), or say --cluster {NO_CLUSTER}",
+            file=path,
+            field=column,
+        )
+
+
+def _looks_like_inputs(texts: Sequence[Any], times: Counter[str], repeated: int) -> bool:
+    """Whether a column that nobody named holds inputs: long texts, many of them repeated, and not one everywhere."""
+    long = all(isinstance(text, str) and len(text) >= LONG for text in texts)
+    return long and len(times) > 1 and repeated >= REPEATED * len(texts)
+
+
+def _refuse_twins(reference: str, answers: Sequence[str]) -> None:
+    if not answers:
+        raise SettingsError("no column of answers is named; name at least one")
+    if twice := next((name for name in answers if list(answers).count(name) > 1), None):
+        raise SettingsError(f"the answer column '{twice}' is named twice; name each column once")
+    if reference in answers:
+        raise SettingsError(f"'{reference}' is named as reference and as answer; name two different columns")
+
+
+def _example(cells: Cells, reference: str, cluster: str | None, id: str | None, input: str | None) -> Example:
+    references = tuple(cells.texts(reference))
+    if not references or not all(text.strip() for text in references):
+        raise cells.refused(
+            reference, "the reference is empty, so no answer can be scored; write one or leave out the row"
+        )
+    name = cells.key(id) if id else f"row-{cells.row.number}"
+    text = cells.text(input) if input else ""
+    unit = name if cluster in (None, NO_CLUSTER) else cells.key(cluster)
+    return Example(id=name, input=text, references=references, unit=unit, row=cells.row.number)

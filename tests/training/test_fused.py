@@ -1,0 +1,106 @@
+"""Fused layers give what the modules give that they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from peft.tuners.lora.layer import Linear as PeftLinear
+from torch import nn
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.t5.modeling_t5 import T5LayerNorm
+
+from luthier.training.fused import LoraLinear, fuse
+from tests import tiny
+
+
+def gradients_of(module: nn.Module, x: torch.Tensor, given: torch.Tensor) -> list[torch.Tensor]:
+    """Output, the input's gradient and the gradients of what moves."""
+    module.zero_grad(set_to_none=True)
+    x = x.clone().requires_grad_()
+    y = module(x)
+    y.backward(given)
+    assert x.grad is not None
+    return [y.detach(), x.grad, *(p.grad.clone() for p in module.parameters() if p.grad is not None)]
+
+
+def lora_layer(bias: bool, dtype: torch.dtype, **settings: Any) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(12, 20, bias=bias)).to(dtype)
+    adapted = peft.get_peft_model(net, peft.LoraConfig(target_modules=["0"], r=4, lora_alpha=6, **settings))
+    layer = adapted.base_model.model[0]
+    nn.init.normal_(layer.lora_B["default"].weight)
+    return layer
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_lora_equals_pefts(bias: bool, dtype: torch.dtype) -> None:
+    layer = lora_layer(bias, dtype)
+    x, given = torch.randn(2, 5, 12).to(dtype), torch.randn(2, 5, 20).to(dtype)
+    expected = gradients_of(layer, x, given)
+    fuse(layer)
+    assert isinstance(layer, LoraLinear)
+    for mine, theirs in zip(gradients_of(layer, x, given), expected, strict=True):
+        assert mine.dtype == theirs.dtype
+        # bf16 keeps 8 bits; peft takes the small products in fp32 and rounds once, ours rounds the inner width too.
+        tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]
+        assert (mine - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+@pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_dropout": 0.5}, {"lora_bias": True}])
+def test_what_is_not_plain_lora_stays_pefts(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = fuse(lora_layer(True, torch.float32, **settings)).train()
+    called = []
+    monkeypatch.setattr(PeftLinear, "forward", lambda self, x, *a, **k: called.append(x) or x)
+    layer(torch.randn(3, 12))
+    assert called
+
+
+def test_merged_and_switched_off_layers_stay_pefts() -> None:
+    layer: Any = fuse(lora_layer(True, torch.float32)).eval()
+    x = torch.randn(3, 12)
+    adapted = layer(x)
+    layer.merge()
+    assert torch.allclose(layer(x), adapted, atol=1e-5)
+    layer.unmerge()
+    layer.enable_adapters(False)
+    assert torch.allclose(layer(x), layer.base_layer(x)) and not torch.allclose(layer(x), adapted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [LlamaRMSNorm, T5LayerNorm])
+def test_rms_norm_equals_transformers(kind: type[nn.Module], dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    layer = kind(24).to(dtype)
+    nn.init.normal_(layer.weight)  # type: ignore[arg-type]
+    x, given = torch.randn(2, 5, 24).to(dtype), torch.randn(2, 5, 24).to(dtype)
+    expected = gradients_of(layer, x, given)
+    fuse(layer)
+    assert type(layer) is not kind and isinstance(layer, kind) and type(layer).__name__ == kind.__name__
+    for mine, theirs in zip(gradients_of(layer, x, given), expected, strict=True):
+        tolerance = {torch.float64: 1e-6, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]
+        assert (mine - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def test_another_norm_is_left_alone() -> None:
+    class Shifted(LlamaRMSNorm):
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden_states) + 1
+
+    assert type(fuse(Shifted(8))) is Shifted
+    assert type(fuse(nn.LayerNorm(8))) is nn.LayerNorm
+
+
+def test_names_and_weights_stay(tiny_folder: Callable[[str], Path]) -> None:
+    module = tiny.fresh(tiny_folder("decoder-chat")).module
+    before = {name: weight.clone() for name, weight in module.state_dict().items()}
+    kinds = [type(layer) for layer in module.modules()]
+    fuse(fuse(module))
+    assert kinds != [type(layer) for layer in module.modules()]  # something was replaced
+    after = module.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
