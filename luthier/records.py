@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 Record = TypeVar("Record")
+# How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
+_STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
 class Example:
     """One input of a task with its reference answers. Its key in a study is `id`; its statistical unit is `unit`."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
 
     id: str
     input: str
@@ -38,6 +42,8 @@ class Prompt:
     None when there is nothing to train on.
     """
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     id: str
     text: str
     prompt_ids: tuple[int, ...]
@@ -56,6 +62,8 @@ class Answer:
     `logprob` is that of the label among the labels) or 'given'.
     """
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     id: str
     text: str
     tokens: tuple[int, ...] = ()
@@ -69,6 +77,8 @@ class Score:
 
     `statistics` keeps the additive counts of corpus metrics (BLEU, chrF), which are summed before they are formed.
     """
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
 
     id: str
     unit: str
@@ -85,6 +95,8 @@ class Vote:
 
     `verdict` is 'first', 'second', 'tie' or 'both bad', and None where a machine gave none, with the reason.
     """
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
 
     example: str
     first: str

@@ -113,6 +113,13 @@ class DecideSpec(Settings):
         default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
     )
 
+    @field_validator("metric")
+    @classmethod
+    def _decides(cls, metric: str) -> str:
+        if metric not in CAN_DECIDE:
+            raise ValueError(f"'{metric}' is no metric that can decide; choose one of {', '.join(CAN_DECIDE)}")
+        return metric
+
 
 class TaskSpec(Settings):
     """task.toml."""

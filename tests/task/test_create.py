@@ -114,7 +114,7 @@ REFUSALS: dict[str, tuple[dict[str, object], type[LuthierError], str]] = {
         "rows.csv, row 1, field 'x': there is no such column; there are 'a', 'b'",
     ),
     "one column for both": ({"input": "b"}, SettingsError, "input and target are both the column 'b'"),
-    "no such metric": ({"metric": "rouge"}, SettingsError, "the key 'decide.metric' is 'rouge'"),
+    "no such metric": ({"metric": "rouge"}, SettingsError, "'rouge' is no metric that can decide"),
     "no margin": ({"margin": 0.0}, SettingsError, "the key 'decide.margin' is 0.0; it should be greater than 0"),
     "no share": ({"dev_share": 0.0}, SettingsError, "give shares above 0 that sum to less than 1"),
     "too much share": ({"dev_share": 0.5, "test_share": 0.5}, SettingsError, "give shares above 0"),

@@ -89,7 +89,10 @@ BAD_TOML = {
     ),
     "no tokens": ('name = "n"\n[answer]\nmax_new_tokens = 0', "is 0; it should be greater than 0"),
     "no margin": ('name = "n"\n[decide]\nmargin = 0', "'decide.margin' is 0; it should be greater than 0"),
-    "a metric that is none": ('name = "n"\n[decide]\nmetric = "rouge"', "'rouge'; it should be 'rouge1', 'rouge2'"),
+    "a metric that is none": (
+        'name = "n"\n[decide]\nmetric = "rouge"',
+        "'rouge' is no metric that can decide; choose one of rouge1, rouge2",
+    ),
     "a text for a table": ('name = "n"\nprompt = "plain"', "the key 'prompt' is 'plain'; it should be"),
     "template without input": (
         'name = "n"\n[prompt.templates]\nplain = "Go."',

@@ -1,0 +1,125 @@
+"""What every file of a study's folder is built on: a frozen type that writes its file and is the only one to read it.
+
+    class Cost(Record): ...      Cost.read(folder) -> Cost      cost.write(folder)
+    read_lines_of(Answer, path)  -> list[Answer]
+
+A file that is damaged, or is somebody else's, is refused here in one sentence that names file and field. Two versions
+of a type: `format` is counted up when old code could misread a file, and a newer format is refused.
+
+Bytes: fields are written in the order in which they are declared, and only those that were given; what was read is
+written again as it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from luthier.errors import FolderError
+from luthier.files import write_json
+
+Number = int | float  # an int stays an int, so that what was read is written again as it was
+Kind = TypeVar("Kind")
+_NUMBERS = ("int_type", "float_type", "int_from_float", "finite_number")
+_BRANCH = re.compile(r"(int|float|str|bool|none)$|\w+\[")
+
+
+class Part(BaseModel):
+    """Base of what stands inside a record: unknown keys fail, text is no number, NaN is none, nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Record(Part):
+    """Base of a whole JSON file of a study's folder."""
+
+    FILE: ClassVar[str]  # its name inside its folder
+    FORMAT: ClassVar[int] = 1  # the newest that this code reads, where the file says one
+    REMEDY: ClassVar[str]  # what to do when it is damaged: an imperative without a full stop
+
+    @classmethod
+    def path_in(cls, folder: Path) -> Path:
+        return folder / cls.FILE
+
+    @classmethod
+    def is_in(cls, folder: Path) -> bool:
+        return cls.path_in(folder).exists()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The record in `folder`. Raises FolderError, with file and field, for what is missing, damaged or foreign."""
+        path = cls.path_in(folder)
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            raise FolderError(f"{path}: no such file; is this a folder that luthier made?") from None
+        except OSError as error:
+            raise FolderError(f"{path}: cannot be read ({error.strerror or error})") from None
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as problems:
+            raise FolderError(f"{path}: {problem_in(problems, newest=cls.FORMAT)}; {cls.REMEDY}") from None
+
+    @classmethod
+    def read_if_there(cls, folder: Path) -> Self | None:
+        """The record in `folder`, or None where there is no such file."""
+        return cls.read(folder) if cls.is_in(folder) else None
+
+    def write(self, folder: Path) -> None:
+        """Replaces the record's file in `folder` in one step."""
+        write_json(self.path_in(folder), self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values: the fields that were given, in the order of their declaration."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+def problem_in(problems: ValidationError, newest: int = 1) -> str:
+    """What is wrong with a file, in words: the first field that is not as it must be."""
+    first = problems.errors(include_url=False)[0]
+    kind, value = first["type"], first["input"]
+    # The branch of a union, such as int or list[str], is a step of the place but no key that anybody wrote.
+    field = ".".join(str(step) for step in first["loc"] if not _BRANCH.match(str(step)))
+    if kind == "json_invalid":
+        return f"this is not JSON ({first['ctx']['error']})"
+    if not field:
+        return f"the file holds {_shown(value)} and no table of keys"
+    if field == "format" and isinstance(value, int) and value > newest:
+        return f"it has format {value}, and this version of luthier reads up to {newest}; update luthier"
+    if kind == "missing":
+        return f"the key '{field}' is missing"
+    if kind == "extra_forbidden":
+        return f"the key '{field}' is not one that luthier writes"
+    meant = "it should be a number" if kind in _NUMBERS else first["msg"].replace("Input", "it", 1)
+    return f"the key '{field}' is {_shown(value)}; {meant}"
+
+
+def _shown(value: Any, longest: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= longest else text[:longest] + "..."
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def read_lines_of(kind: type[Kind], path: Path) -> list[Kind]:
+    """The records of a line file that we wrote, one a line; a missing file has none, a torn last line is dropped.
+
+    Raises FolderError for a whole line that is no such record: that is damage, not a kill.
+    """
+    if not path.exists():
+        return []
+    adapter: TypeAdapter[Kind] = _adapter(cast(Any, kind))
+    data, found = path.read_bytes(), []
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+        try:
+            found.append(adapter.validate_json(line))
+        except ValidationError as problems:
+            raise FolderError(f"{path}: line {number} is damaged: {problem_in(problems)}") from None
+    return found
