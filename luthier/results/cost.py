@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
+
+from pydantic import Field
 
 from luthier.results.record import Number, Record
 
@@ -15,4 +16,4 @@ class Cost(Record):
     REMEDY: ClassVar[str] = "remove the file, and the study goes on without the seconds that were counted"
 
     seconds: Number = 0.0
-    arms: dict[str, dict[str, Number]] = {}
+    arms: dict[str, dict[str, Number]] = Field(default={})

@@ -76,7 +76,7 @@ BAD = {
     # options
     "one column twice": Bad("score HERE/x.csv --reference a --answer a", "'a' is named as reference and as answer", AB),
     "one column for both": Bad(INIT[:-1] + "a", "input and target are both the column 'a'", AB),
-    "unknown metric of a task": Bad(INIT + " --metric rouge9", "'rouge9' is no metric that can decide; choose one of rouge1",
+    "unknown metric of a task": Bad(INIT + " --metric rouge9", "'rouge9' is no metric that can decide; choose one",
         {"x.csv": "a,b\n" + "".join(f"{i},x\n" for i in range(9))}),
     "unknown metric": Bad(COMPARE + " --metric f1", "'f1' cannot decide", AB),
     "margin out of range": Bad(COMPARE + " --margin 2", "margin 2.0 is not between 0 and 1", AB),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from luthier.errors import ModelError, SettingsError
 from luthier import judge as judge_of
+from luthier.errors import ModelError, SettingsError
 from luthier.rating.ballot import open_ballot
 from luthier.rating.judge import KEY, LONGEST_WAIT_SECONDS, TRIES, Endpoint, joined, verdict_in
 from luthier.rating.result import result

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.studies.test_study import make_task
 
 from luthier.adapt import METHODS
 from luthier.arms.shipped import ask, load_arm, merge_arm, verify
@@ -23,6 +22,7 @@ from luthier.model.model import PRECISIONS, load
 from luthier.studies.study import study
 from tests.commands import BOTH_PRECISIONS, in_precision, type_in
 from tests.promises import CLAIMS
+from tests.studies.test_study import make_task
 
 Folders = Callable[[str], Path]
 KINDS = ("decoder-chat", "t5-tied", "bert")  # one of each family

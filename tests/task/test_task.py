@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from luthier.errors import DataError, FolderError, LuthierError, SettingsError, TaskError
-from luthier.settings import Settings, settings_from, toml_of
+from luthier.errors import DataError, FolderError, LuthierError, TaskError
+from luthier.settings import settings_from, toml_of
 from luthier.task import task as task_module
 from luthier.task.examples import Columns
 from luthier.task.spec import DataSpec, PromptSpec, TaskSpec
@@ -189,9 +189,6 @@ def test_hashes_follow_content_and_not_the_order_of_rows(tmp_path):
     assert after["test"] != before["test"] and after["dev"] == before["dev"]
 
 
-# --- settings -----------------------------------------------------------------------------------------------------
-
-
 HARD_TEXTS = [
     'Say "what"\nwas \\n said.',
     'Three """ quotes',
@@ -209,18 +206,3 @@ def test_what_toml_of_writes_is_read_back_as_it_was():
     text = toml_of(spec)
     assert settings_from(TaskSpec, tomllib.loads(text), "here") == spec
     assert "# How long" not in text and "# The length of answers.\n[answer]\n" in text
-
-
-class Arm(Settings):
-    rank: int
-
-
-class Study(Settings):
-    arms: dict[str, Arm]
-
-
-def test_a_key_in_a_dict_of_tables_is_placed():
-    with pytest.raises(
-        SettingsError, match=r"study.toml: the key 'arms.lora.rnak' is not known; did you mean 'rank'\?"
-    ):
-        settings_from(Study, {"arms": {"lora": {"rnak": 8}}}, "study.toml")
