@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 LONGEST = (
+    "test_golden",
     "studies/test_same_results",
     "studies/test_study",
     "test_docs_studies",
