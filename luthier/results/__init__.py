@@ -1,9 +1,11 @@
 """The study's folder: its files as types, and where they lie.
 
-    record  what every file's type is built on: one reader, one writer, damage said in a sentence
-    cost    cost.json
-    looks   how often a test set was looked at, counted in the user's cache
-    folder  the study's folder: places, costs, log
+    record          what every file's type is built on: one reader, one writer, damage said in a sentence
+    cost            cost.json
+    comparison      compare.json
+    profile_record  profile.json
+    looks           how often a test set was looked at, counted in the user's cache
+    folder          the study's folder: places, costs, log
 
 Doors: `folder.StudyFolder`.
 """

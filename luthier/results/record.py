@@ -15,14 +15,15 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from luthier.errors import FolderError
 from luthier.files import write_json
 
 Number = int | float  # an int stays an int, so that what was read is written again as it was
+FirstFormat = Annotated[int, Field(ge=1, le=1)]  # of a type whose FORMAT is 1; a Literal would take true for it
 Kind = TypeVar("Kind")
 _NUMBERS = ("int_type", "float_type", "int_from_float", "finite_number")
 _BRANCH = re.compile(r"(int|float|str|bool|none)$|\w+\[")
@@ -32,6 +33,10 @@ class Part(BaseModel):
     """Base of what stands inside a record: unknown keys fail, text is no number, NaN is none, nothing changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values: the fields that were given, in the order of their declaration."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 class Record(Part):
@@ -73,14 +78,12 @@ class Record(Part):
         """Replaces the record's file in `folder` in one step."""
         write_json(self.path_in(folder), self.as_json())
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values: the fields that were given, in the order of their declaration."""
-        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
-
 
 def problem_in(problems: ValidationError, newest: int = 1) -> str:
     """What is wrong with a file, in words: the first field that is not as it must be."""
-    first = problems.errors(include_url=False)[0]
+    errors = problems.errors(include_url=False)
+    # Of a newer file many fields are strange; that it is newer is what to say.
+    first = next((error for error in errors if error["loc"] == ("format",)), errors[0])
     kind, value = first["type"], first["input"]
     # The branch of a union, such as int or list[str], is a step of the place but no key that anybody wrote.
     field = ".".join(str(step) for step in first["loc"] if not _BRANCH.match(str(step)))
