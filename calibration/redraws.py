@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from luthier.files import read_json, read_lines, write_json, write_text
+from luthier.files import read_lines, write_json, write_text
 from luthier.records import Score, from_row
+from luthier.results.comparison import Comparison
 from luthier.stats import intervals, power, simultaneous
 from luthier.stats.intervals import Estimate, Floats
 from luthier.verdicts.align import align
@@ -51,14 +52,14 @@ found than was said. With 20 dialogues less is found: the sd is hardly known, an
 
 def matrix_of(folder: Path) -> tuple[list[str], Floats, float]:
     """The arms, their (units, arms) scores on the deciding metric, and the margin."""
-    said = read_json(folder / "compare.json")
-    arms = list(said["arms"])
+    said = Comparison.read(folder)
+    arms = list(said.arms)
     scores = {a: [from_row(Score, r) for r in read_lines(folder / "arms" / a / "scores.jsonl")] for a in arms}
-    column = measure(align(scores, said["deciding"]), said["deciding"], said["deciding"], SEED)
+    column = measure(align(scores, said.deciding), said.deciding, said.deciding, SEED)
     values = [column.arms[arm].values for arm in arms]
     if any(own is None for own in values):
-        sys.exit(f"{folder}: {said['deciding']} has no value of one dialogue, so nothing can be drawn again")
-    return arms, np.stack([own for own in values if own is not None], axis=1), said["margin"]
+        sys.exit(f"{folder}: {said.deciding} has no value of one dialogue, so nothing can be drawn again")
+    return arms, np.stack([own for own in values if own is not None], axis=1), said.margin
 
 
 def predicted(names: list[str], matrix: Floats, n: int) -> dict[Pair, Row]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 Record = TypeVar("Record")
+Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 _STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 

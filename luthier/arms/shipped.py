@@ -20,6 +20,7 @@ from luthier.files import read_json, read_lines, write_json
 from luthier.model.model import Model, load, weights_sha256
 from luthier.model.widths import read
 from luthier.records import Example, Prompt, as_row, from_row
+from luthier.results.comparison import Comparison
 
 NOTE = "luthier.json"
 QUANTIZED = "quantized"  # folder of an arm whose weights were made narrow: a whole model
@@ -157,10 +158,7 @@ def _probe(
 
 def arm_to_ask(study: Path) -> str:
     """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
-    found = read_json(study / "compare.json")
-    ship, deciding = found["ship"], found["deciding"]
-    by_mean = sorted(found["arms"], key=lambda name: -(found["arms"][name][deciding]["mean"] or 0.0))
-    for name in (ship["arm"], ship["provisional"], *by_mean):
-        if name and (study / "arms" / name / NOTE).exists():
-            return str(name)
+    for name in Comparison.read(study).arms_to_ask():
+        if (study / "arms" / name / NOTE).exists():
+            return name
     raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

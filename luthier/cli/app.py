@@ -184,9 +184,9 @@ def study(
         seed=seed, precision=precision, seeds=seeds, tune=tune, likelihood=likelihood, memory=memory,
         command=exits.command(),
     )  # fmt: skip
-    from luthier.files import read_json
+    from luthier.results.comparison import Comparison
 
-    screen.print_lines([read_json(folder / "compare.json")["ship"]["sentence"], f"Report: {folder / 'report.html'}"])
+    screen.print_lines([Comparison.read(folder).ship.sentence, f"Report: {folder / 'report.html'}"])
 
 
 @app.command()
@@ -359,11 +359,13 @@ def score(
     Example:
       luthier score answers.csv --reference summary --answer model_a
     """
-    result = luthier.score_columns(
+    from luthier.verdicts.columns import scores_of_column
+
+    found = scores_of_column(
         file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
         labels=labels,
     )  # fmt: skip
-    return screen.print_json(result) if as_json else screen.print_scores(answer, result)
+    return screen.print_json(found.as_json()) if as_json else screen.print_scores(found)
 
 
 @app.command()
@@ -389,8 +391,10 @@ def compare(
     Example:
       luthier compare answers.csv --reference summary --answer model_a --answer model_b
     """
-    result = luthier.compare_columns(
+    from luthier.verdicts.columns import comparison_of_columns
+
+    found = comparison_of_columns(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
         baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
     )  # fmt: skip
-    return screen.print_json(result) if as_json else screen.print_comparison(metric, result)
+    return screen.print_json(found.as_json()) if as_json else screen.print_comparison(found)

@@ -18,7 +18,9 @@ from luthier.errors import DataError, SettingsError
 
 if TYPE_CHECKING:  # what is printed is made elsewhere, and `--help` imports none of it
     from luthier.records import Prompt
+    from luthier.results.comparison import Comparison, Mean
     from luthier.task.findings import Finding
+    from luthier.verdicts.columns import ColumnScores
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text to answer; more is a mistaken file
 PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
@@ -104,37 +106,43 @@ def print_findings(found: Iterable[Finding]) -> None:
     print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
 
 
-def print_scores(answer: str, result: dict[str, Any]) -> None:
+def print_scores(found: ColumnScores) -> None:
     """A row for each metric of one column of answers, and how many answers have no value."""
-    rows = [(m, *_interval(row), str(row["n"])) for m, row in result["metrics"].items() if row["mean"] is not None]
-    print_table((answer, "mean", "95 % interval", "n"), rows)
+    rows = [(metric, *_mean(row), str(row.n)) for metric, row in found.metrics.items() if row.mean is not None]
+    print_table((found.answer, "mean", "95 % interval", "n"), rows)
     print_lines(
-        f"{metric}: no value for {count} of {result['examples']} answers: {reason}."
-        for metric, reasons in result["unknown"].items()
+        f"{metric}: no value for {count} of {found.examples} answers: {reason}."
+        for metric, reasons in found.unknown.items()
         for reason, count in reasons.items()
     )
 
 
-def print_comparison(metric: str, result: dict[str, Any]) -> None:
+def print_comparison(found: Comparison) -> None:
     """The deciding metric of each arm, the verdict of each pair, and which arm to ship."""
-    arms = [(name, *_interval(row[metric]), str(row[metric]["n"])) for name, row in result["arms"].items()]
-    print_table(("arm", metric, "95 % interval", "n"), arms)
+    rows = [(name, row[found.deciding]) for name, row in found.arms.items()]
+    print_table(("arm", found.deciding, "95 % interval", "n"), [(name, *_mean(row), str(row.n)) for name, row in rows])
     pairs = [
-        (f"{row['a']} - {row['b']}", *_interval(row, "difference", "simultaneous_"), row["verdict"])
-        for row in result["pairs"]
-        if row["metric"] == metric
+        (
+            f"{pair.a} - {pair.b}",
+            *_interval(pair.difference, pair.simultaneous_low, pair.simultaneous_high),
+            str(pair.verdict),
+        )
+        for pair in found.deciding_pairs
     ]
     if pairs:
         print_table(("pair", "difference", "simultaneous interval", "verdict"), pairs)
-    not_separated = [f"Not separated: {', '.join(group)}." for group in result["groups"] if len(group) > 1]
-    print_lines([*not_separated, *result["warnings"], result["ship"]["sentence"]])
+    not_separated = [f"Not separated: {', '.join(group)}." for group in found.groups_not_separated()]
+    print_lines([*not_separated, *found.warnings, found.ship.sentence])
 
 
-def _interval(row: dict[str, Any], value: str = "mean", prefix: str = "") -> tuple[str, str]:
+def _mean(row: Mean) -> tuple[str, str]:
+    return _interval(row.mean, row.low, row.high)
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
     """('0.312', '0.290 to 0.334'), with a dash for what is not known."""
-    numbers = [row[value], row[f"{prefix}low"], row[f"{prefix}high"]]
-    mean, low, high = ("-" if number is None else f"{number:.3f}" for number in numbers)
-    return mean, f"{low} to {high}"
+    mean, low_end, high_end = ("-" if number is None else f"{number:.3f}" for number in (value, low, high))
+    return mean, f"{low_end} to {high_end}"
 
 
 def complain(sentence: str) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from luthier.errors import FolderError, SettingsError
 from luthier.files import append_lines, inside, locked, read_json, read_lines, sha256_of_text, write_json
 from luthier.records import Answer, Example, Vote, as_row, from_row
+from luthier.results.comparison import Comparison
 
 VOTES, PLAN = "ratings.jsonl", "rating-plan.json"
 VERDICTS = ("first", "second", "tie", "both bad")
@@ -287,18 +288,18 @@ def _chosen(arms: Sequence[str], study: Mapping[str, Any]) -> list[str]:
     return named
 
 
-def _finished(folder: Path) -> dict[str, Any]:
-    if not (folder / "compare.json").exists():
+def _finished(folder: Path) -> Comparison:
+    if not Comparison.is_in(folder):
         raise FolderError(f"{folder}: the study is not finished; start it again, and rate it then")
-    return dict(read_json(folder / "compare.json"))
+    return Comparison.read(folder)
 
 
-def shortlist(compare: Mapping[str, Any]) -> list[str]:
+def shortlist(comparison: Comparison) -> list[str]:
     """The arms that may be best, the best means first, and the best baseline; two at least, four at most."""
-    means = {name: row[compare["deciding"]]["mean"] for name, row in compare["arms"].items()}
-    ranked = sorted((name for name in means if means[name] is not None), key=lambda name: -means[name])
-    baselines = {name for rows in compare["baselines"].values() for name in rows}
-    chosen = [name for name in ranked if name in compare["ship"]["may_be_best"]][:MOST_ARMS]
+    rows = {name: comparison.deciding_row(name) for name in comparison.by_mean()}
+    ranked = [name for name, row in rows.items() if row and row.mean is not None]
+    baselines = set(comparison.baseline_names())
+    chosen = [name for name in ranked if name in comparison.ship.may_be_best][:MOST_ARMS]
     others = [name for name in ranked if name not in chosen]
     best_baseline = [name for name in others if name in baselines][:1]
     if len(chosen) < MOST_ARMS and not baselines & set(chosen):

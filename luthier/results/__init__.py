@@ -2,7 +2,7 @@
 
     record          what every file's type is built on: one reader, one writer, damage said in a sentence
     cost            cost.json
-    comparison      compare.json
+    comparison      compare.json: pairs, verdicts, the decision
     profile_record  profile.json
     looks           how often a test set was looked at, counted in the user's cache
     folder          the study's folder: places, costs, log

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
+from luthier.records import Verdict
 from luthier.results.record import Number, Part, Record
 
-Verdict = Literal["better", "worse", "equivalent", "cannot tell"]
 _TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 _ENDS = ("", "simultaneous_", "one_sided_")
 

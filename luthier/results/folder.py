@@ -14,6 +14,7 @@ from typing import Any
 
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, sha256_of_text, write_json
+from luthier.results.comparison import Comparison
 from luthier.results.looks import count_look, next_look
 
 
@@ -77,9 +78,8 @@ class StudyFolder:
         return next_look(test_sha256, asked)
 
     def _look_taken(self, arms: Iterable[str]) -> int | None:
-        path = self.path / "compare.json"
-        found = read_json(path) if path.exists() else {"arms": {}}
-        return found.get("look") if set(found["arms"]) == set(arms) else None
+        found = Comparison.read_if_there(self.path)
+        return found.look if found and set(found.arms) == set(arms) else None
 
     def begin(self, about: dict[str, Any], known: dict[str, Any] | None) -> None:
         """Writes study.json before anything else, so that the folder is known as ours whenever a kill comes."""

@@ -14,8 +14,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from luthier.results.comparison import Mean, Verdict
+from luthier.records import Verdict
+from luthier.results.comparison import Mean
 from luthier.results.record import FirstFormat, Number, Part, Record
+
+Budget = int | Literal["two sentences"] | None  # words; None: as answered
 
 
 class ReferenceWords(Part):
@@ -53,7 +56,7 @@ class Flip(Part):
 class BudgetRow(Part):
     """One comparison on the deciding metric, with all answers cut to the same budget."""
 
-    budget: int | Literal["two sentences"] | None  # words; None: as answered
+    budget: Budget
     arms: dict[str, Mean]
     ship: BudgetDecision
     verdicts: tuple[PairVerdict, ...]
@@ -75,6 +78,9 @@ class Bucket(Part):
     words: tuple[Number, Number]  # of the shortest and the longest in it
     n: int  # examples
     arms: dict[str, Mean]
+
+
+Buckets = dict[Literal["input", "reference"], tuple[Bucket, ...]]  # by whose length
 
 
 class Words(Mean):
@@ -161,6 +167,6 @@ class ProfileRecord(Record):
     margin: Number
     signatures: dict[str, str]  # name -> how a number here is defined
     budgets: Budgets
-    buckets: dict[Literal["input", "reference"], tuple[Bucket, ...]]  # by whose length
+    buckets: Buckets
     arms: dict[str, ArmProfile]
     not_checked: tuple[str, ...]  # what facts cannot see

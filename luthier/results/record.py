@@ -13,9 +13,11 @@ written again as it was.
 from __future__ import annotations
 
 import functools
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -25,6 +27,7 @@ from luthier.files import write_json
 Number = int | float  # an int stays an int, so that what was read is written again as it was
 FirstFormat = Annotated[int, Field(ge=1, le=1)]  # of a type whose FORMAT is 1; a Literal would take true for it
 Kind = TypeVar("Kind")
+Arguments = ParamSpec("Arguments")
 _NUMBERS = ("int_type", "float_type", "int_from_float", "finite_number")
 _BRANCH = re.compile(r"(int|float|str|bool|none)$|\w+\[")
 
@@ -37,6 +40,18 @@ class Part(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values: the fields that were given, in the order of their declaration."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+def plain(make: Callable[Arguments, Part], name: str) -> Callable[Arguments, dict[str, Any]]:
+    """`make` as a public function `name`: the same arguments, and plain JSON values, which is what `as_json` gives."""
+
+    @functools.wraps(make)
+    def values(*args: Arguments.args, **keywords: Arguments.kwargs) -> dict[str, Any]:
+        return make(*args, **keywords).as_json()
+
+    values.__name__ = values.__qualname__ = name
+    values.__signature__ = inspect.signature(make).replace(return_annotation="dict[str, Any]")  # type: ignore[attr-defined]
+    return values
 
 
 class Record(Part):

@@ -18,6 +18,7 @@ from scipy import special
 from scipy.optimize import brentq
 
 from luthier.errors import SettingsError
+from luthier.records import Verdict
 from luthier.stats.intervals import MIN_NONZERO, MIN_UNITS, Estimate, Floats, Interval, t_quantile
 
 JOINT_FROM = 60  # units from which the estimated correlation of the differences is trusted
@@ -112,7 +113,7 @@ def alpha_at_look(k: int, alpha: float = 0.05) -> float:
 # ----------------------------------------------------------------------------------------------------- verdicts
 
 
-def verdict(interval: Interval, *, margin: float, n: int, nonzero: int, bounds: Interval | None = None) -> str:
+def verdict(interval: Interval, *, margin: float, n: int, nonzero: int, bounds: Interval | None = None) -> Verdict:
     """'better', 'worse', 'equivalent' or 'cannot tell' of a - b, from its *simultaneous* interval.
 
     Better or worse when the interval excludes 0, even if the difference is smaller than the margin. Equivalent when it

@@ -22,6 +22,7 @@ from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
 from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
 from luthier.reports.write import report
+from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder, bytes_to_ship
 from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
@@ -35,9 +36,9 @@ from luthier.task.prompt import draw_shots
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
-from luthier.verdicts.compare import compare
+from luthier.verdicts.compare import comparison
 from luthier.verdicts.detect import can_show, unseen_labels
-from luthier.verdicts.profile import write_profile
+from luthier.verdicts.profile import profile
 
 MAY_CHANGE = ("precision", "seeds")  # of a specification whose study is gone on with
 MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
@@ -122,7 +123,7 @@ def run_study(
     folder.begin(about, known)
     write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
     _run_arms(work, runs(arms, seeds), bases)
-    about["task"]["test_opened"] = conclude(folder, task, arms, seeds)["look"]
+    about["task"]["test_opened"] = conclude(folder, task, arms, seeds).look
     write_json(folder.path / "study.json", about | {"status": "done"})
     folder.log("done")
     report(folder.path)
@@ -160,7 +161,7 @@ def _say_time_left(work: Work, trained: Sequence[Run], done: Sequence[Run]) -> N
         say(f"{len(done)} of {len(trained)} trainings are done; the others take about {left / 60:.0f} minutes.")
 
 
-def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 1) -> dict[str, Any]:
+def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 1) -> Comparison:
     """compare.json from the scores and costs of the arms and their further seeds; no model is asked."""
 
     def scores_of(run: Run) -> list[Score]:
@@ -174,7 +175,7 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
     cost = _costs({arm.name: read_json(folder.arm(arm.name) / "arm.json") for arm in arms})
     baselines = tuple(a.name for a in arms if not a.method.asks_model or a.name == "zero-shot")
     decide = task.spec.decide
-    result = compare(
+    found = comparison(
         scores,
         deciding=decide.metric,
         margin=decide.margin,
@@ -183,21 +184,20 @@ def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 
         look=folder.open_test(task.hashes()["test"]),
         seeds=further or None,
     )
-    write_json(folder.path / "compare.json", result)
+    found.write(folder.path)
     if task.labels:  # a label has no length and no facts
-        return result
+        return found
     answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
     examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
-    write_profile(
-        folder.path / "profile.json",
-        answers,
+    profile(
+        {name: own for name, own in answers.items() if own},
         examples,
         task.dev,
         deciding=decide.metric,
         margin=decide.margin,
         references=decide.references,
-    )
-    return result
+    ).write(folder.path)
+    return found
 
 
 def _costs(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:

@@ -3,6 +3,7 @@
     align         the examples that every arm can be judged on; what was left out, and why
     measure       one metric of aligned arms -> an estimate for each arm and pair
     decide        estimates -> verdicts, the arm to ship, what several seeds say
+    warnings      what a reader must know before believing a comparison: records, and the one function that words them
     compare       compare(): the rows of compare.json, and its warnings
     detect        what a test set can show, said before the run
     equal_length  the verdicts again when all arms answer at the same length

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from luthier.errors import DataError
 from luthier.metrics import CLASS_METRICS, DESCRIPTIVE, LIKELIHOOD, METRICS, SUMMED
 from luthier.records import Score
+from luthier.results.comparison import LeftOut
 
 Arms = Mapping[str, Sequence[Score]]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Table:
     ids: list[str]
     units: list[str]  # (rows,)
     scores: dict[str, list[Score]]  # arm -> (rows,)
-    excluded: dict[str, list[Row]]  # arm -> the examples left out for every arm because of this one
+    excluded: dict[str, tuple[LeftOut, ...]]  # arm -> the examples left out for every arm because of this one
     references: str = "mean"  # how ROUGE against several references became one score
 
 
@@ -43,9 +42,9 @@ def align(arms: Arms, deciding: str) -> Table:
         if 2 * len(rows) > len(units):
             raise DataError(
                 f"arm '{name}' has no {deciding} for {len(rows)} of {len(units)} examples "
-                f"('{rows[0]['id']}': {rows[0]['reason']}); leave the arm out, or let it answer the same examples"
+                f"('{rows[0].id}': {rows[0].reason}); leave the arm out, or let it answer the same examples"
             )
-    gone = {row["id"] for rows in excluded.values() for row in rows}
+    gone = {row.id for rows in excluded.values() for row in rows}
     ids = [id for id in units if id not in gone]
     if not ids:
         raise DataError(f"there is no example for which every arm has a {deciding}; compare arms on the same examples")
@@ -81,13 +80,13 @@ def _units(by_id: Mapping[str, Mapping[str, Score]]) -> dict[str, str]:
     return units
 
 
-def _lacking(scores: Mapping[str, Score], ids: Sequence[str], metric: str) -> list[Row]:
+def _lacking(scores: Mapping[str, Score], ids: Sequence[str], metric: str) -> tuple[LeftOut, ...]:
     """The examples for which an arm has no answer, or an answer without a value, each with the reason."""
     lacking = [id for id in ids if id not in scores or not known(scores[id], metric)]
-    return [
-        {"id": id, "reason": scores[id].reasons.get(metric, "no reason was given") if id in scores else "no answer"}
+    return tuple(
+        LeftOut(id=id, reason=scores[id].reasons.get(metric, "no reason was given") if id in scores else "no answer")
         for id in lacking
-    ]
+    )
 
 
 def known(score: Score, metric: str) -> bool:
@@ -101,11 +100,11 @@ def metrics_of(table: Table) -> list[str]:
     return [metric for metric in (*METRICS, *CLASS_METRICS, *DESCRIPTIVE, LIKELIHOOD) if metric in seen]
 
 
-def missing(table: Table, metrics: Sequence[str]) -> Row:
+def missing(table: Table, metrics: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
     """arm -> metric -> reason -> on how many of the compared examples another than the deciding metric is unknown."""
-    found: Row = {}
+    found = {}
     for name, scores in table.scores.items():
         own = {score.id: score for score in scores}
-        counts = {metric: Counter(row["reason"] for row in _lacking(own, table.ids, metric)) for metric in metrics}
+        counts = {metric: Counter(row.reason for row in _lacking(own, table.ids, metric)) for metric in metrics}
         found[name] = {metric: dict(count) for metric, count in counts.items() if count}
     return {name: counts for name, counts in found.items() if counts}

@@ -1,6 +1,6 @@
 """Answers that another tool made enter here: columns of a csv or jsonl become Answers and Examples.
 
-    file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> a dict, as compare.json holds
+    file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> Comparison, as compare.json holds
 
 An arm is called like its column. Texts are scored as they are written: nothing is cleaned, cut or guessed. Rows that
 repeat an input are not guessed about either: one has to say whether they are one unit.
@@ -17,7 +17,9 @@ from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.metrics import CLASS_METRICS, DECIDING, MARGIN
 from luthier.records import Answer, Example, Score
+from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.looks import count_look
+from luthier.results.record import Part, plain
 from luthier.task.examples import Cells, unit_of
 from luthier.task.rows import Row, read_rows
 
@@ -63,7 +65,21 @@ def from_columns(
     return arms, examples
 
 
-def score_columns(
+class ColumnScores(Part):
+    """One column of answers, scored."""
+
+    file: str
+    reference: str  # the column
+    answer: str  # the column
+    n: int  # units
+    examples: int  # rows
+    level: float  # confidence of the intervals
+    metrics: dict[str, ArmMetric]
+    signatures: dict[str, str]  # metric -> with what it was computed
+    unknown: dict[str, dict[str, int]]  # metric -> reason -> how many answers have no value for it
+
+
+def scores_of_column(
     path: str | Path,
     *,
     reference: str,
@@ -75,32 +91,34 @@ def score_columns(
     labels: bool = False,
     level: float = 0.95,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> ColumnScores:
     """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown}.
 
     labels: references and answers are labels, scored by accuracy and macro-F1.
     `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> how many answers have no value for it.
     Raises what `from_columns` raises.
     """
-    from luthier.verdicts.compare import compare
+    from luthier.verdicts.compare import comparison
 
     arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
     scores = _scores(arms, examples, references, labels)
     # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
     deciding = "accuracy" if labels else "chrf"
-    result = compare(scores, deciding=deciding, level=level, baselines=(), seed=seed)
-    return {
-        "file": str(path),
-        "reference": reference,
-        "answer": answer,
-        **{key: result[key] for key in ("n", "examples", "level")},
-        "metrics": result["arms"][answer],
-        "signatures": result["signatures"],
-        "unknown": result["missing"].get(answer, {}),
-    }
+    found = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
+    return ColumnScores(
+        file=str(path),
+        reference=reference,
+        answer=answer,
+        n=found.n,
+        examples=found.examples,
+        level=level,
+        metrics=found.arms[answer],
+        signatures=found.signatures,
+        unknown=found.missing.get(answer, {}),
+    )
 
 
-def compare_columns(
+def comparison_of_columns(
     path: str | Path,
     *,
     reference: str,
@@ -115,7 +133,7 @@ def compare_columns(
     level: float = 0.95,
     look: Look = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Comparison:
     """The columns compared as a study compares its arms: what compare.json holds.
 
     metric: with accuracy or macro_f1 references and answers are labels.
@@ -123,7 +141,7 @@ def compare_columns(
     "count" counts it in the user's cache, where the same question of the same texts is the same look. Raises what
     `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is none of the columns.
     """
-    from luthier.verdicts.compare import check_settings, compare
+    from luthier.verdicts.compare import check_settings, comparison
 
     _refuse_twins(reference, answers)
     check_settings(answers, metric, margin, level=level)  # scoring takes a while; a misspelt metric need not wait
@@ -132,14 +150,20 @@ def compare_columns(
     arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
     scores = _scores(arms, examples, references, labels=metric in CLASS_METRICS)
 
-    def compared(look: int | None) -> dict[str, Any]:
-        return compare(scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed)
+    def compared(look: int | None) -> Comparison:
+        return comparison(
+            scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed
+        )
 
     if not isinstance(look, str):
         return compared(look)
     first = compared(1)  # before it is counted: what is refused was no look
     counted = _counted(arms, examples, metric, repr(margin), repr(level), references, repr(seed))
     return first if counted == 1 else compared(counted)
+
+
+score_columns = plain(scores_of_column, "score_columns")
+compare_columns = plain(comparison_of_columns, "compare_columns")
 
 
 def _scores(arms: Arms, examples: Sequence[Example], references: str, labels: bool) -> dict[str, list[Score]]:

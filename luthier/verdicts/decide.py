@@ -1,10 +1,10 @@
-"""Verdicts: pairs and arms on the deciding metric -> the rows of compare.json, and the decision which arm to ship.
+"""Verdicts: pairs and arms on the deciding metric -> the parts of a Comparison, and the decision which arm to ship.
 
     judge      pairs on the deciding metric alone, from simultaneous intervals; other metrics are descriptive
     ship       Hsu: the cheapest arm whose lower bound against the best of the others is above -margin
     recipe     what several seeds say beside it, without a verdict
 
-A row holds plain JSON values: a number that is not known, or has no bound, is None.
+A number that is not known, or has no bound, is None.
 """
 
 from __future__ import annotations
@@ -12,16 +12,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from luthier.metrics import LIKELIHOOD
 from luthier.records import Score
+from luthier.results.comparison import (
+    AgainstBaseline,
+    ArmMetric,
+    ArmRecipe,
+    Best,
+    Claims,
+    Decision,
+    ExamplesNeeded,
+    Mean,
+    Pair,
+    PairRecipe,
+    Power,
+    turned,
+)
 from luthier.stats import intervals, power, simultaneous
 from luthier.stats.intervals import Estimate, Floats, ends_of, known
 from luthier.stats.seeds import MIN_SEEDS, Recipe, recipe_difference, recipe_mean
-from luthier.verdicts.align import Row, Table
-from luthier.verdicts.measure import Column, Pair
+from luthier.verdicts.align import Table
+from luthier.verdicts.measure import Column, PairOfArms
 
 Cost = Mapping[str, Sequence[float]]
+Judged = Mapping[PairOfArms, Pair]
 
 POWER = 0.8
 
@@ -44,29 +60,38 @@ def rule_of(column: Column, deciding: str, margin: float, level: float, strict: 
     return Rule(deciding, margin, level, strict, each, within)
 
 
-def arm_row(estimate: Estimate | None, level: float) -> Row:
-    """One arm on one metric, with an interval for it alone."""
+def mean_of(estimate: Estimate | None, level: float) -> Mean:
+    """An estimate with an interval for it alone."""
     if estimate is None:
-        return {"mean": None, "low": None, "high": None, "n": 0}
-    return {"mean": estimate.value, **ends_of(estimate.interval(level)), "n": estimate.n}
+        return Mean(mean=None, low=None, high=None, n=0)
+    return Mean(mean=estimate.value, **ends_of(estimate.interval(level)), n=estimate.n)
 
 
-def pair_row(table: Table, column: Column, pair: Pair, rule: Rule) -> Row:
+def arm_metric(estimate: Estimate | None, level: float) -> ArmMetric:
+    """One arm on one metric."""
+    return ArmMetric(**mean_of(estimate, level).as_json())
+
+
+def pair_of(table: Table, column: Column, arms: PairOfArms, rule: Rule) -> Pair:
     """One pair on one metric: an unadjusted interval on all metrics, a verdict on the deciding one."""
-    row: Row = {"a": pair[0], "b": pair[1], "metric": column.metric}
-    if (estimate := column.pairs.get(pair)) is None:
-        return row | {"difference": None, "low": None, "high": None, "n": 0, "verdict": None}
-    row |= {"difference": estimate.value, **ends_of(estimate.interval(rule.level)), "n": estimate.n, "verdict": None}
+    a, b = arms
+    if (estimate := column.pairs.get(arms)) is None:
+        return Pair(a=a, b=b, metric=column.metric, difference=None, low=None, high=None, n=0, verdict=None)
+    more: dict[str, Any] = {"verdict": None}
     if estimate.p is not None:
-        row["mcnemar_p"] = estimate.p
-    return row | _judged(table, estimate, pair, rule) if column.metric == rule.deciding else row
+        more["mcnemar_p"] = estimate.p
+    if column.metric == rule.deciding:
+        more |= _judged(table, estimate, arms, rule)
+    ends = ends_of(estimate.interval(rule.level))
+    return Pair(a=a, b=b, metric=column.metric, difference=estimate.value, **ends, n=estimate.n, **more)
 
 
-def _judged(table: Table, estimate: Estimate, pair: Pair, rule: Rule) -> Row:
+def _judged(table: Table, estimate: Estimate, arms: PairOfArms, rule: Rule) -> dict[str, Any]:
+    """The fields of a Pair that the deciding metric alone has."""
     ends, bounds = estimate.interval(rule.each), estimate.interval(rule.within)
     verdict = simultaneous.verdict(ends, margin=rule.margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
     more = power.more_needed(estimate, rule.margin, level=rule.each, power=POWER)
-    a, b = (table.scores[name] for name in pair)
+    a, b = (table.scores[name] for name in arms)
     return {
         "verdict": verdict,
         **ends_of(ends, "simultaneous_"),
@@ -75,55 +100,56 @@ def _judged(table: Table, estimate: Estimate, pair: Pair, rule: Rule) -> Row:
         "sd": known(estimate.sd),
         "nonzero": estimate.nonzero,
         "identical": all(_what_was_said(x) == _what_was_said(y) for x, y in zip(a, b, strict=True)),
-        "examples_needed": more if verdict == "cannot tell" else None,
+        "examples_needed": ExamplesNeeded(**more) if more and verdict == "cannot tell" else None,
     }
 
 
-def _what_was_said(score: Score) -> Row:
+def _what_was_said(score: Score) -> dict[str, Any]:
     """All that depends on the text of an answer, and not on how it ended: the same text may be given or generated."""
     return {**score.values, **score.statistics, "stopped": None, LIKELIHOOD: None}
 
 
-def best_row(column: Column, rule: Rule) -> Row:
+def best_of(column: Column, rule: Rule) -> Best:
     """The highest mean, with an interval that holds for whichever arm turns out highest: all arms' at once."""
     name = max(column.arms, key=lambda arm: column.arms[arm].value)
     ends = column.arms[name].interval(simultaneous.joint_level(list(column.arms.values()), rule.strict))
-    return {"arm": name, "mean": column.arms[name].value, **ends_of(ends, "simultaneous_")}
+    return Best(arm=name, mean=column.arms[name].value, **ends_of(ends, "simultaneous_"))
 
 
-def power_row(column: Column, rule: Rule) -> Row:
+def power_of(column: Column, rule: Rule) -> Power:
     """What this test set can show on the deciding metric, from the smallest and the largest sd among the pairs."""
     spread = sorted((pair for pair in column.pairs.values() if pair.n > 1), key=lambda pair: pair.sd)
     if not spread:
-        return {"power": POWER, "sd_range": None, "detectable": None, "equivalence_possible": False}
+        return Power(power=POWER, sd_range=None, detectable=None, equivalence_possible=False)
     least, most = spread[0], spread[-1]
-    return {
-        "power": POWER,
-        "sd_range": [least.sd, most.sd],
-        "detectable": power.detectable_difference(
+    return Power(
+        power=POWER,
+        sd_range=(least.sd, most.sd),
+        detectable=power.detectable_difference(
             most.n, most.sd, level=rule.each, power=POWER, squared_skewness=most.squared_skewness
         ),
-        "equivalence_possible": power.equivalence_possible(
+        equivalence_possible=power.equivalence_possible(
             least.n, least.sd, rule.margin, level=rule.each, squared_skewness=least.squared_skewness
         ),
-    }
+    )
 
 
-def group_rows(column: Column, judged: Mapping[Pair, Row]) -> list[list[str]]:
+def groups_of(column: Column, judged: Judged) -> tuple[tuple[str, ...], ...]:
     """The groups of arms that are not separated, in order of their means. Caption them so: they are never equal."""
     by_mean = sorted(column.arms, key=lambda name: -column.arms[name].value)
-    separated = {frozenset(pair) for pair, row in judged.items() if row["verdict"] in ("better", "worse")}
-    return simultaneous.not_separated(by_mean, separated)
+    separated = {pair.arms for pair in judged.values() if pair.separated}
+    return tuple(map(tuple, simultaneous.not_separated(by_mean, separated)))
 
 
-def baseline_rows(names: Sequence[str], judged: Mapping[Pair, Row], baselines: Sequence[str]) -> Row:
+def against_baselines(
+    names: Sequence[str], judged: Judged, baselines: Sequence[str]
+) -> dict[str, dict[str, AgainstBaseline]]:
     """arm -> baseline -> the arm's verdict against it, and whether it beats it (only *better* does)."""
-    turned = {"better": "worse", "worse": "better"}
-    verdicts = {pair: row["verdict"] for pair, row in judged.items()}
-    verdicts |= {(b, a): turned.get(verdict, verdict) for (a, b), verdict in verdicts.items()}
+    verdicts = {arms: pair.verdict for arms, pair in judged.items() if pair.verdict}
+    verdicts |= {(b, a): turned(verdict) for (a, b), verdict in verdicts.items()}
     return {
         arm: {
-            other: {"verdict": verdicts[arm, other], "beats": verdicts[arm, other] == "better"}
+            other: AgainstBaseline(verdict=verdicts[arm, other], beats=verdicts[arm, other] == "better")
             for other in baselines
             if other in names and other != arm
         }
@@ -134,7 +160,7 @@ def baseline_rows(names: Sequence[str], judged: Mapping[Pair, Row], baselines: S
 # ----------------------------------------------------------------------------------------------------------- ship
 
 
-def ship_row(column: Column, judged: Mapping[Pair, Row], rule: Rule, cost: Cost | None) -> Row:
+def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -> Decision:
     """Hsu's rule: the cheapest arm whose lower bound against the best of the others is above -margin.
 
     It replaces "the cheapest that is not significantly worse", which on a small test set ships almost anything.
@@ -146,35 +172,40 @@ def ship_row(column: Column, judged: Mapping[Pair, Row], rule: Rule, cost: Cost 
     close = simultaneous.close_to_the_best(bounds, rule.margin) if enough else []
     arm = min(close, key=lambda name: (tuple(cost[name]) if cost else (), -means[name]), default=None)
     rivals = [name for name in means if not enough or bounds[name].high > 0]
-    open_pairs = [row for pair, row in judged.items() if best in pair and set(pair) <= set(rivals)]
-    more = [row["examples_needed"]["more"] for row in open_pairs if row["examples_needed"]]
-    row: Row = {
-        "verdict": "cannot tell" if arm is None else "ship",
-        "arm": arm,
-        "provisional": best,
-        "may_be_best": rivals,
-        "lower_bounds": {name: known(bounds[name].low) for name in means},
-        "more_examples": max(more) if arm is None and more else None,
-    }
-    return row | {"sentence": _ship_sentence(row, column.arms, rule)}
+    open_pairs = [pair for pair in judged.values() if best in pair.arms and pair.arms <= set(rivals)]
+    more = [pair.examples_needed.more for pair in open_pairs if pair.examples_needed]
+    decision = Decision(
+        verdict="cannot tell" if arm is None else "ship",
+        arm=arm,
+        provisional=best,
+        may_be_best=tuple(rivals),
+        lower_bounds={name: known(bounds[name].low) for name in means},
+        more_examples=max(more) if arm is None and more else None,
+        sentence="",
+    )
+    return decision.model_copy(update={"sentence": _ship_sentence(decision, bounds, column.arms, rule)})
 
 
-def _ship_sentence(row: Row, arms: Mapping[str, Estimate], rule: Rule) -> str:
+def _ship_sentence(
+    decision: Decision, bounds: Mapping[str, intervals.Interval], arms: Mapping[str, Estimate], rule: Rule
+) -> str:
     """The decision with its numbers, for someone who reads nothing else."""
-    best, metric, margin = arms[row["provisional"]], rule.deciding, f"{rule.margin:.3f}"
+    best, metric, margin = arms[decision.provisional], rule.deciding, f"{rule.margin:.3f}"
     if len(arms) == 1:
-        return f"{row['provisional']} has nothing to be compared with; its {metric} is {best.value:.3f} (n = {best.n})."
-    if arm := row["arm"]:
-        below = -row["lower_bounds"][arm]
+        return (
+            f"{decision.provisional} has nothing to be compared with; its {metric} is {best.value:.3f} (n = {best.n})."
+        )
+    if arm := decision.arm:
+        below = -bounds[arm].low
         lead = f"more than {below:.3f} better (allowed: {margin}; " if below else "better ("
         return (
             f"Ship {arm}: its {metric} is {arms[arm].value:.3f}, and with {100 * rule.strict:.4g} % confidence "
             f"no other arm is {lead}n = {best.n})."
         )
-    more = row["more_examples"]
+    more = decision.more_examples
     return (
         f"Cannot tell which arm to ship: with n = {best.n} none is shown to be within {margin} {metric} of the best. "
-        f"The best may be {' or '.join(row['may_be_best'])}; {row['provisional']} has the highest mean "
+        f"The best may be {' or '.join(decision.may_be_best)}; {decision.provisional} has the highest mean "
         f"({best.value:.3f}) and is the provisional choice"
         + (f"; about {more} more examples would tell differences of {margin} apart." if more else ".")
     )
@@ -183,51 +214,50 @@ def _ship_sentence(row: Row, arms: Mapping[str, Estimate], rule: Rule) -> str:
 # --------------------------------------------------------------------------------------------------------- recipe
 
 
-def recipe_rows(tables: Mapping[str, Floats], level: float) -> tuple[dict[str, Row | None], dict[Pair, Row | None]]:
-    """What several seeds say of each arm and each pair, descriptive; None where too few seeds allow no claim.
+@dataclass(frozen=True)
+class Recipes:
+    """What several seeds say of each arm and each pair, descriptive; None where too few seeds allow no claim."""
 
-    tables: arm -> (seeds, units) scores. Of a pair at least one arm has enough seeds, and the other as many or one.
-    """
+    arms: dict[str, ArmRecipe | None]
+    pairs: dict[PairOfArms, PairRecipe | None]
+    seeds: dict[str, int]  # arm -> how many were trained
 
-    def row(name: str, found: Recipe) -> Row:
-        ends = ends_of(found.interval(level))
-        return {
-            name: found.value,
-            **ends,
-            "seeds": found.seeds,
-            "seed_share": found.seed_share,
-            "seed_sd": found.seed_sd,
-        }
 
-    enough = {name: len(scores) >= MIN_SEEDS for name, scores in tables.items()}
-    arms = {name: row("mean", recipe_mean(scores)) if enough[name] else None for name, scores in tables.items()}
-    pairs: dict[Pair, Row | None] = {}
+def recipes_of(tables: Mapping[str, Floats], level: float) -> Recipes:
+    """tables: arm -> (seeds, units) scores. Of a pair, one arm at least has enough seeds, the other as many or one."""
+
+    def said(of: Recipe) -> dict[str, Any]:
+        spread = {"seeds": of.seeds, "seed_share": of.seed_share, "seed_sd": of.seed_sd}
+        return {**ends_of(of.interval(level)), **spread}
+
+    means = {name: recipe_mean(scores) for name, scores in tables.items() if len(scores) >= MIN_SEEDS}
+    arms = {name: ArmRecipe(mean=means[name].value, **said(means[name])) if name in means else None for name in tables}
+    pairs: dict[PairOfArms, PairRecipe | None] = {}
     for a, b in combinations(tables, 2):
         counts = {len(tables[a]), len(tables[b])}
-        claim = max(counts) >= MIN_SEEDS and (len(counts) == 1 or 1 in counts)
-        pairs[a, b] = row("difference", recipe_difference(tables[a], tables[b])) if claim else None
-    return arms, pairs
+        pairs[a, b] = None
+        if max(counts) >= MIN_SEEDS and (len(counts) == 1 or 1 in counts):
+            found = recipe_difference(tables[a], tables[b])
+            pairs[a, b] = PairRecipe(difference=found.value, **said(found))
+    return Recipes(arms, pairs, {name: len(scores) for name, scores in tables.items()})
 
 
-def claims(row: Row, recipe: Row | None, arm: str, seeds: int, metric: str, level: float) -> Row:
-    """Two sentences about an arm: this model, whose examples alone are random, and this recipe, seeds random too.
-
-    row: the arm's mean, low, high, n; recipe: the same over seeds, or None where there are fewer than three.
-    """
+def claims_of(arm: str, row: ArmMetric, seeds: int, metric: str, level: float) -> Claims:
+    """Two sentences about an arm: this model, whose examples alone are random, and this recipe, seeds random too."""
     percent = f"{100 * level:.4g} %"
     model = (
-        f"This model: {arm} has {metric} {row['mean']:.3f}, between {_shown(row['low'])} and {_shown(row['high'])} "
-        f"with {percent} confidence over examples like these {row['n']}."
+        f"This model: {arm} has {metric} {_shown(row.mean)}, between {_shown(row.low)} and {_shown(row.high)} "
+        f"with {percent} confidence over examples like these {row.n}."
     )
-    if recipe is None:
+    if (recipe := row.recipe) is None:
         count = "one seed" if seeds == 1 else f"{seeds} seeds"
-        return {"model": model, "recipe": f"This recipe: {count}: no claim about the recipe."}
-    return {
-        "model": model,
-        "recipe": f"This recipe: trained again with another seed, {arm} has {metric} {recipe['mean']:.3f} in the mean, "
-        f"between {_shown(recipe['low'])} and {_shown(recipe['high'])} with {percent} confidence over seeds and "
+        return Claims(model=model, recipe=f"This recipe: {count}: no claim about the recipe.")
+    return Claims(
+        model=model,
+        recipe=f"This recipe: trained again with another seed, {arm} has {metric} {recipe.mean:.3f} in the mean, "
+        f"between {_shown(recipe.low)} and {_shown(recipe.high)} with {percent} confidence over seeds and "
         f"examples ({seeds} seeds).",
-    }
+    )
 
 
 def _shown(number: float | None) -> str:

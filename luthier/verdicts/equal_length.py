@@ -1,10 +1,10 @@
 """Would the verdicts be the same if all arms had answered at the same length?
 
-    arms, their scores --budgets--> rows: as answered, under three budgets of words, cut to two sentences
+    arms, their scores --budgets--> Budgets: as answered, under three budgets of words, cut to two sentences
 
 ROUGE's F rewards a lucky length, so answers are cut to fixed budgets and scored and compared again. The budgets are the
 quartiles of the references' words on dev. These rows are descriptive: the study's verdict stays the one on the answers
-as they were given. The shape of what is returned is that of "budgets" in profile.py's docstring.
+as they were given.
 """
 
 from __future__ import annotations
@@ -13,15 +13,23 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from luthier.records import Answer, Example, Score
+from luthier.results.comparison import Comparison, Mean
+from luthier.results.profile_record import (
+    Budget,
+    BudgetDecision,
+    BudgetRow,
+    Budgets,
+    Flip,
+    PairVerdict,
+    ReferenceWords,
+)
 from luthier.scoring.score import score
-from luthier.verdicts.compare import compare
+from luthier.verdicts.compare import comparison
 
-Row = dict[str, Any]
 Arms = Mapping[str, Sequence[Answer]]
 
 
@@ -45,25 +53,21 @@ def budgets(
     deciding: str,
     margin: float,
     level: float,
-) -> Row:
+) -> Budgets:
     """The arms as answered, under three budgets of words, and cut to two sentences; and which verdicts change."""
     lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
     parts = (0.25, 0.5, 0.75) if lengths else ()
     quartiles = [max(1, round(float(np.quantile(lengths, part)))) for part in parts]
-    cuts: list[tuple[Any, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
-    rows = [_row(None, scores, deciding, margin, level)]
+    cuts: list[tuple[Budget, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
+    plain = _compared(scores, deciding, margin, level)
+    rows = [_row(None, plain, plain)]
     for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
         again = {
             name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()
         }
-        rows.append(_row(budget, again, deciding, margin, level))
-    for row in rows:
-        row |= _flips(rows[0], row)
-    return {
-        "reference words": {"n": len(lengths), "quartiles": quartiles},
-        "of": "dev" if dev else "test",
-        "rows": rows,
-    }
+        rows.append(_row(budget, _compared(again, deciding, margin, level), plain))
+    words = ReferenceWords(n=len(lengths), quartiles=tuple(quartiles))
+    return Budgets(**{"reference words": words}, of="dev" if dev else "test", rows=tuple(rows))
 
 
 def _scored_again(
@@ -80,16 +84,10 @@ def _scored_again(
     return [again.get(one.id, one) for one in scores]
 
 
-def _row(budget: Any, scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float) -> Row:
+def _compared(scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float) -> Comparison:
     """One comparison on the deciding metric alone: the others were compared already, and BLEU's bootstrap is slow."""
     alone = {name: [_only(one, deciding) for one in own] for name, own in scores.items()}
-    result = compare(alone, deciding=deciding, margin=margin, level=level, baselines=())
-    return {
-        "budget": budget,
-        "arms": {name: row[deciding] for name, row in result["arms"].items()},
-        "ship": {key: result["ship"][key] for key in ("verdict", "arm", "provisional")},
-        "verdicts": [{key: pair[key] for key in ("a", "b", "verdict")} for pair in result["pairs"]],
-    }
+    return comparison(alone, deciding=deciding, margin=margin, level=level, baselines=())
 
 
 def _only(one: Score, metric: str) -> Score:
@@ -99,12 +97,19 @@ def _only(one: Score, metric: str) -> Score:
     return dataclasses.replace(one, values=values, statistics=statistics, reasons=reasons)
 
 
-def _flips(plain: Row, row: Row) -> Row:
-    """The verdicts that this budget changes, and whether it would ship another arm."""
-    pairs = zip(plain["verdicts"], row["verdicts"], strict=True)
-    flips = [
-        {"a": old["a"], "b": old["b"], "before": old["verdict"], "after": new["verdict"]}
-        for old, new in pairs
-        if old["verdict"] != new["verdict"]
-    ]
-    return {"flips": flips, "ship_flips": plain["ship"]["arm"] != row["ship"]["arm"]}
+def _row(budget: Budget, found: Comparison, plain: Comparison) -> BudgetRow:
+    """What a budget says, and the verdicts that it changes against `plain`, the answers as they were given."""
+    ship = found.ship
+    flips = (
+        Flip(a=old.a, b=old.b, before=old.verdict, after=new.verdict)
+        for old, new in zip(plain.pairs, found.pairs, strict=True)
+        if old.verdict != new.verdict
+    )
+    return BudgetRow(
+        budget=budget,
+        arms={name: Mean(**rows[found.deciding].as_json()) for name, rows in found.arms.items()},
+        ship=BudgetDecision(verdict=ship.verdict, arm=ship.arm, provisional=ship.provisional),
+        verdicts=tuple(PairVerdict(a=pair.a, b=pair.b, verdict=pair.verdict) for pair in found.pairs),
+        flips=tuple(flips),
+        ship_flips=plain.ship.arm != ship.arm,
+    )

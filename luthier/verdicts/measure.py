@@ -22,7 +22,7 @@ from luthier.stats import intervals
 from luthier.stats.intervals import Estimate, Floats
 from luthier.verdicts.align import Table, known
 
-Pair = tuple[str, str]
+PairOfArms = tuple[str, str]  # a, b: differences are a - b
 Seeds = Mapping[str, Sequence[Sequence[Score]]]
 
 RESAMPLES = 1_000
@@ -35,7 +35,7 @@ class Column:
 
     metric: str
     arms: dict[str, Estimate]
-    pairs: dict[Pair, Estimate]
+    pairs: dict[PairOfArms, Estimate]
 
 
 def measure(table: Table, metric: str, deciding: str, seed: int) -> Column:

@@ -14,7 +14,9 @@ import pytest
 from luthier.errors import FolderError, SettingsError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.rating.ballot import PLAN, VOTES, open_ballot, shortlist
-from luthier.records import Answer, as_row
+from luthier.records import Answer, Score, as_row
+from luthier.results.comparison import Comparison
+from luthier.verdicts.compare import comparison
 from tests.rated import SAME, by_quality, make_study, rate_all
 
 ARMS = ["copy-3", "zero-shot", "lora"]
@@ -199,6 +201,10 @@ def test_names_that_cannot_stand_in_a_file_are_refused(folder, name):
 def test_folders_that_cannot_be_rated_are_sentences(folder, tmp_path):
     with pytest.raises(FolderError, match="is this a folder that luthier made"):
         open_ballot(tmp_path / "nothing")
+    compared = read_json(folder / "compare.json")
+    write_json(folder / "compare.json", {key: value for key, value in compared.items() if key != "ship"})
+    with pytest.raises(FolderError, match=r"compare\.json: the key 'ship' is missing; remove the file"):
+        open_ballot(folder)
     (folder / "compare.json").unlink()
     with pytest.raises(FolderError, match="the study is not finished"):
         open_ballot(folder)
@@ -207,10 +213,11 @@ def test_folders_that_cannot_be_rated_are_sentences(folder, tmp_path):
         open_ballot(folder, ARMS)
 
 
-def compared(means: dict[str, float], may_be_best: list[str], baselines: list[str]) -> dict:
-    arms = {name: {"rouge1": {"mean": mean}} for name, mean in means.items()}
-    beaten = {name: {other: {} for other in baselines if other != name} for name in means}
-    return {"deciding": "rouge1", "arms": arms, "baselines": beaten, "ship": {"may_be_best": may_be_best}}
+def compared(means: dict[str, float], may_be_best: list[str], baselines: list[str]) -> Comparison:
+    """A comparison of arms with these means, of which these are said to be possibly the best."""
+    scores = {name: [Score(f"e{i}", f"e{i}", {"rouge1": mean}) for i in range(3)] for name, mean in means.items()}
+    found = comparison(scores, baselines=baselines)
+    return found.model_copy(update={"ship": found.ship.model_copy(update={"may_be_best": tuple(may_be_best)})})
 
 
 def test_the_shortlist_is_what_may_be_best_and_the_best_baseline():
@@ -225,7 +232,7 @@ def test_the_shortlist_is_what_may_be_best_and_the_best_baseline():
 
 
 def test_the_default_arms_of_a_study_come_from_its_decision(folder):
-    may_be_best = read_json(folder / "compare.json")["ship"]["may_be_best"]
+    may_be_best = Comparison.read(folder).ship.may_be_best
     assert list(open_ballot(folder).plan.arms) == [*may_be_best, "zero-shot"] == ["lora", "zero-shot"]
 
 

@@ -15,7 +15,7 @@ from luthier.records import Answer, from_row
 from luthier.reports.evidence import budget_rows, effort_rows, fact_rows, recipe_rows, shape_rows
 from luthier.reports.read import read_study
 from luthier.reports.write import report
-from luthier.verdicts.profile import write_profile
+from luthier.verdicts.profile import profile
 from tests.rated import rate_all
 from tests.reports.test_write import Outline, changed, made_examples, make_study
 
@@ -29,7 +29,7 @@ def full(tmp_path_factory) -> Path:
     examples = made_examples(24)
     path = make_study(tmp_path_factory.mktemp("full"), ARMS, examples)
     answers = {name: [from_row(Answer, r) for r in read_lines(path / f"arms/{name}/answers.jsonl")] for name in ARMS}
-    write_profile(path / "profile.json", answers, examples, examples, deciding="rouge1", margin=0.02)
+    profile(answers, examples, examples, deciding="rouge1", margin=0.02).write(path)
     rate_all(open_ballot(path, list(ARMS)), "ann")
     result(path)
     changed(path, "study.json", effort=["1 trained arm (lora) under 3 seeds: 3 trainings."])

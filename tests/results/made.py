@@ -81,7 +81,7 @@ def compared_labels() -> dict[str, Any]:
 
 @functools.cache
 def profiled() -> dict[str, Any]:
-    return profile({arm: answers(arm) for arm in ("copy-3", "lora")}, examples(), examples()[:5])
+    return profile({arm: answers(arm) for arm in ("copy-3", "lora")}, examples(), examples()[:5]).as_json()
 
 
 def read_back(kind: type[Record], value: dict[str, Any]) -> Record:

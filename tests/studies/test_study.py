@@ -18,6 +18,7 @@ from luthier.records import Answer, Prompt, from_row
 from luthier.results.folder import StudyFolder
 from luthier.studies.study import prompt_of, sample, study
 from luthier.task.task import load_task
+from luthier.verdicts.compare import comparison
 from tests import tiny
 
 ARMS = "few-shot-2,lora-r4,soft-4,full,zero-shot+max_new_tokens=6,zero-shot+temperature=0.8+top_k=5"
@@ -183,9 +184,9 @@ def test_recipes_are_handed_to_the_comparison(three_seeds: Path, task_folder: Pa
 
     def listening(arms, *, seeds=None, **options):
         heard.update(seeds=seeds, arms=arms)
-        return {}
+        return comparison(arms, **options)
 
-    monkeypatch.setattr(module, "compare", listening)
+    monkeypatch.setattr(module, "comparison", listening)
     task, name = load_task(task_folder), "lora-r4"
     stored = (three_seeds / "compare.json").read_bytes()
     module.conclude(module.StudyFolder(three_seeds), task, [resolve(name, parse(name), task)], 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ import scipy.stats
 from luthier.errors import DataError, SettingsError
 from luthier.metrics import METRICS
 from luthier.records import Answer, Example, Score
+from luthier.results.comparison import Comparison
 from luthier.scoring.score import score
-from luthier.verdicts.compare import compare
+from luthier.verdicts.compare import compare, comparison
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -381,3 +383,14 @@ def test_given_answers_leave_stopped_unknown_without_losing_examples():
     assert pair(result, "copy", "end")["identical"], "the same words, however they ended"
     json.dumps(result, allow_nan=False)
     assert result["signatures"]["rouge1"].startswith("rouge1|") and set(METRICS) < set(result["signatures"])
+
+
+def test_the_public_function_gives_what_the_file_holds_and_keeps_its_arguments():
+    arms = planted(30, a=0.4, b=0.5)
+    found, result = comparison(arms, look=1), compare(arms, look=1)
+    assert isinstance(found, Comparison) and type(result) is dict
+    assert json.loads(json.dumps(result)) == found.as_json() == result, "lists and tables, no types of ours"
+    assert (compare.__name__, compare.__module__) == ("compare", "luthier.verdicts.compare")
+    arguments, own = inspect.signature(comparison), inspect.signature(compare)
+    assert own.parameters == arguments.parameters and own.return_annotation == "dict[str, Any]"
+    assert "deciding: the metric that verdicts come from" in inspect.getdoc(compare)

@@ -8,6 +8,8 @@ import pytest
 
 from luthier.errors import DataError
 from luthier.records import Answer, Example
+from luthier.results.comparison import Mean
+from luthier.results.profile_record import ArmProfile
 from luthier.scoring.score import words_of
 from luthier.verdicts.profile import fragments, only_tags, profile
 
@@ -23,10 +25,10 @@ LONG = [
 ]
 
 
-def told(texts: list[str], stop: str = "end") -> dict:
+def told(texts: list[str], stop: str = "end") -> ArmProfile:
     """The one arm's row when it answers the first examples with these texts."""
     answers = [Answer(EXAMPLES[i].id, text, stop=stop) for i, text in enumerate(texts)]
-    return profile({"arm": answers}, EXAMPLES[: len(texts)])["arms"]["arm"]
+    return profile({"arm": answers}, EXAMPLES[: len(texts)]).arms["arm"]
 
 
 def test_fragments_are_those_of_newsroom() -> None:
@@ -36,55 +38,59 @@ def test_fragments_are_those_of_newsroom() -> None:
     for at, word in enumerate(source):
         places.setdefault(word, []).append(at)
     assert fragments(words_of("the old station pleases anna much"), source, places) == [3, 1]
-    row = profile(
-        {"arm": [Answer("a", "the old station pleases anna much")]},
-        [Example("a", "Anna waits. The old station, the old house.", ("x",))],
-    )["arms"]["arm"]["copied"]
-    assert row["coverage"]["mean"] == pytest.approx(4 / 6)
-    assert row["density"]["mean"] == pytest.approx((9 + 1) / 6)
-    assert row["trigrams"]["mean"] == pytest.approx(1 / 4)
+    row = (
+        profile(
+            {"arm": [Answer("a", "the old station pleases anna much")]},
+            [Example("a", "Anna waits. The old station, the old house.", ("x",))],
+        )
+        .arms["arm"]
+        .copied
+    )
+    assert row.coverage.mean == pytest.approx(4 / 6)
+    assert row.density.mean == pytest.approx((9 + 1) / 6)
+    assert row.trigrams.mean == pytest.approx(1 / 4)
 
 
 def test_lengths() -> None:
     row = told(["one two", "one two three four", "one two three four five six"])
-    assert (row["words"]["mean"], row["words"]["median"], row["words"]["n"]) == (4, 4, 3)
-    assert row["length_ratio"]["mean"] == pytest.approx(0.5)
-    assert row["words"]["low"] < 4 < row["words"]["high"]
+    assert (row.words.mean, row.words.median, row.words.n) == (4, 4, 3)
+    assert row.length_ratio.mean == pytest.approx(0.5)
+    assert row.words.low < 4 < row.words.high
 
 
 def test_repetition_counts_trigrams_said_before() -> None:
-    assert told(["a b c a b c"])["repeated"]["mean"] == pytest.approx(1 - 3 / 4)
-    assert told(["a b"])["repeated"] == {"mean": None, "low": None, "high": None, "n": 0}
+    assert told(["a b c a b c"]).repeated.mean == pytest.approx(1 - 3 / 4)
+    assert told(["a b"]).repeated == Mean(mean=None, low=None, high=None, n=0)
 
 
 def test_answers_that_say_nothing() -> None:
     row = told(["", "#Person1#:", "#Person1#: yes", "fine"])
-    assert (row["empty"]["yes"], row["only_tags"]["yes"], row["only_tags"]["ids"]) == (1, 1, ["d1"])
-    assert row["empty"]["n"] == 4 and row["empty"]["low"] < 0.25 < row["empty"]["high"]
+    assert (row.empty.yes, row.only_tags.yes, row.only_tags.ids) == (1, 1, ("d1",))
+    assert row.empty.n == 4 and row.empty.low < 0.25 < row.empty.high
     assert only_tags("#Person1#: #Person2#:") and not only_tags("Anna")
 
 
 def test_why_an_answer_stopped_is_unknown_where_it_was_given() -> None:
-    assert told(["a", "b"], stop="length")["hit_limit"]["share"] == 1
-    assert told(["a", "b"], stop="given")["hit_limit"] is None
+    assert told(["a", "b"], stop="length").hit_limit.share == 1
+    assert told(["a", "b"], stop="given").hit_limit is None
 
 
 def test_unsupported_facts_by_kind_with_examples() -> None:
-    row = told(["Anna meets Leopold.", "Anna and Ben meet.", "Anna pays 77 euros."])["facts"]
-    assert (row["any"]["yes"], row["kinds"]["name"]["yes"], row["kinds"]["amount"]["yes"]) == (2, 1, 1)
-    assert [(e["id"], e["findings"][0]["text"]) for e in row["examples"]] == [("d0", "Leopold"), ("d2", "77 euros")]
+    row = told(["Anna meets Leopold.", "Anna and Ben meet.", "Anna pays 77 euros."]).facts
+    assert (row.any.yes, row.kinds["name"].yes, row.kinds["amount"].yes) == (2, 1, 1)
+    assert [(e.id, e.findings[0].text) for e in row.examples] == [("d0", "Leopold"), ("d2", "77 euros")]
 
 
 def test_buckets_hold_every_example_once() -> None:
-    buckets = profile({"short": SHORT, "long": LONG}, EXAMPLES)["buckets"]
-    assert sum(row["n"] for row in buckets["input"]) == 30 and len(buckets["input"]) == 3
-    assert [row["arms"]["short"]["n"] for row in buckets["input"]] == [row["n"] for row in buckets["input"]]
+    buckets = profile({"short": SHORT, "long": LONG}, EXAMPLES).buckets
+    assert sum(row.n for row in buckets["input"]) == 30 and len(buckets["input"]) == 3
+    assert [row.arms["short"].n for row in buckets["input"]] == [row.n for row in buckets["input"]]
     assert len(buckets["reference"]) == 1, "all references are equally long"
 
 
 def test_it_is_json_and_the_same_each_time() -> None:
-    first = json.dumps(profile({"short": SHORT, "long": LONG}, EXAMPLES), allow_nan=False)
-    assert first == json.dumps(profile({"short": SHORT, "long": LONG}, EXAMPLES), allow_nan=False)
+    first, again = (json.dumps(profile({"short": SHORT, "long": LONG}, EXAMPLES).as_json()) for _ in range(2))
+    assert first == again and "NaN" not in first
 
 
 def test_foreign_answers_are_refused() -> None:
