@@ -1,0 +1,223 @@
+"""rating-plan.json, ratings.jsonl and ratings.json: what raters are asked, what they said, and what their votes say.
+
+`Share.low` and `Share.high`, like every `low` and `high` here, are the ends of an interval of the level `Ratings.level`
+over dialogues. An item is one pair of arms on one dialogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import ClassVar, Literal
+
+from luthier.records import Vote
+from luthier.results.record import Number, Part, Record
+
+VOTES_FILE = "ratings.jsonl"
+VERDICTS = ("first", "second", "tie", "both bad")
+
+
+class RatingPlan(Record):
+    """What is judged, the same for every rater."""
+
+    FILE: ClassVar[str] = "rating-plan.json"
+    REMEDY: ClassVar[str] = "remove it and rate again with the same --arms and --dialogues; all votes stay"
+
+    arms: tuple[str, ...]
+    dialogues: tuple[str, ...]  # ids of examples, in a random order; a longer plan begins with a shorter one
+    shared: int  # so many of them, from the first on, are judged by every rater
+    seed: int
+    answers_sha256: str  # of all texts that are judged: votes on other texts must not be mixed in
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every two arms, in the order of `arms`."""
+        return list(combinations(self.arms, 2))
+
+
+@dataclass(frozen=True)
+class VoteLine(Vote):
+    """One line of ratings.jsonl: a vote, or the same vote once more with `undo`, which takes it back."""
+
+    undo: bool = False
+
+
+# ---------------------------------------------------------------------------------------------------- shares of votes
+
+
+class Share(Part):
+    """A share of votes, and how many votes it is of."""
+
+    value: Number
+    low: Number
+    high: Number
+    votes: Number
+
+
+class Agreement(Part):
+    """How far raters say the same of the same item, over the items with two votes or more."""
+
+    percent: Share  # of pairs of votes on one item, those that say the same
+    alpha: Number | None  # Krippendorff's, nominal: 0 is chance, 1 perfect; None where nobody could have disagreed
+    low: Number | None  # of alpha
+    high: Number | None
+    items: int
+
+
+# ------------------------------------------------------------------------------------------------ what the votes say
+
+
+class ArmStrength(Part):
+    """One arm on Davidson's scale."""
+
+    arm: str
+    log_strength: Number  # natural logarithm; the arms' mean is 0
+    low: Number | None
+    high: Number | None
+    win_rate: Number  # what the model expects against one of the other arms drawn at random, ties counted half
+
+
+class Strengths(Part):
+    """The arms, the strongest first; none, with the reason, where the votes do not link all arms."""
+
+    arms: tuple[ArmStrength, ...]
+    log_tie: Number | None  # 0 where arms of equal strength tie in a third of votes
+    one_sided: bool | None  # whether a group of arms lost no decisive vote to the rest
+    reason: str | None
+
+
+class PairRating(Part):
+    """Arm `a` against arm `b`, from the votes on this pair alone."""
+
+    a: str
+    b: str
+    n: int  # dialogues
+    votes: int
+    a_wins: int  # votes
+    ties: int  # votes, both bad included
+    b_wins: int  # votes
+    both_bad: int  # votes
+    win_rate: Number | None  # share of dialogues in which a is preferred, ties counted half; None without votes
+    low: Number | None
+    high: Number | None
+    simultaneous_low: Number | None  # of the interval that is widened for all pairs together
+    simultaneous_high: Number | None
+    verdict: str  # of a against b: better, worse or cannot tell
+    decisive: Share | None = None  # of the votes that chose a side, those for a; absent without votes
+
+    @property
+    def decisive_votes(self) -> int:
+        return self.a_wins + self.b_wins
+
+
+class BothBad(Part):
+    """How often both answers were called bad: of all votes, and of the votes that each arm was part of."""
+
+    all: Share | None
+    arms: dict[str, Share | None]
+
+
+class PeopleRatings(Part):
+    """What the votes of all people say together."""
+
+    raters: int
+    votes: int  # repeats left out
+    judged_dialogues: int
+    identical_items: int  # two answers of the same words, counted as a tie once a rater has come past them
+    strengths: Strengths | None
+    pairs: tuple[PairRating, ...]
+    both_bad: BothBad
+    position: Share | None  # of decisive votes, those for the answer shown first
+    repeats: Share | None  # of the questions asked again with sides swapped, those with the same verdict
+    agreement: Agreement | None
+
+
+class Rater(Part):
+    """One person: how much, how fast, how steady, leaning where."""
+
+    rater: str
+    votes: int  # repeats included
+    seconds_median: Number | None  # of a vote
+    position: Share | None
+    repeats: Share | None
+    with_others: Share | None  # of the other people's votes on the same items, those that say the same
+    ties: Share | None
+    both_bad: Share | None
+
+
+class Correlation(Part):
+    """Of a metric's differences with people's preferences, within dialogues."""
+
+    value: Number
+    low: Number | None
+    high: Number | None
+    n: int  # dialogues
+
+
+class MetricAgreement(Part):
+    """One metric against people."""
+
+    agrees: Share | None  # of decisive votes, those for the answer that the metric prefers
+    metric_ties: int  # decisive votes on two answers that the metric finds equal
+    correlation: Correlation | None
+
+
+class WithPeople(Part):
+    """How often a judge says what people say: of all votes on the same items, and of those where both chose a side."""
+
+    all: Share | None
+    decisive: Share | None
+
+
+class JudgeRatings(Part):
+    """What the votes of one machine say; they are never added to people's."""
+
+    judge: str
+    machine: Literal[True]
+    items: int  # that it was asked about
+    no_verdict: dict[str, int]  # reason -> items
+    inconsistent: Share | None  # of items with a verdict, those where it turned with the sides
+    turned: dict[str, int]  # what it said in both orders -> items
+    votes: int
+    strengths: Strengths | None
+    pairs: tuple[PairRating, ...]
+    both_bad: BothBad | None
+    with_people: WithPeople | None
+
+
+class FigureRow(Part):
+    """One point of a figure, with its interval."""
+
+    label: str
+    value: Number
+    low: Number | None
+    high: Number | None
+
+
+class Figure(Part):
+    """Rows ready to be drawn."""
+
+    x: str  # the axis's name
+    reference: Number  # where the line for *no difference* stands
+    rows: tuple[FigureRow, ...]
+
+
+class Ratings(Record):
+    """What the votes of a study say."""
+
+    FILE: ClassVar[str] = "ratings.json"
+    REMEDY: ClassVar[str] = "make it again with: luthier rate STUDY --result"
+
+    format: Literal[1]
+    arms: tuple[str, ...]
+    dialogues: int
+    shared: int  # dialogues that every rater judges
+    seed: int
+    level: Number  # of every interval, such as 0.95
+    people: PeopleRatings | None  # None: no person has voted
+    raters: tuple[Rater, ...]
+    metrics: dict[str, MetricAgreement]
+    judges: tuple[JudgeRatings, ...]
+    votes_needed: dict[str, int]  # share of decisive votes, such as '0.6' -> how many votes are needed to find it
+    figures: dict[str, Figure]  # strengths, pairs and metrics; none without people's votes
+    sentences: tuple[str, ...]  # what can be concluded, for someone who reads nothing else
