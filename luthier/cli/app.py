@@ -330,8 +330,8 @@ def rate(
     if result:
         from luthier.rating.result import result as result_of
 
-        found = result_of(folder)
-        return screen.print_json(found) if as_json else rating.print_result(found)
+        ratings = result_of(folder)
+        return screen.print_json(ratings.as_json()) if as_json else rating.print_result(ratings)
     if judge is not None:
         counts = luthier.judge(folder, judge, judge_model or "", arms=names, dialogues=dialogues)
         return screen.print_lines([", ".join(f"{name} {count}" for name, count in counts.items())])

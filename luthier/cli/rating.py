@@ -12,13 +12,23 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from luthier.cli import screen
 from luthier.progress import Stopped
 from luthier.rating.ballot import Ballot, Question, open_ballot
+from luthier.results.ratings_record import (
+    Agreement,
+    Correlation,
+    JudgeRatings,
+    PairRating,
+    Rater,
+    Ratings,
+    Share,
+    Strengths,
+)
 
 KEYS = {"1": "first", "2": "second", "t": "tie", "b": "both bad"}
 HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
@@ -206,75 +216,74 @@ def _cooked(stream: TextIO) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------ the result
 
 
-def print_result(found: dict[str, Any]) -> None:
+def print_result(ratings: Ratings) -> None:
     """What `luthier rate STUDY --result` shows: what can be said, then the numbers it rests on."""
-    screen.print_lines(found["sentences"])
-    people = found["people"]
-    if people is not None:
-        _print_panel(people)
-        rows = [
-            (row["rater"], str(row["votes"]), *(_percent(row[key]) for key in _OF_RATER)) for row in found["raters"]
-        ]
-        screen.print_table(("rater", "votes", "first chosen", "same when repeated", "same as others", "both bad"), rows)
-        metrics = [
-            (name, _percent(row["agrees"]), _number(row["correlation"])) for name, row in found["metrics"].items()
-        ]
+    screen.print_lines(ratings.sentences)
+    if (people := ratings.people) is not None:
+        _print_preferences(people.strengths, people.pairs)
+        _print_agreement(people.agreement)
+        _print_raters(ratings.raters)
+        metrics = [(name, _percent(row.agrees), _correlation(row.correlation)) for name, row in ratings.metrics.items()]
         screen.print_table(("metric", "agrees with votes", "correlation within dialogue"), metrics)
-    for judge in found["judges"]:
+    for judge in ratings.judges:
         _print_judge(judge)
 
 
-_OF_RATER = ("position", "repeats", "with_others", "both_bad")
-
-
-def _print_panel(panel: dict[str, Any]) -> None:
-    strengths = [
-        (row["arm"], f"{row['log_strength']:+.2f}", _range(row, "+.2f"), f"{100 * row['win_rate']:.0f} %")
-        for row in (panel["strengths"] or {"arms": []})["arms"]
+def _print_raters(raters: Iterable[Rater]) -> None:
+    rows = [
+        (row.rater, str(row.votes), *map(_percent, (row.position, row.repeats, row.with_others, row.both_bad)))
+        for row in raters
     ]
-    screen.print_table(("arm", "log-strength", "95 % interval", "win rate in the model"), strengths)
-    pairs = [
-        (f"{row['a']} over {row['b']}", str(row["votes"]), f"{row['a_wins']} / {row['ties']} / {row['b_wins']}",
-         str(row["both_bad"]), f"{row['win_rate']:.2f}", _range(row, ".2f"), row["verdict"])
-        for row in panel["pairs"]
-        if row["win_rate"] is not None
+    screen.print_table(("rater", "votes", "first chosen", "same when repeated", "same as others", "both bad"), rows)
+
+
+def _print_preferences(strengths: Strengths | None, pairs: Iterable[PairRating]) -> None:
+    arms = [
+        (row.arm, f"{row.log_strength:+.2f}", _range(row.low, row.high, "+.2f"), f"{100 * row.win_rate:.0f} %")
+        for row in (strengths.arms if strengths else ())
+    ]
+    screen.print_table(("arm", "log-strength", "95 % interval", "win rate in the model"), arms)
+    rows = [
+        (f"{row.a} over {row.b}", str(row.votes), f"{row.a_wins} / {row.ties} / {row.b_wins}", str(row.both_bad),
+         f"{row.win_rate:.2f}", _range(row.low, row.high, ".2f"), row.verdict)
+        for row in pairs
+        if row.win_rate is not None
     ]  # fmt: skip
-    screen.print_table(
-        ("pair", "votes", "won / tied / lost", "both bad", "win rate", "95 % interval", "verdict"), pairs
-    )
-    if (agreed := panel.get("agreement")) is not None:
-        alpha = _number(agreed | {"value": agreed["alpha"]})
-        screen.print_lines(
-            [f"Agreement of raters: {_percent(agreed['percent'])}, alpha {alpha}, {agreed['items']} items."]
-        )
+    screen.print_table(("pair", "votes", "won / tied / lost", "both bad", "win rate", "95 % interval", "verdict"), rows)
 
 
-def _print_judge(row: dict[str, Any]) -> None:
-    none = sum(row["no_verdict"].values())
+def _print_agreement(agreement: Agreement | None) -> None:
+    if agreement is not None:
+        percent, alpha = _percent(agreement.percent), _number(agreement.alpha, agreement.low, agreement.high)
+        screen.print_lines([f"Agreement of raters: {percent}, alpha {alpha}, {agreement.items} items."])
+
+
+def _print_judge(judge: JudgeRatings) -> None:
+    silent = sum(judge.no_verdict.values())
     screen.print_lines(
         [
-            f"{row['judge']} (a machine, not counted above): {row['items']} items, {none} without a verdict, "
-            f"turned with the sides in {_percent(row['inconsistent'])}."
+            f"{judge.judge} (a machine, not counted above): {judge.items} items, {silent} without a verdict, "
+            f"turned with the sides in {_percent(judge.inconsistent)}."
         ]
     )
-    if (people := row["with_people"]) is not None:
-        everywhere, chosen = _percent(people["all"]), _percent(people["decisive"])
+    if (people := judge.with_people) is not None:
+        everywhere, chosen = _percent(people.all), _percent(people.decisive)
         screen.print_lines([f"It says what people say on {everywhere}; where both chose a side, on {chosen}."])
-    if row["strengths"]:
-        _print_panel(row)
+    if judge.strengths:
+        _print_preferences(judge.strengths, judge.pairs)
 
 
-def _range(row: dict[str, Any], form: str) -> str:
-    low, high = ("-" if row[end] is None else format(row[end], form) for end in ("low", "high"))
-    return f"{low} to {high}"
+def _range(low: float | None, high: float | None, form: str) -> str:
+    return " to ".join("-" if end is None else format(end, form) for end in (low, high))
 
 
-def _number(row: dict[str, Any] | None) -> str:
-    return "-" if row is None or row["value"] is None else f"{row['value']:.2f} ({_range(row, '.2f')})"
+def _correlation(within: Correlation | None) -> str:
+    return "-" if within is None else _number(within.value, within.low, within.high)
 
 
-def _percent(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "-"
-    value, low, high = (100 * row[key] for key in ("value", "low", "high"))
-    return f"{value:.0f} % ({low:.0f} to {high:.0f})"
+def _number(value: float | None, low: float | None, high: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} ({_range(low, high, '.2f')})"
+
+
+def _percent(share: Share | None) -> str:
+    return "-" if share is None else f"{100 * share.value:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"

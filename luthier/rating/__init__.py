@@ -2,7 +2,8 @@
 
     ballot     what raters are asked, and the file of their votes; no terminal
     strengths  votes -> strengths, shares, agreement, votes needed
-    votes      what a panel's votes say, as plain values
+    votes      what votes say of the arms, of people together, and of one rater
+    words      the sentences of ratings.json
     result     ratings.jsonl -> ratings.json; metrics and judges against people
     judge      a model behind an endpoint as a rater
 

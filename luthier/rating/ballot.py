@@ -17,38 +17,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import append_lines, inside, locked, read_json, read_lines, sha256_of_text, write_json
-from luthier.records import Answer, Example, Vote, as_row, from_row
+from luthier.files import append_lines, inside, locked, read_json, sha256_of_text
+from luthier.records import Answer, Example, Vote, as_row
 from luthier.results.comparison import Comparison
+from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, VoteLine
+from luthier.results.record import read_lines_of
 
-VOTES, PLAN = "ratings.jsonl", "rating-plan.json"
-VERDICTS = ("first", "second", "tie", "both bad")
 MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell anything apart
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
 JUDGE = "judge:"  # how a machine's name begins; people's names do not
 
 Answers = Mapping[str, Mapping[str, str]]  # arm -> example -> text
-
-
-@dataclass(frozen=True)
-class Plan:
-    """rating-plan.json: what is judged, the same for every rater."""
-
-    arms: tuple[str, ...]
-    dialogues: tuple[str, ...]  # ids of examples, in a random order; a longer plan begins with a shorter one
-    shared: int  # so many of them, from the first on, are judged by every rater
-    seed: int
-    answers_sha256: str  # of all texts that are judged: votes on other texts must not be mixed in
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        return list(combinations(self.arms, 2))
 
 
 @dataclass(frozen=True)
@@ -83,7 +67,7 @@ class Question:
 class Ballot:
     """The plan of a study with its texts and its votes."""
 
-    def __init__(self, folder: Path, plan: Plan, examples: Mapping[str, Example], answers: Answers) -> None:
+    def __init__(self, folder: Path, plan: RatingPlan, examples: Mapping[str, Example], answers: Answers) -> None:
         self.folder, self.plan, self.examples, self.answers = folder, plan, examples, answers
         self._orders: dict[str, list[Item]] = {}
 
@@ -107,7 +91,7 @@ class Ballot:
         vote = Vote(
             item.example, item.first, item.second, person(rater), verdict, item.repeat, reason=reason, seconds=seconds
         )
-        self.write([as_row(vote)])
+        self.write([vote])
         return vote
 
     def undo(self, rater: str) -> Vote | None:
@@ -115,13 +99,13 @@ class Ballot:
         votes = [vote for vote in self.votes() if vote.rater == rater]
         if not votes:
             return None
-        self.write([as_row(votes[-1]) | {"undo": True}])
+        self.write([VoteLine.undoing(votes[-1])])
         return votes[-1]
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Appends rows, one writer at a time: several raters may have the study open."""
+    def write(self, votes: Iterable[Vote]) -> None:
+        """Appends votes, one writer at a time: several raters may have the study open."""
         with locked(self.folder / ".rating", wait=True):
-            append_lines(self.folder / VOTES, rows)
+            append_lines(self.folder / VOTES_FILE, map(as_row, votes))
 
     def votes(self) -> list[Vote]:
         """The votes that stand, in the order they were given. Raises FolderError when one belongs to another plan."""
@@ -129,7 +113,8 @@ class Ballot:
         for vote in votes:
             if vote.example not in ids or not {vote.first, vote.second} <= set(self.plan.arms):
                 raise FolderError(
-                    f"{self.folder / VOTES}: holds votes of another plan; remove it and {PLAN} to begin anew"
+                    f"{self.folder / VOTES_FILE}: holds votes of another plan; "
+                    f"remove it and {RatingPlan.FILE} to begin anew"
                 )
         return votes
 
@@ -188,17 +173,13 @@ def read_votes(folder: Path) -> list[Vote]:
 
     Raises FolderError for a damaged file.
     """
-    votes: dict[Any, Vote] = {}
-    for number, row in enumerate(read_lines(folder / VOTES), 1):
-        try:
-            vote = from_row(Vote, row)
-        except TypeError:
-            raise FolderError(f"{folder / VOTES}: line {number} is no vote; take the line out") from None
-        if not (vote.verdict in VERDICTS or (vote.machine and vote.verdict is None)):
-            raise FolderError(f"{folder / VOTES}: line {number} has the verdict '{vote.verdict}', which is none")
-        votes.pop((vote.rater, _key(vote)), None)
-        if not row.get("undo"):
-            votes[vote.rater, _key(vote)] = vote
+    path, votes = folder / VOTES_FILE, dict[Any, Vote]()
+    for number, line in enumerate(read_lines_of(VoteLine, path), 1):
+        if not (line.verdict in VERDICTS or (line.machine and line.verdict is None)):
+            raise FolderError(f"{path}: line {number} has the verdict '{line.verdict}', which is none")
+        votes.pop((line.rater, _key(line)), None)
+        if not line.undo:
+            votes[line.rater, _key(line)] = line.vote
     return list(votes.values())
 
 
@@ -228,30 +209,26 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     study = read_json(folder / "study.json")
     if study.get("task", {}).get("labels"):
         raise SettingsError(f"{folder}: its answers are labels, right or wrong; there is nothing for people to judge")
-    examples = {row["id"]: from_row(Example, row) for row in read_lines(folder / "examples.jsonl")}
-    path = folder / PLAN
-    if path.exists():
-        stored = _read_plan(path)
+    examples = {example.id: example for example in read_lines_of(Example, folder / "examples.jsonl")}
+    if (stored := RatingPlan.read_if_there(folder)) is not None:
+        path = RatingPlan.path_in(folder)
         _refuse_other(path, stored, arms, dialogues)
         answers = {arm: _texts(folder, arm) for arm in stored.arms}
         if _hash(answers, stored.dialogues) != stored.answers_sha256:
-            raise FolderError(f"{path}: the answers changed since rating began; remove it and {VOTES} to begin anew")
+            raise FolderError(
+                f"{path}: the answers changed since rating began; remove it and {VOTES_FILE} to begin anew"
+            )
         return Ballot(folder, stored, examples, answers)
     names = _chosen(arms, study) if arms is not None else shortlist(_finished(folder))
     answers = {arm: _texts(folder, arm) for arm in names}
     plan = _plan(names, examples, answers, dialogues, int(study.get("specification", {}).get("seed", 0)))
-    write_json(path, asdict(plan))
+    plan.write(folder)
     return Ballot(folder, plan, examples, answers)
 
 
-def _read_plan(path: Path) -> Plan:
-    try:
-        return from_row(Plan, read_json(path))
-    except (TypeError, AttributeError):
-        raise FolderError(f"{path}: is no plan of ours; remove it and {VOTES} to begin anew") from None
-
-
-def _plan(arms: Sequence[str], examples: Mapping[str, Example], answers: Answers, count: int | None, seed: int) -> Plan:
+def _plan(
+    arms: Sequence[str], examples: Mapping[str, Example], answers: Answers, count: int | None, seed: int
+) -> RatingPlan:
     units: dict[str, str] = {}  # one example of each dialogue
     for id, example in examples.items():
         if all(id in texts for texts in answers.values()):
@@ -262,7 +239,13 @@ def _plan(arms: Sequence[str], examples: Mapping[str, Example], answers: Answers
     ids = list(units.values())
     random.Random(f"rating-{seed}").shuffle(ids)
     drawn = tuple(ids[:wanted])
-    return Plan(tuple(arms), drawn, max(1, round(SHARED * wanted)), seed, _hash(answers, drawn))
+    return RatingPlan(
+        arms=tuple(arms),
+        dialogues=drawn,
+        shared=max(1, round(SHARED * wanted)),
+        seed=seed,
+        answers_sha256=_hash(answers, drawn),
+    )
 
 
 def _hash(answers: Answers, ids: Sequence[str]) -> str:
@@ -273,7 +256,7 @@ def _texts(folder: Path, arm: str) -> dict[str, str]:
     path = inside(folder / "arms", arm) / "answers.jsonl"
     if not path.exists():
         raise FolderError(f"{path}: no such file; finish the study first, or choose other arms with --arms")
-    return {answer.id: answer.text for answer in (from_row(Answer, row) for row in read_lines(path))}
+    return {answer.id: answer.text for answer in read_lines_of(Answer, path)}
 
 
 def _chosen(arms: Sequence[str], study: Mapping[str, Any]) -> list[str]:
@@ -310,11 +293,11 @@ def shortlist(comparison: Comparison) -> list[str]:
     return chosen
 
 
-def _refuse_other(path: Path, plan: Plan, arms: Sequence[str] | None, dialogues: int | None) -> None:
+def _refuse_other(path: Path, plan: RatingPlan, arms: Sequence[str] | None, dialogues: int | None) -> None:
     """A plan that has begun is not changed: votes on other dialogues or pairs would be another experiment."""
     other_arms = arms is not None and [name.strip() for name in arms if name.strip()] != list(plan.arms)
     if other_arms or dialogues not in (None, len(plan.dialogues)):
         raise SettingsError(
             f"{path}: rating began with {', '.join(plan.arms)} on {len(plan.dialogues)} dialogues; leave --arms and "
-            f"--dialogues out to go on, or remove it and {VOTES} to begin anew"
+            f"--dialogues out to go on, or remove it and {VOTES_FILE} to begin anew"
         )

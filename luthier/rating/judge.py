@@ -28,7 +28,7 @@ from luthier.errors import ModelError, SettingsError
 from luthier.files import read_json
 from luthier.progress import bar, check_stop, stoppable
 from luthier.rating.ballot import JUDGE, Ballot, Item, open_ballot
-from luthier.records import Vote, as_row
+from luthier.records import Vote
 
 KEY = "LUTHIER_JUDGE_KEY"
 TIMEOUT_SECONDS, TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 120.0, 5, 1.0, 60.0
@@ -169,7 +169,7 @@ def _ask_all(ballot: Ballot, endpoint: Endpoint) -> Iterator[Vote]:
     with stoppable(), bar(rater, len(items), "items", len(items) - len(left)) as progress:
         for item in left:
             vote = judged(ballot, item, endpoint, rater, task)
-            ballot.write([as_row(vote)])
+            ballot.write([vote])
             yield vote
             progress.advance(1, vote.verdict or vote.reason)
             check_stop()

@@ -6,7 +6,8 @@ is estimated is the *marginal preference*: how often one of these raters prefers
 these. Votes on one dialogue hang together, so dialogues are what is resampled, never votes.
 
 Choices and why (simulated raters, `python -m calibration.rating`):
-- Strengths: the percentile bootstrap over dialogues, widened to Student's t level, as for corpus metrics in stats.py.
+- Strengths: the percentile bootstrap over dialogues, widened to Student's t level, as for corpus metrics in
+  `stats/intervals.py`.
 - Shares of votes: Wilson's interval on the number of independent votes that the clusters are worth.
 - Win rates of a pair: t after adding one win and one loss, which is never empty, also when one arm wins always.
 """
@@ -26,6 +27,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from luthier.errors import DataError, SettingsError
+from luthier.results.ratings_record import Agreement, Share
 from luthier.stats.intervals import (
     Estimate,
     Floats,
@@ -149,7 +151,7 @@ def _graph(edges: Pairs, arms: int) -> coo_matrix:
 
 
 @dataclass(frozen=True)
-class Strengths:
+class StrengthEstimates:
     """Strengths of arms with their intervals; `one_sided`: a group of arms lost no decisive vote."""
 
     fit: Davidson
@@ -159,7 +161,7 @@ class Strengths:
 
 def strengths(
     outcomes: Floats, pairs: Pairs, arms: int, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Strengths:
+) -> StrengthEstimates:
     """Davidson's strengths from (dialogues, pairs, 3) outcomes, with bootstrap intervals over dialogues.
 
     Where one group of arms lost no vote to the rest (Ford 1957), or nobody voted for anything, resamples look alike and
@@ -177,7 +179,7 @@ def strengths(
     if one_sided:
         both = zip(intervals, _curvature_intervals(summed + prior, pairs, fit, level), strict=True)
         intervals = [Interval(min(a.low, b.low), max(a.high, b.high)) for a, b in both]
-    return Strengths(fit, intervals, one_sided)
+    return StrengthEstimates(fit, intervals, one_sided)
 
 
 def _one_sided(outcomes: Floats, pairs: Pairs, arms: int) -> bool:
@@ -217,15 +219,6 @@ def preference(values: Floats) -> Estimate:
     return Estimate(plain.value, plain.n, plain.sd, plain.nonzero, interval)
 
 
-class Share(NamedTuple):
-    """A share of votes with its interval, and how many votes it is of."""
-
-    value: float
-    low: float
-    high: float
-    votes: float
-
-
 def share(yes: NDArray[Any], votes: NDArray[Any], level: float = 0.95) -> Share | None:
     """The share of yes among votes, from (dialogues,) counts of both; None without votes.
 
@@ -246,7 +239,8 @@ def share(yes: NDArray[Any], votes: NDArray[Any], level: float = 0.95) -> Share 
         tail = (1 + level) / 2
         effective *= (float(norm.ppf(tail)) / float(student.ppf(tail, clusters - 1))) ** 2
     worth = max(1, round(effective))
-    return Share(value, *wilson(value * worth, worth, level), total)
+    low, high = wilson(value * worth, worth, level)
+    return Share(value=value, low=low, high=high, votes=total)
 
 
 def votes_needed(share_of_wins: float, level: float = 0.95, power: float = 0.8) -> int:
@@ -263,17 +257,6 @@ def votes_needed(share_of_wins: float, level: float = 0.95, power: float = 0.8) 
 
 
 # -------------------------------------------------------------------------------------------------------- agreement
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far raters say the same of the same item; `alpha` is None where nobody could have disagreed."""
-
-    percent: Share
-    alpha: float | None
-    low: float | None
-    high: float | None
-    items: int
 
 
 def agreement(
@@ -297,9 +280,9 @@ def agreement(
     assert observed is not None  # there are items, so there are votes
     expected = _expected_disagreement(counts.sum(axis=0), mirrored)
     if expected == 0:
-        return Agreement(observed, None, None, None, len(counts))
-    alpha, low, high = (1 - (1 - value) / expected for value in observed[:3])
-    return Agreement(observed, alpha, low, high, len(counts))
+        return Agreement(percent=observed, alpha=None, low=None, high=None, items=len(counts))
+    alpha, low, high = (1 - (1 - share) / expected for share in (observed.value, observed.low, observed.high))
+    return Agreement(percent=observed, alpha=alpha, low=low, high=high, items=len(counts))
 
 
 def _expected_disagreement(totals: Floats, mirrored: bool) -> float:

@@ -1,6 +1,6 @@
-"""What a panel's votes say, as plain JSON values: of people together, of one rater, of one machine.
+"""What votes say of the arms, of people together, and of one rater.
 
-An item is one pair of arms on one dialogue. Its votes share the weight 1; repeats are only looked at for steadiness.
+An item is one pair of arms on one dialogue. Its votes share the weight 1; repeats show only how steady a rater is.
 """
 
 from __future__ import annotations
@@ -8,39 +8,69 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from luthier.errors import DataError
 from luthier.rating import strengths
 from luthier.rating.ballot import Ballot, Item
-from luthier.rating.strengths import Share
 from luthier.records import Vote
+from luthier.results.ratings_record import (
+    Agreement,
+    ArmStrength,
+    BothBad,
+    PairRating,
+    PeopleRatings,
+    Rater,
+    Share,
+    Strengths,
+)
 from luthier.stats import intervals, simultaneous
 from luthier.stats.intervals import Floats, Interval, ends_of
-
-Row = dict[str, Any]
 
 LEVEL = 0.95
 
 
-def panel_of(ballot: Ballot, votes: Sequence[Vote]) -> Row:
-    """Everything that is said of people together, or of one judge."""
-    once = [vote for vote in votes if not vote.repeat and vote.verdict is not None]
-    outcomes, passed = _outcomes(ballot, votes)
-    return {
-        "raters": len({vote.rater for vote in votes}),
-        "votes": len(once),
-        "judged_dialogues": len(outcomes),
-        "identical_items": passed,
-        "strengths": _strengths(ballot, outcomes) if len(outcomes) else None,
-        "pairs": [_pair(ballot, number, once, outcomes) for number in range(len(ballot.plan.pairs))],
-        "both_bad": _both_bad(ballot, once),
-        "position": share_of(_position(once)),
-        "repeats": share_of(_steadiness(votes)),
-        "agreement": _agreement(ballot, once),
-    }
+class Preferences(NamedTuple):
+    """What votes say of the arms, whoever gave them; the fields are those of `PeopleRatings`."""
+
+    votes: int
+    judged_dialogues: int
+    identical_items: int
+    strengths: Strengths | None
+    pairs: tuple[PairRating, ...]
+    both_bad: BothBad
+
+
+def preferences_of(ballot: Ballot, votes: Sequence[Vote]) -> Preferences:
+    """Strengths, pairs and both bad from the votes of people together, or of one judge."""
+    counted = _counted(votes)
+    outcomes, identical = _outcomes(ballot, votes)
+    return Preferences(
+        votes=len(counted),
+        judged_dialogues=len(outcomes),
+        identical_items=identical,
+        strengths=_strengths(ballot, outcomes) if len(outcomes) else None,
+        pairs=tuple(_pair(ballot, number, counted, outcomes) for number in range(len(ballot.plan.pairs))),
+        both_bad=_both_bad(ballot, counted),
+    )
+
+
+def people_of(ballot: Ballot, votes: Sequence[Vote]) -> PeopleRatings:
+    """Everything that the votes of people say together."""
+    counted = _counted(votes)
+    return PeopleRatings(
+        raters=len({vote.rater for vote in votes}),
+        **preferences_of(ballot, votes)._asdict(),
+        position=share_of(_position(counted)),
+        repeats=share_of(_steadiness(votes)),
+        agreement=_agreement(counted),
+    )
+
+
+def _counted(votes: Sequence[Vote]) -> list[Vote]:
+    return [vote for vote in votes if not vote.repeat and vote.verdict is not None]
 
 
 def _outcomes(ballot: Ballot, votes: Sequence[Vote]) -> tuple[Floats, int]:
@@ -50,17 +80,16 @@ def _outcomes(ballot: Ballot, votes: Sequence[Vote]) -> tuple[Floats, int]:
     """
     by_item: dict[Any, list[int]] = defaultdict(list)
     pairs = {tuple(sorted(pair)): (number, pair) for number, pair in enumerate(ballot.plan.pairs)}
-    for vote in votes:
-        if not vote.repeat and vote.verdict is not None:
-            by_item[vote.item].append(side_of(vote, pairs[vote.item[1:]][1]))
-    passed = {item.key[:3] for item in _passed(ballot, votes)}
-    by_item |= {key: [1] for key in passed - set(by_item)}
+    for vote in _counted(votes):
+        by_item[vote.item].append(side_of(vote, pairs[vote.item[1:]][1]))
+    identical = {item.key[:3] for item in _identical_items(ballot, votes)}
+    by_item |= {key: [1] for key in identical - set(by_item)}
     table: dict[str, Floats] = defaultdict(lambda: np.zeros((len(pairs), 3)))
     for (id, *arms), sides in by_item.items():
         table[id][pairs[tuple(arms)][0]] = np.bincount(sides, minlength=3) / len(sides)
     # In the plan's order, so that the bootstrap does not hang on who voted when.
     rows = [table[id] for id in ballot.plan.dialogues if id in table]
-    return np.array(rows).reshape(-1, len(pairs), 3), len(passed)
+    return np.array(rows).reshape(-1, len(pairs), 3), len(identical)
 
 
 def side_of(vote: Vote, pair: Sequence[str]) -> int:
@@ -68,33 +97,36 @@ def side_of(vote: Vote, pair: Sequence[str]) -> int:
     return 1 if vote.winner is None else 2 * pair.index(vote.winner)
 
 
-def _passed(ballot: Ballot, votes: Sequence[Vote]) -> Iterable[Item]:
+def _identical_items(ballot: Ballot, votes: Sequence[Vote]) -> Iterable[Item]:
     """Identical items that stand before the last vote of some rater; all of them once everything is judged."""
     judged = {vote.item for vote in votes}
     for rater in dict.fromkeys(vote.rater for vote in votes):
         order = ballot.order(rater)
         own = {(*vote.item, vote.repeat) for vote in votes if vote.rater == rater}
-        last = max((place for place, item in enumerate(order) if item.key in own), default=0)
+        last = max((index for index, item in enumerate(order) if item.key in own), default=0)
         if all(item.identical or item.key[:3] in judged for item in order):
             last = len(order)
         yield from (item for item in order[:last] if item.identical)
 
 
-def _strengths(ballot: Ballot, outcomes: Floats) -> Row:
+# ------------------------------------------------------------------------------------------------- arms and pairs
+
+
+def _strengths(ballot: Ballot, outcomes: Floats) -> Strengths:
     """Davidson's strengths with intervals, and what they mean as chances against the other arms."""
-    arms, index = ballot.plan.arms, {arm: place for place, arm in enumerate(ballot.plan.arms)}
+    arms, index = ballot.plan.arms, {arm: number for number, arm in enumerate(ballot.plan.arms)}
     pairs = [(index[a], index[b]) for a, b in ballot.plan.pairs]
     try:
-        found = strengths.strengths(outcomes, pairs, len(arms), level=LEVEL, seed=ballot.plan.seed)
+        estimates = strengths.strengths(outcomes, pairs, len(arms), level=LEVEL, seed=ballot.plan.seed)
     except DataError as error:
-        return {"arms": [], "log_tie": None, "one_sided": None, "reason": str(error)}
-    rates = _win_rates(found.fit, pairs)
-    rows: list[Row] = [
-        {"arm": arm, "log_strength": float(strength), **ends_of(ends), "win_rate": rate}
-        for arm, strength, ends, rate in zip(arms, found.fit.log_strengths, found.intervals, rates, strict=True)
+        return Strengths(arms=(), log_tie=None, one_sided=None, reason=str(error))
+    fit, rates = estimates.fit, _win_rates(estimates.fit, pairs)
+    rows = [
+        ArmStrength(arm=arm, log_strength=float(strength), **ends_of(ends), win_rate=rate)
+        for arm, strength, ends, rate in zip(arms, fit.log_strengths, estimates.intervals, rates, strict=True)
     ]
-    ranked = sorted(rows, key=lambda row: -row["log_strength"])
-    return {"arms": ranked, "log_tie": float(found.fit.log_tie), "one_sided": found.one_sided, "reason": None}
+    ranked = tuple(sorted(rows, key=lambda row: -row.log_strength))
+    return Strengths(arms=ranked, log_tie=float(fit.log_tie), one_sided=estimates.one_sided, reason=None)
 
 
 def _win_rates(fit: strengths.Davidson, pairs: strengths.Pairs) -> list[float]:
@@ -107,41 +139,68 @@ def _win_rates(fit: strengths.Davidson, pairs: strengths.Pairs) -> list[float]:
     return [float(rate) for rate in rates]
 
 
-def _pair(ballot: Ballot, number: int, votes: Sequence[Vote], outcomes: Floats) -> Row:
+def _pair(ballot: Ballot, number: int, votes: Sequence[Vote], outcomes: Floats) -> PairRating:
     """One pair by its own votes alone, whatever the model says: how often a wins, ties counted half."""
     pair = ballot.plan.pairs[number]
     own = [vote for vote in votes if vote.item[1:] == tuple(sorted(pair))]
-    counts = Counter(side_of(vote, pair) for vote in own)
+    sides = Counter(side_of(vote, pair) for vote in own)
     rows = outcomes[:, number][outcomes[:, number].sum(axis=1) > 0] if len(outcomes) else outcomes
-    row: Row = {
-        "a": pair[0], "b": pair[1], "n": len(rows), "votes": len(own), "a_wins": counts[0], "ties": counts[1],
-        "b_wins": counts[2], "both_bad": sum(vote.verdict == "both bad" for vote in own),
+    counts: dict[str, Any] = {
+        "a": pair[0], "b": pair[1], "n": len(rows), "votes": len(own), "a_wins": sides[0], "ties": sides[1],
+        "b_wins": sides[2], "both_bad": sum(vote.verdict == "both bad" for vote in own),
     }  # fmt: skip
     if not len(rows):
-        return row | {"win_rate": None, **ends_of(None), **ends_of(None, "simultaneous_"), "verdict": "cannot tell"}
+        unknown = {"win_rate": None, **ends_of(None), **ends_of(None, "simultaneous_")}
+        return PairRating(**counts, **unknown, verdict="cannot tell")
     estimate = strengths.preference(rows[:, 0] - rows[:, 2])
     family = estimate.interval(simultaneous.simultaneous_level(LEVEL, len(ballot.plan.pairs)))
-    verdict = simultaneous.verdict(family, margin=0.0, n=estimate.n, nonzero=estimate.nonzero)
-    return row | {
-        "win_rate": (1 + estimate.value) / 2,
+    return PairRating(
+        **counts,
+        win_rate=(1 + estimate.value) / 2,
         **ends_of(_as_rate(estimate.interval(LEVEL))),
         **ends_of(_as_rate(family), "simultaneous_"),
-        "verdict": verdict,
-        "decisive": share_of([(vote.example, vote.winner == pair[0]) for vote in own if vote.winner]),
-    }
+        verdict=simultaneous.verdict(family, margin=0.0, n=estimate.n, nonzero=estimate.nonzero),
+        decisive=share_of([(vote.example, vote.winner == pair[0]) for vote in own if vote.winner]),
+    )
 
 
 def _as_rate(ends: Interval) -> Interval:
     return Interval((1 + ends.low) / 2, (1 + ends.high) / 2)
 
 
-def _both_bad(ballot: Ballot, votes: Sequence[Vote]) -> Row:
+def _both_bad(ballot: Ballot, votes: Sequence[Vote]) -> BothBad:
     """How often both answers were called bad: over all votes, and over the votes that each arm was part of."""
-    marks = [(vote.example, vote.verdict == "both bad", vote) for vote in votes]
-    arms = {arm: [(id, bad) for id, bad, vote in marks if arm in vote.item[1:]] for arm in ballot.plan.arms}
-    return {"all": share_of([mark[:2] for mark in marks])} | {
-        "arms": {arm: share_of(rows) for arm, rows in arms.items()}
-    }
+
+    def share_among(some: Iterable[Vote]) -> Share | None:
+        return share_of([(vote.example, vote.verdict == "both bad") for vote in some])
+
+    arms = {arm: share_among(vote for vote in votes if arm in vote.item[1:]) for arm in ballot.plan.arms}
+    return BothBad(all=share_among(votes), arms=arms)
+
+
+# --------------------------------------------------------------------------------------------------------- raters
+
+
+def rater_of(people: Sequence[Vote], name: str) -> Rater:
+    """One person: how much, how fast, how steady, leaning where."""
+    own = [vote for vote in people if vote.rater == name]
+    once = [vote for vote in own if not vote.repeat]
+    seconds = [vote.seconds for vote in own if vote.seconds is not None]
+    others: dict[Any, list[Vote]] = defaultdict(list)
+    for vote in people:
+        if vote.rater != name and not vote.repeat:
+            others[vote.item].append(vote)
+    same = [(vote.example, _choice(vote) == _choice(other)) for vote in once for other in others[vote.item]]
+    return Rater(
+        rater=name,
+        votes=len(own),
+        seconds_median=median(seconds) if seconds else None,
+        position=share_of(_position(once)),
+        repeats=share_of(_steadiness(own)),
+        with_others=share_of(same),
+        ties=share_of([(vote.example, vote.winner is None) for vote in once]),
+        both_bad=share_of([(vote.example, vote.verdict == "both bad") for vote in once]),
+    )
 
 
 def _position(votes: Iterable[Vote]) -> list[tuple[str, bool]]:
@@ -153,67 +212,28 @@ def _steadiness(votes: Sequence[Vote]) -> list[tuple[str, bool]]:
     """Of the questions asked again with sides swapped, which got the same verdict."""
     first = {(vote.rater, vote.item): vote for vote in votes if not vote.repeat}
     again = [(vote, first.get((vote.rater, vote.item))) for vote in votes if vote.repeat]
-    return [(vote.example, _said(vote) == _said(before)) for vote, before in again if before is not None]
+    return [(vote.example, _choice(vote) == _choice(before)) for vote, before in again if before is not None]
 
 
-def _said(vote: Vote) -> str | None:
+def _choice(vote: Vote) -> str | None:
     """The verdict without its side: an arm's name, tie or both bad."""
     return vote.winner or vote.verdict
 
 
-def _agreement(ballot: Ballot, votes: Sequence[Vote]) -> Row | None:
+def _agreement(votes: Sequence[Vote]) -> Agreement | None:
     """Between raters, on items with two votes or more; a preference, a tie and both bad are different things."""
     counts: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for vote in votes:
-        side = 2 if vote.verdict == "both bad" else (0, 1, 3)[side_of(vote, vote.item[1:])]
-        counts[vote.item][side] += 1
+        category = 2 if vote.verdict == "both bad" else (0, 1, 3)[side_of(vote, vote.item[1:])]
+        counts[vote.item][category] += 1
     table = np.array(list(counts.values()), dtype=float).reshape(-1, 4)
-    return _agreement_row(strengths.agreement(table, [item[0] for item in counts], LEVEL, mirrored=True))
+    return strengths.agreement(table, [item[0] for item in counts], LEVEL, mirrored=True)
 
 
-def _agreement_row(found: strengths.Agreement | None) -> Row | None:
-    if found is None:
-        return None
-    return {
-        "percent": _share_row(found.percent), "alpha": found.alpha, "low": found.low, "high": found.high,
-        "items": found.items,
-    }  # fmt: skip
-
-
-def rater_of(people: Sequence[Vote], name: str) -> Row:
-    """One person: how much, how fast, how steady, leaning where."""
-    own = [vote for vote in people if vote.rater == name]
-    once = [vote for vote in own if not vote.repeat]
-    seconds = [vote.seconds for vote in own if vote.seconds is not None]
-    others: dict[Any, list[Vote]] = defaultdict(list)
-    for vote in people:
-        if vote.rater != name and not vote.repeat:
-            others[vote.item].append(vote)
-    same = [(vote.example, _said(vote) == _said(other)) for vote in once for other in others[vote.item]]
-    return {
-        "rater": name,
-        "votes": len(own),
-        "seconds_median": median(seconds) if seconds else None,
-        "position": share_of(_position(once)),
-        "repeats": share_of(_steadiness(own)),
-        "with_others": share_of(same),
-        "ties": share_of([(vote.example, vote.winner is None) for vote in once]),
-        "both_bad": share_of([(vote.example, vote.verdict == "both bad") for vote in once]),
-    }
-
-
-# ---------------------------------------------------------------------------------------------------- plain values
-
-
-def share_of(marks: Sequence[tuple[str, bool]]) -> Row | None:
+def share_of(marks: Sequence[tuple[str, bool]]) -> Share | None:
     """The share of (dialogue, yes or no) marks, with an interval over dialogues; None without marks."""
     if not marks:
         return None
     index = intervals.unit_index([dialogue for dialogue, _ in marks])[1]
     yes = np.bincount(index, [mark for _, mark in marks])
-    found = strengths.share(yes, np.bincount(index).astype(float), LEVEL)
-    return _share_row(found) if found else None
-
-
-def _share_row(found: Share) -> Row:
-    return {"value": found.value, "low": found.low, "high": found.high, "votes": found.votes}
+    return strengths.share(yes, np.bincount(index).astype(float), LEVEL)

@@ -41,6 +41,15 @@ class VoteLine(Vote):
 
     undo: bool = False
 
+    @classmethod
+    def undoing(cls, vote: Vote) -> VoteLine:
+        """The line that takes `vote` back."""
+        return cls(**vars(vote), undo=True)
+
+    @property
+    def vote(self) -> Vote:
+        return Vote(**{name: value for name, value in vars(self).items() if name != "undo"})
+
 
 # ---------------------------------------------------------------------------------------------------- shares of votes
 

@@ -24,7 +24,8 @@ import pytest
 from luthier.cli import app
 from luthier.cli.rating import PIPE_WIDTH, _keys, printable, rate
 from luthier.files import read_lines
-from luthier.rating.ballot import VOTES, open_ballot
+from luthier.rating.ballot import open_ballot
+from luthier.results.ratings_record import VOTES_FILE
 from tests.rated import make_study, rate_all
 from tests.rating.test_judge import Server, said
 
@@ -200,7 +201,7 @@ def test_rating_through_the_command_line_is_only_a_door(folder, monkeypatch, cap
     typed(monkeypatch, "1q")
     code, shown, _ = command(monkeypatch, capsys, folder, "--rater", "ann", "--arms", "lora,copy-3", "--dialogues", "5")
     assert code == 0 and "1 votes in this sitting" in shown
-    assert len(read_lines(folder / VOTES)) == 1
+    assert len(read_lines(folder / VOTES_FILE)) == 1
     assert open_ballot(folder).plan.arms == ("lora", "copy-3")
 
 
@@ -218,7 +219,7 @@ def test_rating_through_the_command_line_is_only_a_door(folder, monkeypatch, cap
 def test_bad_input_is_one_sentence(folder, monkeypatch, capsys, arguments, says):
     code, _, err = command(monkeypatch, capsys, folder, *arguments)
     assert code == 2 and says in err and err.count("\n") == 1
-    assert not (folder / VOTES).exists()
+    assert not (folder / VOTES_FILE).exists()
 
 
 def test_the_commands_of_the_page_on_rating_run(tmp_path, monkeypatch, capsys):

@@ -13,9 +13,10 @@ import pytest
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import read_json, read_lines, write_json, write_lines
-from luthier.rating.ballot import PLAN, VOTES, open_ballot, shortlist
+from luthier.rating.ballot import open_ballot, shortlist
 from luthier.records import Answer, Score, as_row
 from luthier.results.comparison import Comparison
+from luthier.results.ratings_record import VOTES_FILE, RatingPlan
 from luthier.verdicts.compare import comparison
 from tests.rated import SAME, by_quality, make_study, rate_all
 
@@ -114,19 +115,19 @@ def test_undo_takes_back_the_last_vote_again_and_again_and_keeps_the_lines(folde
     ballot.vote(second.item, "ann", "tie", reason="now I see")
     votes = [vote for vote in ballot.votes() if vote.rater == "ann"]
     assert [(vote.item, vote.verdict) for vote in votes][1:] == [(second.item.key[:3], "tie")]
-    assert len(read_lines(folder / VOTES)) == 7
+    assert len(read_lines(folder / VOTES_FILE)) == 7
     assert ballot.undo("nobody") is None
 
 
 def test_a_torn_line_is_dropped_and_its_question_asked_again(folder):
     ballot = open_ballot(folder, ARMS)
     asked = rate_all(ballot, "ann", most=4)
-    data = (folder / VOTES).read_bytes()
-    (folder / VOTES).write_bytes(data[:-9])
+    data = (folder / VOTES_FILE).read_bytes()
+    (folder / VOTES_FILE).write_bytes(data[:-9])
     question = open_ballot(folder).question("ann")
     assert question.item == asked[-1].item and question.done == 3
     ballot.vote(question.item, "ann", by_quality(question))
-    assert len(read_lines(folder / VOTES)) == 4
+    assert len(read_lines(folder / VOTES_FILE)) == 4
 
 
 def test_raters_in_different_processes_lose_nothing(folder):
@@ -155,7 +156,7 @@ def test_raters_in_different_processes_lose_nothing(folder):
 def test_a_plan_that_cannot_be_is_a_sentence(folder, arms, dialogues, says):
     with pytest.raises(SettingsError, match=says):
         open_ballot(folder, arms, dialogues)
-    assert not (folder / PLAN).exists()
+    assert not (folder / RatingPlan.FILE).exists()
 
 
 def test_another_plan_after_the_first_is_refused(folder):
@@ -177,7 +178,7 @@ def test_votes_are_not_mixed_with_other_answers(folder):
 @pytest.mark.parametrize(
     "line, says",
     [
-        ({"verdict": "first"}, "line 1 is no vote"),
+        ({"verdict": "first"}, "line 1 is damaged: the key 'example' is missing"),
         ({"example": "d1", "first": "lora", "second": "copy-3", "rater": "a", "verdict": "left"}, "verdict 'left'"),
         (
             {"example": "x", "first": "lora", "second": "copy-3", "rater": "a", "verdict": "tie"},
@@ -187,7 +188,7 @@ def test_votes_are_not_mixed_with_other_answers(folder):
 )
 def test_a_line_that_is_no_vote_is_named(folder, line, says):
     ballot = open_ballot(folder, ARMS)
-    (folder / VOTES).write_text(json.dumps(line) + "\n")
+    (folder / VOTES_FILE).write_text(json.dumps(line) + "\n")
     with pytest.raises(FolderError, match=says):
         ballot.votes()
 
@@ -242,5 +243,7 @@ def test_two_rows_of_one_dialogue_are_one_dialogue(folder):
         row["unit"] = f"u{number // 2}"
     write_lines(folder / "examples.jsonl", rows)
     assert len(open_ballot(folder, ARMS).plan.dialogues) == 12
-    write_json(folder / PLAN, read_json(folder / PLAN) | {"seed": 1})  # a plan is read back as it stands
+    write_json(
+        folder / RatingPlan.FILE, read_json(folder / RatingPlan.FILE) | {"seed": 1}
+    )  # a plan is read back as it stands
     assert open_ballot(folder).plan.seed == 1

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from luthier import judge as judge_of
 from luthier.errors import ModelError, SettingsError
 from luthier.rating.ballot import open_ballot
 from luthier.rating.judge import KEY, LONGEST_WAIT_SECONDS, TRIES, Endpoint, joined, verdict_in
+from luthier.rating.judge import judge as judge_of
 from luthier.rating.result import result
 from tests.commands import ROOT, commands_of, type_in
 from tests.rated import make_study, rate_all
@@ -161,19 +161,17 @@ def test_every_item_is_asked_twice_with_places_changed_and_kept_apart_from_peopl
     assert all(body["model"] == "big" and body["temperature"] == 0 for body in server.asked)
     assert "Say what was agreed." in server.asked[0]["messages"][0]["content"]
     found = result(folder)
-    assert found["people"]["raters"] == 1 and found["judges"][0]["items"] == len(items)
-    assert found["judges"][0]["with_people"]["all"]["votes"] == len(items)
+    assert found.people.raters == 1 and found.judges[0].items == len(items)
+    assert found.judges[0].with_people.all.votes == len(items)
     everything = "".join(path.read_text() for path in folder.rglob("*.json*"))
     assert "secret-key" not in everything and "VERDICT: " in everything
 
 
 def test_a_judge_that_always_takes_the_first_has_no_preference(folder, serve):
     judge_of(folder, serve(lambda body: said("VERDICT: 1")).url, "m")
-    row = result(folder)["judges"][0]
-    assert row["inconsistent"]["value"] == 1.0 and row["turned"] == {
-        "first, and with places changed first": row["items"]
-    }
-    assert [arm["log_strength"] for arm in row["strengths"]["arms"]] == pytest.approx([0, 0], abs=1e-9)
+    row = result(folder).judges[0]
+    assert row.inconsistent.value == 1.0 and row.turned == {"first, and with places changed first": row.items}
+    assert [arm.log_strength for arm in row.strengths.arms] == pytest.approx([0, 0], abs=1e-9)
 
 
 def test_texts_are_put_into_the_prompt_as_they_are(tmp_path, serve):
@@ -200,9 +198,9 @@ def test_it_goes_on_where_it_stopped_and_asks_nothing_twice(folder, serve):
 
 def test_no_verdict_is_kept_with_its_reason_and_enters_nothing(folder, serve):
     judge_of(folder, serve(lambda body: said("I like both.")).url, "m")
-    row = result(folder)["judges"][0]
-    assert row["no_verdict"] == {"the reply has no verdict line": row["items"]}
-    assert (row["votes"], row["strengths"], row["inconsistent"]) == (0, None, None)
+    row = result(folder).judges[0]
+    assert row.no_verdict == {"the reply has no verdict line": row.items}
+    assert (row.votes, row.strengths, row.inconsistent) == (0, None, None)
 
 
 # --- what goes wrong on the way -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the votes say: panels, ties nobody is asked about, agreement, metrics, machines; and what is not claimed."""
+"""What the votes say: ties nobody is asked about, agreement, metrics, machines; and what is not claimed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, write_lines
-from luthier.rating.ballot import PLAN, VOTES, open_ballot
-from luthier.rating.result import RESULT, result
+from luthier.rating.ballot import open_ballot
+from luthier.rating.result import result
 from luthier.records import Vote, as_row
+from luthier.results.ratings_record import VOTES_FILE, RatingPlan, Ratings
 from tests.rated import at_random, by_quality, make_study, rate_all
 
 ARMS = ["copy-3", "zero-shot", "lora"]
@@ -53,83 +54,83 @@ def rated(judged: Path, tmp_path: Path) -> Path:
 
 def test_what_is_returned_is_what_is_written_and_the_same_again(rated):
     found = result(rated)
-    assert read_json(rated / RESULT) == found == result(rated)
-    json.dumps(found, allow_nan=False)
+    assert Ratings.read(rated) == found == result(rated)
+    assert read_json(rated / Ratings.FILE) == found.as_json()
 
 
 def test_raters_who_see_the_better_arm_put_it_first(rated):
     found = result(rated)
-    people = found["people"]
-    assert [row["arm"] for row in people["strengths"]["arms"]] == ["lora", "zero-shot", "copy-3"]
-    assert all(row["low"] < row["log_strength"] < row["high"] for row in people["strengths"]["arms"])
-    lora = next(row for row in people["pairs"] if (row["a"], row["b"]) == ("copy-3", "lora"))
-    assert lora["verdict"] == "worse" and lora["simultaneous_high"] < 0.5
-    assert lora["simultaneous_low"] < lora["low"] < lora["win_rate"] < lora["high"] < lora["simultaneous_high"]
-    assert "lora is preferred to copy-3" in " ".join(found["sentences"])
+    people = found.people
+    assert [row.arm for row in people.strengths.arms] == ["lora", "zero-shot", "copy-3"]
+    assert all(row.low < row.log_strength < row.high for row in people.strengths.arms)
+    lora = next(row for row in people.pairs if (row.a, row.b) == ("copy-3", "lora"))
+    assert lora.verdict == "worse" and lora.simultaneous_high < 0.5
+    assert lora.simultaneous_low < lora.low < lora.win_rate < lora.high < lora.simultaneous_high
+    assert "lora is preferred to copy-3" in " ".join(found.sentences)
 
 
 def test_the_one_who_clicks_at_random_is_seen(rated):
-    raters = {row["rater"]: row for row in result(rated)["raters"]}
-    assert raters["ann"]["repeats"]["value"] == 1.0
-    assert raters["cem"]["with_others"]["high"] < raters["ann"]["with_others"]["value"]
-    assert raters["ann"]["seconds_median"] == 12.0
+    raters = {row.rater: row for row in result(rated).raters}
+    assert raters["ann"].repeats.value == 1.0
+    assert raters["cem"].with_others.high < raters["ann"].with_others.value
+    assert raters["ann"].seconds_median == 12.0
 
 
 def test_few_raters_speak_for_themselves_alone(rated):
-    said = " ".join(result(rated)["sentences"])
+    said = " ".join(result(rated).sentences)
     assert "holds for these raters only" in said and "For these raters, " in said
     ballot = open_ballot(rated)
     for name in ("dan", "eva"):
         rate_all(ballot, name)
-    assert "these raters only" not in " ".join(result(rated)["sentences"])
+    assert "these raters only" not in " ".join(result(rated).sentences)
 
 
 def test_the_number_of_votes_that_a_difference_needs_is_said(rated):
     found = result(rated)
-    assert found["votes_needed"] == {"0.6": 194, "0.55": 783, "0.7": 47}
-    assert "A 60/40 preference needs about 194 decisive votes" in " ".join(found["sentences"])
+    assert found.votes_needed == {"0.6": 194, "0.55": 783, "0.7": 47}
+    assert "A 60/40 preference needs about 194 decisive votes" in " ".join(found.sentences)
 
 
 def test_a_lean_to_one_side_is_found_and_leaves_equal_arms_equal(folder):
     ballot = open_ballot(folder)
     rate_all(ballot, "ann", lambda question: "first")
     found = result(folder)
-    assert found["people"]["position"]["value"] == 1.0
-    assert found["people"]["repeats"]["value"] == 0.0
-    assert "lean to a side" in " ".join(found["sentences"]) and "hardly more than chance" not in found["sentences"][0]
-    strengths = [row["log_strength"] for row in found["people"]["strengths"]["arms"]]
+    assert found.people.position.value == 1.0
+    assert found.people.repeats.value == 0.0
+    assert "lean to a side" in " ".join(found.sentences) and "hardly more than chance" not in found.sentences[0]
+    strengths = [row.log_strength for row in found.people.strengths.arms]
     assert strengths == pytest.approx([0, 0, 0], abs=0.15)
-    assert {row["verdict"] for row in found["people"]["pairs"]} == {"cannot tell"}
+    assert {row.verdict for row in found.people.pairs} == {"cannot tell"}
 
 
 def test_agreement_is_perfect_between_two_who_look(folder):
     ballot = open_ballot(folder)
     for rater in ("ann", "bob"):
         rate_all(ballot, rater)
-    agreement = result(folder)["people"]["agreement"]
-    assert agreement["percent"]["value"] == agreement["alpha"] == 1.0
-    assert agreement["low"] < 1.0
+    agreement = result(folder).people.agreement
+    assert agreement.percent.value == agreement.alpha == 1.0
+    assert agreement.low < 1.0
     rate_all(ballot, "cem", at_random(3))
-    assert result(folder)["people"]["agreement"]["alpha"] < 0.7
+    assert result(folder).people.agreement.alpha < 0.7
 
 
 def test_nobody_to_agree_with_is_said(folder):
     rate_all(open_ballot(folder), "ann")
     found = result(folder)
-    assert found["people"]["agreement"] is None
-    assert "agreement between raters is not known" in " ".join(found["sentences"])
+    assert found.people.agreement is None
+    assert "agreement between raters is not known" in " ".join(found.sentences)
 
 
 def test_metrics_agree_with_people_who_judge_by_them_and_not_with_chance(folder):
     ballot = open_ballot(folder)
     rate_all(ballot, "ann")
-    seen = result(folder)["metrics"]["rouge1"]
-    assert seen["agrees"]["low"] > 0.7 and seen["correlation"]["low"] > 0.5
-    (folder / VOTES).unlink()
+    seen = result(folder).metrics["rouge1"]
+    assert seen.agrees.low > 0.7 and seen.correlation.low > 0.5
+    (folder / VOTES_FILE).unlink()
     rate_all(ballot, "cem", at_random(5))
-    chance = result(folder)["metrics"]["rouge1"]
-    assert chance["agrees"]["low"] < 0.5 < chance["agrees"]["high"]
-    assert chance["correlation"]["low"] < 0 < chance["correlation"]["high"]
+    chance = result(folder).metrics["rouge1"]
+    assert chance.agrees.low < 0.5 < chance.agrees.high
+    assert chance.correlation.low < 0 < chance.correlation.high
 
 
 def test_the_correlation_is_that_of_differences_within_dialogue(folder):
@@ -141,7 +142,7 @@ def test_the_correlation_is_that_of_differences_within_dialogue(folder):
     side = np.array([{"first": 1, "second": -1}.get(v.verdict, 0) for v in votes])
     # Each item once in either order: then the means are 0, and this is what numpy calls a correlation.
     both = np.corrcoef(np.append(gap, -gap), np.append(side, -side))[0, 1]
-    assert result(folder)["metrics"]["chrf"]["correlation"]["value"] == pytest.approx(both)
+    assert result(folder).metrics["chrf"].correlation.value == pytest.approx(both)
 
 
 def lines(folder: Path, arm: str) -> list[dict]:
@@ -157,14 +158,14 @@ def test_a_machine_is_never_counted_with_people(rated):
         for n, i in enumerate(items)
     ]
     votes[7] = Vote(items[7].example, items[7].first, items[7].second, "judge:m", None, machine=True, reason="empty")
-    append_lines(rated / VOTES, map(as_row, votes))
+    append_lines(rated / VOTES_FILE, map(as_row, votes))
     after = result(rated)
-    assert {k: v for k, v in after.items() if k != "judges"} == {k: v for k, v in before.items() if k != "judges"}
-    judge = after["judges"][0]
-    assert (judge["judge"], judge["machine"], judge["items"]) == ("judge:m", True, len(items))
-    assert judge["no_verdict"] == {"empty": 1}
-    assert judge["inconsistent"]["value"] == pytest.approx(0.25, abs=0.02)
-    assert 0.2 < judge["with_people"]["all"]["value"] < 0.8
+    assert after.model_copy(update={"judges": ()}) == before
+    judge = after.judges[0]
+    assert (judge.judge, judge.machine, judge.items) == ("judge:m", True, len(items))
+    assert judge.no_verdict == {"empty": 1}
+    assert judge.inconsistent.value == pytest.approx(0.25, abs=0.02)
+    assert 0.2 < judge.with_people.all.value < 0.8
     assert ballot.question("dan").total == open_ballot(rated).question("dan").total
 
 
@@ -173,32 +174,32 @@ def test_arms_that_no_vote_links_have_no_strengths_and_the_reason(folder):
     item = next(item for item in ballot.order("ann") if {item.first, item.second} == {"lora", "copy-3"})
     ballot.vote(item, "ann", "first")
     found = result(folder)
-    assert found["people"]["strengths"]["arms"] == []
-    assert "groups that no vote links" in found["people"]["strengths"]["reason"]
-    assert any(sentence.startswith("No strengths: ") for sentence in found["sentences"])
+    assert found.people.strengths.arms == ()
+    assert "groups that no vote links" in found.people.strengths.reason
+    assert any(sentence.startswith("No strengths: ") for sentence in found.sentences)
 
 
 def test_figures_are_rows_that_can_be_drawn(rated):
-    figures = result(rated)["figures"]
+    figures = result(rated).figures
     # Made-up answers are as long as each other: their length prefers none.
-    assert {name: len(figure["rows"]) for name, figure in figures.items()} == {"strengths": 3, "pairs": 3, "metrics": 6}
+    assert {name: len(figure.rows) for name, figure in figures.items()} == {"strengths": 3, "pairs": 3, "metrics": 6}
     for figure in figures.values():
-        for row in figure["rows"]:
-            assert row["low"] <= row["value"] <= row["high"] and row["label"]
+        for row in figure.rows:
+            assert row.low <= row.value <= row.high and row.label
 
 
 def test_before_anybody_rated_there_is_no_result(folder):
-    (folder / PLAN).unlink()
+    (folder / RatingPlan.FILE).unlink()
     with pytest.raises(FolderError, match="no such file; is this a folder that luthier made"):
         result(folder / "elsewhere")
     with pytest.raises(FolderError, match="nobody has rated it yet"):
         result(folder)
-    assert not (folder / PLAN).exists()
+    assert not (folder / RatingPlan.FILE).exists()
 
 
 def test_scores_that_are_missing_leave_the_votes_alone(rated):
     write_lines(rated / "arms" / "lora" / "scores.jsonl", [])
-    assert result(rated)["metrics"]["rouge1"]["agrees"]["votes"] > 0
+    assert result(rated).metrics["rouge1"].agrees.votes > 0
 
 
 def test_no_torch_is_imported(rated):
