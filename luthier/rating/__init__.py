@@ -5,6 +5,7 @@
     votes      what votes say of the arms, of people together, and of one rater
     words      the sentences of ratings.json
     result     ratings.jsonl -> ratings.json; metrics and judges against people
+    endpoint   one OpenAI-compatible address: the key, tries, and bounds in time
     judge      a model behind an endpoint as a rater
 
 Doors: `ballot.open_ballot`, `result.result`, `judge.judge`.

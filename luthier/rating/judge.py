@@ -3,124 +3,28 @@
 Each item is asked twice, the answers changing places. Where both replies prefer the same answer it wins; where the
 verdict turned with the places it is a tie, marked as inconsistent; where a reply holds no verdict in the form that was
 asked for there is none, with the reason. Nothing is guessed. The words asked stand in `judge.txt` beside this file.
-
-The key, if one is needed, comes from the environment variable LUTHIER_JUDGE_KEY and is stored nowhere.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.client import HTTPException
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 from urllib.parse import urlsplit
 
-from luthier.errors import ModelError, SettingsError
+from luthier.errors import SettingsError
 from luthier.files import read_json
 from luthier.progress import bar, check_stop, stoppable
 from luthier.rating.ballot import JUDGE, Ballot, Item, open_ballot
+from luthier.rating.endpoint import Endpoint, key_from_environment
 from luthier.records import Vote
 
-KEY = "LUTHIER_JUDGE_KEY"
-TIMEOUT_SECONDS, TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 120.0, 5, 1.0, 60.0
-MOST_TOKENS, MOST_BYTES = 400, 2**20
 _VERDICT = re.compile(r"VERDICT: (1|2|TIE|BOTH BAD)")
 _MEANS = {"1": "first", "2": "second", "TIE": "tie", "BOTH BAD": "both bad"}
 _TURNED = {"first": "second", "second": "first"}
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the judge answers. `wait` sleeps between tries; a test gives one that does not."""
-
-    url: str  # such as http://127.0.0.1:8080/v1
-    model: str
-    key: str | None = None
-    timeout_seconds: float = TIMEOUT_SECONDS
-    wait: Callable[[float], None] = time.sleep
-
-    def ask(self, prompt: str) -> str:
-        """The model's reply. Raises ModelError when the endpoint refuses, or does not answer after several tries."""
-        pause = FIRST_WAIT_SECONDS
-        for tries_left in reversed(range(TRIES)):
-            try:
-                return _content(self._post(prompt), self.url)
-            except _Again as problem:
-                if not tries_left:
-                    raise ModelError(
-                        f"{self.url}: {problem}, {TRIES} times; verdicts so far are saved, start again to go on"
-                    ) from None
-                self.wait(min(max(pause, problem.seconds), LONGEST_WAIT_SECONDS))
-                pause *= 2
-        raise AssertionError("the last try returns or raises")
-
-    def _post(self, prompt: str) -> bytes:
-        body = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": 0,
-            "max_tokens": MOST_TOKENS,
-        }
-        headers = {"Content-Type": "application/json"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        where = f"{self.url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(where, json.dumps(body).encode(), headers)
-        try:
-            with _opener(self.url).open(request, timeout=self.timeout_seconds) as reply:
-                return bytes(reply.read(MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            raise _refusal(self.url, error) from None
-        except (OSError, HTTPException) as error:  # no connection, one that broke, or a timeout
-            raise _Again(f"it cannot be reached ({getattr(error, 'reason', None) or error})") from None
-
-
-class _Again(Exception):
-    """A try that may succeed later, and after how many seconds at the earliest."""
-
-    def __init__(self, problem: str, seconds: float = 0.0) -> None:
-        super().__init__(problem)
-        self.seconds = seconds
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Another address is not the one that was named, and must not be sent the key."""
-
-    def redirect_request(self, *about: Any, **named: Any) -> None:
-        return None
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Without redirects, and without a proxy for this machine itself."""
-    here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    return urllib.request.build_opener(_NoRedirect, *([urllib.request.ProxyHandler({})] if here else []))
-
-
-def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
-    """Too many requests and the server's own faults pass; anything else will be refused again."""
-    if error.code == 429 or error.code >= 500:
-        after = error.headers.get("Retry-After") or ""
-        return _Again(f"it answers {error.code} ({error.reason})", float(after) if after.isdecimal() else 0.0)
-    said = " ".join(error.read(300).decode(errors="replace").split())
-    hint = f"; set {KEY} to the key it wants" if error.code in (401, 403) else "; check --judge and --judge-model"
-    return ModelError(f"{url}: it answers {error.code} ({error.reason}){hint}. It says: {said or 'nothing'}")
-
-
-def _content(data: bytes, url: str) -> str:
-    try:
-        content = json.loads(data)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        raise ModelError(f"{url}: its answer is no chat completion; is this an OpenAI-compatible endpoint?") from None
-    return content if isinstance(content, str) else ""
 
 
 def verdict_in(reply: str) -> tuple[str | None, str]:
@@ -150,7 +54,7 @@ def judge(
         raise SettingsError(f"--judge {url}: is no address; give one such as http://127.0.0.1:8080/v1")
     if not model.strip() or not model.isprintable():
         raise SettingsError("the judge needs the name of its model; give it with --judge-model")
-    endpoint = Endpoint(url, model, os.environ.get(KEY) or None)
+    endpoint = Endpoint(url, model, key_from_environment())
     ballot = open_ballot(folder, arms, dialogues)
     asked = list(_ask_all(ballot, endpoint))
     return {

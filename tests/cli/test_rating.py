@@ -26,8 +26,8 @@ from luthier.cli.rating import PIPE_WIDTH, _keys, printable, rate
 from luthier.files import read_lines
 from luthier.rating.ballot import open_ballot
 from luthier.results.ratings_record import VOTES_FILE
+from tests.endpoint import Server, said
 from tests.rated import make_study, rate_all
-from tests.rating.test_judge import Server, said
 
 ARMS = ["copy-3", "zero-shot", "lora"]
 

@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from luthier.errors import ModelError, SettingsError
 from luthier.rating.ballot import open_ballot
-from luthier.rating.judge import KEY, LONGEST_WAIT_SECONDS, TRIES, Endpoint, joined, verdict_in
+from luthier.rating.endpoint import KEY_VARIABLE
+from luthier.rating.judge import joined, verdict_in
 from luthier.rating.judge import judge as judge_of
 from luthier.rating.result import result
 from tests.commands import ROOT, commands_of, type_in
+from tests.endpoint import Reply, said
 from tests.rated import make_study, rate_all
 
 ARMS = ["zero-shot", "lora"]
-Reply = tuple[int, dict[str, str], str]  # status, headers, body
-
-
-def said(content: object) -> Reply:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]})
-
-
-class Server(ThreadingHTTPServer):
-    """Answers every request with what `reply` makes of its body, and remembers what was asked."""
-
-    def __init__(self, reply: Callable[[dict], Reply]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.reply, self.asked, self.keys, self.paths = reply, [], [], []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(body)
-        self.server.keys.append(self.headers.get("Authorization"))
-        self.server.paths.append(self.path)
-        status, headers, text = self.server.reply(body)
-        data = text.encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_GET(self) -> None:
-        self.server.asked.append("GET")
-        self.send_error(404)
-
-    def log_message(self, *about: object) -> None:
-        """Nothing on the screen of the tests."""
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[dict], Reply]], Server]]:
-    servers: list[Server] = []
-
-    def start(reply: Callable[[dict], Reply]) -> Server:
-        servers.append(Server(reply))
-        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
@@ -94,10 +37,6 @@ def longer(body: dict) -> Reply:
     """A judge that likes length, and says so."""
     first, second = map(len, answers_of(body))
     return said(f"It is longer.\nVERDICT: {'TIE' if first == second else 1 if first > second else 2}")
-
-
-def endpoint(server: Server, waited: list[float] | None = None, **given) -> Endpoint:
-    return Endpoint(server.url, "m", wait=(waited if waited is not None else []).append, **given)
 
 
 # --- what it says -------------------------------------------------------------------------------------------------
@@ -148,7 +87,7 @@ def test_one_reply_without_a_verdict_is_no_verdict():
 
 
 def test_every_item_is_asked_twice_with_places_changed_and_kept_apart_from_people(folder, serve, monkeypatch):
-    monkeypatch.setenv(KEY, "secret-key")
+    monkeypatch.setenv(KEY_VARIABLE, "secret-key\n")
     server = serve(longer)
     rate_all(open_ballot(folder), "ann")
     counts = judge_of(folder, server.url, "big")
@@ -201,67 +140,6 @@ def test_no_verdict_is_kept_with_its_reason_and_enters_nothing(folder, serve):
     row = result(folder).judges[0]
     assert row.no_verdict == {"the reply has no verdict line": row.items}
     assert (row.votes, row.strengths, row.inconsistent) == (0, None, None)
-
-
-# --- what goes wrong on the way -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_it_tries_again_with_longer_pauses_where_that_may_help(serve, status):
-    replies = iter([(status, {}, ""), (status, {}, ""), said("VERDICT: 1")])
-    waited: list[float] = []
-    assert endpoint(serve(lambda body: next(replies)), waited).ask("?") == "VERDICT: 1"
-    assert waited == [1.0, 2.0]
-
-
-def test_it_waits_as_long_as_it_is_told_to_but_not_for_ever(serve):
-    replies = iter([(429, {"Retry-After": "7"}, ""), (429, {"Retry-After": "86400"}, ""), said("x")])
-    waited: list[float] = []
-    endpoint(serve(lambda body: next(replies)), waited).ask("?")
-    assert waited == [7.0, LONGEST_WAIT_SECONDS]
-
-
-def test_it_gives_up_with_a_sentence(serve):
-    server = serve(lambda body: (503, {}, ""))
-    with pytest.raises(ModelError, match=f"answers 503 .*, {TRIES} times; verdicts so far are saved"):
-        endpoint(server).ask("?")
-    assert len(server.asked) == TRIES
-
-
-def test_a_server_that_is_not_there_or_does_not_answer_is_a_sentence(serve):
-    with pytest.raises(ModelError, match="cannot be reached"):
-        Endpoint("http://127.0.0.1:9", "m", wait=lambda seconds: None).ask("?")
-    hanging = threading.Event()
-    server = serve(lambda body: (hanging.wait(5), said("late"))[1])
-    with pytest.raises(ModelError, match=r"cannot be reached .*timed out"):
-        endpoint(server, timeout_seconds=0.05).ask("?")
-    hanging.set()
-
-
-@pytest.mark.parametrize("status, hint", [(401, f"set {KEY}"), (404, "check --judge and --judge-model")])
-def test_a_refusal_is_said_at_once(serve, status, hint):
-    server = serve(lambda body: (status, {}, '{"error": "no such model"}'))
-    with pytest.raises(ModelError, match=f"{status} .*{hint}.*no such model"):
-        endpoint(server).ask("?")
-    assert len(server.asked) == 1
-
-
-def test_the_key_is_not_sent_to_another_address(serve):
-    elsewhere = serve(longer)
-    server = serve(lambda body: (302, {"Location": elsewhere.url}, ""))
-    with pytest.raises(ModelError, match="302"):
-        endpoint(server, key="k").ask("?")
-    assert elsewhere.asked == []
-
-
-@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"choices": []}', '{"choices": [{"message": 3}]}'])
-def test_what_is_no_chat_completion_is_a_sentence(serve, body):
-    with pytest.raises(ModelError, match="OpenAI-compatible"):
-        endpoint(serve(lambda asked: (200, {}, body))).ask("?")
-
-
-def test_a_reply_without_words_is_empty(serve):
-    assert endpoint(serve(lambda body: said(None))).ask("?") == ""
 
 
 @pytest.mark.parametrize(
