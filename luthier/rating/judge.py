@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from urllib.parse import urlsplit
 
 from luthier.errors import SettingsError
 from luthier.files import read_json
 from luthier.progress import bar, check_stop, stoppable
 from luthier.rating.ballot import JUDGE, Ballot, Item, open_ballot
-from luthier.rating.endpoint import Endpoint, key_from_environment
+from luthier.rating.endpoint import Endpoint, check_address, key_from_environment
 from luthier.records import Vote
 
 _VERDICT = re.compile(r"VERDICT: (1|2|TIE|BOTH BAD)")
@@ -50,8 +49,7 @@ def judge(
     Stopped and started again it goes on. Raises SettingsError for an address that is none, ModelError when the endpoint
     refuses or cannot be reached, and what `open_ballot` raises.
     """
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise SettingsError(f"--judge {url}: is no address; give one such as http://127.0.0.1:8080/v1")
+    check_address(url)
     if not model.strip() or not model.isprintable():
         raise SettingsError("the judge needs the name of its model; give it with --judge-model")
     endpoint = Endpoint(url, model, key_from_environment())

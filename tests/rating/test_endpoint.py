@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 
 from luthier.errors import ModelError, SettingsError
-from luthier.rating.endpoint import KEY_VARIABLE, LONGEST_WAIT_SECONDS, TRIES, Endpoint, key_from_environment
+from luthier.rating.endpoint import (
+    KEY_VARIABLE,
+    LONGEST_WAIT_SECONDS,
+    MOST_BYTES,
+    TRIES,
+    Endpoint,
+    check_address,
+    key_from_environment,
+)
 from tests.endpoint import Server, said
 
 
@@ -42,8 +56,8 @@ def test_a_server_that_is_not_there_or_does_not_answer_is_a_sentence(serve):
         Endpoint("http://127.0.0.1:9", "m", wait=lambda seconds: None).ask("?")
     hanging = threading.Event()
     server = serve(lambda body: (hanging.wait(5), said("late"))[1])
-    with pytest.raises(ModelError, match=r"cannot be reached .*timed out"):
-        endpoint(server, timeout_seconds=0.05).ask("?")
+    with pytest.raises(ModelError, match=r"gave no whole answer within 0.05 s, 5 times"):
+        endpoint(server, try_seconds=0.05).ask("?")
     hanging.set()
 
 
@@ -63,7 +77,11 @@ def test_the_key_is_not_sent_to_another_address(serve):
     assert elsewhere.asked == []
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"choices": []}', '{"choices": [{"message": 3}]}'])
+@pytest.mark.parametrize(
+    "body",
+    ["", "<html>", "[]", '{"choices": []}', '{"choices": [{"message": 3}]}', "[" * 200_000, '{"choices": ' * 50_000],
+    ids=["empty", "html", "list", "no choice", "no message", "deep list", "deep object"],
+)
 def test_what_is_no_chat_completion_is_a_sentence(serve, body):
     with pytest.raises(ModelError, match="OpenAI-compatible"):
         endpoint(serve(lambda asked: (200, {}, body))).ask("?")
@@ -71,6 +89,112 @@ def test_what_is_no_chat_completion_is_a_sentence(serve, body):
 
 def test_a_reply_without_words_is_empty(serve):
     assert endpoint(serve(lambda body: said(None))).ask("?") == ""
+
+
+# --- servers that do harm -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dripping(first: bytes) -> Iterator[str]:
+    """The address of a server that sends `first` and then, for ever, a byte now and then."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def drip(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(first)
+                while not ended.wait(0.02):
+                    connection.sendall(b"x")
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        ended.set()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 404 No\r\n\r\n",
+        b"HTTP/1.1 503 No\r\n\r\n",
+    ],
+    ids=["status", "header", "body", "refusal", "busy"],
+)
+def test_a_server_that_sends_a_byte_now_and_then_holds_nobody_for_ever(first):
+    began = time.monotonic()
+    with dripping(first) as url, pytest.raises(ModelError) as problem:
+        Endpoint(url, "m", try_seconds=0.1, wait=lambda seconds: None).ask("?")
+    assert time.monotonic() - began < 10
+    assert any(words in str(problem.value) for words in ("no whole answer within 0.1 s, 5 times", "404", "503"))
+
+
+def test_a_question_has_a_total_time_that_waits_count_into(serve):
+    server = serve(lambda body: (429, {"Retry-After": "50"}, ""))
+    waited: list[float] = []
+    with pytest.raises(ModelError, match=r"429 .*, 1 time; verdicts so far are saved"):
+        endpoint(server, waited, question_seconds=40).ask("?")
+    assert (waited, len(server.asked)) == ([], 1)
+
+
+def test_the_time_to_wait_may_be_a_date(serve):
+    dates = iter([formatdate(time.time() + 30, usegmt=True), "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT"])
+    waited: list[float] = []
+    server = serve(lambda body: (429, {"Retry-After": date}, "") if (date := next(dates, None)) else said("x"))
+    endpoint(server, waited).ask("?")
+    assert 25 < waited[0] <= 30 and waited[1:] == [2.0, 4.0]
+
+
+def test_half_a_letter_in_a_reply_can_be_kept(serve):
+    """JSON can hold one half of a surrogate pair; a UTF-8 file cannot."""
+    body = '{"choices": [{"message": {"content": "\\ud83d\\ude00 \\ud83d\\nVERDICT: 1"}}]}'
+    reply = endpoint(serve(lambda asked: (200, {}, body))).ask("?")
+    assert reply == "\U0001f600 \ufffd\nVERDICT: 1" and reply.encode()
+
+
+def test_a_reply_without_end_is_a_sentence(serve):
+    with pytest.raises(ModelError, match="longer than 1 MiB"):
+        endpoint(serve(lambda body: said("x" * MOST_BYTES))).ask("?")
+
+
+def test_half_letters_in_a_question_are_sent(serve):
+    server = serve(lambda body: said("VERDICT: 1"))
+    assert endpoint(server).ask("\ud83d?") == "VERDICT: 1"
+    assert json.dumps(server.asked[0]["messages"][0]["content"]) == '"\\ud83d?"'
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8080", "file:///etc/passwd", "http://", "http:///v1", "http://:80/v1", "", "http://h:0/v1"),
+        *("http://[::1", "http://h:99999/v1", "http://h:port/v1", "http://a b/v1", "http://h/v\n1", "\x1bhttp://h"),
+        *(f"http://{'a' * 64}.example/v1", "http://a..example/v1", "http://h/v\u00e9", "http://h/\udcff"),
+    ],
+)
+def test_what_is_no_address_is_a_sentence(url):
+    with pytest.raises(SettingsError, match=r"(?s)--judge .*is no address; give one such as"):
+        check_address(url)
+
+
+@pytest.mark.parametrize("url", ["http://ann:pass@h/v1", "http://h/v1?key=pass", "http://h/v1#pass", "https://pass@h"])
+def test_an_address_with_a_secret_is_refused_and_not_shown(url):
+    with pytest.raises(SettingsError, match=f"a key in {KEY_VARIABLE}") as problem:
+        check_address(url)
+    assert "pass@" not in str(problem.value) and "=pass" not in str(problem.value) and url not in str(problem.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/v1", "https://api.example.com/v1/", "http://[::1]:80/v1"])
+def test_addresses_are_addresses(url):
+    check_address(url)
 
 
 # --- the key ------------------------------------------------------------------------------------------------------
