@@ -32,6 +32,10 @@ MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell a
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
 JUDGE = "judge:"  # how a machine's name begins; people's names do not
 
+# A person's votes are an afternoon's work: no advice deletes them.
+_MEND = "mend that line, or take it out and keep a copy of the file; all other votes stay"
+_BEGIN_ANEW = f"move {RatingPlan.FILE} and {VOTES_FILE} out of the folder to begin anew"
+
 Answers = Mapping[str, Mapping[str, str]]  # arm -> example -> text
 
 
@@ -108,15 +112,8 @@ class Ballot:
             append_lines(self.folder / VOTES_FILE, map(as_row, votes))
 
     def votes(self) -> list[Vote]:
-        """The votes that stand, in the order they were given. Raises FolderError when one belongs to another plan."""
-        votes, ids = read_votes(self.folder), set(self.plan.dialogues)
-        for vote in votes:
-            if vote.example not in ids or not {vote.first, vote.second} <= set(self.plan.arms):
-                raise FolderError(
-                    f"{self.folder / VOTES_FILE}: holds votes of another plan; "
-                    f"remove it and {RatingPlan.FILE} to begin anew"
-                )
-        return votes
+        """The votes that stand, in the order they were given. Raises FolderError for a line that is no vote of ours."""
+        return read_votes(self.folder, self.plan)
 
     def order(self, rater: str) -> list[Item]:
         """Everything that this rater may be asked, in order, identical answers included."""
@@ -168,15 +165,29 @@ def due_for(order: Sequence[Item], mine: set[Any], judged: set[Any]) -> list[Ite
     return [item for item in order if not item.identical and item.key[:3] in free]
 
 
-def read_votes(folder: Path) -> list[Vote]:
+def read_votes(folder: Path, plan: RatingPlan) -> list[Vote]:
     """The votes that stand in ratings.jsonl: a later one on a question replaces the earlier, an undone one is gone.
 
-    Raises FolderError for a damaged file.
+    Raises FolderError, which names the line, where one is damaged or was given under another plan.
     """
     path, votes = folder / VOTES_FILE, dict[Any, Vote]()
-    for number, line in enumerate(read_lines_of(VoteLine, path), 1):
+    try:
+        lines = read_lines_of(VoteLine, path)
+    except FolderError as damage:
+        raise FolderError(f"{damage}; {_MEND}") from None
+    dialogues = set(plan.dialogues)
+    for number, line in enumerate(lines, 1):
         if not (line.verdict in VERDICTS or (line.machine and line.verdict is None)):
-            raise FolderError(f"{path}: line {number} has the verdict '{line.verdict}', which is none")
+            raise FolderError(f"{path}: line {number} has the verdict '{line.verdict}', which is none; {_MEND}")
+        if (
+            line.example not in dialogues
+            or not {line.first, line.second} <= set(plan.arms)
+            or line.first == line.second
+        ):
+            raise FolderError(
+                f"{path}: line {number} is a vote under another plan, on {line.first} and {line.second} in dialogue "
+                f"{line.example}; put the {plan.FILE} of that vote back, or {_MEND}"
+            )
         votes.pop((line.rater, _key(line)), None)
         if not line.undo:
             votes[line.rater, _key(line)] = line.vote
@@ -216,7 +227,7 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
         answers = {arm: _texts(folder, arm) for arm in stored.arms}
         if _hash(answers, stored.dialogues) != stored.answers_sha256:
             raise FolderError(
-                f"{path}: the answers changed since rating began; remove it and {VOTES_FILE} to begin anew"
+                f"{path}: the answers changed since rating began; put the old ones back, or {_BEGIN_ANEW}"
             )
         return Ballot(folder, stored, examples, answers)
     names = _chosen(arms, study) if arms is not None else shortlist(_finished(folder))
@@ -299,5 +310,5 @@ def _refuse_other(path: Path, plan: RatingPlan, arms: Sequence[str] | None, dial
     if other_arms or dialogues not in (None, len(plan.dialogues)):
         raise SettingsError(
             f"{path}: rating began with {', '.join(plan.arms)} on {len(plan.dialogues)} dialogues; leave --arms and "
-            f"--dialogues out to go on, or remove it and {VOTES_FILE} to begin anew"
+            f"--dialogues out to go on, or {_BEGIN_ANEW}"
         )

@@ -182,7 +182,11 @@ def test_votes_are_not_mixed_with_other_answers(folder):
         ({"example": "d1", "first": "lora", "second": "copy-3", "rater": "a", "verdict": "left"}, "verdict 'left'"),
         (
             {"example": "x", "first": "lora", "second": "copy-3", "rater": "a", "verdict": "tie"},
-            "votes of another plan",
+            "line 1 is a vote under another plan, on lora and copy-3 in dialogue x; put the rating-plan.json",
+        ),
+        (
+            {"example": "d1", "first": "lora", "second": "lora", "rater": "a", "verdict": "tie"},
+            "line 1 is a vote under another plan, on lora and lora",
         ),
     ],
 )
@@ -191,6 +195,31 @@ def test_a_line_that_is_no_vote_is_named(folder, line, says):
     (folder / VOTES_FILE).write_text(json.dumps(line) + "\n")
     with pytest.raises(FolderError, match=says):
         ballot.votes()
+
+
+@pytest.mark.parametrize("damage", ["\x00\x00", "{}", "[1]", "", '{"example": 3}'])
+def test_the_way_out_of_a_damaged_line_keeps_all_other_votes(folder, damage):
+    """The sentence says which line, and what it advises is enough: no vote but that one is asked again."""
+    ballot = open_ballot(folder, ARMS)
+    rate_all(ballot, "ann", most=4)
+    lines = (folder / VOTES_FILE).read_text().splitlines()
+    (folder / VOTES_FILE).write_text("\n".join([*lines[:2], damage, *lines[3:]]) + "\n")
+    with pytest.raises(FolderError, match=r"line 3 .*; mend that line, or take it out and keep a copy") as problem:
+        ballot.question("ann")
+    assert "remove" not in str(problem.value)
+    (folder / VOTES_FILE).write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
+    assert open_ballot(folder).question("ann").done == 3
+
+
+def test_the_way_out_of_a_damaged_plan_keeps_all_votes(folder):
+    rate_all(open_ballot(folder, ARMS, 20), "ann", most=4)
+    before = (folder / RatingPlan.FILE).read_bytes()
+    (folder / RatingPlan.FILE).write_text("{}")
+    with pytest.raises(FolderError, match="remove it and rate again with the same --arms and --dialogues"):
+        open_ballot(folder)
+    (folder / RatingPlan.FILE).unlink()
+    assert open_ballot(folder, ARMS, 20).question("ann").done == 4
+    assert (folder / RatingPlan.FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 61, "judge:me"])
