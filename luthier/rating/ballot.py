@@ -100,7 +100,8 @@ class Ballot:
 
     def undo(self, rater: str) -> Vote | None:
         """Takes back this rater's last vote, in this sitting or an earlier one; what was said stays in the file."""
-        votes = [vote for vote in self.votes() if vote.rater == rater]
+        name = person(rater)
+        votes = [vote for vote in self.votes() if vote.rater == name]
         if not votes:
             return None
         self.write([VoteLine.undoing(votes[-1])])

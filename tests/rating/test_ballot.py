@@ -117,6 +117,7 @@ def test_undo_takes_back_the_last_vote_again_and_again_and_keeps_the_lines(folde
     assert [(vote.item, vote.verdict) for vote in votes][1:] == [(second.item.key[:3], "tie")]
     assert len(read_lines(folder / VOTES_FILE)) == 7
     assert ballot.undo("nobody") is None
+    assert ballot.undo(" ann ") == votes[-1]  # as `question` and `vote` read a name
 
 
 def test_a_torn_line_is_dropped_and_its_question_asked_again(folder):
