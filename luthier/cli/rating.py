@@ -12,7 +12,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -218,13 +218,13 @@ def _cooked(stream: TextIO) -> Iterator[None]:
 
 def print_result(ratings: Ratings) -> None:
     """What `luthier rate STUDY --result` shows: what can be said, then the numbers it rests on."""
-    screen.print_lines(ratings.sentences)
+    _print_lines(ratings.sentences)
     if (people := ratings.people) is not None:
         _print_preferences(people.strengths, people.pairs)
         _print_agreement(people.agreement)
         _print_raters(ratings.raters)
         metrics = [(name, _percent(row.agrees), _correlation(row.correlation)) for name, row in ratings.metrics.items()]
-        screen.print_table(("metric", "agrees with votes", "correlation within dialogue"), metrics)
+        _print_table(("metric", "agrees with votes", "correlation within dialogue"), metrics)
     for judge in ratings.judges:
         _print_judge(judge)
 
@@ -234,7 +234,7 @@ def _print_raters(raters: Iterable[Rater]) -> None:
         (row.rater, str(row.votes), *map(_percent, (row.position, row.repeats, row.with_others, row.both_bad)))
         for row in raters
     ]
-    screen.print_table(("rater", "votes", "first chosen", "same when repeated", "same as others", "both bad"), rows)
+    _print_table(("rater", "votes", "first chosen", "same when repeated", "same as others", "both bad"), rows)
 
 
 def _print_preferences(strengths: Strengths | None, pairs: Iterable[PairRating]) -> None:
@@ -242,25 +242,25 @@ def _print_preferences(strengths: Strengths | None, pairs: Iterable[PairRating])
         (row.arm, f"{row.log_strength:+.2f}", _range(row.low, row.high, "+.2f"), f"{100 * row.win_rate:.0f} %")
         for row in (strengths.arms if strengths else ())
     ]
-    screen.print_table(("arm", "log-strength", "95 % interval", "win rate in the model"), arms)
+    _print_table(("arm", "log-strength", "95 % interval", "win rate in the model"), arms)
     rows = [
         (f"{row.a} over {row.b}", str(row.votes), f"{row.a_wins} / {row.ties} / {row.b_wins}", str(row.both_bad),
          f"{row.win_rate:.2f}", _range(row.low, row.high, ".2f"), row.verdict)
         for row in pairs
         if row.win_rate is not None
     ]  # fmt: skip
-    screen.print_table(("pair", "votes", "won / tied / lost", "both bad", "win rate", "95 % interval", "verdict"), rows)
+    _print_table(("pair", "votes", "won / tied / lost", "both bad", "win rate", "95 % interval", "verdict"), rows)
 
 
 def _print_agreement(agreement: Agreement | None) -> None:
     if agreement is not None:
         percent, alpha = _percent(agreement.percent), _number(agreement.alpha, agreement.low, agreement.high)
-        screen.print_lines([f"Agreement of raters: {percent}, alpha {alpha}, {agreement.items} items."])
+        _print_lines([f"Agreement of raters: {percent}, alpha {alpha}, {agreement.items} items."])
 
 
 def _print_judge(judge: JudgeRatings) -> None:
     silent = sum(judge.no_verdict.values())
-    screen.print_lines(
+    _print_lines(
         [
             f"{judge.judge} (a machine, not counted above): {judge.items} items, {silent} without a verdict, "
             f"turned with the sides in {_percent(judge.inconsistent)}."
@@ -268,7 +268,7 @@ def _print_judge(judge: JudgeRatings) -> None:
     )
     if (people := judge.with_people) is not None:
         everywhere, chosen = _percent(people.all), _percent(people.decisive)
-        screen.print_lines([f"It says what people say on {everywhere}; where both chose a side, on {chosen}."])
+        _print_lines([f"It says what people say on {everywhere}; where both chose a side, on {chosen}."])
     if judge.strengths:
         _print_preferences(judge.strengths, judge.pairs)
 
@@ -287,3 +287,12 @@ def _number(value: float | None, low: float | None, high: float | None) -> str:
 
 def _percent(share: Share | None) -> str:
     return "-" if share is None else f"{100 * share.value:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    screen.print_lines(map(printable, lines))
+
+
+def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Names of arms, raters and judges come from files that anybody may have written."""
+    screen.print_table(header, [[printable(cell) for cell in row] for row in rows])

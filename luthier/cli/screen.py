@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,12 +24,15 @@ if TYPE_CHECKING:  # what is printed is made elsewhere, and `--help` imports non
     from luthier.verdicts.columns import ColumnScores
 
 MOST_INPUT_BYTES = 16 * 2**20  # of one text to answer; more is a mistaken file
+# What json.dumps leaves as it is: DEL, the control characters of ISO 6429, and those that turn the direction of text.
+_STEERS_TERMINAL = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
 
 
 def print_json(value: Any) -> None:
-    """As `files.write_json` writes it, so that what is printed is what a file would hold."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """The value that `files.write_json` would write; what steers a terminal stands there as JSON's escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    print(_STEERS_TERMINAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

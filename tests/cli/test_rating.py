@@ -23,7 +23,7 @@ import pytest
 
 from luthier.cli import app
 from luthier.cli.rating import PIPE_WIDTH, _keys, printable, rate
-from luthier.files import read_lines
+from luthier.files import read_lines, write_lines
 from luthier.rating.ballot import open_ballot
 from luthier.results.ratings_record import VOTES_FILE
 from tests.endpoint import Server, said
@@ -98,6 +98,22 @@ def test_signs_that_steer_a_terminal_are_not_printed(folder, monkeypatch, capsys
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\x07" not in shown and "owned" in shown
     assert printable("a\tb\r\nc\x9b") == "a   b \nc "
+
+
+def test_names_that_steer_a_terminal_are_not_printed_with_the_result(tmp_path, monkeypatch, capsys):
+    """Arms, raters and judges of a folder that somebody else wrote by hand."""
+    evil = "lo\x1b[2Jra\x9b31m\u202e"
+    folder = make_study(tmp_path / "study", count=12, qualities={"copy-3": 0.1, evil: 0.9})
+    ballot = open_ballot(folder, ["copy-3", evil])
+    rate_all(ballot, "ann", lambda question: "first")
+    rows = [row | {"rater": "\x1b]0;owned\x07ann\x7f"} for row in read_lines(folder / VOTES_FILE)]
+    judged = [row | {"rater": "judge:\x1b[31mm", "machine": True} for row in rows if not row["repeat"]]
+    write_lines(folder / VOTES_FILE, [*rows, *judged])
+    for options in ((), ("--json",)):
+        code, shown, _ = command(monkeypatch, capsys, folder, "--result", *options)
+        assert code == 0 and "owned" in shown and "judge:" in shown
+        assert not set(shown) & set("\x1b\x07\x7f\x9b\u202e")
+    assert json.loads(shown) == json.loads((folder / "ratings.json").read_text())
 
 
 def read_until(handle: int, words: str, seconds: float = 60.0) -> str:
