@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import os
 import select
 import sys
@@ -153,16 +154,20 @@ class _Keys:
         return "" if key == "\x04" else key.lower()
 
     def line(self, prompt: str) -> str:
-        """A line of words, typed or piped."""
+        """A line of words, typed or piped; Ctrl-D leaves it empty."""
         if self.terminal:
-            with _cooked(self._stream):
+            with _cooked(self._stream), contextlib.suppress(EOFError):
                 return printable(input(prompt)).strip()
+            return ""
         return printable(self._stream.readline()).strip()
 
 
 @contextlib.contextmanager
 def _keys(stream: TextIO) -> Iterator[_Keys]:
     """Keys of `stream`; a terminal gives each at once, without Enter, and is as before afterwards."""
+    if isinstance(stream, io.TextIOWrapper):
+        with contextlib.suppress(io.UnsupportedOperation):  # it was read from before
+            stream.reconfigure(errors="replace")  # what is no UTF-8 is no key either
     if not stream.isatty():
         yield _Keys(stream, lambda: stream.read(1), terminal=False)
         return

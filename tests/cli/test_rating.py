@@ -100,6 +100,13 @@ def test_signs_that_steer_a_terminal_are_not_printed(folder, monkeypatch, capsys
     assert printable("a\tb\r\nc\x9b") == "a   b \nc "
 
 
+def test_keys_that_are_no_text_are_no_keys(folder, monkeypatch):
+    keys = io.TextIOWrapper(io.BytesIO(b"\xff1r\xfe so\n2q"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", keys)
+    assert rate(folder, "ann", arms=ARMS) == 2
+    assert votes_of(folder) == [("first", ""), ("second", "\ufffd so")]
+
+
 def test_names_that_steer_a_terminal_are_not_printed_with_the_result(tmp_path, monkeypatch, capsys):
     """Arms, raters and judges of a folder that somebody else wrote by hand."""
     evil = "lo\x1b[2Jra\x9b31m\u202e"
@@ -138,6 +145,9 @@ def test_at_a_terminal_a_key_is_enough_and_ctrl_c_loses_nothing(folder):
         read_until(ours, "q: stop")
         os.write(ours, b"1")
         assert "1 of " in read_until(ours, "q: stop")
+        os.write(ours, b"r")
+        read_until(ours, "reason: ")
+        os.write(ours, b"\x04")  # Ctrl-D: no reason after all
         os.write(ours, b"r")
         read_until(ours, "reason: ")
         os.write(ours, b"shorter\n")
