@@ -1,4 +1,4 @@
-"""Do the intervals of `luthier rate` hold what they say? Simulated raters, whose truth is known.
+"""Do the intervals of `luthier rate` hold what they say? Simulated raters, of whom the true numbers are known.
 
     python -m calibration.rating                 cells without a result, into calibration/results/rating.json
     python -m calibration.rating usual           this cell again
@@ -68,8 +68,8 @@ def run(cell: Cell, repeats: int = REPEATS, seed: int = 0) -> dict[str, Any]:
     random = np.random.default_rng([seed, *cell.name.encode()])
     truth = _truth(cell, random)
     rounds = [_round(cell, random, resample) for resample in range(repeats)]
-    held = {kind: np.array([_holds(found[kind], truth[kind]) for found in rounds]) for kind in truth}
-    widths = {kind: np.mean([high - low for found in rounds for low, high in found[kind]]) for kind in truth}
+    held = {kind: np.array([_holds(one[kind], truth[kind]) for one in rounds]) for kind in truth}
+    widths = {kind: np.mean([high - low for one in rounds for low, high in one[kind]]) for kind in truth}
     return {
         "cell": asdict(cell),
         "repeats": repeats,
@@ -130,13 +130,13 @@ def _truth(cell: Cell, random: np.random.Generator) -> dict[str, Floats]:
     fit = preference.davidson(counts * 1e9, cell.pairs, len(cell.log_strengths))
     chosen, decisive = _first_side(votes, left)
     items = _one_hot(votes).sum(axis=2).reshape(-1, 3)
-    found = preference.agreement(items, [str(i) for i in range(len(items))], mirrored=True)
-    assert found is not None and found.alpha is not None
+    agreement = preference.agreement(items, [str(i) for i in range(len(items))], mirrored=True)
+    assert agreement is not None and agreement.alpha is not None
     return {
         "strengths": fit.log_strengths,
         "win rates": (1 + counts[:, 0] - counts[:, 2]) / 2,
         "first side": np.array([chosen.sum() / decisive.sum()]),
-        "alpha": np.array([found.alpha]),
+        "alpha": np.array([agreement.alpha]),
     }
 
 
@@ -188,24 +188,24 @@ def _intervals(
     wins = [preference.preference(rows).interval(LEVEL) for rows in (outcomes[:, :, 0] - outcomes[:, :, 2]).T]
     side = preference.share(chosen.astype(float), decisive.astype(float), LEVEL)
     dialogues = [str(i) for i in range(len(counts)) for _ in cell.pairs]
-    found = preference.agreement(counts.reshape(-1, 3), dialogues, LEVEL, mirrored=True)
-    assert side is not None and found is not None and found.low is not None and found.high is not None
+    agreement = preference.agreement(counts.reshape(-1, 3), dialogues, LEVEL, mirrored=True)
+    assert side is not None and agreement is not None and agreement.low is not None and agreement.high is not None
     return {
         "strengths": [tuple(ends) for ends in strengths.intervals],
         "win rates": [((1 + low) / 2, (1 + high) / 2) for low, high in wins],
         "first side": [(side.low, side.high)],
-        "alpha": [(found.low, found.high)],
+        "alpha": [(agreement.low, agreement.high)],
     }
 
 
 def main() -> None:
     """Runs the cells that are named, or those that have no row yet; each row is written when it is there."""
-    known = {cell.name: cell for cell in cells()}
+    by_name = {cell.name: cell for cell in cells()}
     done = read_json(RESULTS)["cells"] if RESULTS.exists() else {}
-    for name in sys.argv[1:] or [name for name in known if name not in done]:
-        done[name] = run(known[name])
+    for name in sys.argv[1:] or [name for name in by_name if name not in done]:
+        done[name] = run(by_name[name])
         print(name, json.dumps(done[name]["coverage"]), json.dumps(done[name]["mean_width"]), flush=True)
-        rows = {name: done[name] for name in known if name in done}
+        rows = {name: done[name] for name in by_name if name in done}
         write_json(RESULTS, {"resamples": RESAMPLES, "truth_votes": TRUTH_VOTES, "cells": rows})
 
 

@@ -1,7 +1,7 @@
 """Rating in the terminal: the dialogue, two answers, one key. Arms have no names here; the core is ballot.py.
 
 Keys are read one by one at a terminal, and from a file or a pipe as they stand there (`luthier rate ... < keys.txt`).
-Whatever a text holds, only its printable signs reach the screen.
+Whatever a text holds, only its printable characters reach the screen.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ KEYS = {"1": "first", "2": "second", "t": "tie", "b": "both bad"}
 HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
 SIDE_BY_SIDE = 110  # columns from which on two answers stand beside each other
 PIPE_WIDTH = 80
-_AWAY = 300.0  # seconds on one question after which a rater has surely left; not counted into the rate
-_MOMENT = 0.1  # seconds
+_LONGEST_SECONDS = 300.0  # on one question; what is longer was a break, and does not count into the rate
+_POLL_SECONDS = 0.1
 
 
 def rate(folder: Path, rater: str, *, arms: list[str] | None = None, dialogues: int | None = None) -> int:
-    """Asks one person until nothing is left or they stop, and returns how many votes they gave in this sitting.
+    """Asks one person until nothing is left or they stop, and returns how many votes they gave now.
 
     Each vote is on disk before the next question. Raises Stopped on Ctrl-C, and what `open_ballot` raises.
     """
     ballot = open_ballot(folder, arms, dialogues)
     with _keys(sys.stdin) as keys:
-        return _Sitting(ballot, rater, keys).run()
+        return _Session(ballot, rater, keys).run()
 
 
-class _Sitting:
+class _Session:
     """One person at one terminal, from the first question to the last."""
 
     def __init__(self, ballot: Ballot, rater: str, keys: _Keys) -> None:
@@ -80,7 +80,9 @@ class _Sitting:
                 return True
             if key in ("", "q"):
                 if key == "" and not self.keys.terminal:
-                    screen.complain("the input is no terminal and has ended; go on in a terminal, or give more keys")
+                    screen.complain(
+                        "the keys have ended before the last question; go on at a terminal, or give more keys"
+                    )
                 return False
             if key == "r":
                 self.reason = self.keys.line("reason: ")
@@ -89,15 +91,16 @@ class _Sitting:
 
     def vote(self, question: Question, verdict: str, seconds: float) -> None:
         self.ballot.vote(question.item, self.rater, verdict, reason=self.reason, seconds=round(seconds, 1))
-        self.given, self.seconds, self.reason = self.given + 1, self.seconds + min(seconds, _AWAY), ""
+        self.given, self.seconds, self.reason = self.given + 1, self.seconds + min(seconds, _LONGEST_SECONDS), ""
 
     def undo(self) -> None:
-        taken = self.ballot.undo(self.rater)
-        self.given -= bool(taken and self.given)  # what an earlier sitting gave is not this one's
-        screen.print_lines(["taken back" if taken else "there is nothing to take back"])
+        undone = self.ballot.undo(self.rater)
+        self.given -= bool(undone and self.given)  # a vote of an earlier sitting is not counted in this one
+        screen.print_lines(["your last vote is taken back" if undone else "you have no vote to take back"])
 
     def end(self, words: str) -> int:
-        screen.print_lines([f"{self.rater}: {self.given} votes in this sitting, all saved; {words}"])
+        votes = f"{self.given} vote{'s' * (self.given != 1)}"
+        screen.print_lines([f"{self.rater}: {votes} in this sitting, all saved; {words}"])
         return self.given
 
     def show(self, question: Question) -> None:
@@ -111,13 +114,13 @@ class _Sitting:
         console = Console(highlight=False, markup=False, emoji=False, width=width)
         console.clear()
 
-        def box(title: str, text: str, wide: int) -> Panel:
-            return Panel(Text(printable(text)), title=Text(title), title_align="left", width=wide)
+        def box(title: str, text: str, columns: int) -> Panel:
+            return Panel(Text(printable(text)), title=Text(title), title_align="left", width=columns)
 
-        wide = console.width if console.width < SIDE_BY_SIDE else console.width // 2
+        columns = console.width if console.width < SIDE_BY_SIDE else console.width // 2
         console.print(box("dialogue", question.dialogue, console.width))
-        answers = [box("1", question.first, wide), box("2", question.second, wide)]
-        if wide < console.width:
+        answers = [box("1", question.first, columns), box("2", question.second, columns)]
+        if columns < console.width:
             console.print(Columns(answers, padding=0))
         else:
             for answer in answers:
@@ -126,19 +129,18 @@ class _Sitting:
         console.print(Text(HELP))
 
     def progress(self, question: Question) -> str:
-        """Items done, the rate of this sitting, and the time left at it."""
+        """Questions done, how many a minute, and the time that the others take at this rate."""
         done = f"{question.done} of {question.total} done"
         if not self.given:
             return done
-        each = max(self.seconds / self.given, 1e-3)
-        return (
-            f"{done}, {60 / each:.1f} a minute, about {(question.total - question.done) * each / 60:.0f} minutes left"
-        )
+        seconds_each = max(self.seconds / self.given, 1e-3)
+        minutes_left = (question.total - question.done) * seconds_each / 60
+        return f"{done}, {60 / seconds_each:.1f} a minute, about {minutes_left:.0f} minutes left"
 
 
 def printable(text: str) -> str:
-    """The text without control signs, which could move the cursor or colour the screen; lines and tabs stay."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text.expandtabs(4))
+    """The text without control characters, which could move the cursor or colour the screen; lines and tabs stay."""
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in text.expandtabs(4))
 
 
 class _Keys:
@@ -177,13 +179,13 @@ def _keys(stream: TextIO) -> Iterator[_Keys]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        yield _Keys(stream, _signs(stream.fileno()), terminal=True)
+        yield _Keys(stream, _characters(stream.fileno()), terminal=True)
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
 
 
-def _signs(handle: int) -> Callable[[], str]:
-    """Reads a terminal sign by sign and nothing ahead; '' at its end.
+def _characters(handle: int) -> Callable[[], str]:
+    """Reads a terminal character by character and nothing ahead; '' at its end.
 
     A Ctrl-C that comes between Python's last look at signals and the start of a read wakes nobody, and would wait for
     the next key. So keys are waited for a moment at a time: Python looks at signals in between.
@@ -191,14 +193,14 @@ def _signs(handle: int) -> Callable[[], str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def one() -> str:
-        sign = ""
-        while not sign:
-            while not select.select([handle], [], [], _MOMENT)[0]:
+        character = ""
+        while not character:
+            while not select.select([handle], [], [], _POLL_SECONDS)[0]:
                 pass
             if not (byte := os.read(handle, 1)):
                 return ""
-            sign = decoder.decode(byte)
-        return sign
+            character = decoder.decode(byte)
+        return character
 
     return one
 
@@ -208,10 +210,9 @@ def _cooked(stream: TextIO) -> Iterator[None]:
     """Whole lines with echo and corrections, for as long as the block lasts."""
     import termios
 
-    raw = termios.tcgetattr(stream)
-    usual = termios.tcgetattr(stream)
-    usual[3] |= termios.ICANON | termios.ECHO
-    termios.tcsetattr(stream, termios.TCSADRAIN, usual)
+    raw, cooked = termios.tcgetattr(stream), termios.tcgetattr(stream)
+    cooked[3] |= termios.ICANON | termios.ECHO
+    termios.tcsetattr(stream, termios.TCSADRAIN, cooked)
     try:
         yield
     finally:
@@ -267,13 +268,13 @@ def _print_judge(judge: JudgeRatings) -> None:
     silent = sum(judge.no_verdict.values())
     _print_lines(
         [
-            f"{judge.judge} (a machine, not counted above): {judge.items} items, {silent} without a verdict, "
-            f"turned with the sides in {_percent(judge.inconsistent)}."
+            f"{judge.judge} (a machine, not counted above): {judge.items} items, {silent} without a verdict; "
+            f"its verdict turned with the sides in {_percent(judge.inconsistent)}."
         ]
     )
     if (people := judge.with_people) is not None:
         everywhere, chosen = _percent(people.all), _percent(people.decisive)
-        _print_lines([f"It says what people say on {everywhere}; where both chose a side, on {chosen}."])
+        _print_lines([f"It agrees with people in {everywhere}, and in {chosen} where both chose a side."])
     if judge.strengths:
         _print_preferences(judge.strengths, judge.pairs)
 

@@ -2,7 +2,7 @@
 
     study folder --open_ballot--> Ballot --question--> Question --vote--> STUDY/ratings.jsonl
 
-No terminal and no page stands in here; both use the same four calls: `question`, `vote`, `undo`, `votes`. The order of
+This file knows no terminal and no page; both use the same four calls: `question`, `vote`, `undo`, `votes`. The order of
 questions follows from the study's seed and the rater's name, and what is still open from the file of votes, so a rater
 may stop at any time and several may work at once.
 
@@ -30,7 +30,7 @@ from luthier.results.record import read_lines_of
 
 MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell anything apart
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
-JUDGE = "judge:"  # how a machine's name begins; people's names do not
+JUDGE = "judge:"  # names of machines begin with it, names of people do not
 
 # A person's votes are an afternoon's work: no advice deletes them.
 _MEND = "mend that line, or take it out and keep a copy of the file; all other votes stay"
@@ -76,31 +76,30 @@ class Ballot:
         self._orders: dict[str, list[Item]] = {}
 
     def question(self, rater: str) -> Question | None:
-        """What to ask this rater next; None when nothing is left. Raises SettingsError for a name that is none."""
-        votes, rater = self.votes(), person(rater)
+        """What to ask this rater next; None when nothing is left. Raises SettingsError for a bad name."""
+        votes, rater = self.votes(), person_name(rater)
         mine = {_key(vote) for vote in votes if vote.rater == rater}
         due = due_for(self.order(rater), mine, {vote.item for vote in votes if not vote.machine})
-        left = [item for item in due if item.key not in mine]
-        if not left:
+        unanswered = [item for item in due if item.key not in mine]
+        if not unanswered:
             return None
-        item = left[0]
+        item = unanswered[0]
         first, second = (self.answers[arm][item.example] for arm in (item.first, item.second))
         text = self.examples[item.example].input
-        return Question(item, text, first, second, len(due) - len(left), len(due))
+        return Question(item, text, first, second, len(due) - len(unanswered), len(due))
 
     def vote(self, item: Item, rater: str, verdict: str, *, reason: str = "", seconds: float | None = None) -> Vote:
-        """Writes what a person said. Raises SettingsError for a verdict or a name that is none, FolderError."""
+        """Writes what a person said. Raises SettingsError for another verdict or a bad name, FolderError."""
         if verdict not in VERDICTS:
             raise SettingsError(f"'{verdict}' is no verdict; give one of {', '.join(VERDICTS)}")
-        vote = Vote(
-            item.example, item.first, item.second, person(rater), verdict, item.repeat, reason=reason, seconds=seconds
-        )
+        shown = (item.example, item.first, item.second)
+        vote = Vote(*shown, person_name(rater), verdict, item.repeat, reason=reason, seconds=seconds)
         self.write([vote])
         return vote
 
     def undo(self, rater: str) -> Vote | None:
         """Takes back this rater's last vote, in this sitting or an earlier one; what was said stays in the file."""
-        name = person(rater)
+        name = person_name(rater)
         votes = [vote for vote in self.votes() if vote.rater == name]
         if not votes:
             return None
@@ -119,29 +118,29 @@ class Ballot:
     def order(self, rater: str) -> list[Item]:
         """Everything that this rater may be asked, in order, identical answers included."""
         if rater not in self._orders:
-            draw = random.Random(f"rating-{self.plan.seed}-{rater}")
+            rng = random.Random(f"rating-{self.plan.seed}-{rater}")
             ids, shared = self.plan.dialogues, self.plan.shared
             # Shared dialogues come first: whoever stops early has judged what can be compared with others.
-            self._orders[rater] = [*self._block(ids[:shared], True, draw), *self._block(ids[shared:], False, draw)]
+            self._orders[rater] = [*self._block(ids[:shared], True, rng), *self._block(ids[shared:], False, rng)]
         return self._orders[rater]
 
-    def _block(self, ids: Sequence[str], shared: bool, draw: random.Random) -> list[Item]:
-        swapped = {pair: self._swapped(pair, ids, draw) for pair in self.plan.pairs}
+    def _block(self, ids: Sequence[str], shared: bool, rng: random.Random) -> list[Item]:
+        swapped = {pair: self._swapped(pair, ids, rng) for pair in self.plan.pairs}
         groups = []
-        for id in draw.sample(ids, len(ids)):
+        for id in rng.sample(ids, len(ids)):
             items = [self._item(id, pair, id in swapped[pair], shared) for pair in self.plan.pairs]
-            groups.append(draw.sample(items, len(items)))
-        return [item for group in _with_repeats(groups, draw) for item in group]
+            groups.append(rng.sample(items, len(items)))
+        return [item for group in _with_repeats(groups, rng) for item in group]
 
     def _item(self, id: str, pair: tuple[str, str], swapped: bool, shared: bool) -> Item:
         first, second = (pair[1], pair[0]) if swapped else pair
         return Item(id, first, second, shared, self.identical(id, pair))
 
-    def _swapped(self, pair: tuple[str, str], ids: Sequence[str], draw: random.Random) -> set[str]:
+    def _swapped(self, pair: tuple[str, str], ids: Sequence[str], rng: random.Random) -> set[str]:
         """Half of the dialogues where the pair differs: there the second arm is shown first."""
         asked = [id for id in ids if not self.identical(id, pair)]
-        spare = draw.random() < 0.5  # of an odd number, one half has one more
-        return set(draw.sample(asked, (len(asked) + spare) // 2))
+        spare = rng.random() < 0.5  # of an odd number, one half has one more
+        return set(rng.sample(asked, (len(asked) + spare) // 2))
 
     def identical(self, id: str, pair: tuple[str, str]) -> bool:
         """Whether both arms say the same, white space aside."""
@@ -149,13 +148,13 @@ class Ballot:
         return first == second
 
 
-def _with_repeats(groups: list[list[Item]], draw: random.Random) -> list[list[Item]]:
+def _with_repeats(groups: list[list[Item]], rng: random.Random) -> list[list[Item]]:
     """A tenth of the questions again with sides swapped: drawn from the first half, asked half a block later."""
     half = len(groups) // 2
-    early = [(place, item) for place in range(half) for item in groups[place] if not item.identical]
+    early = [(index, item) for index in range(half) for item in groups[index] if not item.identical]
     asked = sum(not item.identical for group in groups for item in group)
-    for place, item in draw.sample(early, min(len(early), round(REPEATED * asked))):
-        groups[place + half].append(replace(item, first=item.second, second=item.first, repeat=True))
+    for index, item in rng.sample(early, min(len(early), round(REPEATED * asked))):
+        groups[index + half].append(replace(item, first=item.second, second=item.first, repeat=True))
     return groups
 
 
@@ -199,12 +198,14 @@ def _key(vote: Vote) -> tuple[Any, ...]:
     return (*vote.item, vote.repeat)
 
 
-def person(name: str) -> str:
-    """The name of a person, if it can stand in a file and on a screen. Raises SettingsError."""
+def person_name(name: str) -> str:
+    """The name of a person without white space around it. Raises SettingsError for one that no screen can show."""
     if not name.strip() or not name.isprintable() or len(name) > 60:
-        raise SettingsError("a rater needs a name of at most 60 letters that can be read; give one with --rater")
+        raise SettingsError("a rater needs a name of 1 to 60 printable characters; give one with --rater")
     if name.strip().startswith(JUDGE):
-        raise SettingsError(f"'{name}' is how a machine's name begins; choose another with --rater")
+        raise SettingsError(
+            f"'{name}': names that begin with '{JUDGE}' belong to machines; choose another with --rater"
+        )
     return name.strip()
 
 
@@ -250,13 +251,13 @@ def _plan(
         raise SettingsError(f"{wanted} dialogues were asked for; the study has {len(units)} that all arms answered")
     ids = list(units.values())
     random.Random(f"rating-{seed}").shuffle(ids)
-    drawn = tuple(ids[:wanted])
+    dialogues = tuple(ids[:wanted])
     return RatingPlan(
         arms=tuple(arms),
-        dialogues=drawn,
+        dialogues=dialogues,
         shared=max(1, round(SHARED * wanted)),
         seed=seed,
-        answers_sha256=_hash(answers, drawn),
+        answers_sha256=_hash(answers, dialogues),
     )
 
 
@@ -273,9 +274,9 @@ def _texts(folder: Path, arm: str) -> dict[str, str]:
 
 def _chosen(arms: Sequence[str], study: Mapping[str, Any]) -> list[str]:
     """The arms that were named, checked."""
-    known, named = list(study.get("arms", [])), [name.strip() for name in arms if name.strip()]
-    if unknown := [name for name in named if name not in known]:
-        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(known)}")
+    in_study, named = list(study.get("arms", [])), [name.strip() for name in arms if name.strip()]
+    if unknown := [name for name in named if name not in in_study]:
+        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(in_study)}")
     if len(set(named)) != len(named) or not 2 <= len(named) <= MOST_ARMS:
         raise SettingsError(
             f"{', '.join(named) or 'no arm'}: rate two to {MOST_ARMS} different arms; name them with --arms"
@@ -306,7 +307,7 @@ def shortlist(comparison: Comparison) -> list[str]:
 
 
 def _refuse_other(path: Path, plan: RatingPlan, arms: Sequence[str] | None, dialogues: int | None) -> None:
-    """A plan that has begun is not changed: votes on other dialogues or pairs would be another experiment."""
+    """Raises SettingsError for another plan than the first: other dialogues or pairs are another experiment."""
     other_arms = arms is not None and [name.strip() for name in arms if name.strip()] != list(plan.arms)
     if other_arms or dialogues not in (None, len(plan.dialogues)):
         raise SettingsError(

@@ -1,8 +1,8 @@
 """A model behind an OpenAI-compatible endpoint as a rater: the same items as people's, marked as a machine.
 
-Each item is asked twice, the answers changing places. Where both replies prefer the same answer it wins; where the
-verdict turned with the places it is a tie, marked as inconsistent; where a reply holds no verdict in the form that was
-asked for there is none, with the reason. Nothing is guessed. The words asked stand in `judge.txt` beside this file.
+The judge reads each item twice, and the answers change places in between. Where both replies prefer the same answer, it
+wins; where the verdict turns with the places, the item is a tie, marked as inconsistent; where a reply does not end in
+one verdict line, the item has no verdict, with the reason. The words of the question are `judge.txt` beside this file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from luthier.records import Vote
 
 _VERDICT = re.compile(r"VERDICT: (1|2|TIE|BOTH BAD)")
 _MEANS = {"1": "first", "2": "second", "TIE": "tie", "BOTH BAD": "both bad"}
-_TURNED = {"first": "second", "second": "first"}
+_SWAPPED = {"first": "second", "second": "first"}
 
 
 def verdict_in(reply: str) -> tuple[str | None, str]:
@@ -46,8 +46,8 @@ def judge(
 ) -> dict[str, int]:
     """Lets a model judge all items of a study that it has not judged yet, and returns counts.
 
-    Stopped and started again it goes on. Raises SettingsError for an address that is none, ModelError when the endpoint
-    refuses or cannot be reached, and what `open_ballot` raises.
+    A judge that was stopped goes on where it was. Raises SettingsError for a bad address, model name or key, ModelError
+    when the endpoint refuses or cannot be reached, and what `open_ballot` raises.
     """
     check_address(url)
     if not model.strip() or not model.isprintable():
@@ -66,10 +66,10 @@ def _ask_all(ballot: Ballot, endpoint: Endpoint) -> Iterator[Vote]:
     rater = f"{JUDGE}{endpoint.model}"
     items = [item for item in ballot.order(rater) if not item.identical and not item.repeat]
     done = {vote.item for vote in ballot.votes() if vote.rater == rater}
-    left = [item for item in items if item.key[:3] not in done]
+    remaining = [item for item in items if item.key[:3] not in done]
     task = str(read_json(ballot.folder / "study.json")["task"].get("description") or "answer the input")
-    with stoppable(), bar(rater, len(items), "items", len(items) - len(left)) as progress:
-        for item in left:
+    with stoppable(), bar(rater, len(items), "items", len(items) - len(remaining)) as progress:
+        for item in remaining:
             vote = judged(ballot, item, endpoint, rater, task)
             ballot.write([vote])
             yield vote
@@ -83,19 +83,19 @@ def judged(ballot: Ballot, item: Item, endpoint: Endpoint, rater: str, task: str
     first, second = (ballot.answers[arm][item.example] for arm in (item.first, item.second))
     began = time.monotonic()
     replies = tuple(endpoint.ask(_prompt(task, text, a, b)) for a, b in ((first, second), (second, first)))
-    verdict, consistent, reason = joined(*replies)
+    verdict, consistent, reason = combined(*replies)
     return Vote(
         item.example, item.first, item.second, rater, verdict, machine=True, consistent=consistent, reason=reason,
         seconds=round(time.monotonic() - began, 3), replies=replies,
     )  # fmt: skip
 
 
-def joined(straight: str, swapped: str) -> tuple[str | None, bool, str]:
+def combined(straight: str, swapped: str) -> tuple[str | None, bool, str]:
     """(verdict, consistent, reason) from the replies to both orders, in the places of the first."""
     (one, why), (other, why_other) = verdict_in(straight), verdict_in(swapped)
     if one is None or other is None:
         return None, True, why or why_other
-    if one == _TURNED.get(other, other):
+    if one == _SWAPPED.get(other, other):
         return one, True, ""
     return "tie", False, f"{one}, and with places changed {other}"
 

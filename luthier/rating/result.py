@@ -3,7 +3,7 @@
     votes of people   -> strengths, pairs, both bad, agreement, position, steadiness, metrics against people
     votes of a judge  -> the same, each judge apart, and how far it agrees with people; never added to theirs
 
-Nothing is asked and no model runs. The figures' rows are in the result, for a report to draw.
+No rater is asked and no model runs. The result holds the rows of the figures that a report draws.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from luthier.results.record import read_lines_of
 from luthier.stats import intervals
 from luthier.stats.intervals import ends_of
 
-EXAMPLE_SHARES = (0.6, 0.55, 0.7)  # of decisive votes, for which the number of votes needed is told
+EXAMPLE_SHARES = (0.6, 0.55, 0.7)  # of decisive votes; the result says how many votes find each of them
 
 Scores = Mapping[str, Mapping[str, Score]]  # arm -> example -> score
 

@@ -82,7 +82,7 @@ def test_progress_is_shown(folder, monkeypatch, capsys):
 def test_input_that_ends_is_a_message_and_nothing_is_lost(folder, monkeypatch, capsys):
     typed(monkeypatch, "12")
     rate(folder, "ann", arms=ARMS)
-    assert "the input is no terminal and has ended" in capsys.readouterr().err
+    assert "the keys have ended before the last question" in capsys.readouterr().err
     assert len(votes_of(folder)) == 2
     typed(monkeypatch, "")
     assert rate(folder, "ann") == 0
@@ -226,7 +226,7 @@ def test_the_result_is_shown_and_printed_as_json(folder, monkeypatch, capsys):
 def test_rating_through_the_command_line_is_only_a_door(folder, monkeypatch, capsys):
     typed(monkeypatch, "1q")
     code, shown, _ = command(monkeypatch, capsys, folder, "--rater", "ann", "--arms", "lora,copy-3", "--dialogues", "5")
-    assert code == 0 and "1 votes in this sitting" in shown
+    assert code == 0 and "1 vote in this sitting" in shown
     assert len(read_lines(folder / VOTES_FILE)) == 1
     assert open_ballot(folder).plan.arms == ("lora", "copy-3")
 

@@ -10,7 +10,7 @@ import pytest
 from luthier.errors import ModelError, SettingsError
 from luthier.rating.ballot import open_ballot
 from luthier.rating.endpoint import KEY_VARIABLE
-from luthier.rating.judge import joined, verdict_in
+from luthier.rating.judge import combined, verdict_in
 from luthier.rating.judge import judge as judge_of
 from luthier.rating.result import result
 from tests.commands import ROOT, commands_of, type_in
@@ -75,12 +75,12 @@ def test_a_verdict_is_read_strictly_and_never_guessed(reply, verdict, why):
     ],
 )
 def test_a_verdict_that_turns_with_the_sides_is_a_tie_and_marked(straight, swapped, verdict, consistent):
-    found = joined(f"VERDICT: {straight}", f"VERDICT: {swapped}")
+    found = combined(f"VERDICT: {straight}", f"VERDICT: {swapped}")
     assert found[:2] == (verdict, consistent) and bool(found[2]) != consistent
 
 
 def test_one_reply_without_a_verdict_is_no_verdict():
-    assert joined("VERDICT: 1", "Hm.") == (None, True, "the reply has no verdict line")
+    assert combined("VERDICT: 1", "Hm.") == (None, True, "the reply has no verdict line")
 
 
 # --- the whole way ------------------------------------------------------------------------------------------------
