@@ -6,7 +6,7 @@ from luthier import machine
 
 machine.keep_freed_memory()  # as `luthier study` does, before torch is there
 
-from luthier.adapt import METHODS  # noqa: E402
+from luthier.adapt.methods import METHODS  # noqa: E402
 from luthier.model.forward import collate, supervised_loss  # noqa: E402
 from luthier.model.model import load  # noqa: E402
 from luthier.training.batches import Batches  # noqa: E402
@@ -32,5 +32,5 @@ class Ours:
         settings = self.method.training.model_copy(update={"batch_size": batch_size})
         cut = micro_tokens(self.module, lambda rows: self.loss(rows)[0], prompts, None)
         batches = Batches(prompts, batch_size=batch_size, micro_tokens=cut, epochs=1, seed=0)
-        rates = self.method.rates(self.choice, self.module)
+        rates = self.method.rates(self.choice, self.module) if self.method.rates else None
         return train(self.module, self.loss, batches, settings, folder, rates=rates)

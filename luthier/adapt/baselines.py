@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from luthier.adapt.method import Method, NoSettings
+from luthier.adapt.method import Baseline, NoSettings
 from luthier.records import Answer, Example
 from luthier.settings import Settings
 
@@ -59,8 +59,12 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
 
 
 METHODS = (
-    Method("copy", "the first k turns, copied: the baseline", Copy, dial="lines", given=copied),
-    Method("majority", "the commonest label: a baseline", given=commonest, labels=True),
-    Method("nearest", "the label of the most similar train row: a baseline", Nearest, dial="neighbours", given=nearest,
-           labels=True),
+    Baseline(
+        name="copy", summary="the first k turns, copied: the baseline", settings=Copy, dial="lines", given=copied
+    ),
+    Baseline(name="majority", summary="the commonest label: a baseline", labels=True, given=commonest),
+    Baseline(
+        name="nearest", summary="the label of the most similar train row: a baseline", settings=Nearest,
+        dial="neighbours", labels=True, given=nearest,
+    ),
 )  # fmt: skip

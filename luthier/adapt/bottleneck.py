@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from luthier.adapt.method import Method, freeze
+from luthier.adapt.method import Tuning, freeze
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import write_text
 from luthier.model.model import Model
@@ -106,16 +106,22 @@ def load(model: Model, folder: Path) -> Model:
             f"{folder}: these adapters are not of {model.name}; load them with the model they were made of"
         )
     module.load_state_dict(saved, strict=False)
+    return answering(model, module)
+
+
+def answering(model: Model, module: nn.Module) -> Model:
+    """The module as it was trained: its adapters are part of its layers."""
     return model.adapted(module)
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="bottleneck",
     summary="small networks behind the sub-layers",
     settings=BottleneckSettings,
     dial="width",
     training=Training(learning_rate=1e-3),
     apply=apply,
+    answering=answering,
     save=save,
     load=load,
 )

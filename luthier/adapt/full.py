@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from luthier.adapt.method import Method, float_trainable
+from luthier.adapt.method import Tuning, float_trainable
 from luthier.errors import ModelError
 from luthier.model.encoder import PASSES
 from luthier.model.model import Model, quiet
@@ -59,7 +59,7 @@ def load(model: Model, folder: Path) -> Model:
     return model
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="full",
     summary="every parameter moves",
     training=Training(learning_rate=2e-5, weight_decay=0.01),

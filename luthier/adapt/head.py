@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from luthier.adapt import full, select
-from luthier.adapt.method import Method, NoSettings, freeze
+from luthier.adapt.method import NoSettings, Tuning, freeze
 from luthier.model.encoder import PASSES, head_parameters
 from luthier.model.model import Model
 from luthier.training.loop import Training
@@ -25,7 +25,7 @@ def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
     return module
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="head",
     summary="a frozen encoder under a trained head",
     training=Training(learning_rate=1e-2),

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.errors import SettingsError
 from luthier.model.encoder import PASSES
 from luthier.model.model import Model
@@ -62,7 +62,7 @@ def _places(model: Model, settings: IA3) -> tuple[list[str], list[str]]:
     return list(named[0]), list(named[1])
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="ia3",
     summary="learned scales of keys, values and inner activations",
     settings=IA3,

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from luthier.adapt import peft_format
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.model.encoder import PASSES
 from luthier.model.model import Model
 from luthier.settings import Settings
@@ -53,7 +53,7 @@ def answering(model: Model, module: Any) -> Model:
     return model.adapted(module.get_base_model())
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="lora",
     summary="low-rank updates of the linear layers",
     settings=Lora,

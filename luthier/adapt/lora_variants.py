@@ -25,7 +25,7 @@ from torch import nn
 
 from luthier.adapt import lora, peft_format
 from luthier.adapt.lora import Lora
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.model.encoder import PASSES
 from luthier.model.model import Model
 from luthier.training.loop import Training
@@ -103,7 +103,7 @@ def _layers(module: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _row(name: str, summary: str, **own: Any) -> Method:
+def _row(name: str, summary: str, **own: Any) -> Tuning:
     plain: dict[str, Any] = {
         "settings": Lora,
         "dial": "rank",
@@ -116,7 +116,7 @@ def _row(name: str, summary: str, **own: Any) -> Method:
         "load": peft_format.load_added,
         "merge": peft_format.merge,
     }
-    return Method(name, summary, **(plain | own))
+    return Tuning(name=name, summary=summary, **(plain | own))
 
 
 METHODS = (

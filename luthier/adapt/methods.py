@@ -22,7 +22,7 @@ from luthier.adapt import (
     soft,
     tokens,
 )
-from luthier.adapt.method import Method
+from luthier.adapt.method import Method, Tuning
 from luthier.errors import SettingsError
 
 _ROWS = (
@@ -39,3 +39,8 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise SettingsError(f"'{name}' is no method; the methods are: {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def merging() -> dict[str, Tuning]:
+    """The rows whose training can be merged into the base's weights, by name."""
+    return {name: row for name, row in METHODS.items() if isinstance(row, Tuning) and row.merge}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
 from luthier.adapt import peft_format
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.errors import ModelError
 from luthier.model.kv_cache import GrowingLayer, growing_cache
 from luthier.model.model import Model
@@ -111,7 +111,7 @@ def load(model: Model, folder: Path) -> Model:
     return answering(model, peft_format.read(model, folder))
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="prefix",
     summary="learned keys and values in front of every layer",
     settings=Prefix,

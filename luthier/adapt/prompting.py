@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from luthier.adapt.method import Method
+from luthier.adapt.method import Prompting
 from luthier.settings import Settings
 
 
@@ -26,8 +26,8 @@ class FewShot(Shots):
 
 
 METHODS = (
-    Method("bare", "the input alone, no instruction", default_template="bare"),
-    Method("zero-shot", "an instruction and the input", Shots),
-    Method("one-shot", "one solved example in front", OneShot),
-    Method("few-shot", "k solved examples in front", FewShot, dial="shots"),
+    Prompting(name="bare", summary="the input alone, no instruction", default_template="bare"),
+    Prompting(name="zero-shot", summary="an instruction and the input", settings=Shots),
+    Prompting(name="one-shot", summary="one solved example in front", settings=OneShot),
+    Prompting(name="few-shot", summary="k solved examples in front", settings=FewShot, dial="shots"),
 )

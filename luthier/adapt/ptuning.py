@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from luthier.adapt import peft_format, soft
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.model.model import Model
 from luthier.settings import Settings
 from luthier.training.loop import Training
@@ -68,7 +68,7 @@ def _write_at_first(network: Any, start_ND: Tensor) -> None:
     last.weight.copy_((torch.linalg.pinv(hidden_NH.double()) @ (start_ND - last.bias).double()).T)
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="p-tuning",
     summary="a learned prompt, written by a small network",
     settings=PTuning,

@@ -14,7 +14,7 @@ from torch import nn
 
 from luthier.adapt import lora, peft_format
 from luthier.adapt.lora import Lora
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.files import read_json, write_json
 from luthier.model.model import Model
 from luthier.model.widths import quantize, rounded
@@ -52,7 +52,7 @@ def merge(model: Model, folder: Path) -> Model:
     return peft_format.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="qlora",
     summary="low-rank updates, trained on a narrow base",
     settings=QLora,

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from luthier.adapt import full
-from luthier.adapt.method import Method, NoSettings, freeze
+from luthier.adapt.method import NoSettings, Tuning, freeze
 from luthier.errors import ModelError, SettingsError
 from luthier.model.encoder import PASSES, head_parameters
 from luthier.model.model import Model
@@ -117,7 +117,7 @@ def load(model: Model, folder: Path) -> Model:
 
 
 METHODS = (
-    Method(
+    Tuning(
         name="select",
         summary="some of the model's own parameters move",
         settings=Select,
@@ -130,7 +130,7 @@ METHODS = (
         save=save,
         load=load,
     ),
-    Method(
+    Tuning(
         name="bitfit",
         summary="the biases move",
         training=Training(learning_rate=1e-3),

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from luthier.adapt import peft_format
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.model.model import Model
 from luthier.settings import Settings
 from luthier.training.loop import Training
@@ -69,7 +69,7 @@ def load(model: Model, folder: Path) -> Model:
     return answering(model, peft_format.read(model, folder))
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="soft",
     summary="a learned prompt in front of the input",
     settings=Soft,

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
-from luthier.adapt.method import Method
+from luthier.adapt.method import Tuning
 from luthier.errors import ModelError, SettingsError
 from luthier.model.model import Model
 from luthier.settings import Settings
@@ -54,7 +54,7 @@ def _ids(model: Model, named: str) -> list[int]:
     return sorted({vocabulary[token] for token in tokens})
 
 
-METHOD = Method(
+METHOD = Tuning(
     name="tokens",
     summary="the embeddings of a few tokens move",
     settings=Tokens,

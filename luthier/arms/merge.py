@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from luthier.adapt.methods import METHODS, method
+from luthier.adapt.method import Tuning
+from luthier.adapt.methods import merging, method
 from luthier.arms.shipped import NOTE, arm_to_ask, differing, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import read_json
@@ -64,13 +65,12 @@ def _merged(place: Path, note: dict[str, Any]) -> Model:
     """The base, with what the arm learned in its weights."""
     found, base = method(note["method"]), note["base"]
     whole = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
-    if not found.trains:
+    if not isinstance(found, Tuning):
         return whole
-    merge = found.merge or (found.load if note["weights"] == "weights" else None)
-    if merge is None:
-        mergeable = ", ".join(row.name for row in METHODS.values() if row.merge)
+    if not found.leaves_whole_weights:
+        mergeable = ", ".join(merging())
         raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
-    return merge(whole, place / note["weights"])
+    return (found.merge or found.load)(whole, place / note["weights"])
 
 
 def _other_answers(place: Path, others: Sequence[str], probes: int, width: str | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Generation
@@ -119,7 +120,7 @@ def _on_its_base(place: Path, note: dict[str, Any]) -> Model:
             f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
             f"{model.base_sha256[:12]}); load it with the base that it was measured on"
         )
-    return found.load(model, place / note["weights"]) if note["weights"] else model
+    return found.load(model, place / note["weights"]) if isinstance(found, Tuning) else model
 
 
 def _narrow(place: Path, note: dict[str, Any]) -> Model:

@@ -26,8 +26,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from luthier.adapt.method import Method
-from luthier.adapt.methods import METHODS, method
+from luthier.adapt.method import Method, Tuning
+from luthier.adapt.methods import METHODS, merging, method
+from luthier.arms.shipped import QUANTIZED
 from luthier.decoding.generate import Generation
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
@@ -55,7 +56,7 @@ ALL = (
     "zero-shot+temperature=0.7",
     "zero-shot+temperature=0.7+top_k=20",
     "zero-shot+temperature=1.0+top_p=0.9",
-    *(name for name, row in METHODS.items() if row.trains and row.writers and name not in NOT_IN_ALL),
+    *(name for name, row in METHODS.items() if row.trains and row.adapts("decoder") and name not in NOT_IN_ALL),
     *(f"{arm}@{width}" for arm in ("zero-shot", "lora") for width in NARROW),
     *(f"qlora@{width}" for width in NARROW if width != "nf4"),
 )
@@ -91,19 +92,35 @@ class Arm:
     name: str
     method: Method
     settings: Any
-    training: Training | None
     template: str
     generation: Generation
     width: str | None = None  # what the weights are made after training, a row of WIDTHS; None: nothing
     model: str | None = None  # None: the study's
     answers_by: str = "generation"  # or 'likelihood', or 'head'
-    tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
-    trained_on: str | None = None  # of weights that another training made; None: the study's own train split
 
     @property
     def shots(self) -> int:
         """Solved examples in front of the question."""
         return int(getattr(self.settings, "shots", 0))
+
+    @property
+    def weights(self) -> str | None:
+        """The folder inside the arm's own that holds what its model needs beside the base; None: nothing."""
+        return QUANTIZED if self.width else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedArm(Arm):
+    """An arm whose method trains."""
+
+    method: Tuning
+    training: Training
+    tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
+    trained_on: str | None = None  # of weights that another training made; None: the study's own train split
+
+    @property
+    def weights(self) -> str | None:
+        return super().weights or self.method.shipped
 
 
 def parse(text: str) -> ArmSpec:
@@ -204,30 +221,38 @@ def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Ar
     usual = BARE if family == "encoder" else found.default_template  # an encoder was never told what a question is
     template = spec.template or usual or task.spec.prompt.default
     task.template(template)  # refuses an unknown one
-    training = found.on_encoder if family == "encoder" else found.training
-    defaults = training.model_dump() if training else {}
-    return Arm(
-        name=name,
-        method=found,
-        settings=settings_from(found.settings, settings, where),
-        training=settings_from(Training, defaults | spec.training, where) if found.trains else None,
-        template=template,
-        generation=settings_from(Generation, spec.generation, where),
-        width=_width(where, spec, found),
-        model=spec.model if found.asks_model else None,
-        answers_by=_answers_by(where, spec, task, family),
-        tunable=() if spec.trained_on else _tunable(where, spec, found),
-        trained_on=spec.trained_on,
-    )
+    arm: dict[str, Any] = {
+        "name": name,
+        "method": found,
+        "settings": settings_from(found.settings, settings, where),
+        "template": template,
+        "generation": settings_from(Generation, spec.generation, where),
+        "width": _width(where, spec, found),
+        "model": spec.model if found.asks_model else None,
+        "answers_by": _answers_by(where, spec, task, family),
+    }
+    tunable = () if spec.trained_on else _tunable(where, spec, found)
+    if not isinstance(found, Tuning):
+        return Arm(**arm)
+    usual_training = (found.on_encoder if family == "encoder" else None) or found.training
+    training = settings_from(Training, usual_training.model_dump() | spec.training, where)
+    return TrainedArm(**arm, training=training, tunable=tunable, trained_on=spec.trained_on)
+
+
+def resolve_trained(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> TrainedArm:
+    """As `resolve`, for an arm that has to train. Raises SettingsError for a method that trains nothing."""
+    arm = resolve(name, spec, task, base)
+    if not isinstance(arm, TrainedArm):
+        raise SettingsError(f"arm '{name}': {arm.method.name} trains nothing; choose a method that does, such as lora")
+    return arm
 
 
 def _width(where: str, spec: ArmSpec, found: Method) -> str | None:
     """The width, if it is known and the method leaves weights that can be made narrow. Raises SettingsError."""
     if spec.width is None:
         return None
-    widened = found.asks_model and (not found.trains or found.merge is not None or found.shipped == "weights")
-    if not widened or "width" in found.settings.model_fields:
-        can = ", ".join(row.name for row in METHODS.values() if row.merge and "width" not in row.settings.model_fields)
+    if not found.leaves_whole_weights or "width" in found.settings.model_fields:
+        can = ", ".join(name for name, row in merging().items() if "width" not in row.settings.model_fields)
         raise SettingsError(
             f"{where}: {found.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
         )
@@ -268,7 +293,7 @@ def _answers_by(where: str, spec: ArmSpec, task: Task, family: str | None) -> st
     return (spec.answer or "likelihood") if task.labels else "generation"
 
 
-def as_trained(arm: Arm, about: Mapping[str, Any]) -> Arm:
+def as_trained(arm: TrainedArm, about: Mapping[str, Any]) -> TrainedArm:
     """The arm with the settings and the training that an arm.json says it was trained with."""
     settings, training = type(arm.settings).model_validate(about["settings"]), Training(**about["training"])
     return replace(arm, settings=settings, training=training)
@@ -276,7 +301,7 @@ def as_trained(arm: Arm, about: Mapping[str, Any]) -> Arm:
 
 def _tunable(where: str, spec: ArmSpec, found: Method) -> tuple[str, ...]:
     """What tuning may vary: what was named, else what was not given. Raises SettingsError for what is never varied."""
-    known = (LEARNING_RATE, *found.sweep) if found.trains else ()
+    known = (LEARNING_RATE, *found.sweep) if isinstance(found, Tuning) else ()
     if spec.tune is None:
         return tuple(name for name in known if name not in {**spec.settings, **spec.training})
     if unknown := [name for name in spec.tune if name not in known]:

@@ -20,8 +20,9 @@ from statistics import fmean
 from typing import Any
 
 from luthier import machine
+from luthier.adapt.method import Baseline
 from luthier.arms.shipped import QUANTIZED, write_note
-from luthier.arms.spec import Arm
+from luthier.arms.spec import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Event, shorten
 from luthier.decoding.likelihood import Row, from_twin, measure, unread, with_likelihood
@@ -47,7 +48,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
         return
     machine.reset_peak()
     say(f"{arm.name}: {arm.method.summary}" + (f"; made {arm.width} before it is asked" if arm.width else ""))
-    if arm.method.given is not None:
+    if isinstance(arm.method, Baseline):
         answers = arm.method.given(arm.settings, work.train, work.test)
         write_lines(place / "answers.jsonl", map(as_row, answers))
         _finish(work, arm, answers, counts={}, extra={"tuning": None, "length": None, "dev": None})
@@ -55,7 +56,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
     shots = draw_shots(work.train, arm.shots, work.task.spec.prompt.shot_seed) if arm.shots else []
     counts: dict[str, Any] = {}
     tuning = None
-    if arm.method.trains:
+    if isinstance(arm, TrainedArm):
         _train_as_twin(work, arm, place)
         arm, tuning = tune(work, arm)
         counts |= take_trained(work, arm, place) if arm.trained_on else train_arm(work, arm, place)
@@ -69,7 +70,7 @@ def run_arm(work: Work, arm: Arm, base: Model) -> None:
         place,
         model,
         method_name=arm.method.name,
-        shipped=QUANTIZED if arm.width else arm.method.shipped if arm.method.trains else None,
+        shipped=arm.weights,
         width=arm.width,
         precision=work.precision,
         template=work.task.template(arm.template),
@@ -95,12 +96,12 @@ def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
     Of an arm with a width it is what lies in its folder: made narrow once, written, and read back.
     """
     if arm.width is None:
-        if not arm.method.trains:
+        if not isinstance(arm, TrainedArm):
             return base
         return arm.method.load(work.base(arm), place / arm.method.shipped)
     if not (place / QUANTIZED).exists():
         whole = work.base(arm)
-        if arm.method.trains:
+        if isinstance(arm, TrainedArm):
             whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)
         save(quantize(whole, arm.width), place / QUANTIZED)
     narrow = read(place / QUANTIZED, arm.width, work.precision)
@@ -109,13 +110,13 @@ def load_arm_model(work: Work, arm: Arm, base: Model, place: Path) -> Model:
 
 def _sizes(work: Work, arm: Arm, model: Model, place: Path) -> dict[str, Any]:
     """What the model that answers weighs, in memory and on disk with everything that it needs beside it."""
-    own = QUANTIZED if arm.width else arm.method.shipped if arm.method.trains else None
+    own = arm.weights
     whole = own in (QUANTIZED, "weights")  # else what is its own lies beside the base's file
     files = (file_bytes(place / own) if own else 0) + (0 if whole else file_bytes(model.folder))
     return {"weight": weigh(model.module).row() | {"width": arm.width or work.precision, "file_bytes": files}}
 
 
-def _train_as_twin(work: Work, arm: Arm, place: Path) -> None:
+def _train_as_twin(work: Work, arm: TrainedArm, place: Path) -> None:
     """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
     if arm.width is None or (place / "training.json").exists():
         return
@@ -200,7 +201,7 @@ def _choose_length(
     return best, length, {"metric": work.task.spec.decide.metric, "value": by_limit[best], "n": len(work.dev)}
 
 
-def train_arm(work: Work, arm: Arm, place: Path, course: Course | None = None) -> dict[str, Any]:
+def train_arm(work: Work, arm: TrainedArm, place: Path, course: Course | None = None) -> dict[str, Any]:
     """Trains, saves what moved, and returns the counts; a finished training is only read."""
     summary, saved = place / "training.json", place / arm.method.shipped
     if summary.exists():
@@ -217,7 +218,7 @@ def train_arm(work: Work, arm: Arm, place: Path, course: Course | None = None) -
     return counts
 
 
-def take_trained(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
+def take_trained(work: Work, arm: TrainedArm, place: Path) -> dict[str, Any]:
     """The counts of a training that was done elsewhere, once for several studies; its weights are copied to the arm."""
     summary, source = place / "training.json", work.trained.get(arm.name)
     if summary.exists():
@@ -231,7 +232,7 @@ def take_trained(work: Work, arm: Arm, place: Path) -> dict[str, Any]:
     return dict(read_json(summary))
 
 
-def _copy_training(source: Path, arm: Arm, place: Path) -> None:
+def _copy_training(source: Path, arm: TrainedArm, place: Path) -> None:
     """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
     for part in ("tune", arm.method.shipped):
         if (source / part).exists():
@@ -293,8 +294,8 @@ def _finish(
         "answers_by": arm.answers_by if arm.method.asks_model else "baseline",
         "template": arm.template if arm.method.asks_model else None,
         "settings": arm.settings.model_dump(),
-        "training": arm.training.model_dump() if arm.training else None,
-        **({"trained_on": arm.trained_on} if arm.trained_on else {}),
+        "training": arm.training.model_dump() if isinstance(arm, TrainedArm) else None,
+        **({"trained_on": arm.trained_on} if isinstance(arm, TrainedArm) and arm.trained_on else {}),
         "generation": None,
         "width": arm.width,
         "counts": counts | {"stopped": stops, "empty": sum(not a.text.strip() for a in answers)},

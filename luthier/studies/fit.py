@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from luthier import machine
-from luthier.arms.spec import Arm
+from luthier.arms.spec import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss
@@ -97,13 +97,12 @@ def own_course(work: Work, arm: Arm) -> Course:
     )
 
 
-def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = None) -> Fitted:
+def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | None = None) -> Fitted:
     """Trains a fresh base as `arm` says, from `work.seed`; its checkpoint and metrics.jsonl lie in `place`.
 
     Without a `course` it learns from the study's own examples. The module holds the checkpoint that dev liked best.
     Raises SettingsError when the loss is no longer a number.
     """
-    assert arm.training is not None
     model = work.base(arm)
     module = arm.method.apply(model, arm.settings, work.seed)
     # A learned prompt takes its place in the context window while training as it does while asking.
@@ -138,7 +137,7 @@ def fit(work: Work, arm: Arm, place: Path, title: str, course: Course | None = N
     def log(event: str, **about: Any) -> None:
         work.folder.log(event, arm=arm.name, **about)
 
-    rates = arm.method.rates(arm.settings, module)
+    rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
         module, step, batches, arm.training, place,
         evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,

@@ -22,7 +22,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from luthier.adapt.methods import method
-from luthier.arms.spec import Arm, ArmSpec, parse, resolve, settings_of, with_baselines, with_defaults
+from luthier.arms.spec import (
+    Arm,
+    ArmSpec,
+    TrainedArm,
+    parse,
+    resolve,
+    resolve_trained,
+    settings_of,
+    with_baselines,
+    with_defaults,
+)
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text, write_json
 from luthier.model.model import Model, load
@@ -292,8 +302,8 @@ def _twin(group: Group, single: ArmSpec) -> ArmSpec:
 def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> None:
     """Trains in multi/NAME; a finished training is only read."""
     spec, lessons, mixture = group.spec, group.lessons, mixture_words(group.spec.mixture.model_dump())
-    arms = {task: resolve(name, twin, work.task, spec.model) for task, work in lessons.items()}
-    seen = [_examples_seen(resolve(name, single, work.task, spec.model), work) for work in lessons.values()]
+    arms = {task: resolve_trained(name, twin, work.task, spec.model) for task, work in lessons.items()}
+    seen = [_examples_seen(resolve_trained(name, single, work.task, spec.model), work) for work in lessons.values()]
     total = examples_in_all(seen, spec.effort)
     say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture}")
 
@@ -307,9 +317,8 @@ def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> N
     train_arm(replace(lessons[first], folder=group.folder), arms[first], group.training(name), Course(prompts, dev))
 
 
-def _examples_seen(arm: Arm, work: Work) -> int:
+def _examples_seen(arm: TrainedArm, work: Work) -> int:
     """Examples that a single-task arm sees, each as often as it is passed over."""
-    assert arm.training is not None
     return round(arm.training.passes(len(work.train)) * len(work.train))
 
 
@@ -354,7 +363,7 @@ def _run_study(
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
     task, base = member.task, group.spec.model
     resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
-    trained = {arm.name: group.training(arm.name) for arm in resolved if arm.trained_on}
+    trained = {arm.name: group.training(arm.name) for arm in resolved if isinstance(arm, TrainedArm) and arm.trained_on}
     spec = _study_spec(group.spec, member, arms)
     with locked_study(member.folder):
         run_study(member.folder, spec, member.task, resolved, command, trained, found)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from luthier import machine
-from luthier.arms.spec import Arm, ArmSpec
+from luthier.arms.spec import Arm, ArmSpec, TrainedArm
 from luthier.model.model import Model, parameter_counts
 from luthier.studies.fit import Work
 
@@ -69,16 +69,17 @@ def _origin(model: Model, precision: str) -> dict[str, Any]:
 def _as_row(arm: Arm, labelled: bool) -> dict[str, Any]:
     """The arm's table. Where it was trained is told only of an arm that was trained elsewhere, so that all other
     studies keep the hash by which their looks are known."""
+    trained = arm if isinstance(arm, TrainedArm) else None
     spec = ArmSpec(
         method=arm.method.name,
         template=arm.template,
         settings=arm.settings.model_dump(),
-        training=arm.training.model_dump() if arm.training else {},
+        training=trained.training.model_dump() if trained else {},
         generation=arm.generation.model_dump(),
         width=arm.width,
         model=arm.model,
         answer="generation" if arm.answers_by == "generation" and labelled else None,
-        tune=list(arm.tunable),
-        trained_on=arm.trained_on,
+        tune=list(trained.tunable) if trained else [],
+        trained_on=trained.trained_on if trained else None,
     )
-    return spec.model_dump(exclude=None if arm.trained_on else {"trained_on"})
+    return spec.model_dump(exclude=None if spec.trained_on else {"trained_on"})

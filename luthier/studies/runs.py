@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from luthier.arms.spec import Arm
+from luthier.arms.spec import Arm, TrainedArm
 from luthier.studies.tune import halvings
 
 FEWEST_SEEDS = 3  # below it the spread between trainings is not known well enough to speak of a recipe
@@ -35,7 +35,7 @@ class Run:
 
 def trained_here(arm: Arm) -> bool:
     """Whether the study itself trains the arm, on its own train split."""
-    return arm.method.trains and not arm.trained_on
+    return isinstance(arm, TrainedArm) and not arm.trained_on
 
 
 def runs(arms: Sequence[Arm], seeds: int) -> list[Run]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.adapt.methods import METHODS
-from luthier.arms.spec import Arm, ArmSpec, as_trained, parse, resolve, with_baselines, with_defaults
+from luthier.arms.spec import Arm, ArmSpec, TrainedArm, as_trained, parse, resolve, with_baselines, with_defaults
 from luthier.decoding.answers import room_for
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
@@ -142,13 +142,13 @@ def _run_arms(work: Work, every: Sequence[Run], bases: Mapping[str, Model]) -> N
     for run in every:
         if work.folder.finished(run.name):
             continue
-        base = bases[run.of.model or work.model_name]
-        if run.seed == 0:
-            run_arm(work, run.arm, base)
-        else:
+        arm, base = run.arm, bases[run.of.model or work.model_name]
+        if run.seed and isinstance(arm, TrainedArm):
             # What dev chose under the study's seed is the recipe; the further seeds are trained by it as it stands.
-            recipe = as_trained(run.arm, read_json(work.folder.arm(run.of.name) / "arm.json"))
+            recipe = as_trained(arm, read_json(work.folder.arm(run.of.name) / "arm.json"))
             run_arm(replace(work, seed=work.seed + run.seed, trials=0), recipe, base)
+        else:
+            run_arm(work, arm, base)
         if run in trained:
             done.append(run)
             _say_time_left(work, trained, done)

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.arms.spec import LEARNING_RATE, Arm
+from luthier.arms.spec import LEARNING_RATE, TrainedArm
 from luthier.errors import FolderError, PromptError, SettingsError
 from luthier.files import append_lines, read_lines
 from luthier.progress import say
@@ -48,7 +48,7 @@ class Trial:
     reason: str | None = None
 
 
-def tune(work: Work, arm: Arm) -> tuple[Arm, dict[str, Any]]:
+def tune(work: Work, arm: TrainedArm) -> tuple[TrainedArm, dict[str, Any]]:
     """The arm with the configuration that dev chose, and what choosing took; trials that are on disk are not redone.
 
     Raises SettingsError when every trial fails, FolderError when the folder holds trials of other configurations.
@@ -68,7 +68,7 @@ def tune(work: Work, arm: Arm) -> tuple[Arm, dict[str, Any]]:
     return configured(arm, best.settings), _about(work, tried, best, list(trials.done.values()))
 
 
-def configurations(arm: Arm, count: int, seed: int) -> list[Configuration]:
+def configurations(arm: TrainedArm, count: int, seed: int) -> list[Configuration]:
     """The arm's own configuration, then `count - 1` others spread over the ranges of what may be tuned.
 
     A Latin hypercube (McKay, Beckman and Conover 1979): each setting's range is cut into as many parts as there are
@@ -90,11 +90,11 @@ def _spread(count: int, dice: random.Random) -> list[float]:
     return places
 
 
-def _value(arm: Arm, name: str) -> Any:
+def _value(arm: TrainedArm, name: str) -> Any:
     return getattr(arm.training if name == LEARNING_RATE else arm.settings, name)
 
 
-def _at(arm: Arm, name: str, place: float) -> Any:
+def _at(arm: TrainedArm, name: str, place: float) -> Any:
     """The value at a place from 0 to 1: rates on a logarithmic scale, to two digits; else one of the candidates."""
     if name == LEARNING_RATE:
         return float(f"{_value(arm, name) * REACH ** (2 * place - 1):.2g}")
@@ -102,9 +102,8 @@ def _at(arm: Arm, name: str, place: float) -> Any:
     return candidates[int(place * len(candidates))]
 
 
-def configured(arm: Arm, configuration: Mapping[str, Any]) -> Arm:
+def configured(arm: TrainedArm, configuration: Mapping[str, Any]) -> TrainedArm:
     """The arm with these settings in place of its own."""
-    assert arm.training is not None
     rate = {name: value for name, value in configuration.items() if name == LEARNING_RATE}
     dials = {name: value for name, value in configuration.items() if name != LEARNING_RATE}
     return replace(arm, settings=arm.settings.model_copy(update=dials), training=arm.training.model_copy(update=rate))
@@ -145,7 +144,7 @@ def _about(work: Work, tried: Sequence[Configuration], best: Trial, trials: Sequ
 class _Trials:
     """The trials of one arm, in its folder: what is there already is read, what is missing is run."""
 
-    def __init__(self, work: Work, arm: Arm, tried: Sequence[Configuration]) -> None:
+    def __init__(self, work: Work, arm: TrainedArm, tried: Sequence[Configuration]) -> None:
         self.work, self.arm, self.tried = work, arm, tried
         self.place = work.folder.arm(arm.name) / "tune"
         rows = [Trial(**row) for row in read_lines(self.place / "trials.jsonl")]
@@ -166,14 +165,12 @@ class _Trials:
         return known
 
     def _planned(self, number: int, round: int) -> Trial:
-        assert self.arm.training is not None
         whole = self.arm.training.passes(len(self.work.train))
         return Trial(number, round, self.tried[number], whole * 2.0 ** (round - halvings(len(self.tried))))
 
     def _train(self, trial: Trial, place: Path) -> Trial:
         """Trains and asks dev once, at the end. Settings with which that cannot be done lose."""
         arm, began = configured(self.arm, trial.settings), time.monotonic()
-        assert arm.training is not None
         training = arm.training.model_copy(update={"epochs": trial.passes, "evaluations": 1})
         title = f"{arm.name}: round {trial.round + 1}, {_words(trial.settings)}"
         try:

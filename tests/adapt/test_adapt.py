@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from luthier.adapt.baselines import Copy, Nearest, commonest, copied, nearest
+from luthier.adapt.method import Baseline, Prompting, Tuning
 from luthier.adapt.methods import METHODS, method
 from luthier.arms.spec import parse
 from luthier.errors import LuthierError, SettingsError
@@ -28,7 +29,6 @@ from tests import tiny
 from tests.promises import CASES, CLAIMS, answers, applied, expected_count, losses, moving, requests_of, settings_of
 
 TRAINED = [name for name, row in METHODS.items() if row.trains]
-PROMPTED = [name for name, row in METHODS.items() if not row.trains]
 IN_BF16 = ("decoder-chat", "t5-tied", "bert")  # one of each family
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -49,7 +49,9 @@ def trained(folder: Path, name: str, out: Path, precision: str = "fp32", **more:
 
     training = Training(learning_rate=0.05, batch_size=4, epochs=2.0)
     batches = Batches(tiny.train_prompts(model, 8), batch_size=4, micro_tokens=2000, epochs=2, seed=0)
-    train(module, step, batches, training, out, rates=method(name).rates(settings_of(name), module), **more)
+    row = method(name)
+    rates = row.rates(settings_of(name), module) if row.rates else None
+    train(module, step, batches, training, out, rates=rates, **more)
     return model, module
 
 
@@ -62,7 +64,7 @@ def test_every_trained_method_has_a_row_of_claims() -> None:
 def test_the_documented_defaults_are_those_of_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w-]+)` \| (.+?) \| ([\de.-]+) \|", page, flags=re.MULTILINE)
-    rates = {name: row.training.learning_rate for name, row in METHODS.items() if row.training}
+    rates = {name: row.training.learning_rate for name, row in METHODS.items() if row.trains}
     assert {name: float(rate) for name, _, rate in rows} == rates
     for name, forms, _ in rows:
         assert {parse(form).method for form in re.findall(r"`(.+?)`", forms)} == {name}
@@ -208,14 +210,16 @@ def test_counts_equal_the_formula(name: str, kind: str, tiny_folder: Callable[[s
 # --- prompting ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROMPTED)
-def test_prompting_moves_nothing(name: str, tiny_folder: Callable[[str], Path]) -> None:
-    model = tiny.fresh(tiny_folder("decoder-chat"))
-    row = method(name)
-    assert row.apply(model, row.settings(), 0) is model.module
-    assert row.answering(model, model.module).module is model.module
-    assert row.load(model, Path("nowhere")) is model
-    assert row.training is None
+def test_a_method_is_of_one_of_three_kinds() -> None:
+    kinds = {
+        kind: [name for name, row in METHODS.items() if type(row) is kind] for kind in (Baseline, Prompting, Tuning)
+    }
+    assert kinds[Baseline] == ["copy", "majority", "nearest"]
+    assert kinds[Prompting] == ["bare", "zero-shot", "one-shot", "few-shot"]
+    assert kinds[Tuning] == list(CLAIMS)
+    assert [name for name, row in METHODS.items() if not row.asks_model] == kinds[Baseline]
+    assert [name for name, row in METHODS.items() if row.trains] == kinds[Tuning]
+    assert not any(row.adapts("encoder") for row in METHODS.values() if not row.trains)  # its head knows nothing yet
 
 
 def test_the_baseline_copies_lines_that_say_something() -> None:

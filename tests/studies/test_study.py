@@ -11,7 +11,7 @@ import pytest
 
 from luthier.arms.ask import ask
 from luthier.arms.shipped import load_arm, verify
-from luthier.arms.spec import ALL, parse, resolve, settings_of, with_baselines, with_defaults
+from luthier.arms.spec import ALL, TrainedArm, parse, resolve, settings_of, with_baselines, with_defaults
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.records import Answer, Prompt, from_row
@@ -455,7 +455,7 @@ def test_defaults_reach_every_arm_that_has_the_setting_and_says_nothing_itself()
     named = {name: parse(name) for name in ("lora+epochs=3", "soft", "full", "few-shot-2")}
     arms = with_defaults(with_baselines(named, task), settings_of("epochs=1, rank=4, max_new_tokens=40"))
     found = {name: resolve(name, arm, task) for name, arm in arms.items()}
-    assert {name: arm.training.epochs for name, arm in found.items() if arm.training} == {
+    assert {name: arm.training.epochs for name, arm in found.items() if isinstance(arm, TrainedArm)} == {
         "lora+epochs=3": 3, "soft": 1, "full": 1,
     }  # fmt: skip
     assert found["lora+epochs=3"].settings.rank == 4 and not hasattr(found["soft"].settings, "rank")

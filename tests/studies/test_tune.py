@@ -57,7 +57,6 @@ def test_every_method_is_tried_at_the_same_places_and_first_as_it_is(task) -> No
         ("lora-r8", {"learning_rate"}),
         ("soft+learning_rate=0.1", {"tokens"}),
         ("full+learning_rate=1e-4", set()),
-        ("zero-shot", set()),
     ],
 )
 def test_what_an_arm_gives_is_not_varied(task, text: str, varied: set) -> None:
@@ -119,12 +118,12 @@ def test_trials_that_are_on_disk_are_not_run_again(work: Work, task, monkeypatch
     other = replace(work, folder=StudyFolder(tmp_path / "other"))
     whole = tune(other, arm(task))
     for calls in (2, 3):
-        monkeypatch.setattr(luthier.tune, "fit", until(calls))
+        monkeypatch.setattr(luthier.studies.tune, "fit", until(calls))
         with pytest.raises(KeyboardInterrupt):
             tune(work, arm(task))
-    monkeypatch.setattr(luthier.tune, "fit", until(1))
+    monkeypatch.setattr(luthier.studies.tune, "fit", until(1))
     assert tune(work, arm(task)) == whole
-    monkeypatch.setattr(luthier.tune, "fit", until(0))
+    monkeypatch.setattr(luthier.studies.tune, "fit", until(0))
     assert tune(work, arm(task)) == whole
     places = [one.folder.arm("lora+epochs=1") / "tune" for one in (work, other)]
     assert len({(place / "trials.jsonl").read_bytes() for place in places}) == 1
@@ -139,12 +138,12 @@ def test_trials_of_other_settings_are_refused(work: Work, task) -> None:
 
 def test_settings_that_cannot_be_trained_lose(work: Work, task, monkeypatch) -> None:
     tried = [{"learning_rate": 1e-3}, {"learning_rate": 1e30}]
-    monkeypatch.setattr(luthier.tune, "configurations", lambda *_: tried)
+    monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: tried)
     _, about = tune(work, arm(task, "full+epochs=4"))
     assert about["chosen"] == tried[0] and about["failed"] == 1
     (failed,) = [row for row in read_lines(work.folder.arm("full+epochs=4") / "tune/trials.jsonl") if not row["steps"]]
     assert failed["dev"] is None and "no longer a number" in failed["reason"]
-    monkeypatch.setattr(luthier.tune, "configurations", lambda *_: [tried[1], {"learning_rate": 2e30}])
+    monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: [tried[1], {"learning_rate": 2e30}])
     with pytest.raises(SettingsError, match="every trial failed; the first said: the loss is no longer a number"):
         tune(work, arm(task, "full+epochs=5"))
 
