@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
-    from luthier.arms.spec import model_of as model_of
+    from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
     from luthier.decoding.generate import generate as generate
@@ -101,7 +101,7 @@ _HOMES = {  # public name -> the module it lives in
     "load_task": "task.task",
     "merge": "arms.merge",
     "merge_arm": "arms.merge",
-    "model_of": "arms.spec",
+    "model_of": "arms.short_form",
     "multitask": "studies.multitask",
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",

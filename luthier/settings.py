@@ -56,6 +56,22 @@ def settings_from(
         raise error(f"{where}: {_sentence(model, first)}{more}") from None
 
 
+def assignments(text: str, where: str) -> dict[str, Any]:
+    """`key=value,key=value` as a dict. Raises SettingsError for a part that is no such thing."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if bare := [key for key, equals, value in parts if not (key and equals and value)]:
+        raise SettingsError(f"{where} '{text}': '{bare[0]}' has no value; write key=value,key=value")
+    return {key: value_of(value) for key, _, value in parts}
+
+
+def value_of(text: str) -> Any:
+    """A number where it reads as one, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     """What is wrong with which key, and which keys or values would do."""
     place, kind = problem["loc"], problem["type"]

@@ -1,9 +1,12 @@
 """A method with its settings inside a study, and an arm's folder in use.
 
-    spec     short forms and settings of arms
-    shipped  an arm's folder read back: load, verify, its note
-    ask      one text asked of a study, an arm or a bare model
-    merge    an arm as one plain model
+    spec        the keys of an arm
+    shipped     an arm's folder read back: load, verify, its note
+    resolve     an arm's keys with every default filled in
+    short_form  an arm's keys from the text that names it
+    usual       the arms that nobody has to name
+    ask         one text asked of a study, an arm or a bare model
+    merge       an arm as one plain model
 
-Doors: `spec.resolve`, `ask.ask`, `merge.merge`.
+Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `merge.merge`.
 """

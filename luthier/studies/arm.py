@@ -21,8 +21,8 @@ from typing import Any
 
 from luthier import machine
 from luthier.adapt.method import Baseline
+from luthier.arms.resolve import Arm, TrainedArm
 from luthier.arms.shipped import QUANTIZED, write_note
-from luthier.arms.spec import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Event, shorten
 from luthier.decoding.likelihood import Row, from_twin, measure, unread, with_likelihood

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from luthier import machine
-from luthier.arms.spec import Arm, TrainedArm
+from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss

@@ -22,17 +22,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from luthier.adapt.methods import method
-from luthier.arms.spec import (
-    Arm,
-    ArmSpec,
-    TrainedArm,
-    parse,
-    resolve,
-    resolve_trained,
-    settings_of,
-    with_baselines,
-    with_defaults,
-)
+from luthier.arms.resolve import Arm, TrainedArm, resolve, resolve_trained, with_defaults
+from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
+from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text, write_json
 from luthier.model.model import Model, load
@@ -40,12 +33,12 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.tasks import RECORD, mixture_words, multi, overview
 from luthier.results.folder import StudyFolder
-from luthier.settings import Settings, settings_from
+from luthier.settings import Settings, assignments, settings_from
 from luthier.studies.arm import train_arm
 from luthier.studies.fit import Course, Work, ask_dev
 from luthier.studies.mixture import Mixture, counted, draw
 from luthier.studies.origin import made_by
-from luthier.studies.spec import StudySpec, arm_specs
+from luthier.studies.spec import StudySpec
 from luthier.studies.study import locked_study, run_study, work_of
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
@@ -141,7 +134,7 @@ def multitask(
     given = {
         "held_out": [str(name) for name in held_out], "effort": effort, "model": model, "train": train, "dev": dev,
         "test": test, "seed": seed, "memory": memory, "precision": precision,
-        "defaults": settings_of(defaults) if isinstance(defaults, str) else defaults and dict(defaults),
+        "defaults": assignments(defaults, "defaults") if isinstance(defaults, str) else defaults and dict(defaults),
         "arms": [name.strip() for name in arms.split(",")] if isinstance(arms, str) else arms and list(arms),
         "mixture": settings_from(Mixture, {k: v for k, v in mixed.items() if v is not None}, "mixture"),
     }  # fmt: skip

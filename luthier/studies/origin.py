@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from luthier import machine
-from luthier.arms.spec import Arm, ArmSpec, TrainedArm
+from luthier.arms.resolve import Arm, TrainedArm
+from luthier.arms.spec import ArmSpec
 from luthier.model.model import Model, parameter_counts
 from luthier.studies.fit import Work
 

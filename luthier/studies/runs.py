@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from luthier.arms.spec import Arm, TrainedArm
+from luthier.arms.resolve import Arm, TrainedArm
 from luthier.studies.tune import halvings
 
 FEWEST_SEEDS = 3  # below it the spread between trainings is not known well enough to speak of a recipe

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from luthier.arms.spec import EVERY, ArmSpec, name_of, parse, settings_of, usual_arms
+from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
-from luthier.settings import Settings, read_settings, settings_from
+from luthier.settings import Settings, assignments, read_settings, settings_from
 from luthier.studies.runs import FEWEST_SEEDS
-from luthier.task.task import Task
 
 
 class StudySpec(Settings):
@@ -66,7 +65,7 @@ def specification(
         stored["task"] = str(beside) if found else stored["task"]
     stored |= {key: value for key, value in given.items() if value is not None}
     if isinstance(stored.get("defaults"), str):
-        stored["defaults"] = settings_of(stored["defaults"])
+        stored["defaults"] = assignments(stored["defaults"], "defaults")
     if task is not None:
         stored["task"] = str(task)
     if arms is not None:
@@ -76,14 +75,3 @@ def specification(
     if spec.task is None:
         raise SettingsError("no task is named; give a task folder, or one that ships with luthier, such as dialogues")
     return spec
-
-
-def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, base: str) -> dict[str, ArmSpec]:
-    """name -> arm, of the names or tables given, or the usual ones of the task."""
-    if isinstance(arms, Mapping):
-        return dict(arms)
-    names = usual_arms(task, base) if arms is None else usual_arms(task, base, every=True) if arms == [EVERY] else arms
-    twice = {name for name in names if list(names).count(name) > 1}
-    if twice:
-        raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
-    return {name_of(name): parse(name) for name in names}

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.adapt.methods import METHODS
-from luthier.arms.spec import Arm, ArmSpec, TrainedArm, as_trained, parse, resolve, with_baselines, with_defaults
+from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defaults
+from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
+from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import room_for
 from luthier.errors import SettingsError, TaskError
 from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
@@ -29,7 +32,7 @@ from luthier.studies.arm import run_arm
 from luthier.studies.fit import Work
 from luthier.studies.origin import study_origin
 from luthier.studies.runs import Run, effort, runs, time_left, trained_here
-from luthier.studies.spec import StudySpec, arm_specs, specification
+from luthier.studies.spec import StudySpec, specification
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots

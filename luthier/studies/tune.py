@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.arms.spec import LEARNING_RATE, TrainedArm
+from luthier.arms.resolve import LEARNING_RATE, TrainedArm
 from luthier.errors import FolderError, PromptError, SettingsError
 from luthier.files import append_lines, read_lines
 from luthier.progress import say

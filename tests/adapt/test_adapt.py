@@ -17,7 +17,7 @@ from torch import nn
 from luthier.adapt.baselines import Copy, Nearest, commonest, copied, nearest
 from luthier.adapt.method import Baseline, Prompting, Tuning
 from luthier.adapt.methods import METHODS, method
-from luthier.arms.spec import parse
+from luthier.arms.short_form import parse
 from luthier.errors import LuthierError, SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, parameter_counts

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from luthier.adapt.methods import method
-from luthier.arms.spec import parse
+from luthier.arms.short_form import parse
 from luthier.errors import LuthierError, SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, parameter_counts

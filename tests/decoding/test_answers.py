@@ -12,8 +12,10 @@ import torch
 
 from luthier.arms.ask import ask, ask_probabilities
 from luthier.arms.merge import merge_arm
+from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
-from luthier.arms.spec import name_of, parse, resolve, with_baselines
+from luthier.arms.short_form import name_of, parse
+from luthier.arms.usual import with_baselines
 from luthier.decoding.answers import asking, chosen, label_logprobs, room_for
 from luthier.errors import SettingsError
 from luthier.files import read_json, read_lines, write_lines

@@ -18,8 +18,10 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from luthier.adapt.methods import METHODS
+from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
-from luthier.arms.spec import ALL, parse, resolve
+from luthier.arms.short_form import parse
+from luthier.arms.usual import ALL
 from luthier.errors import ModelError, SettingsError
 from luthier.model import widths
 from luthier.model.model import Model, load

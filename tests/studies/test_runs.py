@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from luthier.arms.spec import parse, resolve
+from luthier.arms.resolve import resolve
+from luthier.arms.short_form import parse
 from luthier.studies.runs import effort, runs, time_left
 from luthier.task.task import load_task
 

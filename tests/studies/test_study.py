@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from luthier.arms.ask import ask
+from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
-from luthier.arms.spec import ALL, TrainedArm, parse, resolve, settings_of, with_baselines, with_defaults
+from luthier.arms.short_form import parse
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.records import Answer, Prompt, from_row
@@ -402,66 +403,6 @@ def test_show_gives_the_prompt_of_the_study(finished: Path, task_folder: Path, t
     shown, _ = prompt_of(task, "few-shot-2", model, "test", stored.id)
     assert shown == stored
     assert prompt_of(task, "lora", model, "dev")[0].target_ids
-
-
-@pytest.mark.parametrize(
-    "text, method, settings, training, generation, template",
-    [
-        ("bare", "bare", {}, {}, {}, None),
-        ("copy-2", "copy", {"lines": 2}, {}, {}, None),
-        ("zero-shot:question", "zero-shot", {}, {}, {}, "question"),
-        ("few-shot-2:question", "few-shot", {"shots": 2}, {}, {}, "question"),
-        ("lora-r16", "lora", {"rank": 16}, {}, {}, None),
-        ("lora+learning_rate=2e-3+epochs=2", "lora", {}, {"learning_rate": 2e-3, "epochs": 2}, {}, None),
-        ("zero-shot+temperature=0.7+top_k=20", "zero-shot", {}, {}, {"temperature": 0.7, "top_k": 20}, None),
-        ("soft-8+start=random:x".replace(":x", ""), "soft", {"tokens": 8, "start": "random"}, {}, {}, None),
-    ],
-)
-def test_short_forms(text, method, settings, training, generation, template) -> None:
-    spec = parse(text)
-    assert (spec.method, spec.settings, spec.training) == (method, settings, training)
-    assert (spec.generation, spec.template) == (generation, template)
-
-
-@pytest.mark.parametrize(
-    "text, sentence",
-    [
-        ("telepathy", "'telepathy' is no method; the methods are: copy"),
-        ("lora-16", "'-16' is not understood; write lora-r8"),
-        ("bare-3", "'-3' is not understood; write bare"),
-        ("lora+rank", r"'\+rank' has no value"),
-        ("zero-shot+learning_rate=1", "'learning_rate' is no setting of zero-shot"),
-        ("few-shot-0", "shots"),
-        ("lora+rank=two", "rank"),
-        ("zero-shot:poem", "poem"),
-        ("zero-shot+top_p=2.0", "top_p"),
-        ("soft+start=cold", "start"),
-    ],
-)
-def test_arms_that_are_not_understood(text: str, sentence: str) -> None:
-    with pytest.raises(LuthierError, match=sentence):
-        resolve(text, parse(text), load_task("dialogues"))
-
-
-def test_the_whole_list_of_arms_is_understood() -> None:
-    task = load_task("dialogues")
-    arms = with_baselines({name: parse(name) for name in ALL}, task)
-    assert list(arms) == list(ALL)
-    assert {resolve(name, spec, task).method.name for name, spec in arms.items()} >= {"soft", "full", "one-shot"}
-
-
-def test_defaults_reach_every_arm_that_has_the_setting_and_says_nothing_itself() -> None:
-    task = load_task("dialogues")
-    named = {name: parse(name) for name in ("lora+epochs=3", "soft", "full", "few-shot-2")}
-    arms = with_defaults(with_baselines(named, task), settings_of("epochs=1, rank=4, max_new_tokens=40"))
-    found = {name: resolve(name, arm, task) for name, arm in arms.items()}
-    assert {name: arm.training.epochs for name, arm in found.items() if isinstance(arm, TrainedArm)} == {
-        "lora+epochs=3": 3, "soft": 1, "full": 1,
-    }  # fmt: skip
-    assert found["lora+epochs=3"].settings.rank == 4 and not hasattr(found["soft"].settings, "rank")
-    limits = {name: arm.generation.max_new_tokens for name, arm in found.items()}
-    assert limits.pop("copy-3") is None and set(limits.values()) == {40}  # what asks no model generates nothing
-    assert "epochs" not in found["soft"].tunable
 
 
 @pytest.mark.parametrize(

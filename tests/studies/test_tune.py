@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import luthier.studies.tune
-from luthier.arms.spec import ArmSpec, parse, resolve
+from luthier.arms.resolve import resolve
+from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
 from luthier.errors import FolderError, SettingsError
 from luthier.files import read_json, read_lines
 from luthier.results.folder import StudyFolder

@@ -1,0 +1,39 @@
+"""Arms with every default filled in: defaults of a study, of a method, of an encoder."""
+
+from __future__ import annotations
+
+import pytest
+
+from luthier.arms.resolve import TrainedArm, resolve, resolve_trained, with_defaults
+from luthier.arms.short_form import parse
+from luthier.arms.usual import with_baselines
+from luthier.errors import SettingsError
+from luthier.settings import assignments
+from luthier.task.task import load_task
+
+
+def test_defaults_reach_every_arm_that_has_the_setting_and_says_nothing_itself() -> None:
+    task = load_task("dialogues")
+    named = {name: parse(name) for name in ("lora+epochs=3", "soft", "full", "few-shot-2")}
+    arms = with_defaults(with_baselines(named, task), assignments("epochs=1, rank=4, max_new_tokens=40", "defaults"))
+    found = {name: resolve(name, arm, task) for name, arm in arms.items()}
+    assert {name: arm.training.epochs for name, arm in found.items() if isinstance(arm, TrainedArm)} == {
+        "lora+epochs=3": 3, "soft": 1, "full": 1,
+    }  # fmt: skip
+    assert found["lora+epochs=3"].settings.rank == 4 and not hasattr(found["soft"].settings, "rank")
+    limits = {name: arm.generation.max_new_tokens for name, arm in found.items()}
+    assert limits.pop("copy-3") is None and set(limits.values()) == {40}  # what asks no model generates nothing
+    assert "epochs" not in found["soft"].tunable
+
+
+def test_only_an_arm_that_trains_has_training_and_weights() -> None:
+    task = load_task("dialogues")
+    found = {
+        name: resolve(name, parse(name), task) for name in ("copy-3", "zero-shot", "zero-shot@int8", "lora", "full")
+    }
+    assert [name for name, arm in found.items() if isinstance(arm, TrainedArm)] == ["lora", "full"]
+    assert {name: arm.weights for name, arm in found.items()} == {
+        "copy-3": None, "zero-shot": None, "zero-shot@int8": "quantized", "lora": "adapter", "full": "weights",
+    }  # fmt: skip
+    with pytest.raises(SettingsError, match="arm 'x': zero-shot trains nothing; choose a method that does"):
+        resolve_trained("x", parse("zero-shot"), task)
