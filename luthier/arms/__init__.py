@@ -1,6 +1,6 @@
 """A method with its settings inside a study, and an arm's folder in use.
 
-    spec        the keys of an arm
+    spec        the keys of an arm; imports no torch
     shipped     an arm's folder read back: load, verify, its note
     resolve     an arm's keys with every default filled in
     short_form  an arm's keys from the text that names it

@@ -1,9 +1,14 @@
 """The command line. A verb parses, calls one function of the library, and prints one record.
 
-    screen  tables, painted tokens and JSON on the terminal
-    exits   how the command line ends: one sentence and an exit code
-    rating  rating by keys on the terminal; the result as tables
-    app     one verb a step; __init__ hands out the public names lazily
+    screen   tables, painted tokens and JSON on the terminal
+    exits    how the command line ends: one sentence and an exit code
+    options  options that several verbs share
+    tasks    init, check, show
+    studies  study, multitask, report
+    arms     ask, merge
+    rating   rate: by keys on the terminal; the result as tables
+    columns  score, compare
+    app      all verbs together
 
 Doors: `app.main`.
 """

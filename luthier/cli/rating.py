@@ -1,4 +1,5 @@
-"""Rating in the terminal: the dialogue, two answers, one key. Arms have no names here; the core is ballot.py.
+"""The verb `rate`, and rating in the terminal: the dialogue, two answers, one key. Arms have no names here; the core is
+ballot.py.
 
 Keys are read one by one at a terminal, and from a file or a pipe as they stand there (`luthier rate ... < keys.txt`).
 Whatever a text holds, only its printable characters reach the screen.
@@ -15,21 +16,27 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
+import typer
+
+import luthier
 from luthier.cli import screen
+from luthier.cli.options import Json
 from luthier.progress import Stopped
-from luthier.rating.ballot import Ballot, Question, open_ballot
-from luthier.results.ratings_record import (
-    Agreement,
-    Correlation,
-    JudgeRatings,
-    PairRating,
-    Rater,
-    Ratings,
-    Share,
-    Strengths,
-)
+
+if TYPE_CHECKING:  # `--help` imports none of it
+    from luthier.rating.ballot import Ballot, Question
+    from luthier.results.ratings_record import (
+        Agreement,
+        Correlation,
+        JudgeRatings,
+        PairRating,
+        Rater,
+        Ratings,
+        Share,
+        Strengths,
+    )
 
 KEYS = {"1": "first", "2": "second", "t": "tie", "b": "both bad"}
 HELP = "1 2: the better one   t: tie   b: both bad   r: give a reason   u: undo   q: stop"
@@ -39,12 +46,43 @@ _LONGEST_SECONDS = 300.0  # on one question; what is longer was a break, and doe
 _POLL_SECONDS = 0.1
 
 
-def rate(folder: Path, rater: str, *, arms: list[str] | None = None, dialogues: int | None = None) -> int:
+def rate(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A finished study's folder.")],
+    rater: Annotated[str | None, typer.Option(help="Your name; each rater has one.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Two to four arms with commas between; else the best ones.")] = None,
+    dialogues: Annotated[int | None, typer.Option(help="How many dialogues; 60 if there are as many.")] = None,
+    result: Annotated[bool, typer.Option("--result", help="Say what the votes say, and write ratings.json.")] = False,
+    judge: Annotated[str | None, typer.Option(help="Let a model judge: an OpenAI-compatible address.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The name of its model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge answers blind, side against side, by keys; stop at any time and go on with the same command. Or let a model
+    judge them, or see with --result what the votes say.
+
+    \b
+    Example:
+      luthier rate studies/mine --rater ann
+    """
+    names = arms.split(",") if arms is not None else None
+    if sum((rater is not None, judge is not None, result)) != 1:
+        raise luthier.SettingsError("rate: give one of --rater NAME, --judge URL and --result")
+    if result:
+        from luthier.rating.result import result as result_of
+
+        ratings = result_of(folder)
+        return screen.print_json(ratings.as_json()) if as_json else print_result(ratings)
+    if judge is not None:
+        counts = luthier.judge(folder, judge, judge_model or "", arms=names, dialogues=dialogues)
+        return screen.print_lines([", ".join(f"{name} {count}" for name, count in counts.items())])
+    ask_person(folder, rater or "", arms=names, dialogues=dialogues)
+
+
+def ask_person(folder: Path, rater: str, *, arms: list[str] | None = None, dialogues: int | None = None) -> int:
     """Asks one person until nothing is left or they stop, and returns how many votes they gave now.
 
     Each vote is on disk before the next question. Raises Stopped on Ctrl-C, and what `open_ballot` raises.
     """
-    ballot = open_ballot(folder, arms, dialogues)
+    ballot = luthier.open_ballot(folder, arms, dialogues)
     with _keys(sys.stdin) as keys:
         return _Session(ballot, rater, keys).run()
 

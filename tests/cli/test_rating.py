@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from luthier.cli import app
-from luthier.cli.rating import PIPE_WIDTH, _keys, printable, rate
+from luthier.cli.rating import PIPE_WIDTH, _keys, ask_person, printable
 from luthier.files import read_lines, write_lines
 from luthier.rating.ballot import open_ballot
 from luthier.results.ratings_record import VOTES_FILE
@@ -47,23 +47,23 @@ def votes_of(folder: Path, rater: str = "ann") -> list[tuple[str | None, str]]:
 
 def test_keys_become_verdicts_and_a_reason_goes_with_the_next(folder, monkeypatch, capsys):
     typed(monkeypatch, "1\n2\nT\nr it is [bold]true\nb\nzq")
-    assert rate(folder, "ann", arms=ARMS) == 4
+    assert ask_person(folder, "ann", arms=ARMS) == 4
     assert votes_of(folder) == [("first", ""), ("second", ""), ("tie", ""), ("both bad", "it is [bold]true")]
     assert "ann: 4 votes in this sitting, all saved; " in capsys.readouterr().out
 
 
 def test_u_goes_back_one_question_and_back_again(folder, monkeypatch):
     typed(monkeypatch, "11uu2q")
-    rate(folder, "ann", arms=ARMS)
+    ask_person(folder, "ann", arms=ARMS)
     assert votes_of(folder) == [("second", "")]
     typed(monkeypatch, "u" * 3 + "t")
-    assert rate(folder, "ann") == 1
+    assert ask_person(folder, "ann") == 1
     assert votes_of(folder) == [("tie", "")]
 
 
 def test_arms_are_never_named_and_lines_fit_eighty_columns(folder, monkeypatch, capsys):
     typed(monkeypatch, "12tb" * 50)
-    rate(folder, "ann", arms=ARMS)
+    ask_person(folder, "ann", arms=ARMS)
     shown = capsys.readouterr().out
     assert not any(arm in shown for arm in ARMS)
     assert max(map(len, shown.splitlines())) <= PIPE_WIDTH
@@ -72,7 +72,7 @@ def test_arms_are_never_named_and_lines_fit_eighty_columns(folder, monkeypatch, 
 
 def test_progress_is_shown(folder, monkeypatch, capsys):
     typed(monkeypatch, "111")
-    rate(folder, "ann", arms=ARMS)
+    ask_person(folder, "ann", arms=ARMS)
     shown = capsys.readouterr().out
     total = open_ballot(folder).question("ann").total
     assert f"0 of {total} done" in shown and f"2 of {total} done, " in shown
@@ -81,11 +81,11 @@ def test_progress_is_shown(folder, monkeypatch, capsys):
 
 def test_input_that_ends_is_a_message_and_nothing_is_lost(folder, monkeypatch, capsys):
     typed(monkeypatch, "12")
-    rate(folder, "ann", arms=ARMS)
+    ask_person(folder, "ann", arms=ARMS)
     assert "the keys have ended before the last question" in capsys.readouterr().err
     assert len(votes_of(folder)) == 2
     typed(monkeypatch, "")
-    assert rate(folder, "ann") == 0
+    assert ask_person(folder, "ann") == 0
     assert len(votes_of(folder)) == 2
 
 
@@ -94,7 +94,7 @@ def test_signs_that_steer_a_terminal_are_not_printed(folder, monkeypatch, capsys
     rows = [row | {"text": f"\x1b]0;owned\x07\x1b[2J{row['text']}\tend"} for row in read_lines(path)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     typed(monkeypatch, "1" * 20)
-    rate(folder, "ann", arms=ARMS)
+    ask_person(folder, "ann", arms=ARMS)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\x07" not in shown and "owned" in shown
     assert printable("a\tb\r\nc\x9b") == "a   b \nc "

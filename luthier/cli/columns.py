@@ -1,0 +1,76 @@
+"""Verbs about columns of answers that any tool made: score one, compare several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import luthier
+from luthier.cli import screen
+from luthier.cli.options import Json, RowId
+
+Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
+Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
+Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit; none: each row is one.")]
+References = Annotated[str, typer.Option(help="ROUGE against several references: their mean, or their max.")]
+Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, jsonl or parquet file.")]
+
+
+def score(
+    file: Rows,
+    reference: Reference,
+    answer: Annotated[str, typer.Option(help="The column with the answers.")],
+    cluster: Cluster = None,
+    input: Input = None,
+    id: RowId = None,
+    references: References = "mean",
+    labels: Annotated[bool, typer.Option("--labels", help="They are labels: accuracy and macro-F1.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score a column of answers that any tool made. ROUGE, BLEU, chrF and length, each with its 95 % interval.
+
+    \b
+    Example:
+      luthier score answers.csv --reference summary --answer model_a
+    """
+    from luthier.verdicts.columns import scores_of_column
+
+    found = scores_of_column(
+        file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
+        labels=labels,
+    )  # fmt: skip
+    return screen.print_json(found.as_json()) if as_json else screen.print_scores(found)
+
+
+def compare(
+    file: Rows,
+    reference: Reference,
+    answer: Answers,
+    cluster: Cluster = None,
+    input: Input = None,
+    id: RowId = None,
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
+    margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = 0.02,
+    baseline: Annotated[list[str] | None, typer.Option(help="An answer column that others must beat.")] = None,
+    references: References = "mean",
+    look: Annotated[int | None, typer.Option(help="The k-th look at these references; else it is counted.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare columns of answers on the same rows. Paired differences with intervals, verdicts, and which to take; with
+    --json, what a study's compare.json holds.
+
+    \b
+    Example:
+      luthier compare answers.csv --reference summary --answer model_a --answer model_b
+    """
+    from luthier.verdicts.columns import comparison_of_columns
+
+    found = comparison_of_columns(
+        file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
+        baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
+    )  # fmt: skip
+    return screen.print_json(found.as_json()) if as_json else screen.print_comparison(found)
