@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import luthier
 from luthier.cli import screen
 from luthier.cli.options import Json, RowId
 
