@@ -50,3 +50,13 @@ CORPUS = tuple(name for name in SUMMED if name in METRICS)
 DECIDING = "rouge1"  # where nobody names another
 DECIDING_LABELS = "accuracy"
 MARGIN = 0.02  # the smallest difference that matters, on 0 to 1, where nobody states another
+MANY_UNITS = 500  # of a test split, which show half of what fewer do
+
+
+def usual_margin(units: int, labelled: bool) -> float:
+    """A margin that a test split of so many units can resolve: with few, half of MARGIN would end in no verdict at all.
+
+    Right and wrong vary more from row to row than ROUGE does.
+    """
+    few, many = (2.5 * MARGIN, MARGIN) if labelled else (MARGIN, MARGIN / 2)
+    return many if units >= MANY_UNITS else few

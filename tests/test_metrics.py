@@ -27,3 +27,8 @@ def test_identical_answers_score_one_in_what_decides() -> None:
     )
     assert all(same.values[name] > 0.999 for name in metrics.CAN_DECIDE if name in same.values)
     assert metrics.DECIDING in metrics.CAN_DECIDE and metrics.DECIDING_LABELS in metrics.CAN_DECIDE
+
+
+def test_a_task_s_usual_margin_is_one_that_its_test_split_can_resolve() -> None:
+    margins = [metrics.usual_margin(units, labelled) for labelled in (False, True) for units in (499, 500)]
+    assert margins == [metrics.MARGIN, 0.01, 0.05, metrics.MARGIN]

@@ -2,7 +2,7 @@
 
     screen   tables, painted tokens and JSON on the terminal
     exits    how the command line ends: one sentence and an exit code
-    options  options that several verbs share
+    options  options that several verbs share, and options made of a settings model's fields
     tasks    init, check, show
     studies  study, multitask, report
     arms     ask, merge

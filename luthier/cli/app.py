@@ -7,12 +7,13 @@ Only typer is imported here; `luthier.NAME` imports what a verb needs when it ru
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, rating, studies, tasks
+from luthier.cli import arms, columns, exits, options, rating, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -38,9 +39,13 @@ def _luthier(
     """Fit a language model to a task and prove that it fits: prompting, fine-tuning and their comparison."""
 
 
-for verb in (
-    tasks.init, tasks.check, tasks.show,
-    studies.study, studies.multitask, arms.ask, arms.merge, studies.report, rating.rate,
-    columns.score, columns.compare,
-):  # fmt: skip
+TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.show)
+FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
+COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)
+
+for verb in TASK_VERBS:
+    app.command()(verb)
+options.add_with_fields(app, studies.study, "luthier.studies.spec:StudySpec")
+options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskSpec")
+for verb in FOLDER_VERBS + COLUMN_VERBS:
     app.command()(verb)

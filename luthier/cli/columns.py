@@ -9,6 +9,7 @@ import typer
 
 from luthier.cli import screen
 from luthier.cli.options import Json, RowId
+from luthier.metrics import DECIDING, MARGIN
 
 Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
 Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
@@ -51,8 +52,8 @@ def compare(
     cluster: Cluster = None,
     input: Input = None,
     id: RowId = None,
-    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "rouge1",
-    margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = 0.02,
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = DECIDING,
+    margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = MARGIN,
     baseline: Annotated[list[str] | None, typer.Option(help="An answer column that others must beat.")] = None,
     references: References = "mean",
     look: Annotated[int | None, typer.Option(help="The k-th look at these references; else it is counted.")] = None,

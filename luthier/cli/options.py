@@ -1,10 +1,98 @@
-"""Options that verbs of several files share."""
+"""Options that several verbs share, and options made of a settings model's fields, so that each sentence stands once.
+
+A field gives an option of its name: `int | None` a number, a Literal one of its words, list[str] an option to repeat,
+and what is no single word the text that its `metavar` shows. No option has a default: what is not typed is not given.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:  # `--help` imports no pydantic
+    from pydantic.fields import FieldInfo
+
+    from luthier.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
+
+
+def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> None:
+    """Adds `verb`, with an option for each field of the settings model `module:Class` that it does not declare itself.
+
+    The model is imported when the verb is typed: pydantic takes as long as everything else that `--help` imports.
+    """
+
+    @functools.cache
+    def whole() -> Any:
+        module, _, name = model.partition(":")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(verb.__name__)(_with_fields(verb, getattr(import_module(module), name)))
+        return typer.main.get_command(alone)
+
+    class Later(TyperCommand):
+        def get_params(self, ctx: Any) -> Any:
+            return whole().get_params(ctx)
+
+        def make_context(self, *arguments: Any, **options: Any) -> Any:
+            return whole().make_context(*arguments, **options)
+
+    app.command(verb.__name__, cls=Later, help=inspect.getdoc(verb))(lambda: None)
+
+
+def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:
+    """The fields by their options' names; a model among them gives its own, and its `kind` is called as it is."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        found |= {name: field} if inner is None else {name if n == "kind" else n: f for n, f in inner.items()}
+    return found
+
+
+def _with_fields(verb: Callable[..., None], model: type[Settings]) -> Callable[..., None]:
+    """`verb` with a signature in which its `**given` are options; it is handed what was typed."""
+    declared = [p for p in inspect.signature(verb, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names = {parameter.name for parameter in declared}
+
+    @functools.wraps(verb)
+    def typed(**given: Any) -> None:
+        verb(**{name: value for name, value in given.items() if value is not None})
+
+    made = _options(model, names)
+    arguments = [p for p in declared if p.kind is not p.KEYWORD_ONLY]
+    typed.__signature__ = inspect.Signature([*arguments, *made, *(p for p in declared if p not in arguments)])  # type: ignore[attr-defined]
+    return typed
+
+
+def _options(model: type[Settings], declared: set[str]) -> Iterator[inspect.Parameter]:
+    for name, field in fields_of(model).items():
+        if name not in declared:
+            kind, metavar = _form(field)
+            option = typer.Option(help=_sentence(field, repeated=get_origin(kind) is list), metavar=metavar)
+            annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+            yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _form(field: FieldInfo) -> tuple[Any, str | None]:
+    """What type a field's option has, and how its value is shown where that does not say it."""
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "metavar" in extra:
+        return str, str(extra["metavar"])
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+    return (str, "|".join(get_args(kind))) if get_origin(kind) is Literal else (kind, None)
+
+
+def _sentence(field: FieldInfo, repeated: bool) -> str:
+    """The field's description as a sentence of a help text."""
+    text = str(field.description).rstrip(".").replace("None: ", "else ")
+    return f"{text[0].upper()}{text[1:]}{'; repeat for several' * repeated}."

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 import luthier
+from luthier import defaults
 from luthier.cli import exits, screen
 from luthier.cli.options import Json, RowId
+from luthier.metrics import DECIDING, DECIDING_LABELS
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships, such as dialogues.")]
 
@@ -32,10 +34,16 @@ def init(
     meta: Annotated[list[str] | None, typer.Option(help="A further column to keep; repeat for several.")] = None,
     instruction: Annotated[str | None, typer.Option(help="The instruction of the default template.")] = None,
     name: Annotated[str | None, typer.Option(help="What reports call the task; else the folder's name.")] = None,
-    metric: Annotated[str | None, typer.Option(help="The metric that decides; else rouge1, or accuracy.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help=f"The metric that decides; else {DECIDING}, or {DECIDING_LABELS}.")
+    ] = None,
     margin: Annotated[float | None, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = None,
-    dev_share: Annotated[float, typer.Option(help="Share of the rows drawn as dev, where none is given.")] = 0.1,
-    test_share: Annotated[float, typer.Option(help="Share of the rows drawn as test, where none is given.")] = 0.2,
+    dev_share: Annotated[
+        float, typer.Option(help="Share of the rows drawn as dev, where none is given.")
+    ] = defaults.DEV_SHARE,
+    test_share: Annotated[
+        float, typer.Option(help="Share of the rows drawn as test, where none is given.")
+    ] = defaults.TEST_SHARE,
     seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +97,7 @@ def show(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
     id: Annotated[str | None, typer.Option("--id", help="The example; by default the split's first.")] = None,
     arm: Annotated[str, typer.Option(help="An arm's short form, such as few-shot-2:question.")] = "zero-shot",
-    model: Annotated[str, typer.Option(help="A short name, a hub id, or a folder.")] = "smollm2-135m",
+    model: Annotated[str, typer.Option(help="A short name, a hub id, or a folder.")] = defaults.MODEL,
 ) -> None:
     """Show the exact prompt of an arm, token by token. Supervised tokens, which a trained arm learns to say, are
     painted; where there are no colours they stand in ⟦ ⟧.

@@ -1,7 +1,7 @@
 """Arms x examples through the same code: the main job.
 
     mixture    which examples of several tasks one training sees, how often, under which template
-    spec       the keys of study.toml
+    spec       what a study is asked for, the keys of study.toml; imports no torch
     runs       which trainings a study is made of, and how long the rest takes
     origin     study.json: what was asked for, and where everything came from
     fit        one training of an arm: base, method, batches, dev answers

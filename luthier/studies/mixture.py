@@ -32,7 +32,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Mixture(Settings):
     """How tasks share one training."""
 
-    kind: Kind = Field("proportional", description=f"how large a task's share is: {', '.join(KINDS)}")
+    kind: Kind = Field("proportional", description="how a task's share of the training follows from its size")
     temperature: float | None = Field(None, ge=1, description="T of a temperature mixture; 1 is proportional")
     cap: int | None = Field(None, ge=1, description="K: a task counts as at most this many examples; None: no limit")
     templates: int | None = Field(

@@ -17,9 +17,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from luthier.adapt.methods import method
 from luthier.arms.resolve import Arm, TrainedArm, resolve, resolve_trained, with_defaults
@@ -33,12 +31,12 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.tasks import RECORD, mixture_words, multi, overview
 from luthier.results.folder import StudyFolder
-from luthier.settings import Settings, assignments, settings_from
+from luthier.settings import assignments, settings_from
 from luthier.studies.arm import train_arm
 from luthier.studies.fit import Course, Work, ask_dev
 from luthier.studies.mixture import Mixture, counted, draw
 from luthier.studies.origin import made_by
-from luthier.studies.spec import StudySpec
+from luthier.studies.spec import MultitaskSpec, StudySpec
 from luthier.studies.study import locked_study, run_study, work_of
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
@@ -46,28 +44,6 @@ from luthier.task.prompt import Renderer
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.batches import length_of
-
-DEFAULT = ("zero-shot", "lora")
-
-
-class MultitaskSpec(Settings):
-    """What `luthier multitask` is asked for; it lies in multitask.json."""
-
-    tasks: list[str] = Field(min_length=2, description="tasks to train on: folders, or names of tasks that ship")
-    held_out: list[str] = Field([], description="tasks that are asked and never trained on")
-    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
-    arms: list[str] = Field(list(DEFAULT), description="short forms; each trained one gets a multi-task twin")
-    defaults: dict[str, Any] = Field({}, description="settings of every arm whose method has them, such as rank")
-    mixture: Mixture = Field(Mixture(), description="how the tasks share the multi-task training")
-    effort: Literal["together", "one"] = Field(
-        "together", description="examples the multi-task arm sees: as many as all single-task arms together, or as one"
-    )
-    train: int | None = Field(None, ge=1, description="training examples of a task at most, a seeded sample; None: all")
-    dev: int | None = Field(None, ge=1, description="dev examples of a task at most; None: 32")
-    test: int | None = Field(None, ge=1, description="test examples of a task at most, a seeded sample; None: all")
-    seed: int = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
-    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from typing import Any
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.studies.tune import halvings
 
-FEWEST_SEEDS = 3  # below it the spread between trainings is not known well enough to speak of a recipe
-
 
 @dataclass(frozen=True)
 class Run:

@@ -1,4 +1,8 @@
-"""study.toml: the whole specification of a study, and how what is given on the command line goes before it."""
+"""What a study and a multi-task study are asked for: the keys of study.toml, each under the one sentence about it.
+
+The command line makes its options of these fields, so nothing here imports torch. What is given on the command line
+goes before what study.toml says.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
+from pydantic.config import JsonDict
 
+from luthier import defaults
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
 from luthier.settings import Settings, assignments, read_settings, settings_from
-from luthier.studies.runs import FEWEST_SEEDS
+from luthier.studies.mixture import Mixture
+
+FEWEST_SEEDS = 3  # below it the spread between trainings is not known well enough to speak of a recipe
+# How a value that is no single word is written on the command line.
+SHORT_FORMS: JsonDict = {"metavar": "ARM,ARM,..."}
+ASSIGNMENTS: JsonDict = {"metavar": "KEY=VALUE,..."}
 
 
 class StudySpec(Settings):
     """study.toml: the whole specification of a study."""
 
     task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
-    model: str = Field("smollm2-135m", description="a short name, a hub id, or a folder")
+    model: str = Field(defaults.MODEL, description="a short name, a hub id, or a folder")
     arms: dict[str, ArmSpec] | list[str] | None = Field(
-        None, description="short forms, or one table an arm; None: the usual ones of the task"
+        None,
+        description="short forms, 'all', or in study.toml one table an arm; None: the usual ones of the task",
+        json_schema_extra=SHORT_FORMS,
     )
     defaults: dict[str, Any] = Field(
-        {}, description="settings of every arm whose method has them and that says nothing else, such as epochs"
+        {},
+        description="settings of every arm whose method has them and that says nothing else, such as epochs",
+        json_schema_extra=ASSIGNMENTS,
     )
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
     dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
@@ -37,7 +52,9 @@ class StudySpec(Settings):
         False, description="read the references under every arm: bits per character; a quarter more answering time"
     )
     memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="of frozen weights and of answering")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="precision of frozen weights and of answering"
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -52,6 +69,34 @@ class StudySpec(Settings):
         if tune == 1:
             raise ValueError("one configuration is no choice; give 2 or more, or 0 for no tuning")
         return tune
+
+
+class MultitaskSpec(Settings):
+    """What `luthier multitask` is asked for; it lies in multitask.json."""
+
+    tasks: list[str] = Field(min_length=2, description="tasks to train on: folders, or names of tasks that ship")
+    held_out: list[str] = Field([], description="tasks that are asked and never trained on")
+    model: str = Field(defaults.MODEL, description="a short name, a hub id, or a folder")
+    arms: list[str] = Field(
+        ["zero-shot", "lora"],
+        description="short forms; each trained one gets a multi-task twin",
+        json_schema_extra=SHORT_FORMS,
+    )
+    defaults: dict[str, Any] = Field(
+        {}, description="settings of every arm whose method has them, such as rank", json_schema_extra=ASSIGNMENTS
+    )
+    mixture: Mixture = Field(Mixture(), description="how the tasks share the multi-task training")
+    effort: Literal["together", "one"] = Field(
+        "together", description="examples the multi-task arm sees: as many as all single-task arms together, or as one"
+    )
+    train: int | None = Field(None, ge=1, description="training examples of a task at most, a seeded sample; None: all")
+    dev: int | None = Field(None, ge=1, description="dev examples of a task at most; None: 32")
+    test: int | None = Field(None, ge=1, description="test examples of a task at most, a seeded sample; None: all")
+    seed: int = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
+    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="precision of frozen weights and of answering"
+    )
 
 
 def specification(

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from luthier.defaults import DEV_SHARE, TEST_SHARE
 from luthier.errors import DataError, FolderError, SettingsError, TaskError
 from luthier.files import sha256_of, sha256_of_text, write_json, write_text
-from luthier.metrics import DECIDING, DECIDING_LABELS
-from luthier.records import Example
+from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
 from luthier.settings import settings_from, toml_of
 from luthier.task.examples import Columns
 from luthier.task.external import HUB, hub_files
@@ -48,8 +48,8 @@ def init_task(
     instruction: str | None = None,
     name: str | None = None,
     seed: int = 0,
-    dev_share: float = 0.1,
-    test_share: float = 0.2,
+    dev_share: float = DEV_SHARE,
+    test_share: float = TEST_SHARE,
     metric: str | None = None,
     margin: float | None = None,
 ) -> Task:
@@ -85,6 +85,7 @@ def init_task(
         refuse_unsound(paths["train"], parts)
         names = _names(paths)
         words = words_of_labels(parts, paths["train"], labels) if labels else None
+        test_units = len({example.unit for example in parts["test"]})
         says = {
             "name": name or folder.name,
             "description": f"From {input} to {target or labels}.",
@@ -93,7 +94,7 @@ def init_task(
             "classes": {"words": words} if words else None,
             "decide": {
                 "metric": metric or (DECIDING_LABELS if labels else DECIDING),
-                "margin": _margin(parts["test"], labelled=bool(labels)) if margin is None else margin,
+                "margin": usual_margin(test_units, bool(labels)) if margin is None else margin,
             },
         }
         spec = settings_from(TaskSpec, says, "init")
@@ -153,15 +154,6 @@ def _take(units: list[str], sizes: Counter[str], wanted: int, most_rows: int) ->
     if not taken:
         raise TaskError(f"init: every group of rows has more than {most_rows} rows; group finer or give a file a split")
     return taken
-
-
-def _margin(test: list[Example], labelled: bool) -> float:
-    """A margin that the test split can resolve: with few units, .01 would end in no verdict at all.
-
-    Right and wrong vary more from row to row than ROUGE does.
-    """
-    many = len({example.unit for example in test}) >= 500
-    return (0.02 if many else 0.05) if labelled else (0.01 if many else 0.02)
 
 
 def _templates(instruction: str | None, labelled: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
-from luthier.metrics import CLASS_METRICS, DECIDING, MARGIN
+from luthier.metrics import CLASS_METRICS, DECIDING, DECIDING_LABELS, MARGIN
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.looks import count_look
@@ -103,7 +103,7 @@ def scores_of_column(
     arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
     scores = _scores(arms, examples, references, labels)
     # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
-    deciding = "accuracy" if labels else "chrf"
+    deciding = DECIDING_LABELS if labels else "chrf"
     found = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
     return ColumnScores(
         file=str(path),

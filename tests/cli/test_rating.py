@@ -103,7 +103,7 @@ def test_signs_that_steer_a_terminal_are_not_printed(folder, monkeypatch, capsys
 def test_keys_that_are_no_text_are_no_keys(folder, monkeypatch):
     keys = io.TextIOWrapper(io.BytesIO(b"\xff1r\xfe so\n2q"), encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", keys)
-    assert rate(folder, "ann", arms=ARMS) == 2
+    assert ask_person(folder, "ann", arms=ARMS) == 2
     assert votes_of(folder) == [("first", ""), ("second", "\ufffd so")]
 
 
