@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 Record = TypeVar("Record")
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
-_STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
 class Example:
     """One input of a task with its reference answers. Its key in a study is `id`; its statistical unit is `unit`."""
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     id: str
     input: str
@@ -33,6 +33,11 @@ class Example:
         if not self.unit:
             object.__setattr__(self, "unit", self.id)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether something can be asked, and an answer be held against something."""
+        return bool(self.input.strip() and self.references)
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -43,7 +48,7 @@ class Prompt:
     None when there is nothing to train on.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     id: str
     text: str
@@ -63,7 +68,7 @@ class Answer:
     `logprob` is that of the label among the labels) or 'given'.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     id: str
     text: str
@@ -79,7 +84,7 @@ class Score:
     `statistics` keeps the additive counts of corpus metrics (BLEU, chrF), which are summed before they are formed.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     id: str
     unit: str
@@ -97,7 +102,7 @@ class Vote:
     `verdict` is 'first', 'second', 'tie' or 'both bad', and None where a machine gave none, with the reason.
     """
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
+    __pydantic_config__: ClassVar[Any] = STRICT
 
     example: str
     first: str

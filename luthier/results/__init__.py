@@ -1,12 +1,17 @@
 """The study's folder: its files as types, and where they lie.
 
-    record          what every file's type is built on: one reader, one writer, damage said in a sentence
-    cost            cost.json
-    comparison      compare.json: pairs, verdicts, the decision
-    profile_record  profile.json
-    ratings_record  rating-plan.json, ratings.jsonl and ratings.json
-    looks           how often a test set was looked at, counted in the user's cache
-    folder          the study's folder: places, costs, log
+    record            what every file's type is built on: one reader, one writer, damage said in a sentence
+    comparison        compare.json: pairs, verdicts, the decision
+    profile_record    profile.json
+    ratings_record    rating-plan.json, ratings.jsonl and ratings.json
+    cost              cost.json, and sums of seconds
+    lines             the lines of metrics.jsonl, likelihood.jsonl and log.jsonl
+    study_record      study.json
+    arm_record        arm.json, training.json, tune/trials.jsonl; what an arm takes to ship
+    shipped_note      luthier.json, the note beside an arm's weights
+    multitask_record  multitask.json, mixture.json, tasks.json
+    looks             how often a test set was looked at, counted in the user's cache
+    folder            the study's folder: places, costs, log
 
 Doors: `folder.StudyFolder`.
 """

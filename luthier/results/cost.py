@@ -2,18 +2,121 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from luthier.results.record import Number, Record
+from luthier.results.record import Number, Part, Record
+
+
+class ArmCost(Part):
+    """Seconds, tokens and peaks of one arm, or of one of its further seeds; absent is what was never spent.
+
+    The keys stand in the order in which they were first spent, which hangs on where a study was stopped and gone on
+    with; a row is written in the order in which it was given.
+    """
+
+    tune_seconds: Number = 0  # training of trials
+    tune_evaluate_seconds: Number = 0  # dev answers of trials
+    train_seconds: Number = 0  # finished steps of the arm's own training
+    evaluate_seconds: Number = 0  # dev answers on the way
+    dev_seconds: Number = 0  # dev answers of the finished arm, which choose the length
+    answer_seconds: Number = 0  # test answers
+    likelihood_seconds: Number = 0
+    score_seconds: Number = 0
+    new_tokens: int = 0  # written in `dev_seconds` and `answer_seconds`
+    peak_bytes: int = 0  # most that the process held while training and scoring
+    answer_peak_bytes: int = 0  # most that it held while answering
+
+    _order: tuple[str, ...] = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_order(cls, given: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        made = make(given)
+        if isinstance(given, dict):
+            made._order = tuple(given)
+        return made
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row = write(self)
+        return {key: row[key] for key in self._order}
+
+    def with_more(self, spent: dict[str, Number]) -> ArmCost:
+        """The row with more seconds and tokens added, and of peaks the higher one."""
+        row = self.as_json()
+        for key, value in spent.items():
+            is_peak = key.endswith("_bytes")
+            row[key] = max(row.get(key, 0), value) if is_peak else round(row.get(key, 0) + value, 3)
+        return ArmCost(**row)
+
+    @property
+    def known_seconds(self) -> dict[str, Number]:
+        """What was spent, and how many seconds."""
+        return {key: value for key, value in self.as_json().items() if key.endswith("_seconds")}
+
+    @property
+    def seconds(self) -> Number:
+        """All seconds: tuning, training, answering, likelihood and scoring."""
+        return sum(self.known_seconds.values())
+
+    @property
+    def seconds_untuned(self) -> Number:
+        """All seconds but those of tuning, which is done under the study's own seed alone."""
+        return sum(value for key, value in self.known_seconds.items() if not key.startswith("tune_"))
+
+    @property
+    def minutes(self) -> float | None:
+        """All minutes; None where nothing was timed."""
+        return self.seconds / 60 if self.known_seconds else None
+
+    @property
+    def train_minutes(self) -> float | None:
+        """Minutes of the arm's own training, its dev answers left out; None for an arm that was not trained here."""
+        return self._minutes("train_seconds")
+
+    @property
+    def fit_minutes(self) -> float | None:
+        """Minutes of the arm's own training, its dev answers on the way included."""
+        return self._minutes("train_seconds", "evaluate_seconds")
+
+    @property
+    def tune_minutes(self) -> float | None:
+        """Minutes of all trials, their dev answers included; None for an arm that was not tuned."""
+        return self._minutes("tune_seconds", "tune_evaluate_seconds")
+
+    @property
+    def answering_seconds(self) -> Number:
+        """Seconds of answering dev and test, in which `new_tokens` were written."""
+        return self.answer_seconds + self.dev_seconds
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """New tokens a second while answering, the reading of the prompts included."""
+        return self.new_tokens / self.answering_seconds if self.answering_seconds else None
+
+    def _minutes(self, *keys: str) -> float | None:
+        known = [value for key, value in self.known_seconds.items() if key in keys]
+        return sum(known) / 60 if known else None
 
 
 class Cost(Record):
-    """Seconds, tokens and peaks of each arm."""
+    """The rows of all arms, and the seconds of all of them together."""
 
     FILE: ClassVar[str] = "cost.json"
     REMEDY: ClassVar[str] = "remove the file, and the study goes on without the seconds that were counted"
 
     seconds: Number = 0.0
-    arms: dict[str, dict[str, Number]] = Field(default={})
+    arms: dict[str, ArmCost] = Field(default={})
+
+    def of(self, arm: str) -> ArmCost:
+        """The row of an arm, or of `arm/seed-K`; an empty one where nothing was spent."""
+        return self.arms.get(arm, ArmCost())
+
+    def spent(self, arm: str, **more: Number) -> Cost:
+        """With seconds and tokens added to an arm's row, and the higher of its peaks kept."""
+        arms = {**self.arms, arm: self.of(arm).with_more(more)}
+        return Cost(
+            seconds=round(sum(value for row in arms.values() for value in row.known_seconds.values()), 3), arms=arms
+        )

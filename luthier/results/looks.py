@@ -7,9 +7,34 @@ arm, model, seed or margin is another look, since it may have been chosen for wh
 
 from __future__ import annotations
 
-from luthier.files import cache_folder, locked, read_json, write_json
+from pathlib import Path
+from typing import ClassVar
 
-FILE = "test-openings.json"
+from pydantic import ConfigDict
+
+from luthier.files import cache_folder, locked
+from luthier.results.record import Record
+
+
+class Looks(Record):
+    """Test set -> what was asked of it, in order, both as hashes. The file has no other keys than the test sets."""
+
+    FILE: ClassVar[str] = "test-openings.json"
+    REMEDY: ClassVar[str] = "remove the file, and looks are counted from 1 again"
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, list[str]]
+
+    def at(self, test: str) -> list[str]:
+        """What was asked of a test set."""
+        return self.__pydantic_extra__.get(test, [])
+
+    def with_one_more(self, test: str, asked: str) -> Looks:
+        return Looks(**{**self.__pydantic_extra__, test: [*self.at(test), asked]})
+
+
+def _known(cache: Path) -> Looks:
+    return Looks.read_if_there(cache) or Looks()
 
 
 def count_look(test: str, asked: str) -> int:
@@ -19,17 +44,14 @@ def count_look(test: str, asked: str) -> int:
     """
     cache = cache_folder()
     with locked(cache, wait=True):
-        path = cache / FILE
-        known = read_json(path) if path.exists() else {}
-        looks = known.setdefault(test, [])
-        if asked not in looks:
-            looks.append(asked)
-            write_json(path, known)
-    return int(looks.index(asked)) + 1
+        looks = _known(cache)
+        if asked not in looks.at(test):
+            looks = looks.with_one_more(test, asked)
+            looks.write(cache)
+    return looks.at(test).index(asked) + 1
 
 
 def next_look(test: str, asked: str | None = None) -> int:
     """Which look it would be, without counting it."""
-    path = cache_folder() / FILE
-    looks = read_json(path).get(test, []) if path.exists() else []
-    return int(looks.index(asked) if asked in looks else len(looks)) + 1
+    looks = _known(cache_folder()).at(test)
+    return (looks.index(asked) if asked in looks else len(looks)) + 1

@@ -1,7 +1,7 @@
 """What every file of a study's folder is built on: a frozen type that writes its file and is the only one to read it.
 
     class Cost(Record): ...      Cost.read(folder) -> Cost      cost.write(folder)
-    read_lines_of(Answer, path)  -> list[Answer]
+    read_lines_of(Answer, path)  -> list[Answer]      append_lines_of(path, answers)     write_lines_of(path, answers)
 
 A file that is damaged, or is somebody else's, is refused here in one sentence that names file and field. Two versions
 of a type: `format` is counted up when old code could misread a file, and a newer format is refused.
@@ -15,14 +15,15 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from luthier.errors import FolderError
-from luthier.files import write_json
+from luthier.files import append_lines, write_json, write_lines
+from luthier.records import as_row
 
 Number = int | float  # an int stays an int, so that what was read is written again as it was
 FirstFormat = Annotated[int, Field(ge=1, le=1)]  # of a type whose FORMAT is 1; a Literal would take true for it
@@ -141,3 +142,17 @@ def read_lines_of(kind: type[Kind], path: Path) -> list[Kind]:
         except ValidationError as problems:
             raise FolderError(f"{path}: line {number} is damaged: {problem_in(problems)}") from None
     return found
+
+
+def write_lines_of(path: Path, lines: Iterable[Any]) -> None:
+    """Replaces `path` in one step by one line a record."""
+    write_lines(path, map(_as_line, lines))
+
+
+def append_lines_of(path: Path, lines: Iterable[Any]) -> None:
+    """Adds one line a record and flushes them to disk."""
+    append_lines(path, map(_as_line, lines))
+
+
+def _as_line(record: Any) -> dict[str, Any]:
+    return record.as_json() if isinstance(record, Part) else as_row(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from luthier.errors import FolderError
-from luthier.results.looks import FILE, count_look, next_look
+from luthier.results.looks import Looks, count_look, next_look
 
 
 @pytest.fixture(autouse=True)
@@ -32,4 +32,4 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_counts_are_in_the_cache(tmp_path):
     count_look("test", "one")
-    assert (tmp_path / "cache" / FILE).exists()
+    assert (tmp_path / "cache" / Looks.FILE).exists()

@@ -1,0 +1,196 @@
+"""arm.json, training.json and tune/trials.jsonl: what an arm is, what its training took, and what was tried before.
+
+`settings`, `training` and `generation` stay tables of plain values: the models that own them are those of the methods
+(adapt/), of the loop (training/) and of the generator (decoding/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from luthier.records import STRICT
+from luthier.results.record import Number, Part, Record
+
+TRIALS = "tune/trials.jsonl"
+BASELINE = "baseline"  # how an arm that asks no model answers
+REMEDY = "remove the arm's folder and start the study again"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One short training: a line of trials.jsonl. `dev` is None, with the reason, when the training failed."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+
+    trial: int
+    round: int
+    settings: dict[str, Any]
+    passes: float
+    steps: int = 0
+    train_tokens: int = 0
+    supervised_tokens: int = 0
+    dev: float | None = None
+    reason: str | None = None
+
+
+class TrainingCounts(Part):
+    """What one training did; equal between two runs."""
+
+    trainable: int  # parameters that moved
+    parameters: int
+    train_examples: int
+    train_prompts_cut: int
+    train_tokens: int
+    supervised_tokens: int
+    passes: Number  # over the training examples
+    steps: int
+    best_step: int
+    best_dev: Number | None
+
+
+class TrainingRecord(TrainingCounts, Record):
+    """training.json: an arm's own training, written last, so that it says that the weights are whole."""
+
+    FILE: ClassVar[str] = "training.json"
+    REMEDY: ClassVar[str] = REMEDY
+
+    saved_bytes: int  # of what the method saves, beside the base
+
+
+class Weight(Part):
+    """What the model that answers weighs; ratios are against two bytes for each weight."""
+
+    linear_bytes: int
+    linear_weights: int
+    kept_weights: int
+    bytes: int
+    weights: int
+    embedding: str
+    linear_ratio: Number
+    ratio: Number
+    width: str
+    file_bytes: int  # on disk, with everything that answering needs
+
+
+class Stops(Part):
+    """How many answers ended in which way."""
+
+    end: int
+    length: int
+    chosen: int
+    given: int
+
+
+class ArmCounts(Part):
+    """Counts of an arm: of its training where it has one, of its prompts where it asks a model, of its answers."""
+
+    trainable: int | None = None
+    parameters: int | None = None
+    train_examples: int | None = None
+    train_prompts_cut: int | None = None
+    train_tokens: int | None = None
+    supervised_tokens: int | None = None
+    passes: Number | None = None
+    steps: int | None = None
+    best_step: int | None = None
+    best_dev: Number | None = None
+    saved_bytes: int | None = None
+    prompt_tokens_mean: Number | None = None  # over the test prompts
+    prompts_cut: int | None = None
+    tokens_cut: int | None = None
+    shots_dropped: int | None = None
+    weight: Weight | None = None
+    stopped: Stops
+    empty: int
+
+
+class Tuning(Part):
+    """What tuning tried, took and chose; `trials` alone, 0, where there was no choice."""
+
+    trials: int
+    rounds: int | None = None
+    trainings: int | None = None
+    failed: int | None = None
+    steps: int | None = None
+    train_tokens: int | None = None
+    supervised_tokens: int | None = None
+    dev_answers: int | None = None
+    own: dict[str, Any] | None = None  # the arm's settings as they were given
+    chosen: dict[str, Any] | None = None
+    metric: str | None = None
+    dev: Number | None = None
+
+
+class LengthChoice(Part):
+    """The limit on new tokens, who chose it, and the dev metric at each limit that was tried."""
+
+    chosen: int
+    by: Literal["given", "labels", "dev"]
+    dev: dict[str, Number]
+
+    @property
+    def by_limit(self) -> dict[int, Number]:
+        return {int(limit): value for limit, value in self.dev.items()}
+
+
+class DevValue(Part):
+    """The deciding metric on dev at the chosen limit."""
+
+    metric: str
+    value: Number
+    n: int
+
+
+class ArmRecord(Record):
+    """arm.json: an arm that is whole."""
+
+    FILE: ClassVar[str] = "arm.json"
+    REMEDY: ClassVar[str] = REMEDY
+
+    name: str
+    method: str
+    summary: str
+    model: str | None  # None: it asks none
+    answers_by: Literal["generation", "likelihood", "head", "baseline"]
+    template: str | None
+    settings: dict[str, Any]
+    training: dict[str, Any] | None
+    trained_on: str | None = None  # said only of an arm whose weights another training made
+    generation: dict[str, Any] | None
+    width: str | None
+    counts: ArmCounts
+    status: Literal["done"]
+    tuning: Tuning | None
+    length: LengthChoice | None
+    dev: DevValue | None
+
+    @property
+    def asks_model(self) -> bool:
+        return self.answers_by != BASELINE
+
+    @property
+    def is_trained(self) -> bool:
+        return bool(self.training)
+
+
+def arms_ship_base(arms: Mapping[str, ArmRecord]) -> bool:
+    """Whether arms have different bases, or bases of different widths."""
+    return len({(arm.model, arm.width) for arm in arms.values() if arm.model}) > 1
+
+
+def bytes_to_ship_of(arms: Mapping[str, ArmRecord]) -> dict[str, int]:
+    """arm -> bytes that shipping it takes: what it saved, beside the base.
+
+    Where `arms_ship_base` it is all that answering needs, the base included: a small adapter of a large model is no
+    small thing beside a small model, and an arm made narrow is a whole model of its own.
+    """
+    whole = arms_ship_base(arms)
+
+    def shipped(counts: ArmCounts) -> int:
+        if whole:
+            return counts.weight.file_bytes if counts.weight else 0
+        return counts.saved_bytes or 0
+
+    return {name: shipped(arm.counts) for name, arm in arms.items()}

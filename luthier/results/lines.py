@@ -1,0 +1,60 @@
+"""The lines of metrics.jsonl, likelihood.jsonl and log.jsonl; those of the other line files stand in records.py."""
+
+from __future__ import annotations
+
+import math
+
+from luthier.results.record import Number, Part
+
+
+class Step(Part):
+    """metrics.jsonl: one optimizer step, and the dev metric where it was taken."""
+
+    step: int  # from 1
+    loss_sum: Number  # nats over the supervised tokens
+    count: int  # supervised tokens
+    tokens: int
+    learning_rate: Number
+    gradient_norm: Number
+    seconds: Number
+    dev: Number | None = None
+
+    @property
+    def loss(self) -> float:
+        """Nats a supervised token."""
+        return self.loss_sum / self.count
+
+
+class ReferenceLikelihood(Part):
+    """likelihood.jsonl: how likely an arm finds one reference; `nats` is None with a reason where nothing was read."""
+
+    id: str
+    nats: Number | None  # summed over the tokens of the reference
+    tokens: int
+    characters: int
+    reason: str | None = None
+
+    @property
+    def bits_per_character(self) -> float | None:
+        """nats / ln 2 / characters; None where nothing was read."""
+        if self.nats is None or not self.characters:
+            return None
+        return float(self.nats / math.log(2) / self.characters)
+
+
+class Event(Part):
+    """log.jsonl: what is safely on disk from this moment on."""
+
+    time: str  # UTC, ISO 8601
+    event: str
+    arms: list[str] | None = None
+    arm: str | None = None
+    file: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    answers: int | None = None
+    references: int | None = None
+    trial: int | None = None
+    round: int | None = None
+    dev: Number | None = None
+    seconds: Number | None = None

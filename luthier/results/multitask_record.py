@@ -1,0 +1,178 @@
+"""multitask.json, mixture.json and tasks.json: a training on several tasks, what it saw, and what came of it.
+
+The specification stays a table of plain values: its keys are those of studies/multitask.py's MultitaskSpec.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from luthier.results.record import Number, Part, Record
+from luthier.results.study_record import Machine, Status
+
+
+class MemberTask(Part):
+    """One task of the group, and where its own study lies."""
+
+    folder: str  # inside the group's
+    held_out: bool
+    description: str
+    hashes: dict[str, str]  # split -> SHA-256
+
+
+class MixtureModel(Part):
+    """The base model of the group."""
+
+    name: str
+    base_sha256: str
+    precision: str
+
+
+class MultitaskRecord(Record):
+    """multitask.json: specification and origin, leaks between tasks, status."""
+
+    FILE: ClassVar[str] = "multitask.json"
+    REMEDY: ClassVar[str] = "name a new folder with --out"
+
+    format: Literal[1]
+    specification: dict[str, Any]
+    arms: dict[str, dict[str, Any]]  # names alone: each task's study has their settings
+    trained: list[str]
+    command: str
+    tasks: dict[str, MemberTask]
+    model: MixtureModel
+    findings: list[str]
+    versions: dict[str, str]
+    machine: Machine
+    commit: str | None
+    dirty: bool | None
+    status: Status
+
+    @property
+    def mixture(self) -> dict[str, Any]:
+        """How the tasks share the training: kind, temperature, cap, templates."""
+        return dict(self.specification["mixture"])
+
+    @property
+    def is_done(self) -> bool:
+        return self.status == "done"
+
+
+class TaskShare(Part):
+    """What the training on the mixture saw of one task."""
+
+    available: int
+    rate: Number
+    drawn: int
+    distinct: int
+    passes: Number
+    tokens: int
+    supervised_tokens: int
+    templates: dict[str, int]
+
+
+class MixtureRecord(Record):
+    """mixture.json: task -> its share. The file has no other keys than the tasks' names."""
+
+    FILE: ClassVar[str] = "mixture.json"
+    REMEDY: ClassVar[str] = "remove the training's folder in multi/ and start again"
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, TaskShare]
+
+    @property
+    def tasks(self) -> dict[str, TaskShare]:
+        return dict(self.__pydantic_extra__)
+
+
+class Interval(Part):
+    """The mean of an arm on a task's deciding metric."""
+
+    mean: Number | None
+    low: Number | None
+    high: Number | None
+    n: int
+
+
+class TaskRow(Part):
+    """One task as its own study found it."""
+
+    task: str
+    folder: str
+    held_out: bool
+    metric: str
+    margin: Number
+    n: int
+    look: int | None
+    arms: dict[str, Interval]
+
+
+class ExamplesNeeded(Part):
+    """How many examples would tell a difference of the margin."""
+
+    more: int
+    total: int
+    low: int
+    high: int
+    to_be_sure: int
+
+
+class TaskPair(Part):
+    """The question on a multi-task arm: is it better on this task than its rival?"""
+
+    task: str
+    held_out: bool
+    metric: str
+    margin: Number
+    a: str
+    b: str
+    difference: Number | None
+    n: int
+    verdict: str | None
+    simultaneous_low: Number | None = None
+    simultaneous_high: Number | None = None
+    one_sided_low: Number | None = None
+    one_sided_high: Number | None = None
+    within_margin: bool | None = None
+    sd: Number | None = None
+    nonzero: int | None = None
+    identical: bool | None = None
+    examples_needed: ExamplesNeeded | None = None
+    in_study: str | None  # the verdict of the task's own study, where it is one of its pairs
+
+
+class EffortRow(Part):
+    """One training: of a single-task arm on its task, or of the multi-task arm on all."""
+
+    arm: str
+    task: str
+    folder: str  # where its cost.json lies
+    examples: int
+    train_tokens: int
+    supervised_tokens: int
+    steps: int
+    best_step: int
+    best_dev: Number | None
+    trainable: int
+    saved_bytes: int
+
+
+class TasksRecord(Record):
+    """tasks.json: the tasks, the questions about each, and what the trainings took. Nothing here has a clock in it."""
+
+    FILE: ClassVar[str] = "tasks.json"
+    REMEDY: ClassVar[str] = "write the report again, which makes it"
+
+    format: Literal[1]
+    level: Number
+    comparisons: int
+    sentences: list[str]
+    family: str
+    tasks: list[TaskRow]
+    pairs: list[TaskPair]
+    mixtures: dict[str, dict[str, TaskShare]]  # multi-task arm -> task -> its share
+    effort: list[EffortRow]
+    findings: list[str]
+    warnings: dict[str, list[str]]

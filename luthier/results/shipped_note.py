@@ -1,0 +1,51 @@
+"""luthier.json: what makes an arm's folder a thing to ship: everything that shaped what was measured.
+
+`generation` stays a table of plain values: its keys are those of the generator's settings (decoding/sampling.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from luthier.records import Example
+from luthier.results.record import Part, Record
+
+
+class Base(Part):
+    """The base model that the arm was measured on."""
+
+    name: str
+    sha256: str
+    family: str
+    precision: str
+
+
+class Probe(Part):
+    """A dev example whose answer is stored, so that the arm can be asked again."""
+
+    id: str
+    prompt_ids: list[int]
+    text: str
+    tokens: list[int]
+
+
+class ShippedNote(Record):
+    """The note beside an arm's weights."""
+
+    FILE: ClassVar[str] = "luthier.json"
+    REMEDY: ClassVar[str] = "make the arm again"
+
+    format: Literal[1]
+    method: str
+    weights: str | None  # the folder beside this file that holds them; None: the base's own
+    width: str | None
+    weights_sha256: str | None  # of weights that were made narrow
+    base: Base
+    template: str
+    shots: list[Example]
+    prompt_sha256: str  # of an empty prompt under template, shots and tokenizer
+    generation: dict[str, Any]
+    labels: list[str]
+    answers_by: Literal["generation", "likelihood", "head"]
+    seed: int
+    probes: list[Probe]

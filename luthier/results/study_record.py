@@ -1,0 +1,117 @@
+"""study.json: what was asked for, where everything came from, and whether the study is done.
+
+The specification stays a table of plain values: its keys and their defaults are those of study.toml, which
+studies/spec.py owns. Of an arm the same holds for `settings`, `training` and `generation` (arms/spec.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from luthier.results.record import Number, Part, Record
+
+Status = Literal["running", "done"]
+
+
+class ArmTable(Part):
+    """An arm as the study was asked for it: its short form in full, every setting resolved."""
+
+    method: str
+    template: str | None
+    width: str | None  # what the weights are made after training
+    settings: dict[str, Any]
+    training: dict[str, Any]
+    generation: dict[str, Any]
+    model: str | None  # None: the study's
+    answer: str | None
+    tune: list[str]  # what tuning may vary
+    trained_on: str | None = None  # said only of an arm whose weights another training made
+
+    @property
+    def base_width(self) -> str | None:
+        """The width of the base that it was trained on, for a method that trains on narrow weights."""
+        return self.settings.get("width")
+
+
+class TaskOrigin(Part):
+    """The task, its data and how much of it the study uses."""
+
+    name: str
+    folder: str
+    labels: list[str]
+    description: str
+    metric: str
+    margin: Number
+    hashes: dict[str, str]  # split -> SHA-256
+    counts: dict[str, int]  # split -> examples used
+    of: dict[str, int]  # split -> examples there
+    templates: dict[str, str]
+    notes: list[str]
+    test_opened: int | None = None  # this study is the k-th look at the test split; given once it is done
+
+
+class ModelOrigin(Part):
+    """A base model."""
+
+    name: str
+    base_sha256: str
+    family: str
+    window: int  # tokens
+    precision: str
+    parameters: int
+    notes: list[str]
+
+
+class Machine(Part):
+    """What the study runs on."""
+
+    system: str
+    processor: str
+    cores: int | None
+    memory_bytes: int
+    device: str
+
+
+class Health(Part):
+    """A finding about the data: one sentence, and the first place it speaks of."""
+
+    level: Literal["error", "warning", "note"]
+    text: str
+    file: str | None
+    row: int | None
+
+
+class StudyRecord(Record):
+    """Specification and origin of a study."""
+
+    FILE: ClassVar[str] = "study.json"
+    REMEDY: ClassVar[str] = "name a new folder with --out"
+
+    format: Literal[1]
+    specification: dict[str, Any]
+    arms: dict[str, ArmTable]
+    command: str
+    task: TaskOrigin
+    model: ModelOrigin
+    models: dict[str, ModelOrigin]  # those that arms name for themselves, by name
+    versions: dict[str, str]
+    machine: Machine
+    commit: str | None
+    dirty: bool | None
+    power: list[str]  # what the test set can show, in sentences
+    effort: list[str]  # what is trained how often
+    health: list[Health]
+    status: Status
+
+    @property
+    def seeds(self) -> int:
+        """Under how many seeds every trained arm is trained."""
+        return int(self.specification["seeds"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.specification["seed"])
+
+    @property
+    def is_done(self) -> bool:
+        return self.status == "done"
