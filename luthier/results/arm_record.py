@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from luthier.records import STRICT
-from luthier.results.record import Number, Part, Record
+from luthier.results.record import Number, Part, Record, SettingsTable
 
 TRIALS = "tune/trials.jsonl"
 BASELINE = "baseline"  # how an arm that asks no model answers
@@ -26,7 +26,7 @@ class Trial:
 
     trial: int
     round: int
-    settings: dict[str, Any]
+    settings: SettingsTable
     passes: float
     steps: int = 0
     train_tokens: int = 0
@@ -117,8 +117,8 @@ class Tuning(Part):
     train_tokens: int | None = None
     supervised_tokens: int | None = None
     dev_answers: int | None = None
-    own: dict[str, Any] | None = None  # the arm's settings as they were given
-    chosen: dict[str, Any] | None = None
+    own: SettingsTable | None = None  # the arm's settings as they were given
+    chosen: SettingsTable | None = None
     metric: str | None = None
     dev: Number | None = None
 
@@ -155,10 +155,10 @@ class ArmRecord(Record):
     model: str | None  # None: it asks none
     answers_by: Literal["generation", "likelihood", "head", "baseline"]
     template: str | None
-    settings: dict[str, Any]
-    training: dict[str, Any] | None
+    settings: SettingsTable
+    training: SettingsTable | None
     trained_on: str | None = None  # said only of an arm whose weights another training made
-    generation: dict[str, Any] | None
+    generation: SettingsTable | None
     width: str | None
     counts: ArmCounts
     status: Literal["done"]
@@ -175,18 +175,18 @@ class ArmRecord(Record):
         return bool(self.training)
 
 
-def arms_ship_base(arms: Mapping[str, ArmRecord]) -> bool:
+def ships_base(arms: Mapping[str, ArmRecord]) -> bool:
     """Whether arms have different bases, or bases of different widths."""
     return len({(arm.model, arm.width) for arm in arms.values() if arm.model}) > 1
 
 
-def bytes_to_ship_of(arms: Mapping[str, ArmRecord]) -> dict[str, int]:
+def bytes_to_ship(arms: Mapping[str, ArmRecord]) -> dict[str, int]:
     """arm -> bytes that shipping it takes: what it saved, beside the base.
 
-    Where `arms_ship_base` it is all that answering needs, the base included: a small adapter of a large model is no
+    Where `ships_base` it is all that answering needs, the base included: a small adapter of a large model is no
     small thing beside a small model, and an arm made narrow is a whole model of its own.
     """
-    whole = arms_ship_base(arms)
+    whole = ships_base(arms)
 
     def shipped(counts: ArmCounts) -> int:
         if whole:

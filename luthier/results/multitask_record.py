@@ -5,11 +5,12 @@ The specification stays a table of plain values: its keys are those of studies/m
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from luthier.results.record import Number, Part, Record
+from luthier.results.comparison import ExamplesNeeded, Mean, Verdict
+from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
 from luthier.results.study_record import Machine, Status
 
 
@@ -36,9 +37,9 @@ class MultitaskRecord(Record):
     FILE: ClassVar[str] = "multitask.json"
     REMEDY: ClassVar[str] = "name a new folder with --out"
 
-    format: Literal[1]
-    specification: dict[str, Any]
-    arms: dict[str, dict[str, Any]]  # names alone: each task's study has their settings
+    format: FirstFormat
+    specification: SettingsTable
+    arms: dict[str, SettingsTable]  # names alone: each task's study has their settings
     trained: list[str]
     command: str
     tasks: dict[str, MemberTask]
@@ -51,7 +52,7 @@ class MultitaskRecord(Record):
     status: Status
 
     @property
-    def mixture(self) -> dict[str, Any]:
+    def mixture(self) -> SettingsTable:
         """How the tasks share the training: kind, temperature, cap, templates."""
         return dict(self.specification["mixture"])
 
@@ -87,15 +88,6 @@ class MixtureRecord(Record):
         return dict(self.__pydantic_extra__)
 
 
-class Interval(Part):
-    """The mean of an arm on a task's deciding metric."""
-
-    mean: Number | None
-    low: Number | None
-    high: Number | None
-    n: int
-
-
 class TaskRow(Part):
     """One task as its own study found it."""
 
@@ -106,17 +98,7 @@ class TaskRow(Part):
     margin: Number
     n: int
     look: int | None
-    arms: dict[str, Interval]
-
-
-class ExamplesNeeded(Part):
-    """How many examples would tell a difference of the margin."""
-
-    more: int
-    total: int
-    low: int
-    high: int
-    to_be_sure: int
+    arms: dict[str, Mean]  # on the deciding metric
 
 
 class TaskPair(Part):
@@ -130,7 +112,7 @@ class TaskPair(Part):
     b: str
     difference: Number | None
     n: int
-    verdict: str | None
+    verdict: Verdict | None
     simultaneous_low: Number | None = None
     simultaneous_high: Number | None = None
     one_sided_low: Number | None = None
@@ -140,7 +122,7 @@ class TaskPair(Part):
     nonzero: int | None = None
     identical: bool | None = None
     examples_needed: ExamplesNeeded | None = None
-    in_study: str | None  # the verdict of the task's own study, where it is one of its pairs
+    in_study: Verdict | None  # the verdict of the task's own study, where it is one of its pairs
 
 
 class EffortRow(Part):
@@ -165,7 +147,7 @@ class TasksRecord(Record):
     FILE: ClassVar[str] = "tasks.json"
     REMEDY: ClassVar[str] = "write the report again, which makes it"
 
-    format: Literal[1]
+    format: FirstFormat
     level: Number
     comparisons: int
     sentences: list[str]

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from luthier.errors import FolderError
 from luthier.files import append_lines, write_json, write_lines
@@ -29,6 +31,25 @@ Number = int | float  # an int stays an int, so that what was read is written ag
 FirstFormat = Annotated[int, Field(ge=1, le=1)]  # of a type whose FORMAT is 1; a Literal would take true for it
 Kind = TypeVar("Kind")
 Arguments = ParamSpec("Arguments")
+
+
+def _without_nan(table: dict[str, Any]) -> dict[str, Any]:
+    if (place := _nan_in(table)) is not None:
+        raise PydanticCustomError("nan_in_table", "it should hold a finite number at '{place}'", {"place": place})
+    return table
+
+
+def _nan_in(value: Any, place: str = "") -> str | None:
+    """Where a value holds a number that is none, as the keys that lead to it."""
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        places = (_nan_in(one, f"{place}.{key}".lstrip(".")) for key, one in inner)
+        return next((found for found in places if found is not None), None)
+    return place if isinstance(value, float) and not math.isfinite(value) else None
+
+
+# Plain values under keys that a lower room or a user owns, such as a method's settings; their owner checks them.
+SettingsTable = Annotated[dict[str, Any], AfterValidator(_without_nan)]
 _NUMBERS = ("int_type", "float_type", "int_from_float", "finite_number")
 _BRANCH = re.compile(r"(int|float|str|bool|none)$|\w+\[")
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from luthier.records import Example
-from luthier.results.record import Part, Record
+from luthier.results.record import FirstFormat, Part, Record, SettingsTable
 
 
 class Base(Part):
@@ -18,6 +18,25 @@ class Base(Part):
     sha256: str
     family: str
     precision: str
+
+
+class Shot(Part):
+    """A solved example that stands in every prompt."""
+
+    id: str
+    input: str
+    references: tuple[str, ...]
+    meta: SettingsTable  # whatever columns the user keeps
+    unit: str
+    row: int
+
+    @classmethod
+    def of(cls, example: Example) -> Shot:
+        return cls(**vars(example))
+
+    @property
+    def example(self) -> Example:
+        return Example(**dict(self))
 
 
 class Probe(Part):
@@ -35,16 +54,16 @@ class ShippedNote(Record):
     FILE: ClassVar[str] = "luthier.json"
     REMEDY: ClassVar[str] = "make the arm again"
 
-    format: Literal[1]
+    format: FirstFormat
     method: str
     weights: str | None  # the folder beside this file that holds them; None: the base's own
     width: str | None
     weights_sha256: str | None  # of weights that were made narrow
     base: Base
     template: str
-    shots: list[Example]
+    shots: list[Shot]
     prompt_sha256: str  # of an empty prompt under template, shots and tokenizer
-    generation: dict[str, Any]
+    generation: SettingsTable
     labels: list[str]
     answers_by: Literal["generation", "likelihood", "head"]
     seed: int

@@ -6,9 +6,9 @@ studies/spec.py owns. Of an arm the same holds for `settings`, `training` and `g
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from luthier.results.record import Number, Part, Record
+from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
 
 Status = Literal["running", "done"]
 
@@ -19,9 +19,9 @@ class ArmTable(Part):
     method: str
     template: str | None
     width: str | None  # what the weights are made after training
-    settings: dict[str, Any]
-    training: dict[str, Any]
-    generation: dict[str, Any]
+    settings: SettingsTable
+    training: SettingsTable
+    generation: SettingsTable
     model: str | None  # None: the study's
     answer: str | None
     tune: list[str]  # what tuning may vary
@@ -87,8 +87,8 @@ class StudyRecord(Record):
     FILE: ClassVar[str] = "study.json"
     REMEDY: ClassVar[str] = "name a new folder with --out"
 
-    format: Literal[1]
-    specification: dict[str, Any]
+    format: FirstFormat
+    specification: SettingsTable
     arms: dict[str, ArmTable]
     command: str
     task: TaskOrigin

@@ -11,11 +11,15 @@ from typing import Any
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
+from luthier.results.looks import Looks
+from luthier.results.multitask_record import TasksRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.record import Record
+from luthier.results.shipped_note import ShippedNote
 from luthier.scoring.score import score
 from luthier.verdicts.compare import compare
 from luthier.verdicts.profile import profile
+from tests import records
 
 KEPT = {"copy-3": 0.1, "zero-shot": 0.5, "lora": 0.8}  # arm -> how much of a reference its answers keep
 WORDS = [
@@ -88,9 +92,74 @@ def read_back(kind: type[Record], value: dict[str, Any]) -> Record:
     return kind.model_validate_json(json.dumps(value))
 
 
+SHOT = {"id": "e1", "input": "Ann: Hi.", "references": ["Ann greets."], "meta": {"k": 1}, "unit": "e1", "row": 1}
+NOTE = {
+    "format": 1, "method": "lora", "weights": "adapter", "width": None, "weights_sha256": None,
+    "base": {"name": "smollm2-135m", "sha256": "dd44", "family": "decoder", "precision": "fp32"},
+    "template": "{input}", "shots": [SHOT], "prompt_sha256": "ee55", "generation": records.GENERATION, "labels": [],
+    "answers_by": "generation", "seed": 0, "probes": [{"id": "d1", "prompt_ids": [1, 2], "text": "a", "tokens": [3]}],
+}  # fmt: skip
+SHARE = {
+    "available": 10, "rate": 0.488088, "drawn": 10, "distinct": 10, "passes": 1.0, "tokens": 876,
+    "supervised_tokens": 230, "templates": {"plain": 10},
+}  # fmt: skip
+TASKS = {
+    "format": 1, "level": 0.95, "comparisons": 1, "sentences": ["One."], "family": "A verdict is about one task.",
+    "tasks": [
+        {"task": "sums", "folder": "tasks/sums", "held_out": False, "metric": "rouge1", "margin": 0.02, "n": 13,
+         "look": 1, "arms": {"copy-3": {"mean": 0.5, "low": None, "high": None, "n": 1}}},
+    ],
+    "pairs": [
+        {"task": "sums", "held_out": False, "metric": "rouge1", "margin": 0.02, "a": "multi-lora", "b": "lora",
+         "difference": 0.001, "n": 13, "verdict": "cannot tell", "simultaneous_low": -0.03, "simultaneous_high": 0.04,
+         "one_sided_low": None, "one_sided_high": 0.03, "within_margin": False, "sd": 0.04, "nonzero": 3,
+         "identical": False, "examples_needed": {"more": 42, "total": 55, "low": 44, "high": 142, "to_be_sure": 110},
+         "in_study": "cannot tell"},
+        {"task": "heads", "held_out": False, "metric": "rouge1", "margin": 0.02, "a": "multi-lora", "b": "lora",
+         "difference": None, "n": 0, "verdict": None, "in_study": None},
+    ],
+    "mixtures": {"multi-lora": {"sums": SHARE}},
+    "effort": [
+        {"arm": "lora", "task": "sums", "folder": "tasks/sums", "examples": 10, "train_tokens": 876,
+         "supervised_tokens": 230, "steps": 3, "best_step": 2, "best_dev": 0.09, "trainable": 5568,
+         "saved_bytes": 27456},
+    ],
+    "findings": [], "warnings": {"sums": ["Only 13."]},
+}  # fmt: skip
+TUNING = {
+    "trials": 2, "rounds": 1, "trainings": 2, "failed": 0, "steps": 4, "train_tokens": 900, "supervised_tokens": 90,
+    "dev_answers": 12, "own": {"learning_rate": 0.001}, "chosen": {"learning_rate": 0.0023, "rank": 8},
+    "metric": "rouge1", "dev": 0.25,
+}  # fmt: skip
+HEALTH = [
+    {"level": "warning", "text": "row 3 repeats row 1", "file": "train.jsonl", "row": 3},
+    {"level": "note", "text": "none", "file": None, "row": None},
+]
+ENCODER = {
+    "name": "models/encoder", "base_sha256": "ff", "family": "encoder", "window": 512, "precision": "fp32",
+    "parameters": 7, "notes": ["n"],
+}  # fmt: skip
+
+
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
     "comparison": lambda: read_back(Comparison, compared()),
     "comparison of labels": lambda: read_back(Comparison, compared_labels()),
     "profile": lambda: read_back(ProfileRecord, profiled()),
-    "cost": lambda: Cost(seconds=12.5, arms={"lora": {"train_seconds": 10.0, "train_tokens": 900}, "full": {}}),
+    "cost": lambda: read_back(
+        Cost, {"seconds": 12.5, "arms": {"lora": {"train_seconds": 10.0, "new_tokens": 9}, "full": {}}}
+    ),
+    "study": lambda: records.study_record(["copy-3", "zero-shot"], health=HEALTH),
+    "study of several models": lambda: records.study_record(
+        {"head": records.arm_table("head", model=ENCODER["name"], trained_on="a mixture")},
+        models={ENCODER["name"]: ENCODER},
+    ),
+    "baseline": lambda: records.arm_record("copy-3", asks=False),
+    "prompting": lambda: records.arm_record("zero-shot"),
+    "trained": lambda: records.arm_record("lora", trained=True, tuning=TUNING, trained_on="a mixture"),
+    "training": lambda: records.training_record(),
+    "note": lambda: read_back(ShippedNote, NOTE),
+    "multitask": lambda: records.multitask_record({"sums": False, "notes": True}),
+    "mixture": lambda: records.mixture_record("sums", "heads"),
+    "tasks": lambda: read_back(TasksRecord, TASKS),
+    "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }
