@@ -124,5 +124,5 @@ def _length(prompt: Prompt) -> int:
 
 
 def _sample(examples: Split, count: int) -> list[Example]:
-    usable = [example for example in examples if example.input.strip() and example.references]
+    usable = [example for example in examples if example.is_usable]
     return random.Random(f"bench-{SEED}").sample(usable, min(count, len(usable)))

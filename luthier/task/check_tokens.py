@@ -144,7 +144,7 @@ class TokenCheck:
         if not rendered:
             return
         ordered = sorted(rendered, key=lambda r: len(r.prompt.prompt_ids))
-        usable = sum(bool(example.input.strip() and example.references) for example in self.task.train)
+        usable = sum(example.is_usable for example in self.task.train)
         most = min(MOST_SHOTS, usable)
         shots = draw_shots(self.task.train, most, self.task.spec.prompt.shot_seed)
         try:

@@ -44,7 +44,7 @@ def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]
 
     Raises PromptError when `train` holds fewer.
     """
-    usable = [example for example in train if example.input.strip() and example.references]
+    usable = [example for example in train if example.is_usable]
     if len(usable) < count:
         raise PromptError(f"{count} shots were asked for but train has {len(usable)} usable examples; ask for fewer")
     random.Random(f"shots-{seed}").shuffle(usable)
