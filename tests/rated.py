@@ -11,6 +11,7 @@ from luthier.rating.ballot import Ballot, Question
 from luthier.records import Answer, Example, as_row
 from luthier.scoring.score import score
 from luthier.verdicts.compare import compare
+from tests.records import study_record
 
 QUALITIES = {"copy-3": 0.1, "zero-shot": 0.4, "lora": 0.9}  # how much of the reference an arm's answer keeps
 WORDS = (
@@ -50,8 +51,7 @@ def make_study(path: Path, count: int = 24, qualities: dict[str, float] = QUALIT
         write_lines(path / "arms" / arm / "scores.jsonl", map(as_row, scores[arm]))
     write_json(path / "compare.json", compare(scores))
     task = {"name": "made", "description": "Say what was agreed."}
-    about = {"specification": {"seed": seed}, "arms": dict.fromkeys(qualities), "task": task, "status": "done"}
-    write_json(path / "study.json", about)
+    study_record(list(qualities), test=count, specification={"seed": seed}, task=task).write(path)
     return path
 
 

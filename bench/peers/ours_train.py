@@ -9,8 +9,9 @@ from ours_loop import Ours  # isort: skip - before anything else that brings tor
 
 import common
 
-from luthier.files import read_lines
 from luthier.records import Prompt
+from luthier.results.lines import METRICS_FILE, Step
+from luthier.results.record import read_lines_of
 
 
 def prompt(row):
@@ -28,7 +29,7 @@ def main():
         began = common.now()
         result = ours.train([prompt(row) for row in rows], len(warm_up), folder)
         took = common.now() - began
-        losses = [step["loss_sum"] / step["count"] for step in read_lines(folder / "metrics.jsonl")]
+        losses = [step.loss for step in read_lines_of(Step, folder / METRICS_FILE)]
         return took | {"seconds": result.seconds}, losses
 
     with tempfile.TemporaryDirectory(dir=order["scratch"]) as scratch:

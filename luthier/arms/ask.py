@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from luthier.arms.shipped import NOTE, Shipped, arm_to_ask, load_arm
+from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.decoding.answers import chosen, label_logprobs
 from luthier.decoding.generate import Generation, Request, generate
 from luthier.errors import SettingsError
 from luthier.model.model import Model, load
 from luthier.records import Prompt
+from luthier.results.shipped_note import ShippedNote
+from luthier.results.study_record import StudyRecord
 from luthier.settings import settings_from
 
 
@@ -88,11 +90,11 @@ def _asked(
 
 def _source(source: str, arm: str | None) -> Shipped:
     path = Path(source)
-    if (path / "study.json").exists():
+    if StudyRecord.is_in(path):
         return load_arm(path / "arms" / (arm or arm_to_ask(path)))
     if arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
-    if (path / NOTE).exists():
+    if ShippedNote.is_in(path):
         return load_arm(path)
     model = load(source)
     return Shipped(path, model, "{input}", (), Generation(max_new_tokens=min(256, model.window // 2)), 0, ())

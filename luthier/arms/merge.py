@@ -11,11 +11,12 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
-from luthier.arms.shipped import NOTE, arm_to_ask, differing, load_arm
+from luthier.arms.shipped import arm_to_ask, differing, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
-from luthier.files import read_json
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, save
+from luthier.results.shipped_note import ShippedNote
+from luthier.results.study_record import StudyRecord
 
 
 def merge(
@@ -23,7 +24,7 @@ def merge(
 ) -> dict[str, Any]:
     """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
     place = Path(source)
-    if (place / "study.json").exists():
+    if StudyRecord.is_in(place):
         place = place / "arms" / (arm or arm_to_ask(place))
     elif arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
@@ -38,12 +39,12 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
     that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
     """
-    shipped, note = load_arm(place), read_json(place / NOTE)
+    shipped, note = load_arm(place), ShippedNote.read(place)
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")
     if shipped.model.family == "encoder" and width:
         raise SettingsError(f"{place}: the weights of an encoder are not made {width} here; leave the width out")
-    measured = note.get("width")
+    measured = note.width
     if measured and width not in (None, measured):
         raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")
     plain = shipped.model if measured else _merged(place, note)
@@ -52,7 +53,7 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
         building = Path(part) / "model"
         save(made, building)
-        precision, labels = note["base"]["precision"], shipped.model.labels
+        precision, labels = note.base.precision, shipped.model.labels
         again = read(building, found, precision) if found else load(str(building), precision=precision, labels=labels)
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
@@ -61,16 +62,16 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     return {"probes": len(shipped.probes), "differ": others, "width": found, "file_bytes": file_bytes(folder)}
 
 
-def _merged(place: Path, note: dict[str, Any]) -> Model:
+def _merged(place: Path, note: ShippedNote) -> Model:
     """The base, with what the arm learned in its weights."""
-    found, base = method(note["method"]), note["base"]
-    whole = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
+    found, base = method(note.method), note.base
+    whole = load(base.name, precision=base.precision, labels=note.labels)
     if not isinstance(found, Tuning):
         return whole
     if not found.leaves_whole_weights:
         mergeable = ", ".join(merging())
         raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
-    return (found.merge or found.load)(whole, place / note["weights"])
+    return (found.merge or found.load)(whole, place / str(note.weights))
 
 
 def _other_answers(place: Path, others: Sequence[str], probes: int, width: str | None) -> str:

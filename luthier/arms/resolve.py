@@ -20,6 +20,7 @@ from luthier.decoding.generate import Generation
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import width
+from luthier.results.arm_record import ArmRecord
 from luthier.settings import Settings, settings_from
 from luthier.task.spec import BARE
 from luthier.task.task import Task
@@ -154,9 +155,9 @@ def _answers_by(where: str, spec: ArmSpec, task: Task, family: str | None) -> st
     return (spec.answer or "likelihood") if task.labels else "generation"
 
 
-def as_trained(arm: TrainedArm, about: Mapping[str, Any]) -> TrainedArm:
-    """The arm with the settings and the training that an arm.json says it was trained with."""
-    settings, training = type(arm.settings).model_validate(about["settings"]), Training(**about["training"])
+def as_trained(arm: TrainedArm, record: ArmRecord) -> TrainedArm:
+    """The arm with the settings and the training that its arm.json says it was trained with."""
+    settings, training = type(arm.settings).model_validate(record.settings), Training(**(record.training or {}))
     return replace(arm, settings=settings, training=training)
 
 

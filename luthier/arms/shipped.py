@@ -17,13 +17,15 @@ from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Generation
 from luthier.decoding.speculative import Followers
 from luthier.errors import FolderError, ModelError
-from luthier.files import read_json, read_lines, write_json
 from luthier.model.model import Model, load, weights_sha256
 from luthier.model.widths import read
-from luthier.records import Example, Prompt, as_row, from_row
+from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison
+from luthier.results.lines import ANSWERS_FILE
+from luthier.results.record import read_lines_of
+from luthier.results.shipped_note import Base, Probe, ShippedNote, Shot
+from luthier.settings import settings_from
 
-NOTE = "luthier.json"
 QUANTIZED = "quantized"  # folder of an arm whose weights were made narrow: a whole model
 
 
@@ -37,7 +39,7 @@ class Shipped:
     shots: tuple[Example, ...]
     generation: Generation
     seed: int
-    probes: tuple[dict[str, Any], ...]
+    probes: tuple[Probe, ...]
     answers_by: str = "generation"
 
     def prompt(self, text: str) -> Prompt:
@@ -47,7 +49,7 @@ class Shipped:
 
     def known(self) -> Followers:
         """The arm's own answers on test: how it goes on, which makes the next answer faster. None for a bare model."""
-        return Followers(row["tokens"] for row in read_lines(self.folder / "answers.jsonl"))
+        return Followers(answer.tokens for answer in read_lines_of(Answer, self.folder / ANSWERS_FILE))
 
 
 def write_note(
@@ -66,26 +68,34 @@ def write_note(
     answers_by: str = "generation",
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already."""
-    if (place / NOTE).exists():
+    if ShippedNote.is_in(place):
         return
-    note = {
-        "format": 1,
-        "method": method_name,
-        "weights": shipped,
-        "width": width,
-        "weights_sha256": weights_sha256(place / str(shipped)) if width else None,
-        "base": {"name": model.name, "sha256": model.base_sha256, "family": model.family, "precision": precision},
-        "template": template,
-        "shots": [as_row(shot) for shot in shots],
-        "prompt_sha256": model.renderer.hash(template, shots),
-        "generation": generation.model_dump(),
-        "labels": list(model.labels),
-        "answers_by": answers_by,
-        "seed": seed,
-    }
-    asked: list[dict[str, Any]] = [{"id": p.id, "prompt_ids": list(p.prompt_ids)} for p in probes]
-    answers = _probe(model, asked, generation, answers_by, seed)
-    write_json(place / NOTE, note | {"probes": [row | answers[row["id"]] for row in asked]})
+    answers = _answers(model, probes, generation, answers_by, seed)
+    known: dict[str, Any] = {"answers_by": answers_by}
+    ShippedNote(
+        **known,
+        format=1,
+        method=method_name,
+        weights=shipped,
+        width=width,
+        weights_sha256=weights_sha256(place / str(shipped)) if width else None,
+        base=Base(name=model.name, sha256=model.base_sha256, family=model.family, precision=precision),
+        template=template,
+        shots=[Shot.of(shot) for shot in shots],
+        prompt_sha256=model.renderer.hash(template, shots),
+        generation=generation.model_dump(),
+        labels=list(model.labels),
+        seed=seed,
+        probes=[
+            Probe(
+                id=probe.id,
+                prompt_ids=list(probe.prompt_ids),
+                text=answers[probe.id].text,
+                tokens=list(answers[probe.id].tokens),
+            )
+            for probe in probes
+        ],
+    ).write(place)
 
 
 def load_arm(place: Path) -> Shipped:
@@ -93,42 +103,39 @@ def load_arm(place: Path) -> Shipped:
 
     Raises FolderError when the folder is not an arm's, ModelError when the base or the prompt is another one.
     """
-    if not (place / NOTE).exists():
-        beside = sorted(note.parent.name for note in place.parent.glob(f"*/{NOTE}"))
+    if not ShippedNote.is_in(place):
+        beside = sorted(note.parent.name for note in place.parent.glob(f"*/{ShippedNote.FILE}"))
         there = f"; there are: {', '.join(beside)}" if place.parent.name == "arms" and beside else ""
-        raise FolderError(f"{place}: no {NOTE} here; name a finished arm{there}")
-    note = read_json(place / NOTE)
-    try:
-        adapted = (_narrow if note.get("width") else _on_its_base)(place, note)
-        shots = tuple(from_row(Example, row) for row in note["shots"])
-        generation = Generation(**note["generation"])
-        probes, by = tuple(note["probes"]), note.get("answers_by", "generation")
-        shipped = Shipped(place, adapted, note["template"], shots, generation, note["seed"], probes, by)
-    except KeyError as missing:
-        raise FolderError(f"{place / NOTE}: the entry {missing} is missing; make the arm again") from None
-    if adapted.renderer.hash(shipped.template, shots) != note["prompt_sha256"]:
+        raise FolderError(f"{place}: no {ShippedNote.FILE} here; name a finished arm{there}")
+    note = ShippedNote.read(place)
+    adapted = (_narrow if note.width else _on_its_base)(place, note)
+    shots = tuple(shot.example for shot in note.shots)
+    generation = settings_from(Generation, note.generation, ShippedNote.path_in(place), FolderError)
+    shipped = Shipped(place, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by)
+    if adapted.renderer.hash(shipped.template, shots) != note.prompt_sha256:
         raise ModelError(f"{place}: the tokenizer here renders another prompt than the one measured; use its own base")
     return shipped
 
 
-def _on_its_base(place: Path, note: dict[str, Any]) -> Model:
+def _on_its_base(place: Path, note: ShippedNote) -> Model:
     """The base that the arm was measured on, with what the arm's folder holds."""
-    base, found = note["base"], method(note["method"])
-    model = load(base["name"], precision=base["precision"], labels=note.get("labels", ()))
-    if model.base_sha256 != base["sha256"]:
+    base, found = note.base, method(note.method)
+    model = load(base.name, precision=base.precision, labels=note.labels)
+    if model.base_sha256 != base.sha256:
         raise ModelError(
-            f"{place}: made on another {base['name']} (weights {base['sha256'][:12]}, here "
+            f"{place}: made on another {base.name} (weights {base.sha256[:12]}, here "
             f"{model.base_sha256[:12]}); load it with the base that it was measured on"
         )
-    return found.load(model, place / note["weights"]) if isinstance(found, Tuning) else model
+    return found.load(model, place / str(note.weights)) if isinstance(found, Tuning) else model
 
 
-def _narrow(place: Path, note: dict[str, Any]) -> Model:
+def _narrow(place: Path, note: ShippedNote) -> Model:
     """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
-    model, base = read(place / note["weights"], note["width"], note["base"]["precision"]), note["base"]
-    if model.base_sha256 != note["weights_sha256"]:
-        raise ModelError(f"{place / note['weights']}: not the weights that were measured; make the arm again")
-    return replace(model, name=base["name"], base_sha256=base["sha256"], labels=tuple(note.get("labels", ())))
+    weights, base = place / str(note.weights), note.base
+    model = read(weights, str(note.width), base.precision)
+    if model.base_sha256 != note.weights_sha256:
+        raise ModelError(f"{weights}: not the weights that were measured; make the arm again")
+    return replace(model, name=base.name, base_sha256=base.sha256, labels=tuple(note.labels))
 
 
 def verify(shipped: Shipped) -> None:
@@ -142,24 +149,27 @@ def verify(shipped: Shipped) -> None:
 
 def differing(shipped: Shipped) -> list[str]:
     """The ids of the probes that are answered in other words than when the arm was measured."""
-    again = _probe(shipped.model, shipped.probes, shipped.generation, shipped.answers_by, shipped.seed)
-    return [probe["id"] for probe in shipped.probes if again[probe["id"]] != {k: probe[k] for k in ("text", "tokens")}]
+    prompts = [Prompt(probe.id, "", tuple(probe.prompt_ids)) for probe in shipped.probes]
+    again = _answers(shipped.model, prompts, shipped.generation, shipped.answers_by, shipped.seed)
+
+    def is_the_same(probe: Probe) -> bool:
+        return (again[probe.id].text, list(again[probe.id].tokens)) == (probe.text, probe.tokens)
+
+    return [probe.id for probe in shipped.probes if not is_the_same(probe)]
 
 
-def _probe(
-    model: Model, probes: Sequence[dict[str, Any]], generation: Generation, answers_by: str, seed: int
-) -> dict[str, dict[str, Any]]:
+def _answers(
+    model: Model, prompts: Sequence[Prompt], generation: Generation, answers_by: str, seed: int
+) -> dict[str, Answer]:
     """The probes' answers: the same batch whenever they are asked, so that its rounding is the same too."""
-    prompts = [Prompt(row["id"], "", tuple(row["prompt_ids"])) for row in probes]
     limit = generation.max_new_tokens or 1
     asked = asking(model, prompts, answers_by, limit=limit, generation=generation, seed=seed)
-    answers = [answer for batch in asked.batches for answer in asked.answer(batch)]
-    return {answer.id: {"text": answer.text, "tokens": list(answer.tokens)} for answer in answers}
+    return {answer.id: answer for batch in asked.batches for answer in asked.answer(batch)}
 
 
 def arm_to_ask(study: Path) -> str:
     """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
     for name in Comparison.read(study).arms_to_ask():
-        if (study / "arms" / name / NOTE).exists():
+        if ShippedNote.is_in(study / "arms" / name):
             return name
     raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

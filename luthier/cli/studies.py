@@ -51,9 +51,9 @@ def multitask(
     """
     machine.keep_freed_memory()
     folder = luthier.multitask(tasks, out=out, command=exits.command(), **given)
-    from luthier.files import read_json
+    from luthier.results.multitask_record import TasksRecord
 
-    screen.print_lines([*read_json(folder / "tasks.json")["sentences"], f"Report: {folder / 'report.html'}"])
+    screen.print_lines([*TasksRecord.read(folder).sentences, f"Report: {folder / 'report.html'}"])
 
 
 def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]) -> None:
@@ -63,5 +63,7 @@ def report(folder: Annotated[Path, typer.Argument(metavar="STUDY", help="A study
     Example:
       luthier report studies/mine
     """
-    several = (folder / "multitask.json").exists()
+    from luthier.results.multitask_record import MultitaskRecord
+
+    several = MultitaskRecord.is_in(folder)
     screen.print_lines([f"Report: {luthier.overview(folder) if several else luthier.report(folder)}"])

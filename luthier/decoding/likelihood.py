@@ -14,7 +14,6 @@ It hangs on weights and prompt alone, so arms that differ only in how they decod
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +21,15 @@ from typing import Any
 
 import torch
 
-from luthier.files import append_lines, read_lines, write_lines
 from luthier.metrics import LIKELIHOOD
 from luthier.model.forward import collate, row_losses, with_prefix
 from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
 from luthier.model.model import Model
 from luthier.records import Example, Prompt, Score
+from luthier.results.arm_record import ArmRecord, TrainingRecord
+from luthier.results.lines import LIKELIHOOD_FILE, PROMPTS_FILE, ReferenceLikelihood
+from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
 from luthier.training.batches import micro_batches
-
-Row = dict[str, Any]
 
 BATCH_TOKENS = 4096  # padded tokens that are read together
 
@@ -41,22 +40,22 @@ def measure(
     examples: Sequence[Example],
     path: Path,
     heard: Callable[[int], None] = lambda count: None,
-) -> list[Row]:
-    """A row {id, nats, tokens, characters} for each prompt, in their order; None and a `reason` where there is none.
+) -> list[ReferenceLikelihood]:
+    """A row for each prompt, in their order; of a reference that cannot be read with the reason.
 
     `path` is the line file that grows by whole batches; what stands there already is not read again. `heard(count)`
     is told of each batch that is safely on disk.
     """
-    rows = {row["id"]: row for row in read_lines(path)}
+    rows = {row.id: row for row in read_lines_of(ReferenceLikelihood, path)}
     wanted = [prompt for prompt in prompts if prompt.id not in rows]
     readable = dict(_readable(model, prompts, examples))
     refused = [_unknown(prompt.id) for prompt in wanted if prompt.id not in readable]
     for batch in itertools.chain([refused] if refused else [], _batches(model, list(readable.values()), set(rows))):
-        append_lines(path, batch)
-        rows |= {row["id"]: row for row in batch}
+        append_lines_of(path, batch)
+        rows |= {row.id: row for row in batch}
         heard(len(batch))
     ordered = [rows[prompt.id] for prompt in prompts]
-    write_lines(path, ordered)  # a batch that a kill tore stands twice
+    write_lines_of(path, ordered)  # a batch that a kill tore stands twice
     return ordered
 
 
@@ -70,7 +69,7 @@ def _readable(model: Model, prompts: Sequence[Prompt], examples: Sequence[Exampl
             yield prompt.id, replace(prompt, target_ids=target)
 
 
-def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterator[list[Row]]:
+def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterator[list[ReferenceLikelihood]]:
     """Rows of one batch after another. All prompts shape the batches, known ones too, so a resumed run repeats them."""
     for batch in micro_batches(prompts, BATCH_TOKENS):
         if any(prompt.id not in known for prompt in batch):
@@ -99,35 +98,30 @@ def _begun(model: Model, rows: int) -> Any:
     return cache
 
 
-def _row(model: Model, prompt: Prompt, nats: float) -> Row:
+def _row(model: Model, prompt: Prompt, nats: float) -> ReferenceLikelihood:
     text = model.tokenizer.decode(prompt.target_ids, skip_special_tokens=True)
-    return {"id": prompt.id, "nats": round(nats, 6), "tokens": len(prompt.target_ids or ()), "characters": len(text)}
+    return ReferenceLikelihood(
+        id=prompt.id, nats=round(nats, 6), tokens=len(prompt.target_ids or ()), characters=len(text)
+    )
 
 
-def _unknown(id: str) -> Row:
+def _unknown(id: str) -> ReferenceLikelihood:
     return unread(id, "the reference is empty or does not fit into the context window behind its prompt")
 
 
-def unread(id: str, reason: str) -> Row:
+def unread(id: str, reason: str) -> ReferenceLikelihood:
     """The row of a reference that has no likelihood, and why."""
-    return {"id": id, "nats": None, "tokens": 0, "characters": 0, "reason": reason}
+    return ReferenceLikelihood(id=id, nats=None, tokens=0, characters=0, reason=reason)
 
 
-def bits_per_character(row: Row) -> float | None:
-    """nats / ln 2 / characters; None where nothing was read."""
-    if row["nats"] is None or not row["characters"]:
-        return None
-    return float(row["nats"] / math.log(2) / row["characters"])
-
-
-def with_likelihood(scores: Sequence[Score], rows: Sequence[Row]) -> list[Score]:
+def with_likelihood(scores: Sequence[Score], rows: Sequence[ReferenceLikelihood]) -> list[Score]:
     """The scores with one value more; None with its reason where a row has none, or where no model was asked."""
-    by_id = {row["id"]: row for row in rows}
+    by_id = {row.id: row for row in rows}
     found = []
     for score in scores:
         row = by_id.get(score.id)
-        value = bits_per_character(row) if row else None
-        reason = "the arm asks no model" if row is None else row.get("reason", "the reference has no characters")
+        value = row.bits_per_character if row else None
+        reason = "the arm asks no model" if row is None else row.reason or "the reference has no characters"
         reasons = score.reasons if value is not None else score.reasons | {LIKELIHOOD: reason}
         found.append(replace(score, values=score.values | {LIKELIHOOD: value}, reasons=reasons))
     return found
@@ -138,10 +132,10 @@ def from_twin(place: Path) -> None:
 
     Such arms differ only in how they decode, which no likelihood depends on.
     """
-    prompts = (place / "prompts.jsonl").read_bytes()
-    for other in sorted(place.parent.glob("*/likelihood.jsonl")):
-        asked = other.parent / "prompts.jsonl"
-        done, trained = ((other.parent / name).exists() for name in ("arm.json", "training.json"))
-        if other.parent != place and done and not trained and asked.read_bytes() == prompts:
-            write_lines(place / "likelihood.jsonl", read_lines(other))
+    prompts = (place / PROMPTS_FILE).read_bytes()
+    for path in sorted(place.parent.glob(f"*/{LIKELIHOOD_FILE}")):
+        other = path.parent
+        is_prompting = ArmRecord.is_in(other) and not TrainingRecord.is_in(other)
+        if other != place and is_prompting and (other / PROMPTS_FILE).read_bytes() == prompts:
+            write_lines_of(place / LIKELIHOOD_FILE, read_lines_of(ReferenceLikelihood, path))
             return

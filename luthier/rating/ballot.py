@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import append_lines, inside, locked, read_json, sha256_of_text
+from luthier.files import append_lines, inside, locked, sha256_of_text
 from luthier.records import Answer, Example, Vote, as_row
 from luthier.results.comparison import Comparison
 from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, VoteLine
 from luthier.results.record import read_lines_of
+from luthier.results.study_record import StudyRecord
 
 MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell anything apart
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
@@ -219,8 +220,8 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     None: 60, or as many as there are. Raises FolderError for a folder that is no finished study or whose answers
     changed since the plan was made, SettingsError for arms or numbers that the study or its plan do not have.
     """
-    study = read_json(folder / "study.json")
-    if study.get("task", {}).get("labels"):
+    study = StudyRecord.read(folder)
+    if study.task.labels:
         raise SettingsError(f"{folder}: its answers are labels, right or wrong; there is nothing for people to judge")
     examples = {example.id: example for example in read_lines_of(Example, folder / "examples.jsonl")}
     if (stored := RatingPlan.read_if_there(folder)) is not None:
@@ -232,9 +233,9 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
                 f"{path}: the answers changed since rating began; put the old ones back, or {_BEGIN_ANEW}"
             )
         return Ballot(folder, stored, examples, answers)
-    names = _chosen(arms, study) if arms is not None else shortlist(_finished(folder))
+    names = _chosen(arms, list(study.arms)) if arms is not None else shortlist(_finished(folder))
     answers = {arm: _texts(folder, arm) for arm in names}
-    plan = _plan(names, examples, answers, dialogues, int(study.get("specification", {}).get("seed", 0)))
+    plan = _plan(names, examples, answers, dialogues, study.seed)
     plan.write(folder)
     return Ballot(folder, plan, examples, answers)
 
@@ -272,11 +273,11 @@ def _texts(folder: Path, arm: str) -> dict[str, str]:
     return {answer.id: answer.text for answer in read_lines_of(Answer, path)}
 
 
-def _chosen(arms: Sequence[str], study: Mapping[str, Any]) -> list[str]:
+def _chosen(arms: Sequence[str], known: Sequence[str]) -> list[str]:
     """The arms that were named, checked."""
-    in_study, named = list(study.get("arms", [])), [name.strip() for name in arms if name.strip()]
-    if unknown := [name for name in named if name not in in_study]:
-        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(in_study)}")
+    named = [name.strip() for name in arms if name.strip()]
+    if unknown := [name for name in named if name not in known]:
+        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(known)}")
     if len(set(named)) != len(named) or not 2 <= len(named) <= MOST_ARMS:
         raise SettingsError(
             f"{', '.join(named) or 'no arm'}: rate two to {MOST_ARMS} different arms; name them with --arms"

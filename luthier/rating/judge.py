@@ -15,11 +15,11 @@ from pathlib import Path
 from string import Template
 
 from luthier.errors import SettingsError
-from luthier.files import read_json
 from luthier.progress import bar, check_stop, stoppable
 from luthier.rating.ballot import JUDGE, Ballot, Item, open_ballot
 from luthier.rating.endpoint import Endpoint, check_address, key_from_environment
 from luthier.records import Vote
+from luthier.results.study_record import StudyRecord
 
 _VERDICT = re.compile(r"VERDICT: (1|2|TIE|BOTH BAD)")
 _MEANS = {"1": "first", "2": "second", "TIE": "tie", "BOTH BAD": "both bad"}
@@ -67,7 +67,7 @@ def _ask_all(ballot: Ballot, endpoint: Endpoint) -> Iterator[Vote]:
     items = [item for item in ballot.order(rater) if not item.identical and not item.repeat]
     done = {vote.item for vote in ballot.votes() if vote.rater == rater}
     remaining = [item for item in items if item.key[:3] not in done]
-    task = str(read_json(ballot.folder / "study.json")["task"].get("description") or "answer the input")
+    task = StudyRecord.read(ballot.folder).task.description or "answer the input"
     with stoppable(), bar(rater, len(items), "items", len(items) - len(remaining)) as progress:
         for item in remaining:
             vote = judged(ballot, item, endpoint, rater, task)

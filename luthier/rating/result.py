@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from luthier.errors import FolderError
-from luthier.files import read_json
 from luthier.metrics import METRICS
 from luthier.rating import strengths as preference
 from luthier.rating.ballot import Ballot, open_ballot
@@ -35,6 +34,7 @@ from luthier.results.ratings_record import (
     WithPeople,
 )
 from luthier.results.record import read_lines_of
+from luthier.results.study_record import StudyRecord
 from luthier.stats import intervals
 from luthier.stats.intervals import ends_of
 
@@ -49,7 +49,7 @@ def result(folder: Path) -> Ratings:
     Raises FolderError when nobody has begun to rate or files are damaged. Where votes do not link all arms, there are
     no strengths, with the reason.
     """
-    read_json(folder / "study.json")  # raises where there is no study
+    StudyRecord.read(folder)  # raises where there is no study
     if not RatingPlan.is_in(folder):
         raise FolderError(f"{folder}: nobody has rated it yet; begin with: luthier rate {folder} --rater NAME")
     ballot = open_ballot(folder)

@@ -12,6 +12,7 @@
     multitask_record  multitask.json, mixture.json, tasks.json
     looks             how often a test set was looked at, counted in the user's cache
     folder            the study's folder: places, costs, log
+    resume            going on with a study: whose folder it is, whether the same is asked, which look it takes
 
 Doors: `folder.StudyFolder`.
 """

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from luthier.records import STRICT
 from luthier.results.record import Number, Part, Record, SettingsTable
 
-TRIALS = "tune/trials.jsonl"
+TRIALS_FILE = "trials.jsonl"  # in an arm's tune/
 BASELINE = "baseline"  # how an arm that asks no model answers
 REMEDY = "remove the arm's folder and start the study again"
 

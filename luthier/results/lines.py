@@ -1,10 +1,19 @@
-"""The lines of metrics.jsonl, likelihood.jsonl and log.jsonl; those of the other line files stand in records.py."""
+"""The line files of a study's folder, and the lines of metrics.jsonl, likelihood.jsonl and log.jsonl.
+
+The lines of the others stand in records.py: Example, Prompt, Answer, Score.
+"""
 
 from __future__ import annotations
 
 import math
 
 from luthier.results.record import Number, Part
+
+EXAMPLES_FILE, LOG_FILE = "examples.jsonl", "log.jsonl"  # of a study
+# Of an arm: what it was asked and said on test, the same on dev, and what its training did at each step.
+PROMPTS_FILE, ANSWERS_FILE, SCORES_FILE = "prompts.jsonl", "answers.jsonl", "scores.jsonl"
+DEV_ANSWERS_FILE, DEV_SCORES_FILE = "dev_answers.jsonl", "dev_scores.jsonl"
+LIKELIHOOD_FILE, METRICS_FILE = "likelihood.jsonl", "metrics.jsonl"
 
 
 class Step(Part):

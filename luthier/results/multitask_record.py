@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from luthier.results.comparison import ExamplesNeeded, Mean, Verdict
 from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
-from luthier.results.study_record import Machine, Status
+from luthier.results.study_record import Machine, Split, Status
 
 
 class MemberTask(Part):
@@ -20,7 +20,7 @@ class MemberTask(Part):
     folder: str  # inside the group's
     held_out: bool
     description: str
-    hashes: dict[str, str]  # split -> SHA-256
+    hashes: dict[Split, str]  # split -> SHA-256
 
 
 class MixtureModel(Part):
@@ -60,6 +60,10 @@ class MultitaskRecord(Record):
     def is_done(self) -> bool:
         return self.status == "done"
 
+    def asks_the_same_as(self, other: MultitaskRecord) -> bool:
+        """Whether both name the same arms, so that a study that was done still is."""
+        return self.arms == other.arms
+
 
 class TaskShare(Part):
     """What the training on the mixture saw of one task."""
@@ -82,6 +86,10 @@ class MixtureRecord(Record):
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, TaskShare]
+
+    @classmethod
+    def of(cls, tasks: dict[str, TaskShare]) -> MixtureRecord:
+        return cls.model_validate(tasks)
 
     @property
     def tasks(self) -> dict[str, TaskShare]:

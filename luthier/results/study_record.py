@@ -6,11 +6,14 @@ studies/spec.py owns. Of an arm the same holds for `settings`, `training` and `g
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar, Literal
 
+from luthier.files import sha256_of_text
 from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
 
 Status = Literal["running", "done"]
+Split = Literal["train", "dev", "test"]
 
 
 class ArmTable(Part):
@@ -42,7 +45,7 @@ class TaskOrigin(Part):
     description: str
     metric: str
     margin: Number
-    hashes: dict[str, str]  # split -> SHA-256
+    hashes: dict[Split, str]  # split -> SHA-256
     counts: dict[str, int]  # split -> examples used
     of: dict[str, int]  # split -> examples there
     templates: dict[str, str]
@@ -104,6 +107,18 @@ class StudyRecord(Record):
     status: Status
 
     @property
+    def shape_sha256(self) -> str:
+        """What shapes the answers of the study, as one hash: its specification, arms, data and base weights.
+
+        `likelihood` reads references and changes no answer.
+        """
+        specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
+        arms = {name: table.as_json() for name, table in self.arms.items()}
+        others = [model.base_sha256 for model in self.models.values()]
+        shape = [specification, arms, self.task.hashes, self.model.base_sha256, *others]
+        return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
+
+    @property
     def seeds(self) -> int:
         """Under how many seeds every trained arm is trained."""
         return int(self.specification["seeds"])
@@ -115,3 +130,12 @@ class StudyRecord(Record):
     @property
     def is_done(self) -> bool:
         return self.status == "done"
+
+    def done(self, look: int | None) -> StudyRecord:
+        """The record of the study when it is done; `look` is how often its test split was looked at, this study too."""
+        task = self.task.model_copy(update={"test_opened": look})
+        return self.model_copy(update={"task": task, "status": "done"})
+
+    def asks_the_same_as(self, other: StudyRecord) -> bool:
+        """Whether both name the same arms and seeds, so that a study that was done still is."""
+        return self.arms == other.arms and self.seeds == other.seeds

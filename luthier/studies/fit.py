@@ -22,6 +22,7 @@ from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load, parameter_counts
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
+from luthier.results.arm_record import TrainingCounts
 from luthier.results.folder import StudyFolder
 from luthier.scoring.score import corpus_value, score
 from luthier.task.prompt import Renderer
@@ -74,7 +75,7 @@ class Fitted:
 
     module: nn.Module
     trained: Trained
-    counts: dict[str, Any]
+    counts: TrainingCounts
 
 
 def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
@@ -142,18 +143,18 @@ def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | N
         module, step, batches, arm.training, place,
         evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,
     )  # fmt: skip
-    counts = {
-        "trainable": trainable,
-        "parameters": parameters,
-        "train_examples": len(prompts),
-        "train_prompts_cut": sum(p.tokens_cut > 0 for p in prompts),
-        "train_tokens": trained.tokens,
-        "supervised_tokens": trained.supervised,
-        "passes": passes,
-        "steps": trained.steps,
-        "best_step": trained.best_step,
-        "best_dev": trained.best_metric,
-    }
+    counts = TrainingCounts(
+        trainable=trainable,
+        parameters=parameters,
+        train_examples=len(prompts),
+        train_prompts_cut=sum(p.tokens_cut > 0 for p in prompts),
+        train_tokens=trained.tokens,
+        supervised_tokens=trained.supervised,
+        passes=passes,
+        steps=trained.steps,
+        best_step=trained.best_step,
+        best_dev=trained.best_metric,
+    )
     return Fitted(module, trained, counts)
 
 

@@ -18,11 +18,12 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
 from luthier.errors import SettingsError
+from luthier.results.multitask_record import MixtureRecord, TaskShare
 from luthier.settings import Settings
 
 Kind = Literal["proportional", "equal", "temperature"]
@@ -119,24 +120,24 @@ def counted(
     sizes: Mapping[str, int],
     templates: Mapping[str, Sequence[str]],
     mixture: Mixture,
-) -> dict[str, dict[str, Any]]:
-    """task -> what the training sees of it: examples, passes, tokens, and the draws under each of its templates.
+) -> MixtureRecord:
+    """What the training sees of each task: examples, passes, tokens, and the draws under each of its templates.
 
     tokens: (all, supervised) of each draw; templates: task -> the names of its templates.
     """
     shares = rates(sizes, mixture)
-    found = {}
+    found: dict[str, TaskShare] = {}
     for task, size in sizes.items():
         mine = [(one, count) for one, count in zip(drawn, tokens, strict=True) if one.task == task]
         by_template = Counter(one.template for one, _ in mine)
-        found[task] = {
-            "available": size,
-            "rate": round(shares[task], 6),
-            "drawn": len(mine),
-            "distinct": len({one.index for one, _ in mine}),
-            "passes": round(len(mine) / size, 4),
-            "tokens": sum(all_tokens for _, (all_tokens, _) in mine),
-            "supervised_tokens": sum(supervised for _, (_, supervised) in mine),
-            "templates": {name: by_template[number] for number, name in enumerate(templates[task])},
-        }
-    return found
+        found[task] = TaskShare(
+            available=size,
+            rate=round(shares[task], 6),
+            drawn=len(mine),
+            distinct=len({one.index for one, _ in mine}),
+            passes=round(len(mine) / size, 4),
+            tokens=sum(all_tokens for _, (all_tokens, _) in mine),
+            supervised_tokens=sum(supervised for _, (_, supervised) in mine),
+            templates={name: by_template[number] for number, name in enumerate(templates[task])},
+        )
+    return MixtureRecord.of(found)

@@ -1,6 +1,6 @@
 """Several tasks at once: one model trained on a mixture of them beside one model a task, and tasks it never saw.
 
-    mixture of the trained tasks -> multi/ARM/ -> an arm of every task's study (study.py) -> overview (overview.py)
+    mixture of the trained tasks -> multi/ARM/ -> an arm of every task's study (study.py) -> overview
 
 Each task has an ordinary study in tasks/TASK/, whose multi-task arm brings its weights along. Held-out tasks give the
 training nothing: it is handed the trained tasks alone. Their studies have no arm that trains on them.
@@ -25,19 +25,22 @@ from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
-from luthier.files import sha256_of_text, write_json
+from luthier.files import sha256_of_text
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
-from luthier.reports.tasks import RECORD, mixture_words, multi, overview
+from luthier.reports.tasks import mixture_words, multi, overview
 from luthier.results.folder import StudyFolder
+from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
+from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in
+from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
-from luthier.studies.arm import train_arm
 from luthier.studies.fit import Course, Work, ask_dev
 from luthier.studies.mixture import Mixture, counted, draw
 from luthier.studies.origin import made_by
 from luthier.studies.spec import MultitaskSpec, StudySpec
-from luthier.studies.study import locked_study, run_study, work_of
+from luthier.studies.study import run_study, work_of
+from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
 from luthier.task.prompt import Renderer
@@ -116,9 +119,9 @@ def multitask(
     }  # fmt: skip
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
-    folder = StudyFolder(Path(out) if out else _default_folder(spec), RECORD)
+    folder = StudyFolder(Path(out) if out else _default_folder(spec))
     members = _members(spec, folder)
-    with locked_study(folder), stoppable():
+    with locked_study(folder, MultitaskRecord), stoppable():
         _run(folder, spec, members, command)
     return folder.path
 
@@ -147,35 +150,46 @@ def _default_folder(spec: MultitaskSpec) -> Path:
 
 
 def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], command: str) -> None:
-    # Tasks by name: a folder may move, and the specification is the same.
-    names = {"tasks": [m.name for m in members if not m.held_out], "held_out": [m.name for m in members if m.held_out]}
-    asked = spec.model_dump(mode="json") | names
-    known = folder.take({key: value for key, value in asked.items() if key != "precision"})
-    _same_data(folder, known, members)
-    asked["arms"] = list(dict.fromkeys((known["specification"]["arms"] if known else []) + spec.arms))
+    stored = stored_in(folder, MultitaskRecord)
+    asked = _asked(folder, spec, members, stored)
     specs = {"zero-shot": parse("zero-shot")} | arm_specs(asked["arms"], members[0].task, spec.model)
     specs = with_defaults(specs, spec.defaults)
     trained = [name for name, arm in specs.items() if method(arm.method).trains]
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
-    base = load(spec.model, precision=known["model"]["precision"] if known else spec.precision)
-    group = Group(
-        spec, folder, members, {m.name: work_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
-    )
+    base = load(spec.model, precision=stored.model.precision if stored else spec.precision)
+    works = {m.name: work_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
+    group = Group(spec, folder, members, works)
     found = _findings(group)
     for finding in (one for findings in found.values() for one in findings):
         say(finding.text)
-    about = _about(group, asked, command, base, trained, found)
-    folder.begin(about, known)
+    record = _record(group, asked, command, base, trained, found)
+    begin(folder, record, stored)
     twins = {multi(name): _twin(group, specs[name]) for name in trained}
     for name in trained:
         _train_mixture(group, multi(name), specs[name], twins[multi(name)])
     for member in members:
         own = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
-        _run_study(group, member, own | twins, found[member.name], about["command"])
-    write_json(folder.path / RECORD, about | {"status": "done"})
+        _run_study(group, member, own | twins, found[member.name], record.command)
+    record.model_copy(update={"status": "done"}).write(folder.path)
     folder.log("done")
     overview(folder.path)
+
+
+def _asked(
+    folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], stored: MultitaskRecord | None
+) -> dict[str, Any]:
+    """The specification as multitask.json has it, with the arms that are stored already.
+
+    Raises FolderError where the folder holds another study, TaskError where it began with other data.
+    """
+    # Tasks by name: a folder may move, and the specification is the same.
+    names = {"tasks": [m.name for m in members if not m.held_out], "held_out": [m.name for m in members if m.held_out]}
+    asked = spec.model_dump(mode="json") | names
+    if stored is not None:
+        refuse_other_specification(folder, stored, {key: value for key, value in asked.items() if key != "precision"})
+        _refuse_changed_data(folder, stored, members)
+    return asked | {"arms": list(dict.fromkeys([*(stored.arms if stored else ()), *spec.arms]))}
 
 
 def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec] | None = None) -> StudySpec:
@@ -188,15 +202,14 @@ def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec]
 
 
 def _at_most(count: int | None, examples: Sequence[Example]) -> int | None:
-    usable = sum(bool(example.input.strip() and example.references) for example in examples)
+    usable = sum(example.is_usable for example in examples)
     return None if count is None or usable == 0 else min(count, usable)
 
 
-def _same_data(folder: StudyFolder, known: dict[str, Any] | None, members: Sequence[Member]) -> None:
+def _refuse_changed_data(folder: StudyFolder, stored: MultitaskRecord, members: Sequence[Member]) -> None:
     """A training goes on only with the examples it began with."""
-    stored = known["tasks"] if known else {}
-    for member in members if stored else ():
-        if stored[member.name]["hashes"] != member.task.hashes():
+    for member in members:
+        if stored.tasks[member.name].hashes != member.task.hashes():
             raise TaskError(
                 f"{member.task.folder}: the data changed since {folder.path} began; start a new folder with --out"
             )
@@ -220,35 +233,37 @@ def _findings(group: Group) -> dict[str, list[Finding]]:
     return found
 
 
-def _about(
+def _record(
     group: Group,
     asked: dict[str, Any],
     command: str,
     base: Model,
     trained: Sequence[str],
     found: Mapping[str, Sequence[Finding]],
-) -> dict[str, Any]:
-    """multitask.json but for its status: specification and origin."""
-    precision = next(iter(group.works.values())).precision
-    return {
-        "format": 1,
-        "specification": asked,
-        "arms": {name: {} for name in asked["arms"]},
-        "trained": list(trained),
-        "command": command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
-        "tasks": {
-            m.name: {
-                "folder": m.folder.path.relative_to(group.folder.path).as_posix(),
-                "held_out": m.held_out,
-                "description": m.task.spec.description,
-                "hashes": m.task.hashes(),
-            }
-            for m in group.members
-        },
-        "model": {"name": base.name, "base_sha256": base.base_sha256, "precision": precision},
-        "findings": [finding.text for one in found.values() for finding in one],
-        **made_by(base),
+) -> MultitaskRecord:
+    """multitask.json of a group that begins: specification and origin."""
+    tasks = {
+        m.name: MemberTask(
+            folder=m.folder.path.relative_to(group.folder.path).as_posix(),
+            held_out=m.held_out,
+            description=m.task.spec.description,
+            hashes=m.task.hashes(),
+        )
+        for m in group.members
     }
+    precision = next(iter(group.works.values())).precision
+    return MultitaskRecord(
+        format=1,
+        specification=asked,
+        arms={name: {} for name in asked["arms"]},
+        trained=list(trained),
+        command=command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
+        tasks=tasks,
+        model=MixtureModel(name=base.name, base_sha256=base.base_sha256, precision=precision),
+        findings=[finding.text for one in found.values() for finding in one],
+        **made_by(base),
+        status="running",
+    )
 
 
 # ------------------------------------------------------------------------------------- the training on the mixture
@@ -311,8 +326,8 @@ def _mixed_prompts(group: Group, name: str, arms: Mapping[str, Arm], total: int,
 
     prompts = [rendered(one.task, one.index, one.template) for one in drawn]
     tokens = [(length_of(prompt), len(prompt.target_ids or ())) for prompt in prompts]
-    rows = counted(drawn, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
-    write_json(group.training(name) / "mixture.json", rows)
+    record = counted(drawn, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
+    record.write(group.training(name))
     return prompts
 
 
@@ -334,5 +349,5 @@ def _run_study(
     resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
     trained = {arm.name: group.training(arm.name) for arm in resolved if isinstance(arm, TrainedArm) and arm.trained_on}
     spec = _study_spec(group.spec, member, arms)
-    with locked_study(member.folder):
+    with locked_study(member.folder, StudyRecord):
         run_study(member.folder, spec, member.task, resolved, command, trained, found)

@@ -5,12 +5,12 @@ One seed tells of this model; only several tell of the recipe. Every trained arm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from luthier.arms.resolve import Arm, TrainedArm
+from luthier.results.cost import Cost
 from luthier.studies.tune import halvings
 
 
@@ -64,8 +64,8 @@ def effort(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
     return said
 
 
-def time_left(cost: Mapping[str, Mapping[str, Any]], done: Sequence[Run], pending: Sequence[Run]) -> float | None:
-    """Seconds that the `pending` runs will take, going by `cost` (rows of cost.json) of those that are done.
+def time_left(cost: Cost, done: Sequence[Run], pending: Sequence[Run]) -> float | None:
+    """Seconds that the `pending` runs will take, going by what those that are done took.
 
     An arm under another seed takes what it took before, an arm that never ran what the others took on average; None
     while nothing is known.
@@ -75,11 +75,7 @@ def time_left(cost: Mapping[str, Mapping[str, Any]], done: Sequence[Run], pendin
 
     def expected(run: Run) -> float:
         same = [one for one in done if one.of.name == run.of.name]
-        return fmean(_seconds(cost.get(one.name, {}), tuned=run.seed == 0) for one in same or done)
+        rows = [cost.of(one.name) for one in same or done]
+        return fmean(row.seconds_untuned if run.seed else row.seconds for row in rows)
 
     return sum(map(expected, pending))
-
-
-def _seconds(row: Mapping[str, Any], tuned: bool) -> float:
-    """The seconds of one run; tuning is done under the study's own seed alone."""
-    return sum(v for k, v in row.items() if k.endswith("_seconds") and (tuned or not k.startswith("tune_")))

@@ -1,6 +1,7 @@
 """A study: arms x examples through the same code, in a folder that can make itself again; what is done is not redone.
 
-    examples, health, what can be detected -> every arm (run.py) -> compare.json -> report
+    plan: what is asked, with what the folder holds -> look over: health, what can be detected -> begin: study.json
+    -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
 
 The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
 """
@@ -9,24 +10,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.adapt.methods import METHODS
 from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defaults
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import room_for
 from luthier.errors import SettingsError, TaskError
-from luthier.files import locked, read_json, read_lines, sha256_of_text, write_json, write_lines
+from luthier.files import sha256_of_text
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
-from luthier.records import Answer, Example, Prompt, Score, as_row, from_row
+from luthier.records import Example, Prompt
 from luthier.reports.write import report
-from luthier.results.comparison import Comparison
-from luthier.results.folder import StudyFolder, bytes_to_ship
+from luthier.results.folder import StudyFolder
+from luthier.results.lines import EXAMPLES_FILE
+from luthier.results.record import write_lines_of
+from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
+from luthier.results.study_record import Health, StudyRecord
 from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
 from luthier.studies.fit import Work
@@ -39,9 +42,8 @@ from luthier.task.prompt import draw_shots
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
-from luthier.verdicts.compare import comparison
+from luthier.verdicts.conclude import conclude
 from luthier.verdicts.detect import can_show, unseen_labels
-from luthier.verdicts.profile import profile
 
 MAY_CHANGE = ("precision", "seeds")  # of a specification whose study is gone on with
 MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
@@ -81,16 +83,9 @@ def study(
     specs = with_defaults(specs, spec.defaults)
     resolved = [resolve(name, arm, found, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
-    with locked_study(folder), stoppable():
+    with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, found, resolved, command)
     return folder.path
-
-
-def locked_study(folder: StudyFolder) -> Any:
-    """One process at a time works on a study; somebody else's folder is refused before anything is written to it."""
-    if folder.path.exists():
-        folder.take({})
-    return locked(folder.path)
 
 
 def run_study(
@@ -107,29 +102,65 @@ def run_study(
     trained: arm -> the folder of its finished training, for arms that were trained elsewhere. found: what else is to be
     said of the data, beside what the check of the task says.
     """
-    asked = spec.model_dump(mode="json") | {"task": task.name}
-    known = folder.take({k: v for k, v in asked.items() if k not in MAY_CHANGE}, StudySpec().model_dump(mode="json"))
-    asked["seeds"] = seeds = max(spec.seeds, known["specification"].get("seeds", 1) if known else 1)
-    arms = _with_known_arms(arms, known, task, spec.model)
-    bases = _bases(spec.model, arms, task, known["model"]["precision"] if known else spec.precision)
-    base = bases[spec.model]
-    work = replace(work_of(folder, spec, task, base), trained=trained or {})
-    _same_data(folder, known, work)
-    look = folder.look(task.hashes()["test"], [arm.name for arm in arms])
-    power = can_show(task, work.test, len(arms), look) + unseen_labels(task, work.train)
-    # Looking at every row takes a while on large data, and on going on the data is known to be the same.
-    health = known["health"] if known else [asdict(one) for one in (*found, *check_task(task, base))]
-    work_ahead = effort(arms, seeds, spec.tune)
-    for sentence in [row["text"] for row in health if row["level"] != "note"] + power + work_ahead:
-        say(sentence)
-    about = study_origin(asked, command, work, bases, arms) | {"power": power, "effort": work_ahead, "health": health}
-    folder.begin(about, known)
-    write_lines(folder.path / "examples.jsonl", map(as_row, work.test))
-    _run_arms(work, runs(arms, seeds), bases)
-    about["task"]["test_opened"] = conclude(folder, task, arms, seeds).look
-    write_json(folder.path / "study.json", about | {"status": "done"})
+    stored = stored_in(folder, StudyRecord)
+    plan = _planned(folder, spec, task, arms, stored)
+    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
+    work = replace(work_of(folder, spec, task, bases[spec.model]), trained=trained or {})
+    record = _look_over(plan, work, bases, command, stored, found)
+    begin(folder, record, stored)
+    write_lines_of(folder.path / EXAMPLES_FILE, work.test)
+    _run_arms(work, runs(plan.arms, plan.seeds), bases)
+    look = conclude(folder, task).look
+    record.done(look).write(folder.path)
     folder.log("done")
     report(folder.path)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a study, together with what its folder holds already."""
+
+    specification: dict[str, Any]
+    arms: list[Arm]
+    seeds: int
+
+
+def _planned(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], stored: StudyRecord | None) -> Plan:
+    """What was asked, joined with what is stored. Raises FolderError where the folder holds another study, TaskError
+    where it began with other data."""
+    asked = spec.model_dump(mode="json") | {"task": task.name}
+    if stored is None:
+        return Plan(asked, list(arms), spec.seeds)
+    refuse_other_specification(folder, stored, {key: v for key, v in asked.items() if key not in MAY_CHANGE})
+    if stored.task.hashes != task.hashes():
+        raise TaskError(
+            f"{task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
+        )
+    seeds = max(spec.seeds, stored.seeds)
+    return Plan(asked | {"seeds": seeds}, _with_stored_arms(arms, stored, task, spec.model), seeds)
+
+
+def _look_over(
+    plan: Plan,
+    work: Work,
+    bases: Mapping[str, Model],
+    command: str,
+    stored: StudyRecord | None,
+    found: Sequence[Finding],
+) -> StudyRecord:
+    """study.json before anything is run; says aloud what is wrong with the data, and what the study can show."""
+    task = work.task
+    look = look_ahead(work.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
+    power = can_show(task, work.test, len(plan.arms), look) + unseen_labels(task, work.train)
+    # Looking at every row takes a while on large data, and on going on the data is known to be the same.
+    findings = [] if stored else [*found, *check_task(task, bases[work.model_name])]
+    health = stored.health if stored else [Health(**asdict(one)) for one in findings]
+    work_ahead = effort(plan.arms, plan.seeds, work.trials)
+    for sentence in [row.text for row in health if row.level != "note"] + power + work_ahead:
+        say(sentence)
+    return study_origin(
+        plan.specification, command, work, bases, plan.arms, power=power, effort=work_ahead, health=health
+    )
 
 
 def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
@@ -148,7 +179,7 @@ def _run_arms(work: Work, every: Sequence[Run], bases: Mapping[str, Model]) -> N
         arm, base = run.arm, bases[run.of.model or work.model_name]
         if run.seed and isinstance(arm, TrainedArm):
             # What dev chose under the study's seed is the recipe; the further seeds are trained by it as it stands.
-            recipe = as_trained(arm, read_json(work.folder.arm(run.of.name) / "arm.json"))
+            recipe = as_trained(arm, work.folder.arm_record(run.of.name))
             run_arm(replace(work, seed=work.seed + run.seed, trials=0), recipe, base)
         else:
             run_arm(work, arm, base)
@@ -159,62 +190,9 @@ def _run_arms(work: Work, every: Sequence[Run], bases: Mapping[str, Model]) -> N
 
 def _say_time_left(work: Work, trained: Sequence[Run], done: Sequence[Run]) -> None:
     pending = [run for run in trained if run not in done]
-    left = time_left(work.folder.cost()["arms"], done, pending)
+    left = time_left(work.folder.cost(), done, pending)
     if pending and left is not None:
         say(f"{len(done)} of {len(trained)} trainings are done; the others take about {left / 60:.0f} minutes.")
-
-
-def conclude(folder: StudyFolder, task: Task, arms: Sequence[Arm], seeds: int = 1) -> Comparison:
-    """compare.json from the scores and costs of the arms and their further seeds; no model is asked."""
-
-    def scores_of(run: Run) -> list[Score]:
-        return [from_row(Score, row) for row in read_lines(folder.arm(run.name) / "scores.jsonl")]
-
-    every = runs(arms, seeds)
-    scores = {run.name: scores_of(run) for run in every if run.seed == 0}
-    further: dict[str, list[list[Score]]] = {}
-    for run in every[len(arms) :]:
-        further.setdefault(run.of.name, []).append(scores_of(run))
-    cost = _costs({arm.name: read_json(folder.arm(arm.name) / "arm.json") for arm in arms})
-    baselines = tuple(a.name for a in arms if not a.method.asks_model or a.name == "zero-shot")
-    decide = task.spec.decide
-    found = comparison(
-        scores,
-        deciding=decide.metric,
-        margin=decide.margin,
-        cost=cost,
-        baselines=baselines,
-        look=folder.open_test(task.hashes()["test"]),
-        seeds=further or None,
-    )
-    found.write(folder.path)
-    if task.labels:  # a label has no length and no facts
-        return found
-    answers = {a.name: [from_row(Answer, r) for r in read_lines(folder.arm(a.name) / "answers.jsonl")] for a in arms}
-    examples = [from_row(Example, row) for row in read_lines(folder.path / "examples.jsonl")]
-    profile(
-        {name: own for name, own in answers.items() if own},
-        examples,
-        task.dev,
-        deciding=decide.metric,
-        margin=decide.margin,
-        references=decide.references,
-    ).write(folder.path)
-    return found
-
-
-def _costs(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float, float]]:
-    """What shipping each arm costs, most important first: MB to ship, tokens a prompt, passes. Nothing timed."""
-    shipped = bytes_to_ship(arms)
-
-    def cost(name: str, arm: Mapping[str, Any]) -> tuple[float, float, float]:
-        return (
-            shipped[name] / 1e6,
-            arm["counts"].get("prompt_tokens_mean", 0.0),
-            float(METHODS[arm["method"]].asks_model),
-        )
-
-    return {name: cost(name, arm) for name, arm in arms.items()}
 
 
 def _default_folder(spec: StudySpec, task: Task) -> Path:
@@ -224,15 +202,15 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
 
 
-def _with_known_arms(arms: Sequence[Arm], known: dict[str, Any] | None, task: Task, base: str) -> list[Arm]:
+def _with_stored_arms(arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str) -> list[Arm]:
     """The arms asked for, after those that the folder holds already; an arm of the same name must be the same."""
-    if known is None:
-        return list(arms)
-    stored = {name: resolve(name, ArmSpec.model_validate(spec), task, base) for name, spec in known["arms"].items()}
+    known = {
+        name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in stored.arms.items()
+    }
     for arm in arms:
-        if arm.name in stored and stored[arm.name] != arm:
+        if arm.name in known and known[arm.name] != arm:
             raise SettingsError(f"arm '{arm.name}' was run with other settings in this folder; give it another name")
-    return list((stored | {arm.name: arm for arm in arms}).values())
+    return list((known | {arm.name: arm for arm in arms}).values())
 
 
 def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
@@ -240,7 +218,7 @@ def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Wo
 
     Raises TaskError for a split without a usable example, or with fewer than are asked for.
     """
-    train, dev, test = ([e for e in task.split(name) if e.input.strip() and e.references] for name in SPLITS)
+    train, dev, test = ([e for e in task.split(name) if e.is_usable] for name in SPLITS)
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
         if not usable:
             raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
@@ -273,14 +251,6 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
     order = list(range(len(examples)))
     random.Random(f"sample-{seed}").shuffle(order)
     return [examples[i] for i in sorted(order[:count])]
-
-
-def _same_data(folder: StudyFolder, known: dict[str, Any] | None, work: Work) -> None:
-    """A study goes on only with the examples it began with."""
-    if known is not None and known["task"]["hashes"] != work.task.hashes():
-        raise TaskError(
-            f"{work.task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
-        )
 
 
 def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:

@@ -18,14 +18,15 @@ import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from luthier.arms.resolve import LEARNING_RATE, TrainedArm
 from luthier.errors import FolderError, PromptError, SettingsError
-from luthier.files import append_lines, read_lines
 from luthier.progress import say
+from luthier.results.arm_record import TRIALS_FILE, Trial, Tuning
+from luthier.results.record import append_lines_of, read_lines_of
 from luthier.studies.fit import Work, fit
 
 Configuration = dict[str, Any]
@@ -33,29 +34,14 @@ Configuration = dict[str, Any]
 REACH = 10.0  # rates are tried from a tenth of the arm's own to ten times it
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One short training: a line of trials.jsonl. `dev` is None, with the reason, when the training failed."""
-
-    trial: int
-    round: int
-    settings: Configuration
-    passes: float
-    steps: int = 0
-    train_tokens: int = 0
-    supervised_tokens: int = 0
-    dev: float | None = None
-    reason: str | None = None
-
-
-def tune(work: Work, arm: TrainedArm) -> tuple[TrainedArm, dict[str, Any]]:
+def tune(work: Work, arm: TrainedArm) -> tuple[TrainedArm, Tuning]:
     """The arm with the configuration that dev chose, and what choosing took; trials that are on disk are not redone.
 
     Raises SettingsError when every trial fails, FolderError when the folder holds trials of other configurations.
     """
     tried = configurations(arm, work.trials, work.seed)
     if len(tried) < 2:
-        return arm, {"trials": 0}
+        return arm, Tuning(trials=0)
     say(f"{arm.name}: {len(tried)} configurations on dev, {halvings(len(tried))} rounds")
     trials = _Trials(work, arm, tried)
     alive = list(range(len(tried)))
@@ -123,22 +109,22 @@ def _words(configuration: Configuration) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in configuration.items())
 
 
-def _about(work: Work, tried: Sequence[Configuration], best: Trial, trials: Sequence[Trial]) -> dict[str, Any]:
+def _about(work: Work, tried: Sequence[Configuration], best: Trial, trials: Sequence[Trial]) -> Tuning:
     """What tuning tried, took and chose; no clock, so that it is equal between two runs."""
-    return {
-        "trials": len(tried),
-        "rounds": halvings(len(tried)),
-        "trainings": len(trials),
-        "failed": sum(trial.dev is None for trial in trials),
-        "steps": sum(trial.steps for trial in trials),
-        "train_tokens": sum(trial.train_tokens for trial in trials),
-        "supervised_tokens": sum(trial.supervised_tokens for trial in trials),
-        "dev_answers": len(work.dev) * sum(trial.dev is not None for trial in trials),
-        "own": tried[0],
-        "chosen": best.settings,
-        "metric": work.task.spec.decide.metric,
-        "dev": best.dev,
-    }
+    return Tuning(
+        trials=len(tried),
+        rounds=halvings(len(tried)),
+        trainings=len(trials),
+        failed=sum(trial.dev is None for trial in trials),
+        steps=sum(trial.steps for trial in trials),
+        train_tokens=sum(trial.train_tokens for trial in trials),
+        supervised_tokens=sum(trial.supervised_tokens for trial in trials),
+        dev_answers=len(work.dev) * sum(trial.dev is not None for trial in trials),
+        own=tried[0],
+        chosen=best.settings,
+        metric=work.task.spec.decide.metric,
+        dev=best.dev,
+    )
 
 
 class _Trials:
@@ -147,7 +133,7 @@ class _Trials:
     def __init__(self, work: Work, arm: TrainedArm, tried: Sequence[Configuration]) -> None:
         self.work, self.arm, self.tried = work, arm, tried
         self.place = work.folder.arm(arm.name) / "tune"
-        rows = [Trial(**row) for row in read_lines(self.place / "trials.jsonl")]
+        rows = read_lines_of(Trial, self.place / TRIALS_FILE)
         self.done = {(row.trial, row.round): row for row in rows}
 
     def run(self, number: int, round: int) -> Trial:
@@ -159,7 +145,7 @@ class _Trials:
                 raise FolderError(f"{self.place}: holds trials of other settings; remove the arm's folder to tune anew")
         else:
             known = self.done[number, round] = self._train(trial, place)
-            append_lines(self.place / "trials.jsonl", [asdict(known)])
+            append_lines_of(self.place / TRIALS_FILE, [known])
             self.work.folder.log("trial", arm=self.arm.name, trial=number, round=round, dev=known.dev)
         shutil.rmtree(place, ignore_errors=True)  # a kill may have come between the line and this
         return known
@@ -176,9 +162,14 @@ class _Trials:
         try:
             fitted = fit(self.work, replace(arm, training=training), place, title)
         except (SettingsError, PromptError) as error:
-            self.work.folder.spent(arm.name, {"tune_seconds": time.monotonic() - began})
+            self.work.folder.spent(arm.name, tune_seconds=time.monotonic() - began)
             return replace(trial, reason=str(error))
-        seconds = {"tune_seconds": fitted.trained.seconds, "tune_evaluate_seconds": fitted.trained.evaluation_seconds}
-        self.work.folder.spent(arm.name, seconds)
-        names = ("steps", "train_tokens", "supervised_tokens")
-        return replace(trial, **{name: fitted.counts[name] for name in names}, dev=fitted.counts["best_dev"])
+        trained, counts = fitted.trained, fitted.counts
+        self.work.folder.spent(arm.name, tune_seconds=trained.seconds, tune_evaluate_seconds=trained.evaluation_seconds)
+        return replace(
+            trial,
+            steps=counts.steps,
+            train_tokens=counts.train_tokens,
+            supervised_tokens=counts.supervised_tokens,
+            dev=counts.best_dev,
+        )

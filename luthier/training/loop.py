@@ -21,8 +21,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import append_lines, read_lines, replacing, write_lines
+from luthier.files import replacing
 from luthier.progress import Stopped, bar, check_stop
+from luthier.results.lines import METRICS_FILE, Step
+from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
 from luthier.settings import Settings
 
 SAVING = 0.05  # share of the time that writing checkpoints may take: full fine-tuning writes 12 bytes a parameter
@@ -146,19 +148,20 @@ def train(
 
             seconds = time.monotonic() - began
             state.advance(tokens, count, seconds)
-            row = {
-                "step": state.progress["step"], "loss_sum": loss_sum, "count": count, "tokens": tokens,
-                "learning_rate": rate, "gradient_norm": norm, "seconds": round(seconds, 3),
-            }  # fmt: skip
+            row = Step(
+                step=state.progress["step"], loss_sum=loss_sum, count=count, tokens=tokens,
+                learning_rate=rate, gradient_norm=norm, seconds=round(seconds, 3),
+            )  # fmt: skip
             progress.advance(words=f"loss {loss_sum / count:.3f}  {tokens / seconds:,.0f} tokens/s")
 
             if evaluate is not None and state.progress["step"] in evaluate_at:
                 began = time.monotonic()
                 module.eval()
-                row["dev"] = evaluate()
+                metric = evaluate()
                 module.train()
-                state.judged(row["dev"], time.monotonic() - began)
-            append_lines(folder / "metrics.jsonl", [row])
+                state.judged(metric, time.monotonic() - began)
+                row = row.model_copy(update={"dev": metric})
+            append_lines_of(folder / METRICS_FILE, [row])
 
             last = state.progress["step"] == total
             try:
@@ -261,11 +264,11 @@ class _State:
 
     def resume(self) -> None:
         """Takes up the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
-        metrics = self.folder / "metrics.jsonl"
+        metrics = self.folder / METRICS_FILE
         for part in self.folder.glob(f".{self.path.name}.*.part"):
             part.unlink()  # a kill in the middle of writing left it
         if not self.path.exists():
-            write_lines(metrics, [])
+            write_lines_of(metrics, [])
             return
         with safe_open(self.path, framework="pt") as stored:
             about = stored.metadata()
@@ -287,4 +290,4 @@ class _State:
         source = "weights/" if self.progress["best_step"] == self.progress["step"] else "best/"
         if self.progress["best_step"]:
             self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
-        write_lines(metrics, [row for row in read_lines(metrics) if row["step"] <= self.progress["step"]])
+        write_lines_of(metrics, [row for row in read_lines_of(Step, metrics) if row.step <= self.progress["step"]])

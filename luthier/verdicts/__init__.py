@@ -8,7 +8,8 @@
     detect        what a test set can show, said before the run
     equal_length  the verdicts again when all arms answer at the same length
     profile       lengths, copying, repetition, unsupported facts: what profile.json holds
+    conclude      a finished study's scores and costs -> compare.json, profile.json
     columns       answers of other tools enter here
 
-Doors: `compare.compare`, `columns.compare_columns`.
+Doors: `compare.compare`, `conclude.conclude`, `columns.compare_columns`.
 """

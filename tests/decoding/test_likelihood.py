@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from luthier.adapt.methods import METHODS
-from luthier.decoding.likelihood import bits_per_character, from_twin, measure, reference_nats, with_likelihood
-from luthier.files import read_lines, write_json, write_lines
+from luthier.decoding.likelihood import from_twin, measure, reference_nats, with_likelihood
+from luthier.files import write_json
 from luthier.metrics import LIKELIHOOD
-from luthier.records import Answer, as_row
+from luthier.records import Answer
+from luthier.results.lines import ReferenceLikelihood
+from luthier.results.record import read_lines_of, write_lines_of
 from luthier.scoring.score import score, signature
 from tests import tiny
 from tests.promises import CASES
@@ -48,12 +50,13 @@ def test_a_padded_batch_gives_each_row_what_it_gives_alone(name: str, kind: str,
 def test_rows_stand_in_order_and_are_divided_once(tmp_path: Path, tiny_folder) -> None:
     model = tiny.fresh(tiny_folder("decoder-chat"))
     rows = measure(model, asked(model), EXAMPLES, tmp_path / "likelihood.jsonl")
-    assert rows == read_lines(tmp_path / "likelihood.jsonl")
-    assert [row["id"] for row in rows] == [example.id for example in EXAMPLES]
-    assert [row["characters"] for row in rows] == [len(example.references[0]) for example in EXAMPLES]
-    assert bits_per_character({"nats": 10 * math.log(2), "characters": 5}) == pytest.approx(2.0)
+    assert rows == read_lines_of(ReferenceLikelihood, tmp_path / "likelihood.jsonl")
+    assert [row.id for row in rows] == [example.id for example in EXAMPLES]
+    assert [row.characters for row in rows] == [len(example.references[0]) for example in EXAMPLES]
+    two_bits = ReferenceLikelihood(id="e", nats=10 * math.log(2), tokens=3, characters=5)
+    assert two_bits.bits_per_character == pytest.approx(2.0)
     # A model that knows nothing needs log2(vocabulary) bits a token; a wide random one needs more.
-    assert all(row["nats"] > row["tokens"] for row in rows)
+    assert all(row.nats > row.tokens for row in rows)
 
 
 def test_what_is_on_disk_is_not_read_again_and_a_half_batch_is(tmp_path: Path, tiny_folder, monkeypatch) -> None:
@@ -65,8 +68,8 @@ def test_what_is_on_disk_is_not_read_again_and_a_half_batch_is(tmp_path: Path, t
     bytes_before = path.read_bytes()
     measure(model, asked(model), EXAMPLES, path, lambda count: pytest.fail("nothing was left to read"))
     for kept in (1, 4, 7):
-        by_batch = sorted(whole, key=lambda row: len(asked(model)[int(row["id"][1:])].prompt_ids))
-        write_lines(path, by_batch[:kept])
+        by_batch = sorted(whole, key=lambda row: len(asked(model)[int(row.id[1:])].prompt_ids))
+        write_lines_of(path, by_batch[:kept])
         assert measure(model, asked(model), EXAMPLES, path) == whole
         assert path.read_bytes() == bytes_before
 
@@ -101,9 +104,9 @@ def test_only_a_finished_arm_with_the_same_prompts_and_weights_is_a_twin(
 ) -> None:
     model = tiny.fresh(tiny_folder("decoder-chat"))
     own, other = tmp_path / "arms" / "own", tmp_path / "arms" / "other"
-    write_lines(own / "prompts.jsonl", map(as_row, asked(model)[:3]))
-    write_lines(other / "prompts.jsonl", map(as_row, asked(model)[:prompts]))
-    write_lines(other / "likelihood.jsonl", [{"id": "e0", "nats": 1.0, "tokens": 1, "characters": 1}])
+    write_lines_of(own / "prompts.jsonl", asked(model)[:3])
+    write_lines_of(other / "prompts.jsonl", asked(model)[:prompts])
+    write_lines_of(other / "likelihood.jsonl", [ReferenceLikelihood(id="e0", nats=1.0, tokens=1, characters=1)])
     for name in files:
         write_json(other / name, {})
     from_twin(own)

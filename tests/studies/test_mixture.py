@@ -72,12 +72,12 @@ def test_what_is_drawn_again_comes_under_the_next_template() -> None:
 def test_what_was_seen_is_counted() -> None:
     drawn = [Drawn("a", 0, 0, 0), Drawn("b", 1, 1, 0), Drawn("a", 0, 1, 1)]
     names = {"a": ["plain", "brief"], "b": ["own", "other"]}
-    found = counted(drawn, [(10, 2), (7, 1), (12, 2)], {"a": 1, "b": 4}, names, Mixture(kind="equal"))
-    assert found["a"] == {
+    found = counted(drawn, [(10, 2), (7, 1), (12, 2)], {"a": 1, "b": 4}, names, Mixture(kind="equal")).tasks
+    assert found["a"].as_json() == {
         "available": 1, "rate": 0.5, "drawn": 2, "distinct": 1, "passes": 2.0, "tokens": 22, "supervised_tokens": 4,
         "templates": {"plain": 1, "brief": 1},
     }  # fmt: skip
-    assert (found["b"]["drawn"], found["b"]["passes"], found["b"]["templates"]) == (1, 0.25, {"own": 0, "other": 1})
+    assert (found["b"].drawn, found["b"].passes, found["b"].templates) == (1, 0.25, {"own": 0, "other": 1})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
+from luthier.results.cost import Cost
 from luthier.studies.runs import effort, runs, time_left
 from luthier.task.task import load_task
 
@@ -34,10 +35,10 @@ def test_the_effort_is_said_and_so_is_its_absence() -> None:
 
 def test_the_time_left_goes_by_the_same_arm_and_tuning_is_not_repeated() -> None:
     lora, full, lora_1, full_1 = runs(arms("lora", "full"), 3)[:4]
-    cost = {"lora": {"train_seconds": 60.0, "dev_seconds": 10.0, "tune_seconds": 100.0, "new_tokens": 999}}
+    cost = Cost().spent("lora", train_seconds=60.0, dev_seconds=10.0, tune_seconds=100.0, new_tokens=999)
     assert time_left(cost, [], [lora]) is None
     assert time_left(cost, [lora], [lora_1]) == pytest.approx(70.0)
     assert time_left(cost, [lora], [full, lora_1, full_1]) == pytest.approx(170.0 + 70.0 + 70.0)
-    cost["full"] = {"train_seconds": 500.0}
+    cost = cost.spent("full", train_seconds=500.0)
     assert time_left(cost, [lora, full], [lora_1, full_1]) == pytest.approx(570.0)
     assert time_left(cost, [lora, full], []) == 0

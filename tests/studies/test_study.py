@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from luthier.arms.ask import ask
-from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
-from luthier.arms.short_form import parse
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.records import Answer, Prompt, from_row
+from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
+from luthier.results.resume import look_ahead, open_test
 from luthier.studies.study import prompt_of, sample, study
 from luthier.task.task import load_task
-from luthier.verdicts.compare import comparison
+from luthier.verdicts.conclude import conclude, further_seeds
 from tests import tiny
 
 ARMS = "few-shot-2,lora-r4,soft-4,full,zero-shot+max_new_tokens=6,zero-shot+temperature=0.8+top_k=5"
@@ -180,20 +180,16 @@ def test_a_study_keeps_its_seeds_and_takes_more(three_seeds: Path, task_folder: 
     assert [row["event"] for row in read_lines(three_seeds / "log.jsonl")][len(before) :] == ["resume", "done"]
 
 
-def test_recipes_are_handed_to_the_comparison(three_seeds: Path, task_folder: Path, monkeypatch) -> None:
-    module, heard = sys.modules["luthier.studies.study"], {}  # `luthier.study` is the function
-
-    def listening(arms, *, seeds=None, **options):
-        heard.update(seeds=seeds, arms=arms)
-        return comparison(arms, **options)
-
-    monkeypatch.setattr(module, "comparison", listening)
-    task, name = load_task(task_folder), "lora-r4"
-    stored = (three_seeds / "compare.json").read_bytes()
-    module.conclude(module.StudyFolder(three_seeds), task, [resolve(name, parse(name), task)], 3)
-    (three_seeds / "compare.json").write_bytes(stored)
-    ids = [score.id for score in heard["arms"][name]]
-    assert [[score.id for score in scores] for scores in heard["seeds"][name]] == [ids, ids]
+def test_further_seeds_are_compared_as_recipes(three_seeds: Path, task_folder: Path) -> None:
+    folder = StudyFolder(three_seeds)
+    arms = {name: folder.arm_record(name) for name in ("zero-shot", "lora-r4")}
+    found = further_seeds(folder, arms, 3)
+    ids = [score.id for score in folder.scores("lora-r4")]
+    assert list(found) == ["lora-r4"] and further_seeds(folder, arms, 1) == {}
+    assert [[score.id for score in scores] for scores in found["lora-r4"]] == [ids, ids]
+    before = (three_seeds / "compare.json").read_bytes()
+    assert conclude(folder, load_task(task_folder)) == Comparison.read(three_seeds)
+    assert (three_seeds / "compare.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -311,11 +307,11 @@ def test_a_stopped_study_is_the_look_it_was_counted_as(finished: Path) -> None:
     arms = list(read_json(finished / "study.json")["arms"])
     (finished / "compare.json").rename(finished / "kept.json")
     try:
-        assert folder.look(test, arms) == folder.open_test(test) == folder.open_test(test) == 1
-        assert folder.look(test, [*arms, "one-shot"]) == 2
+        assert look_ahead(folder, test, arms) == open_test(folder, test) == open_test(folder, test) == 1
+        assert look_ahead(folder, test, [*arms, "one-shot"]) == 2
     finally:
         (finished / "kept.json").rename(finished / "compare.json")
-    assert folder.look(test, arms) == 1
+    assert look_ahead(folder, test, arms) == 1
 
 
 def test_samples_are_nested_and_keep_their_order() -> None:

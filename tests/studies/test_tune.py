@@ -13,8 +13,9 @@ from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.errors import FolderError, SettingsError
-from luthier.files import read_json, read_lines
+from luthier.results.arm_record import TRIALS_FILE, Trial, Tuning
 from luthier.results.folder import StudyFolder
+from luthier.results.record import read_lines_of
 from luthier.studies.fit import Work, fit
 from luthier.studies.tune import configurations, configured, halvings, tune
 from luthier.task.task import load_task
@@ -31,6 +32,10 @@ def work(task, tmp_path: Path, tiny_folder) -> Work:
     """No test example: a trial that looked at one would fail."""
     folder, model = StudyFolder(tmp_path / "study"), str(tiny_folder("decoder-plain"))
     return Work(task, task.train, task.dev[:3], (), 0, model, "fp32", folder, trials=4)
+
+
+def trials_of(work: Work, name: str) -> list[Trial]:
+    return read_lines_of(Trial, work.folder.arm(name) / "tune" / TRIALS_FILE)
 
 
 def arm(task, text: str = "lora+epochs=1"):
@@ -85,21 +90,21 @@ def test_halvings(count: int, rounds: int) -> None:
 
 def test_the_better_half_goes_on_with_twice_the_budget(work: Work, task) -> None:
     chosen, about = tune(work, arm(task))
-    rows = read_lines(work.folder.arm("lora+epochs=1") / "tune" / "trials.jsonl")
-    first, second = ([row for row in rows if row["round"] == round] for round in (0, 1))
+    rows = trials_of(work, "lora+epochs=1")
+    first, second = ([row for row in rows if row.round == round] for round in (0, 1))
     assert [len(first), len(second)] == [4, 2]
-    assert {row["passes"] for row in first} == {0.25} and {row["passes"] for row in second} == {0.5}
-    assert {row["steps"] for row in first} == {1} and {row["steps"] for row in second} == {2}
-    better = sorted(first, key=lambda row: (-row["dev"], row["trial"]))[:2]
-    assert [row["trial"] for row in second] == [row["trial"] for row in better]
-    best = min(second, key=lambda row: (-row["dev"], row["trial"]))
-    assert about["chosen"] == best["settings"] and about["dev"] == best["dev"]
-    assert (chosen.training.learning_rate, chosen.settings.rank) == tuple(best["settings"].values())
+    assert {row.passes for row in first} == {0.25} and {row.passes for row in second} == {0.5}
+    assert {row.steps for row in first} == {1} and {row.steps for row in second} == {2}
+    better = sorted(first, key=lambda row: (-row.dev, row.trial))[:2]
+    assert [row.trial for row in second] == [row.trial for row in better]
+    best = min(second, key=lambda row: (-row.dev, row.trial))
+    assert about.chosen == best.settings and about.dev == best.dev
+    assert (chosen.training.learning_rate, chosen.settings.rank) == tuple(best.settings.values())
     assert chosen.training.epochs == 1 and chosen.training.evaluations == arm(task).training.evaluations
-    assert (about["trials"], about["trainings"], about["steps"], about["dev_answers"]) == (4, 6, 8, 18)
-    assert about["train_tokens"] == sum(row["train_tokens"] for row in rows) > 0
+    assert (about.trials, about.trainings, about.steps, about.dev_answers) == (4, 6, 8, 18)
+    assert about.train_tokens == sum(row.train_tokens for row in rows) > 0
     assert [path.name for path in (work.folder.arm("lora+epochs=1") / "tune").iterdir()] == ["trials.jsonl"]
-    assert read_json(work.folder.path / "cost.json")["arms"]["lora+epochs=1"]["tune_seconds"] > 0
+    assert work.folder.cost().of("lora+epochs=1").tune_seconds > 0
 
 
 def test_trials_that_are_on_disk_are_not_run_again(work: Work, task, monkeypatch, tmp_path: Path) -> None:
@@ -142,9 +147,9 @@ def test_settings_that_cannot_be_trained_lose(work: Work, task, monkeypatch) -> 
     tried = [{"learning_rate": 1e-3}, {"learning_rate": 1e30}]
     monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: tried)
     _, about = tune(work, arm(task, "full+epochs=4"))
-    assert about["chosen"] == tried[0] and about["failed"] == 1
-    (failed,) = [row for row in read_lines(work.folder.arm("full+epochs=4") / "tune/trials.jsonl") if not row["steps"]]
-    assert failed["dev"] is None and "no longer a number" in failed["reason"]
+    assert about.chosen == tried[0] and about.failed == 1
+    (failed,) = [row for row in trials_of(work, "full+epochs=4") if not row.steps]
+    assert failed.dev is None and "no longer a number" in failed.reason
     monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: [tried[1], {"learning_rate": 2e30}])
     with pytest.raises(SettingsError, match="every trial failed; the first said: the loss is no longer a number"):
         tune(work, arm(task, "full+epochs=5"))
@@ -152,5 +157,5 @@ def test_settings_that_cannot_be_trained_lose(work: Work, task, monkeypatch) -> 
 
 def test_nothing_is_tried_unless_asked_for(work: Work, task) -> None:
     own = arm(task)
-    assert tune(replace(work, trials=0), own) == (own, {"trials": 0})
+    assert tune(replace(work, trials=0), own) == (own, Tuning(trials=0))
     assert not work.folder.path.exists()

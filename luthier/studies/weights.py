@@ -1,0 +1,120 @@
+"""Where an arm's weights come from: trained here, taken from a training that was done already, or made narrow.
+
+training.json says that the weights beside it are whole; a training that is finished is only read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from luthier.arms.resolve import Arm, TrainedArm
+from luthier.arms.shipped import QUANTIZED
+from luthier.errors import FolderError
+from luthier.model.model import Model
+from luthier.model.widths import file_bytes, quantize, read, save, weigh
+from luthier.progress import say
+from luthier.results.arm_record import TrainingRecord, Tuning, Weight
+from luthier.results.lines import METRICS_FILE, Step
+from luthier.results.record import read_lines_of, write_lines_of
+from luthier.results.study_record import StudyRecord
+from luthier.studies.fit import Course, Work, fit
+from luthier.studies.tune import tune
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An arm that was tuned and trained: as dev chose it, and what both took."""
+
+    arm: TrainedArm
+    tuning: Tuning
+    training: TrainingRecord
+
+
+def tuned_and_trained(work: Work, arm: TrainedArm) -> Trained:
+    """The arm with the settings that dev chose, trained; of an arm that was trained elsewhere the training is taken."""
+    place = work.folder.arm(arm.name)
+    if arm.width is not None and not TrainingRecord.is_in(place):
+        _take_training_of_whole_arm(work, arm, place)
+    chosen, tuning = tune(work, arm)
+    training = take_trained(work, chosen, place) if chosen.trained_on else train_arm(work, chosen, place)
+    return Trained(chosen, tuning, training)
+
+
+def train_arm(work: Work, arm: TrainedArm, place: Path, course: Course | None = None) -> TrainingRecord:
+    """Trains, saves what moved, and returns what it took; a finished training is only read."""
+    if known := TrainingRecord.read_if_there(place):
+        return known
+    fitted = fit(work, arm, place, f"{arm.name}: train", course)
+    trained, saved = fitted.trained, place / arm.method.shipped
+    arm.method.save(fitted.module, saved)
+    work.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
+    record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
+    record.write(place)
+    with suppress(FileNotFoundError):
+        (place / "checkpoint.safetensors").unlink()
+    work.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
+    return record
+
+
+def take_trained(work: Work, arm: TrainedArm, place: Path) -> TrainingRecord:
+    """A training that was done elsewhere, once for several studies; its weights are copied to the arm."""
+    if known := TrainingRecord.read_if_there(place):
+        return known
+    if (source := work.trained.get(arm.name)) is None:
+        raise FolderError(
+            f"{place}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
+            "go on with the command that began it"
+        )
+    return _copy_training(source, arm, place)
+
+
+def _take_training_of_whole_arm(work: Work, arm: TrainedArm, place: Path) -> None:
+    """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
+    name, seed, number = arm.name.partition("/seed-")
+    tables = StudyRecord.read(work.folder.path).arms
+    whole = tables[name].model_copy(update={"width": None})
+    twin = next((other for other, table in tables.items() if table == whole), None)
+    if twin is None or not work.folder.finished(twin + seed + number):
+        return
+    _copy_training(work.folder.arm(twin + seed + number), arm, place)
+    say(f"  trained as {twin}, whose weights it takes")
+
+
+def _copy_training(source: Path, arm: TrainedArm, place: Path) -> TrainingRecord:
+    """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
+    for part in ("tune", arm.method.shipped):
+        if (source / part).exists():
+            shutil.copytree(source / part, place / part, dirs_exist_ok=True)
+    write_lines_of(place / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
+    record = TrainingRecord.read(source)
+    record.write(place)
+    return record
+
+
+def load_arm_model(work: Work, arm: Arm, base: Model) -> Model:
+    """The model that answers: the base itself for prompting, else a fresh base with what the arm saved.
+
+    Of an arm with a width it is what lies in its folder: made narrow once, written, and read back.
+    """
+    place = work.folder.arm(arm.name)
+    if arm.width is None:
+        return arm.method.load(work.base(arm), place / arm.method.shipped) if isinstance(arm, TrainedArm) else base
+    if not (place / QUANTIZED).exists():
+        whole = work.base(arm)
+        if isinstance(arm, TrainedArm):
+            whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)
+        save(quantize(whole, arm.width), place / QUANTIZED)
+    narrow = read(place / QUANTIZED, arm.width, work.precision)
+    return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
+
+
+def weight_of(work: Work, arm: Arm, model: Model) -> Weight:
+    """What the model that answers weighs, in memory and on disk with everything that it needs beside it."""
+    own = arm.weights
+    is_whole = own in (QUANTIZED, "weights")  # else what is its own lies beside the base's file
+    own_bytes = file_bytes(work.folder.arm(arm.name) / own) if own else 0
+    files = own_bytes + (0 if is_whole else file_bytes(model.folder))
+    return Weight(**weigh(model.module).row(), width=arm.width or work.precision, file_bytes=files)
