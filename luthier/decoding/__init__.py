@@ -1,7 +1,6 @@
 """The one generator, and the other ways in which a model answers.
 
     sampling     how an answer is decoded: the choice of the next token, and its likeliest rivals
-    prepacked    weights laid out once for the products of few rows, while a batch is answered
     ragged       rows of unlike length decoded together, without padding
     speculative  the next tokens of a single answer guessed, and read in one pass
     generate     requests -> events; the one generator

@@ -6,7 +6,7 @@
 
 The likelihood of a label includes its end token, so that 'light' does not win over 'light rain' by being its beginning.
 It is not divided by length: these are the probabilities with which the model would write the labels, and nothing else.
-All labels of a prompt are read together, and where the model allows it (packing.py) the prompt itself only once.
+All labels of a prompt are read together, and where the model allows it (shared.py) the prompt itself only once.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from its own seed. Which requests share a batch comes from `plan` alone, so a re
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,16 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from luthier.decoding.prepacked import prepacked
 from luthier.decoding.ragged import RaggedDecoder, supported
 from luthier.decoding.sampling import GREEDY as GREEDY
 from luthier.decoding.sampling import Candidate, candidates, choose, penalized
 from luthier.decoding.sampling import Generation as Generation
 from luthier.decoding.speculative import Followers, SpeculativeDecoder
 from luthier.errors import ModelError
-from luthier.model.forward import decoder_start, last_position_only
+from luthier.model.forward import decoder_start
 from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.logits import last_position_only
 from luthier.model.model import Model
+from luthier.model.prepacked import LaidOut, laid_out_weights
 from luthier.model.shared import shared_length
 from luthier.records import Answer
 
@@ -101,14 +101,15 @@ def generate(
     """Answers one batch together, token by token; rows that are done leave the batch.
 
     `known` are texts of this kind: a single row is written faster where it goes on as they did, and what is answered is
-    added to them. `lay_out`: whether memory has room for laid-out weights (prepack.py). Raises ModelError when a prompt
-    and its answer are longer than the model's context window.
+    added to them. `lay_out`: whether memory has room for laid-out weights (prepacked.py). Several threads may ask one
+    model, and an answer may be left unfinished. Raises ModelError when a prompt and its answer are longer than the
+    model's context window.
     """
     for request in requests:
         _refuse_overflow(model, request)
     if requests:
-        with prepacked(model.module, rows=len(requests)) if lay_out else contextlib.nullcontext():
-            yield from _decode(model, list(requests), known)
+        weights = laid_out_weights(model.module, rows=len(requests) if lay_out else 0)
+        yield from _decode(model, list(requests), known, weights)
 
 
 def _refuse_overflow(model: Model, request: Request) -> None:
@@ -152,14 +153,18 @@ def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
 
 
 @torch.inference_mode()
-def _decode(model: Model, requests: list[Request], known: Followers | None) -> Iterator[Event]:
-    """The decoding loop: one forward pass a token for the rows that are still open."""
+def _decode(model: Model, requests: list[Request], known: Followers | None, weights: LaidOut) -> Iterator[Event]:
+    """The decoding loop: one forward pass a token for the rows that are still open.
+
+    What a pass is told beyond its inputs is said around it alone, so nothing is open while an event is handed out.
+    """
     rows = list(range(len(requests)))  # which request each row of the batch answers
     counts = [0] * len(requests)
     dice = {i: torch.Generator().manual_seed(r.seed) for i, r in enumerate(requests) if r.generation.temperature > 0}
     written = [list(r.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)] for r in requests]
-    state = _state(model, requests, known)
-    logits_BV = state.start()
+    with weights.in_use():
+        state = _state(model, requests, known)
+        logits_BV = state.start()
     while True:
         settings = [requests[i].generation for i in rows]
         logits_BV = logits_BV.float()
@@ -183,7 +188,8 @@ def _decode(model: Model, requests: list[Request], known: Followers | None) -> I
             rows = [rows[place] for place in open_rows]
             tokens = [tokens[place] for place in open_rows]
             state.keep(torch.tensor(open_rows, device=model.device))
-        logits_BV = state.step(torch.tensor(tokens, device=model.device))
+        with weights.in_use():
+            logits_BV = state.step(torch.tensor(tokens, device=model.device))
 
 
 def _state(

@@ -20,30 +20,27 @@ quarter less time than padded to one length (docs/log.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from luthier.model.forward import positions_only
+from luthier.model.attention import Trials, alike, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.logits import positions_only
 from luthier.model.model import Model
-from luthier.model.shared import attending, causal_attention, refuse_unlike, shared_length
+from luthier.model.shared import shared_length
 
-NAME = "luthier-ragged"  # under which transformers finds `attention`
 GROUP = 16  # rows whose keys stand together: fewer waste less on padding, more cost fewer calls
 READ_TOKENS = 2048  # tokens that are read at once: from 512 to 4,096 all take the same time (docs/log.md)
 BLOCK = 64  # columns by which the room for new tokens grows
 Learned = Sequence[tuple[Tensor, Tensor]]
 
-_ROWS: ContextVar[Rows] = ContextVar("rows")
-_SUPPORTED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_TRIALS = Trials()
 
 
 class Turn(Enum):
@@ -134,13 +131,13 @@ def _group(lengths: Sequence[int], dtype: torch.dtype) -> _Group:
 
 
 def attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **how: Any
+    rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **how: Any
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query (1, H, N, E), key and value with K heads -> (1, N, H, E)."""
     refuse_unlike(how)
-    turn = {Turn.BEGINNING: _begin, Turn.READING: _read, Turn.WRITING: _write}[_ROWS.get().turn]
+    turn = {Turn.BEGINNING: _begin, Turn.READING: _read, Turn.WRITING: _write}[rows.turn]
     scale = how.get("scaling") or query.shape[-1] ** -0.5
-    return turn(_ROWS.get(), module, query, key, value, scale), None
+    return turn(rows, module, query, key, value, scale), None
 
 
 def _begin(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -211,9 +208,6 @@ def _together(x_RKGE: Tensor, y_KEP: Tensor) -> Tensor:
     return product.view(heads, rows, grouped, -1).transpose(0, 1)
 
 
-ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-
-
 # ------------------------------------------------------------------------------------------------------ decoder
 
 
@@ -279,8 +273,7 @@ class RaggedDecoder:
 
     def _forward(self, positions: list[int], places: Tensor, **inputs: Tensor) -> Tensor:
         """Logits (len(positions), V) at these positions of the sequence; `places` are the tokens' own in their rows."""
-        understood = attending(self.module, NAME, _ROWS, self.rows)
-        with understood, positions_only(self.module, lambda hidden: hidden[:, positions]):
+        with attending(partial(attention, self.rows)), positions_only(self.module, lambda hidden: hidden[:, positions]):
             return self.module(position_ids=places[None], use_cache=False, **inputs).logits[0]
 
 
@@ -301,36 +294,25 @@ def supported(model: Model) -> bool:
     Only on a processor: a GPU has attention of its own for padded rows. A model that wants a cache of another kind
     (sliding windows, recurrent states) reads padded rows too.
     """
-    module = model.module
-    if module not in _SUPPORTED:
-        _SUPPORTED[module] = _may(module) and _same_logits(replace(model, prefix=None, prefix_states=None))
-    return _SUPPORTED[module]
+    plain = replace(model, prefix=None, prefix_states=None)
+    return _may(model.module) and _TRIALS.passed(model.module, lambda: _same_logits(plain))
 
 
 def _may(module: Any) -> bool:
     plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=module.config).layers)
-    known = getattr(module.config, "_attn_implementation", None) == "sdpa"
-    return plain and known and next(module.parameters()).device.type == "cpu"
+    return plain and is_ready(module) and next(module.parameters()).device.type == "cpu"
 
 
 @torch.inference_mode()
 def _same_logits(model: Model) -> bool:
     rows, then = [[1, 2, 3, 4, 5], [1, 2, 3, 8, 9, 10, 11]], [6, 7]
-    try:
-        usual = [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
-        longer = [[*row, token] for row, token in zip(rows, then, strict=True)]
-        usual += [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in longer]
-        decoder = RaggedDecoder(model, rows, least=2)
-        ours = torch.cat([decoder.start(), decoder.step(torch.tensor(then))])
-    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
-        return False  # another interface than the one that is meant
-    return _alike(ours.float(), torch.stack(usual).float(), module=model.module)
-
-
-def _alike(ours_BV: Tensor, usual_BV: Tensor, module: Any) -> bool:
-    """Equal but for rounding. A wrong layout gives other logits altogether: a difference of their own length."""
-    if getattr(module, "is_quantized", False):
-        # Rounded activations turn a difference in the last digit into a step of the rounding, layer after layer.
+    usual = [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
+    longer = [[*row, token] for row, token in zip(rows, then, strict=True)]
+    usual += [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in longer]
+    decoder = RaggedDecoder(model, rows, least=2)
+    ours_BV, usual_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(then))]), torch.stack(usual)
+    if getattr(model.module, "is_quantized", False):
+        # Rounded activations turn a difference in the last digit into a step of the rounding, layer after layer. A
+        # wrong layout gives other logits altogether: a difference of their own length.
         return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
-    tolerance = 3e-2 if next(module.parameters()).dtype.itemsize == 2 else 1e-3
-    return bool((ours_BV - usual_BV).abs().max() <= tolerance * usual_BV.abs().max())
+    return alike(ours_BV, usual_BV)

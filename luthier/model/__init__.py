@@ -1,12 +1,15 @@
 """Weights, tokenizer and family of a model, and one forward pass through it.
 
-    encoder   an encoder with a head: what is new in it, and which vector it reads
-    model     where models come from; weights, tokenizer, precision, family
-    narrow    linear layers of few bits: int4, and a fast int8 product
-    widths    16, 8 and 4 bits a weight: made narrow, weighed, written, read
-    shared    what all rows begin with is read once while training; attention by blocks
-    forward   summed loss over supervised tokens, and the count to divide by
-    kv_cache  the generator's cache of keys and values
+    encoder    an encoder with a head: what is new in it, and which vector it reads
+    attention  attention that a call chooses, the trial before a way is taken, attention by blocks
+    logits     the positions at which a call forms logits
+    prepacked  weights laid out once for the products of few rows, for the calls that bring them
+    model      weights, tokenizer, precision, family of a model
+    narrow     linear layers of few bits: int4, and a fast int8 product
+    widths     16, 8 and 4 bits a weight: made narrow, weighed, written, read
+    shared     what all rows begin with is read once while training
+    forward    summed loss over supervised tokens, and the count to divide by
+    kv_cache   the generator's cache of keys and values
 
 Doors: `model.load`.
 """

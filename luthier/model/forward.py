@@ -1,17 +1,16 @@
 """Summed loss over supervised tokens, and the count to divide by.
 
 Two rules. A mean of means is wrong as soon as batches hold different numbers of supervised tokens, so loss travels as
-(sum, count) and is divided once. And the softmax over a 49,152-word vocabulary is only formed where it is needed: a
-hook in front of the output layer keeps the supervised positions. The model itself is called through its root, because
-under prompt tuning the adapter lives there, and a tied T5 or BART puts a scale or a bias behind its backbone.
+(sum, count) and is divided once. And logits are formed at the supervised positions alone (logits.py). The model itself
+is called through its root, because under prompt tuning the adapter lives there, and a tied T5 or BART puts a scale or a
+bias behind its backbone.
 
     shapes: B rows, T padded tokens, S supervised tokens of the batch, V vocabulary, D width
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,32 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.errors import PromptError
+from luthier.model.logits import positions_only
 from luthier.model.shared import Layout, flat, laid_out, shared_length, supported
 from luthier.records import Prompt
 
 IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
-
-
-@contextlib.contextmanager
-def positions_only(module: nn.Module, select: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Inside, the output layer sees `select(hidden)` instead of every position: (B, T, D) -> (..., D)."""
-    head = output_layer(module)
-    handle = head.register_forward_pre_hook(lambda _, inputs: (select(inputs[0]), *inputs[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def last_position_only(module: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Inside, logits are formed for the last position alone: what a decoding step needs."""
-    return positions_only(module, lambda hidden_BTD: hidden_BTD[:, -1:])
-
-
-def output_layer(module: Any) -> nn.Module:
-    """The layer that turns hidden states into logits, below whatever adapter wraps the model."""
-    inner = module.get_base_model() if hasattr(module, "get_base_model") else module
-    return inner.get_output_embeddings()
 
 
 def decoder_start(module: Any) -> int:
@@ -65,7 +43,7 @@ class Batch:
     inputs: dict[str, Any]  # tensors; a cache too, where a learned prefix comes first
     labels_BT: Tensor
     tokens: int  # real tokens, padding left out; a shared beginning counts once for each row that it stands in
-    layout: Layout | None = None  # rows in one sequence behind their shared beginning (packing.py)
+    layout: Layout | None = None  # rows in one sequence behind their shared beginning (shared.py)
 
 
 def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart: bool = False) -> Batch:
@@ -149,7 +127,7 @@ def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]
         # A learned prompt adds positions in front, so the text's positions are counted from the right.
         return hidden[:, -labels_BT.shape[1] :][wanted_BT]
 
-    with positions_only(module, supervised), laid_out(module, batch.layout):
+    with positions_only(module, supervised), laid_out(batch.layout):
         logits_SV = module(**batch.inputs, use_cache=False).logits
     return logits_SV.float(), targets_S
 

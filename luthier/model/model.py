@@ -24,6 +24,7 @@ from torch import nn
 
 from luthier.errors import ModelError
 from luthier.files import cache_folder, locked, sha256_of, write_json
+from luthier.model import attention, logits, prepacked
 from luthier.model.encoder import load_encoder, start_head
 from luthier.task.prompt import Renderer
 
@@ -62,7 +63,7 @@ SHORT_NAMES = {
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model with what the line needs to know about it.
+    """A loaded model with what the line needs to know about it. Several threads may ask one.
 
     `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
     the generator puts before every prompt, or None; `prefix_states` is a learned prefix: the (keys, values), each of
@@ -84,6 +85,9 @@ class Model:
     notes: tuple[str, ...] = field(default=())
     labels: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _make_ready(self.module, self.family)
 
     @property
     def device(self) -> torch.device:
@@ -185,6 +189,20 @@ def load(
         labels=tuple(labels),
         head=head,
     )
+
+
+def _make_ready(module: nn.Module, family: str) -> None:
+    """What a call may be told beyond its inputs: positions, a layout, laid-out weights (decision 13).
+
+    Done once for a module, before anybody asks it; a call then changes nothing of it.
+    """
+    if family == "encoder":
+        return
+    logits.make_ready(module)
+    if next(module.parameters()).device.type == "cpu":
+        prepacked.make_ready(module)
+        if family == "decoder":
+            attention.make_ready(module)
 
 
 def family_of(name: str) -> str:

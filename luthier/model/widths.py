@@ -31,6 +31,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from luthier.errors import ModelError, SettingsError
 from luthier.model.model import PRECISIONS, Model, load, parameter_counts, quiet
 from luthier.model.narrow import Int4Linear, hasten
+from luthier.model.prepacked import PLAIN_LINEAR
 
 INT4 = "luthier_int4"  # what config.json calls our int4
 
@@ -113,7 +114,7 @@ def _kept(module: Any) -> list[str]:
 def _linear(module: nn.Module, kept: list[str]) -> Iterator[tuple[str, Any, Tensor]]:
     """(path, layer, weight of shape (width out, width in)) of each linear layer that is made narrow."""
     for path, layer in list(module.named_modules()):
-        if type(layer) in (nn.Linear, Conv1D) and should_convert_module(path, kept):
+        if type(layer) in (*PLAIN_LINEAR, Conv1D) and should_convert_module(path, kept):
             yield path, layer, (layer.weight.data.t() if type(layer) is Conv1D else layer.weight.data).contiguous()
 
 

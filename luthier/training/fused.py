@@ -22,6 +22,8 @@ from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from luthier.model.prepacked import PLAIN_LINEAR, has_laid_out_weight
+
 
 def fuse(module: nn.Module) -> nn.Module:
     """Replaces the layers of `module` that have a fused twin, in place, and returns it."""
@@ -57,7 +59,8 @@ class LoraLinear(PeftLinear):
             rounds
             or self.lora_variant
             or self.lora_bias[name]
-            or type(base) is not nn.Linear
+            or type(base) not in PLAIN_LINEAR
+            or has_laid_out_weight(base)
             or base.weight.requires_grad
         )
         if unlike or (self.training and not isinstance(dropout, nn.Identity)):

@@ -14,7 +14,7 @@ from torch import nn
 
 from luthier.adapt.methods import method
 from luthier.errors import PromptError
-from luthier.model.forward import IGNORE, collate, last_position_only, positions_only, supervised_loss
+from luthier.model.forward import IGNORE, collate, supervised_loss
 from luthier.model.model import Model
 from luthier.records import Prompt
 from luthier.training.batches import micro_batches
@@ -116,19 +116,3 @@ def test_a_prompt_without_supervised_token_is_refused(tiny_folder: Callable[[str
     for target_ids in (None, ()):
         with pytest.raises(PromptError, match="'e0' has no supervised token"):
             collate([replace(tiny.train_prompts(model, 1)[0], target_ids=target_ids)], model.module, model.family)
-
-
-@pytest.mark.parametrize("kind", tiny.KINDS)
-def test_logits_are_formed_only_where_asked(kind: str, tiny_folder: Callable[[str], Path]) -> None:
-    module = tiny.fresh(tiny_folder(kind)).module
-    ids = torch.tensor([[5, 6, 7, 8]])
-    inputs = {"input_ids": ids} if kind in tiny.DECODERS else {"input_ids": ids, "decoder_input_ids": ids}
-    with torch.no_grad():
-        whole = module(**inputs).logits
-        with last_position_only(module):
-            last = module(**inputs).logits
-        with positions_only(module, lambda hidden: hidden[:, [1, 3]].flatten(0, 1)):
-            two = module(**inputs).logits
-        assert torch.equal(module(**inputs).logits, whole)  # the hook is gone
-    assert last.shape == (1, 1, whole.shape[-1]) and torch.allclose(last, whole[:, -1:], atol=1e-5)
-    assert two.shape == (2, whole.shape[-1]) and torch.allclose(two, whole[0, [1, 3]], atol=1e-5)

@@ -19,8 +19,12 @@ import ctypes
 import functools
 import mmap
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,48 +34,89 @@ FEWEST = 8  # answers at once; for fewer it does not pay, and for a single one t
 MOST = 64  # rows; above it, laying out a weight is a small part of its product
 SHARE = 1 / 8  # of the machine's memory, which a model's weights may take once more
 LINE = 64  # bytes at which a laid-out weight begins
+SAMPLE = 32  # numbers of a weight by which a change is seen that torch does not count
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED, _PACKED, _RIGHT = 101, 111, 112, 151, 162  # MKL's mkl_cblas.h
 
+# Bytes in MKL's own order for each layer, as far as this thread's call multiplies with them.
+_IN_USE: ContextVar[Mapping[nn.Module, Tensor]] = ContextVar("in_use", default=MappingProxyType({}))
+_LIVE: weakref.WeakKeyDictionary[nn.Module, weakref.ref[LaidOut]] = weakref.WeakKeyDictionary()
+_LOCK = Lock()
+
 
 class PrepackedLinear(nn.Linear):
-    """A linear layer that also holds its weight as `packed`, bytes in MKL's own order."""
-
-    packed: Tensor
+    """A linear layer that multiplies with laid-out weights in a call that brought some, and as ever in all others."""
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.numel() // self.in_features
+        packed, rows = _IN_USE.get().get(self), x.numel() // self.in_features
         fits = x.shape[-1] == self.in_features and x.dtype == torch.float32  # MKL takes addresses, and asks nothing
-        if not fits or not 0 < rows <= MOST or torch.is_grad_enabled():
+        if packed is None or not fits or not 0 < rows <= MOST or torch.is_grad_enabled():
             return super().forward(x)
         x_ND, out = x.reshape(rows, -1).contiguous(), self.out_features
         y_NE = x.new_empty(rows, out) if self.bias is None else self.bias.repeat(rows, 1)
-        _multiply(x_ND, self.packed, y_NE, add=self.bias is not None)
+        _multiply(x_ND, packed, y_NE, add=self.bias is not None)
         return y_NE.view(*x.shape[:-1], -1)
 
 
-@contextlib.contextmanager
-def prepacked(module: nn.Module, rows: int) -> Iterator[None]:
-    """Inside, the plain fp32 layers of `module` multiply up to MOST rows with laid-out weights, which must not change.
+PLAIN_LINEAR = (nn.Linear, PrepackedLinear)  # the layers that multiply with their weight and do nothing else
 
-    Nothing is laid out for fewer than FEWEST `rows`, where there is no MKL, or where the weights would take more than
-    SHARE of the memory. A module that is inside already is left as it is.
+
+def make_ready(module: nn.Module) -> None:
+    """Lets the plain fp32 layers on the processor be brought laid-out weights; a second time it does nothing."""
+    for layer in module.modules():
+        if type(layer) is nn.Linear and all(map(_plain, layer.parameters())):
+            layer.__class__ = PrepackedLinear
+
+
+class LaidOut:
+    """The weights of layers as MKL reads them, for as long as somebody holds this; they must not change meanwhile."""
+
+    def __init__(self, layers: Sequence[PrepackedLinear]) -> None:
+        self._state = _state(layers)
+        self._packed: dict[nn.Module, Tensor] = dict(
+            zip(layers, _lay_out([layer.weight for layer in layers]), strict=True)
+        )
+
+    def is_of(self, layers: Sequence[PrepackedLinear]) -> bool:
+        """Whether it holds these layers' weights as they are now."""
+        return list(self._packed) == list(layers) and self._state == _state(layers)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Inside, the layers that are called in this thread multiply up to MOST rows with these weights."""
+        token = _IN_USE.set(self._packed)
+        try:
+            yield
+        finally:
+            _IN_USE.reset(token)
+
+
+def laid_out_weights(module: nn.Module, rows: int) -> LaidOut:
+    """The weights of `module`, which was made ready, laid out for a batch of `rows` answers.
+
+    Batches that are answered at the same time share them. Nothing is laid out for fewer than FEWEST rows, where there
+    is no MKL, or where the weights would take more than SHARE of the memory.
     """
     layers = _fitting(module) if rows >= FEWEST and _works() else []
-    try:
-        for layer, packed in zip(layers, _lay_out([layer.weight for layer in layers]), strict=True):
-            layer.packed = packed
-            layer.__class__ = PrepackedLinear
-        yield
-    finally:
-        for layer in layers:
-            layer.__class__ = nn.Linear
-            layer.__dict__.pop("packed", None)
+    if not layers:
+        return LaidOut([])
+    with _LOCK:
+        live = _LIVE[module]() if module in _LIVE else None
+        if live is None or not live.is_of(layers):
+            live = LaidOut(layers)
+            _LIVE[module] = weakref.ref(live)
+    return live
 
 
-def _fitting(module: nn.Module) -> list[Any]:
-    """The plain fp32 layers on the processor, if there is memory for their weights once more."""
-    layers = [layer for layer in module.modules() if type(layer) is nn.Linear and all(map(_plain, layer.parameters()))]
+def has_laid_out_weight(layer: nn.Module) -> bool:
+    """Whether the call that runs in this thread brought `layer` a laid-out weight."""
+    return layer in _IN_USE.get()
+
+
+def _fitting(module: nn.Module) -> list[PrepackedLinear]:
+    """The layers that can be brought laid-out weights, if there is memory for their weights once more."""
+    ready = (layer for layer in module.modules() if type(layer) is PrepackedLinear)
+    layers = [layer for layer in ready if all(map(_plain, layer.parameters()))]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return layers if sum(layer.weight.nbytes for layer in layers) <= SHARE * memory else []
 
@@ -80,6 +125,15 @@ def _plain(parameter: Tensor) -> bool:
     """Numbers that lie in memory as they are; a tensor of another kind may only look like them."""
     usual = type(parameter) is nn.Parameter and parameter.device.type == "cpu"
     return usual and parameter.dtype == torch.float32 and parameter.is_contiguous()
+
+
+@torch.no_grad()
+def _state(layers: Sequence[nn.Linear]) -> list[Any]:
+    """By what is seen that a weight was changed: its place, torch's count of changes, and a few of its numbers."""
+    weights = [layer.weight for layer in layers]
+    counts = [(w.data_ptr(), None if w.is_inference() else w._version) for w in weights]
+    few = [w.view(-1)[:: max(1, w.numel() // SAMPLE)] for w in weights]
+    return [counts, torch.cat(few).tolist() if few else []]
 
 
 @functools.cache

@@ -1,0 +1,205 @@
+"""The one place where a model's attention is changed for a call, and attention by blocks of queries.
+
+transformers looks up a model's attention by a name in its configuration. A model that is made ready carries our name
+from then on, and what stands behind it is transformers' own attention, except inside `attending`: there this thread's
+calls go to another function. So a call changes nothing of the model, nothing has to be put back after an error, and
+what other threads ask of the same model goes the usual way (docs/decisions/0013-no-hidden-state.md).
+
+On a processor causal attention is taken in blocks of queries, each against the keys it may see and no others, which for
+rows of 250 tokens takes less time than the fused kernel.
+
+    shapes: B rows, T tokens of a row, S >= T keys, H heads, K key heads, E width of a head
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
+USUAL = "sdpa"  # what stands behind it, outside of `attending`
+BLOCK = 64  # queries at once: of 32, 64, 128 and all the fastest for rows of 120 to 480 tokens
+LONGEST = 512  # above it the probabilities kept for the backward pass weigh more than the time they save
+Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
+
+_ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
+
+
+# ------------------------------------------------------------------------------------------------------ the call
+
+
+def make_ready(module: Any) -> None:
+    """Lets a call of this model choose its attention; for a model whose attention cannot be chosen, nothing."""
+    if module.config._attn_implementation == USUAL and _is_looked_up(type(module).__module__):
+        module.config._attn_implementation = NAME
+
+
+def is_ready(module: Any) -> bool:
+    """Whether `attending` means something to this model, perhaps inside an adapter's wrapper."""
+    return getattr(module.config, "_attn_implementation", None) == NAME
+
+
+@contextlib.contextmanager
+def attending(attend: Attend) -> Iterator[None]:
+    """Inside, a model that is called in this thread, and is ready, attends by `attend`, which masks by itself."""
+    token = _ATTEND.set(attend)
+    try:
+        yield
+    finally:
+        _ATTEND.reset(token)
+
+
+def _attention(*tensors: Any, **how: Any) -> tuple[Tensor, None]:
+    attend = _ATTEND.get() or ALL_ATTENTION_FUNCTIONS[USUAL]
+    result: tuple[Tensor, None] = attend(*tensors, **how)
+    return result
+
+
+def _mask(*sizes: Any, **how: Any) -> Any:
+    return ALL_MASK_ATTENTION_FUNCTIONS[USUAL](*sizes, **how) if _ATTEND.get() is None else None
+
+
+@functools.cache
+def _is_looked_up(file: str) -> bool:
+    """Whether the attention of the models of a file is what the configuration names, and no line asks for the name."""
+    try:
+        code = inspect.getsource(sys.modules[file])
+    except (KeyError, OSError, TypeError):
+        return False
+    return "ALL_ATTENTION_FUNCTIONS.get_interface(" in code and f'"{USUAL}"' not in code
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _mask)
+
+
+def refuse_unlike(how: Mapping[str, Any]) -> None:
+    """Raises ValueError for attention of another kind: a sliding window, soft-capped scores, attention sinks."""
+    if other := [name for name in ("sliding_window", "softcap", "s_aux") if how.get(name) is not None]:
+        raise ValueError(f"attention with {other[0]} is not meant here")
+
+
+# ----------------------------------------------------------------------------------------------------- the trial
+
+
+class Trials:
+    """A way of calling a model is tried before it is used, once for each model, by one thread."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._passed: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+    def passed(self, module: nn.Module, is_usual: Callable[[], bool]) -> bool:
+        """What `is_usual` said the first time: whether `module` gives the usual logits in this way.
+
+        An error that a model of another interface raises says no.
+        """
+        with self._lock:
+            if module not in self._passed:
+                try:
+                    self._passed[module] = is_usual()
+                except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
+                    self._passed[module] = False
+            return self._passed[module]
+
+
+def alike(ours: Tensor, usual: Tensor) -> bool:
+    """Equal but for rounding in the precision of `usual`."""
+    tolerance = 3e-2 if usual.dtype.itemsize == 2 else 1e-3
+    return bool((ours.float() - usual.float()).abs().max() <= tolerance * usual.abs().max())
+
+
+# ------------------------------------------------------------------------------------------- attention by blocks
+
+
+def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:
+    """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E)."""
+    if k_BKSE.shape[2] <= LONGEST:
+        return _BlockAttention.apply(q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous(), scale)
+    length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
+    mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
+    return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
+
+
+class _BlockAttention(torch.autograd.Function):
+    """softmax(q k^T * scale) v by blocks of queries; the heads that share a key head stand in one product."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float):  # type: ignore[no-untyped-def, override]
+        out, kept = torch.empty_like(q), []
+        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=q.dtype).triu(1)
+        for block in _blocks(q, k):
+            scores = torch.bmm(block.queries(q), block.keys(k).transpose(1, 2)).mul_(scale)
+            square = scores.view(-1, block.size, scores.shape[-1])[..., -block.size :]
+            square.add_(hidden[: block.size, : block.size])
+            weights = scores.softmax(-1)
+            out[:, :, block.start : block.end] = block.as_queries(torch.bmm(weights, block.keys(v)), q)
+            kept.append(weights)
+        ctx.save_for_backward(q, k, v, *kept)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor):  # type: ignore[no-untyped-def, override]
+        q, k, v, *kept = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for block, weights in zip(_blocks(q, k), kept, strict=True):
+            given = block.queries(dout)
+            block.keys_of(dv).add_(torch.bmm(weights.transpose(1, 2), given).view(block.keys_of(dv).shape))
+            dweights = torch.bmm(given, block.keys(v).transpose(1, 2))
+            dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype).mul_(ctx.scale)
+            dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
+            block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
+        return dq, dk, dv, None
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Queries start..end of every row, which see the first `seen` keys."""
+
+    start: int
+    end: int
+    seen: int
+    groups: int  # query heads for each key head
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(B, H, T, E) -> (B K, G size, E)"""
+        rows, heads, _, width = x.shape
+        return x[:, :, self.start : self.end].reshape(rows * heads // self.groups, self.groups * self.size, width)
+
+    def as_queries(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.view(*like.shape[:2], self.size, like.shape[3])
+
+    def keys_of(self, x: Tensor) -> Tensor:
+        return x[:, :, : self.seen]
+
+    def keys(self, x: Tensor) -> Tensor:
+        """(B, K, S, E) -> (B K, seen, E)"""
+        return self.keys_of(x).flatten(0, 1)
+
+
+def _blocks(q: Tensor, k: Tensor) -> list[_Block]:
+    length, before = q.shape[2], k.shape[2] - q.shape[2]
+    ends = [*range(BLOCK, length, BLOCK), length]
+    starts = [0, *ends[:-1]]
+    return [_Block(start, end, before + end, q.shape[1] // k.shape[1]) for start, end in zip(starts, ends, strict=True)]

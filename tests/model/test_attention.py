@@ -1,0 +1,130 @@
+"""Attention is chosen by the call, and other threads see nothing of it; attention by blocks is torch's."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoConfig, FalconConfig, FalconForCausalLM
+
+from luthier.model.attention import (
+    BLOCK,
+    LONGEST,
+    NAME,
+    USUAL,
+    Trials,
+    alike,
+    attending,
+    causal_attention,
+    is_ready,
+    make_ready,
+)
+from luthier.model.model import quiet
+from tests import tiny
+
+IDS = torch.tensor([[5, 6, 7, 8, 9]])
+
+
+def nothing(layer: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **how: Any) -> Any:
+    """Attention that finds nothing: (B, H, T, E) -> zeros (B, T, H, E)."""
+    return torch.zeros_like(query).transpose(1, 2), None
+
+
+@torch.inference_mode()
+def said(module: Any, **how: Any) -> torch.Tensor:
+    logits: torch.Tensor = module(input_ids=IDS, **how).logits
+    return logits
+
+
+@pytest.mark.parametrize("kind", tiny.DECODERS)
+def test_a_ready_model_says_what_it_said(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    module: Any = tiny.fresh(tiny_folder(kind)).module
+    assert is_ready(module)
+    plain = copy.deepcopy(module)
+    plain.config._attn_implementation = USUAL
+    padded = {"attention_mask": torch.tensor([[0, 0, 1, 1, 1]])}
+    for how in ({}, padded, {"position_ids": torch.tensor([[0, 1, 0, 1, 2]]), "use_cache": False}):
+        assert torch.equal(said(module, **how), said(plain, **how))
+
+
+def test_another_attention_is_this_call_s_alone(tiny_folder: Callable[[str], Path]) -> None:
+    module = tiny.fresh(tiny_folder("decoder-chat")).module
+    usual = said(module)
+    with pytest.raises(KeyboardInterrupt), attending(nothing), ThreadPoolExecutor(1) as other:
+        assert not torch.allclose(said(module), usual)
+        assert torch.equal(other.submit(said, module).result(), usual)
+        raise KeyboardInterrupt
+    assert torch.equal(said(module), usual)
+
+
+def test_the_name_is_written_to_no_file(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """A saved model is anybody's, and our name means nothing there."""
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    with quiet():
+        model.module.save_pretrained(tmp_path)  # type: ignore[operator]
+    assert NAME not in (tmp_path / "config.json").read_text()
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads(
+        (tiny_folder("decoder-chat") / "config.json").read_text()
+    )
+    assert AutoConfig.from_pretrained(tmp_path)._attn_implementation != NAME
+
+
+def test_an_architecture_with_ways_of_its_own_is_left_alone(tiny_folder: Callable[[str], Path]) -> None:
+    """Falcon asks for the usual attention by name, and would take a slower way under another."""
+    config = FalconConfig(vocab_size=380, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    falcon = replace(tiny.fresh(tiny_folder("decoder-chat")), module=FalconForCausalLM(config).eval()).module
+    assert not is_ready(falcon) and falcon.config._attn_implementation == USUAL  # type: ignore[union-attr]
+    eager: Any = tiny.module("decoder-chat")
+    eager.config._attn_implementation = "eager"
+    make_ready(eager)
+    assert eager.config._attn_implementation == "eager"
+
+
+def test_a_way_is_tried_once_and_an_error_says_no() -> None:
+    trials, first, second, asked = Trials(), torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), []
+
+    def refuses() -> bool:
+        asked.append("refuses")
+        raise TypeError("another interface")
+
+    assert not trials.passed(first, refuses) and not trials.passed(first, lambda: True)
+    assert trials.passed(second, lambda: True) and asked == ["refuses"]
+    with pytest.raises(KeyboardInterrupt):
+        trials.passed(torch.nn.Linear(1, 1), lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+
+
+def test_alike_is_equal_but_for_rounding() -> None:
+    usual = torch.tensor([100.0, 1.0])
+    assert alike(usual + 0.05, usual) and not alike(usual + 0.2, usual)
+    assert alike((usual + 2).bfloat16(), usual.bfloat16()) and not alike((usual + 5).bfloat16(), usual.bfloat16())
+
+
+@pytest.mark.parametrize("before", [0, 5])
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7, LONGEST + 3])
+def test_attention_and_its_gradients_equal_torchs(length: int, before: int) -> None:
+    dice = torch.Generator().manual_seed(length)
+    shapes = [(2, 6, length, 8), (2, 2, before + length, 8), (2, 2, before + length, 8)]
+    mine, theirs = (
+        [
+            torch.randn(*s, generator=dice.manual_seed(i), dtype=torch.double).requires_grad_()
+            for i, s in enumerate(shapes)
+        ]
+        for _ in range(2)
+    )
+    mask = torch.ones(length, before + length, dtype=torch.bool).tril(before)
+    given = torch.randn(shapes[0], generator=dice, dtype=torch.double)
+    ours = causal_attention(*mine, 0.3)
+    plain = F.scaled_dot_product_attention(*theirs, attn_mask=mask, scale=0.3, enable_gqa=True)
+    ours.backward(given)
+    plain.backward(given)
+    assert torch.allclose(ours, plain)
+    for x, y in zip(mine, theirs, strict=True):
+        assert x.grad is not None and y.grad is not None and torch.allclose(x.grad, y.grad)

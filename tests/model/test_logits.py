@@ -1,0 +1,61 @@
+"""Logits are formed where a call asks for them, and everywhere for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+
+from luthier.model.logits import last_position_only, make_ready, output_layer, positions_only
+from tests import tiny
+
+IDS = torch.tensor([[5, 6, 7, 8]])
+
+
+@torch.inference_mode()
+def said(module: Any, kind: str) -> torch.Tensor:
+    inputs = {"input_ids": IDS} if kind in tiny.DECODERS else {"input_ids": IDS, "decoder_input_ids": IDS}
+    logits: torch.Tensor = module(**inputs).logits
+    return logits
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_logits_are_formed_only_where_asked(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    module = tiny.fresh(tiny_folder(kind)).module
+    whole = said(module, kind)
+    with last_position_only(module):
+        last = said(module, kind)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        positions_only(module, lambda hidden: hidden[:, [1, 3]].flatten(0, 1)),
+        ThreadPoolExecutor(1) as other,
+    ):
+        two = said(module, kind)
+        assert torch.equal(other.submit(said, module, kind).result(), whole)  # another thread did not ask for two
+        raise KeyboardInterrupt
+    assert torch.equal(said(module, kind), whole)
+    assert last.shape == (1, 1, whole.shape[-1]) and torch.allclose(last, whole[:, -1:], atol=1e-5)
+    assert two.shape == (2, whole.shape[-1]) and torch.allclose(two, whole[0, [1, 3]], atol=1e-5)
+
+
+def test_an_adapter_of_the_output_layer_is_selected_for_once(tiny_folder: Callable[[str], Path]) -> None:
+    """The layer below it stands ready too, and would select from what was selected."""
+    base: Any = tiny.fresh(tiny_folder("gpt2")).module
+    module = peft.get_peft_model(base, peft.LoraConfig(target_modules=["lm_head"], r=2)).eval()
+    whole = said(module, "gpt2")
+    with positions_only(module, lambda hidden: hidden[:, [3]]):
+        assert torch.allclose(said(module, "gpt2"), whole[:, [3]], atol=1e-5)
+
+
+def test_one_hook_is_enough(tiny_folder: Callable[[str], Path]) -> None:
+    module = tiny.fresh(tiny_folder("decoder-chat")).module
+    hooks = dict(output_layer(module)._forward_pre_hooks)
+    make_ready(module)
+    with last_position_only(module):
+        pass
+    assert len(hooks) == 1 and dict(output_layer(module)._forward_pre_hooks) == hooks

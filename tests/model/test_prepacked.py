@@ -1,0 +1,159 @@
+"""Weights laid out for few rows give the products that the layers give, and leave no trace."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from luthier.decoding.generate import Request, generate
+from luthier.model import prepacked as module_of
+from luthier.model.prepacked import FEWEST, MOST, has_laid_out_weight, laid_out_weights, make_ready
+from tests import tiny
+
+needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch has no MKL")
+
+
+def layers(**how: bool) -> nn.Sequential:
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(48, 80, **how), nn.Linear(80, 7, **how))
+    make_ready(made)
+    return made
+
+
+def taken(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of every product that is taken with laid-out weights from now on."""
+    module_of._works()  # its own products, of the first time, do not count
+    rows: list[int] = []
+    multiply = module_of._multiply
+
+    def noting(x_ND: torch.Tensor, *rest: Any, **how: Any) -> None:
+        rows.append(len(x_ND))
+        multiply(x_ND, *rest, **how)
+
+    monkeypatch.setattr(module_of, "_multiply", noting)
+    return rows
+
+
+@needs_mkl
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, FEWEST, 17, MOST, MOST + 1, 300])
+def test_products_are_the_usual_ones(rows: int, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = layers(bias=bias), torch.randn(1, rows, 48)
+    usual, noted = module(x), taken(module, monkeypatch)
+    with laid_out_weights(module, rows=FEWEST).in_use(), torch.inference_mode():
+        ours = module(x)
+        assert noted == ([rows] * 2 if rows <= MOST else [])
+        assert ours.shape == usual.shape and torch.allclose(ours, usual, rtol=1e-5, atol=1e-5)
+        assert torch.equal(module(x.transpose(0, 1)), ours.transpose(0, 1))  # any layout of the input
+
+
+@needs_mkl
+@pytest.mark.parametrize("wrong", [torch.randn(3, 47), torch.randn(3, 48).double(), torch.randn(3, 48).bfloat16()])
+def test_what_does_not_fit_is_refused_as_ever(wrong: torch.Tensor) -> None:
+    """The functions below take addresses: what they were given must be what they read."""
+    module = layers()
+    with laid_out_weights(module, rows=FEWEST).in_use(), torch.inference_mode():
+        with pytest.raises(RuntimeError):
+            module(wrong)
+        assert module(torch.empty(0, 48)).shape == (0, 7)
+
+
+@needs_mkl
+def test_a_gradient_goes_the_usual_way() -> None:
+    module, x = layers(), torch.randn(3, 48)
+    with laid_out_weights(module, rows=FEWEST).in_use():
+        module(x).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in module.parameters())
+
+
+@needs_mkl
+def test_only_the_call_that_brought_them_multiplies_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = layers(), torch.randn(3, 48)
+    noted = taken(module, monkeypatch)
+    weights = laid_out_weights(module, rows=FEWEST)
+    with torch.inference_mode():
+        with pytest.raises(KeyboardInterrupt), weights.in_use():
+            module(x)
+            with ThreadPoolExecutor(1) as other:  # a thread of its own, which brought none
+                other.submit(torch.inference_mode()(module), x).result()
+            raise KeyboardInterrupt
+        module(x)
+    assert len(noted) == len(module)
+
+
+@needs_mkl
+def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> None:
+    module, x = layers(), torch.randn(3, 48)
+    first = laid_out_weights(module, rows=FEWEST)
+    assert laid_out_weights(module, rows=FEWEST + 3) is first
+    assert not has_laid_out_weight(module[0])
+    with first.in_use():
+        assert has_laid_out_weight(module[0])
+    for change in ("in place", "behind torch's back"):
+        with torch.no_grad():
+            (module[0].weight if change == "in place" else module[0].weight.data).mul_(2)
+        usual = module(x)
+        second = laid_out_weights(module, rows=FEWEST)  # the first is held still, by an answer that nobody finishes
+        assert second is not first, change
+        with second.in_use(), torch.inference_mode():
+            assert torch.allclose(module(x), usual, rtol=1e-5, atol=1e-5)
+    gone = weakref.ref(second)
+    del second
+    assert gone() is None, "laid-out weights go with the batch"
+
+
+def test_to_be_ready_changes_no_name_and_no_number() -> None:
+    torch.manual_seed(0)
+    plain, module = nn.Sequential(nn.Linear(48, 80), nn.Linear(80, 7)), layers()
+    x = torch.randn(3, 48)
+    assert all(isinstance(layer, nn.Linear) for layer in module)
+    assert module.state_dict().keys() == plain.state_dict().keys() and torch.equal(module(x), plain(x))
+    assert torch.equal(copy.deepcopy(module)(x), plain(x))
+
+
+@pytest.mark.parametrize("why", ["few rows", "bf16", "another layer", "another order", "too large", "another torch"])
+def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Special(nn.Linear):
+        pass
+
+    module: nn.Module = layers()
+    if why == "bf16":
+        module = module.to(torch.bfloat16)
+    if why == "another layer":
+        module = nn.Sequential(Special(48, 80), nn.Conv1d(1, 1, 1))
+    if why == "another order":
+        module = nn.Sequential(nn.Linear(48, 80))
+        module[0].weight = nn.Parameter(torch.randn(48, 80).t())
+    if why == "too large":
+        monkeypatch.setattr(module_of, "SHARE", 1e-12)
+    if why == "another torch":
+        monkeypatch.setattr(module_of, "_mkl", lambda: ctypes.CDLL(None))  # it has no such functions
+        monkeypatch.setattr(module_of, "_works", module_of._works.__wrapped__)  # what was found before does not count
+    kinds = [type(layer) for layer in module.modules()]
+    make_ready(module)
+    with laid_out_weights(module, rows=FEWEST - 1 if why == "few rows" else FEWEST).in_use():
+        assert not any(map(has_laid_out_weight, module.modules()))
+    assert [type(layer) for layer in module.modules()] == kinds
+
+
+@needs_mkl
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_answers_are_the_same(kind: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.fresh(tiny_folder(kind))
+    requests = [Request(str(n), tuple(range(5, 9 + n)), limit=6) for n in range(FEWEST)]
+
+    def answered() -> list[tuple[str, int]]:
+        return [(event.id, event.token) for event in generate(model, requests)]
+
+    ours = answered()
+    monkeypatch.setattr(module_of, "FEWEST", FEWEST + 1)
+    assert ours == answered() and len(ours) > FEWEST
