@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -41,24 +41,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     with _refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        part = Path(name)
+        part = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
+        # Opened anew and not by `tempfile`, whose files are for the user alone: so the system applies the umask.
+        file = open(part, "xb")  # noqa: SIM115 - closed below, and made outside of what takes it away
         try:
-            with os.fdopen(handle, "wb") as file:
+            with file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(part, 0o666 & ~_umask())
             os.replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

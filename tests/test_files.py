@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,18 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_for_whom_the_umask_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the process's own: asking for it by `os.umask` sets it, and files of other threads are open to all."""
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", None)
+            write_text(tmp_path / "a.txt", "text")
+        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
 
 
 def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
