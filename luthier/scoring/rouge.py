@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
+from importlib.util import find_spec, module_from_spec
 from statistics import fmean
 from typing import Any
 
@@ -16,10 +17,18 @@ REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max
 @cache
 def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
     """The library's scorer, made on first use: importing it takes a second, which `luthier --help` should not."""
-    from rouge_score import rouge_scorer
+    return _own_copy_of("rouge_score.rouge_scorer").RougeScorer(list(metrics), tokenizer=_tokenizer())
 
-    rouge_scorer._lcs_table = _lcs_table  # the library has no other way to say it
-    return rouge_scorer.RougeScorer(list(metrics), tokenizer=_tokenizer())
+
+@cache
+def _own_copy_of(module: str) -> Any:
+    """The library's module once more, with our table in it: it has no other way to say it, and others use its own."""
+    spec = find_spec(module)
+    assert spec is not None and spec.loader is not None
+    copy: Any = module_from_spec(spec)  # which is not in sys.modules, where others find theirs
+    spec.loader.exec_module(copy)
+    copy._lcs_table = _lcs_table
+    return copy
 
 
 def _lcs_table(reference: Sequence[str], answer: Sequence[str]) -> list[list[int]]:
