@@ -12,7 +12,7 @@ from gguf import GGUFReader, GGUFWriter, LlamaFileType
 from gguf.quants import dequantize
 
 from bench.rows import MODEL
-from luthier.model.model import SHORT_NAMES
+from luthier.model.sources import SHORT_NAMES
 
 
 def gguf() -> Path | None:

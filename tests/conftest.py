@@ -74,10 +74,10 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Path:
     """A folder to type commands in, where the packaged models' names stand for tiny ones."""
-    from luthier.model import model
+    from luthier.model import sources
 
     tiny = {"smollm2-135m": tiny_folder("decoder-chat"), "minilm": tiny_folder("bert")}
-    monkeypatch.setattr(model, "_converted", lambda name, source: tiny[name])
+    monkeypatch.setattr(sources, "_converted", lambda name, source: tiny[name])
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

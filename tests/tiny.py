@@ -32,7 +32,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from luthier.model.model import Model, load, quiet
+from luthier.model.model import Model, load
+from luthier.model.quiet import quiet
 from luthier.records import Example, Prompt
 
 torch.set_num_threads(1)

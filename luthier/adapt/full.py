@@ -12,7 +12,8 @@ from torch import nn
 from luthier.adapt.method import Tuning, float_trainable
 from luthier.errors import ModelError
 from luthier.model.encoder import PASSES
-from luthier.model.model import Model, quiet
+from luthier.model.model import Model
+from luthier.model.quiet import quiet
 from luthier.settings import Settings
 from luthier.training.fused import fuse
 from luthier.training.loop import Training

@@ -17,7 +17,8 @@ from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Generation
 from luthier.decoding.speculative import Followers
 from luthier.errors import FolderError, ModelError
-from luthier.model.model import Model, load, weights_sha256
+from luthier.model.model import Model, load
+from luthier.model.sources import weights_sha256
 from luthier.model.widths import read
 from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison

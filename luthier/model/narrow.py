@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from luthier.errors import ModelError
+from luthier.model.quiet import only_errors_of
 
 GROUP = 32  # weights that share a scale
 BLOCK = 256  # rows of an int8 product at a time: what lies between its steps stays in the processor's cache
@@ -96,7 +97,7 @@ def hasten(layer: nn.Module) -> None:
     kind = type(layer).__name__
     if kind == "Linear4bit":
         layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
-    elif kind == "Linear8bitLt" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+    elif kind == "Linear8bitLt":
         layer.__class__ = _int8_twin(type(layer))  # type: ignore[assignment, arg-type]
 
 
@@ -107,8 +108,9 @@ def _int8_twin(kind: Any) -> type:
     def forward(self: Any, x: Tensor) -> Tensor:
         if self.weight.CB is not None:
             self.init_8bit_state()
-        if x.device.type != "cpu":
-            return kind.forward(self, x)  # type: ignore[no-any-return]
+        if x.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
+            with only_errors_of("bitsandbytes.autograd._functions"):  # it warns of a cast at every product
+                return kind.forward(self, x)  # type: ignore[no-any-return]
         if torch.is_grad_enabled() and x.requires_grad:
             # A gradient needs the input as it was: bitsandbytes' way of training on a processor.
             was, self.training = self.training, True

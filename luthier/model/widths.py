@@ -29,9 +29,10 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from luthier.errors import ModelError, SettingsError
-from luthier.model.model import PRECISIONS, Model, load, parameter_counts, quiet
+from luthier.model.model import PRECISIONS, Model, load, parameter_counts
 from luthier.model.narrow import Int4Linear, hasten
 from luthier.model.prepacked import PLAIN_LINEAR
+from luthier.model.quiet import quiet
 
 INT4 = "luthier_int4"  # what config.json calls our int4
 

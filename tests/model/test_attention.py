@@ -27,7 +27,7 @@ from luthier.model.attention import (
     is_ready,
     make_ready,
 )
-from luthier.model.model import quiet
+from luthier.model.quiet import quiet
 from tests import tiny
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])

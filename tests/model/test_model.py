@@ -1,4 +1,4 @@
-"""Where models come from: folders, short names, the hub's cache; what cannot be used is refused in one sentence."""
+"""Weights, tokenizer, precision and family of a model; what cannot be used is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -20,14 +20,11 @@ from luthier.errors import ModelError
 from luthier.files import sha256_of
 from luthier.model import model as model_module
 from luthier.model.model import (
-    SHORT_NAMES,
     Model,
-    Packaged,
     best_precision,
     load,
     own_precision,
     parameter_counts,
-    resolve,
 )
 from tests import tiny
 
@@ -84,31 +81,6 @@ def test_parameters_are_counted_once(tiny_folder: Callable[[str], Path]) -> None
 
 
 # --- what cannot be used ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name, says", [
-    ("smollm3", r"'smollm3' is no model here.*smollm2-135m"),
-    ("./nowhere/model", "is no model here; give a folder"),
-    ("nobody/nothing", r"not in the hub's local cache and cannot be downloaded .*HF_HOME"),
-])  # fmt: skip
-def test_unknown_names_say_what_to_do(name: str, says: str) -> None:
-    with pytest.raises(ModelError, match=says):
-        resolve(name)
-
-
-def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no config\.json in this folder"):
-        resolve(str(tmp_path))
-
-
-def test_a_short_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = Packaged("no_such_package", "a.gguf", "pip install no-such-package", "")
-    monkeypatch.setitem(SHORT_NAMES, "missing", missing)
-    with pytest.raises(ModelError, match="is not installed; run: pip install no-such-package"):
-        resolve("missing")
-    monkeypatch.setitem(SHORT_NAMES, "missing", Packaged("rich", "a.gguf", "pip install it", ""))
-    with pytest.raises(ModelError, match=r"a\.gguf is missing; run: pip install it --force-reinstall"):
-        resolve("missing")
 
 
 def _pickle_only(folder: Path) -> None:
@@ -272,36 +244,6 @@ def test_a_hub_id_is_found_in_the_local_cache_and_answers(flan_folder: Path, tmp
 
 
 # --- the packaged model -------------------------------------------------------------------------------------------
-
-CONVERT = (
-    'import torch; torch.set_num_threads(1); from luthier.model.model import resolve; print(resolve("smollm2-135m"))'
-)
-
-
-@pytest.mark.slow
-def test_two_processes_convert_the_packaged_model_once(smollm2: str, tmp_path: Path) -> None:
-    leftover = tmp_path / "models" / f".{smollm2}.killed"
-    leftover.mkdir(parents=True)
-    (leftover / "half.safetensors").write_bytes(b"half")
-    environment = {**os.environ, "LUTHIER_CACHE": str(tmp_path)}
-
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", CONVERT], env=environment, cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    folder = tmp_path / "models" / smollm2
-    for process in (start(), start()):
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        assert out.strip() == str(folder)
-    assert {path.name for path in folder.parent.iterdir()} == {smollm2, ".lock"}
-    made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    note = json.loads((folder / "luthier-source.json").read_text())
-    assert note["weights_sha256"] == sha256_of(folder / "model.safetensors")
-    start().communicate(timeout=300)
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
 
 
 @pytest.mark.slow

