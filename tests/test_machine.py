@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import luthier
 from luthier import machine
+
+ROOT = Path(__file__).parents[1]
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+LINUX = pytest.mark.skipif(not HUGE.exists() or "[never]" in HUGE.read_text(), reason="no huge pages here")
+
+
+def run(code: str, *arguments: object) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=ROOT, env=environment)
+    return done.stdout
 
 
 def test_versions_name_what_shapes_numbers() -> None:
@@ -34,3 +51,64 @@ def test_a_peak_counts_from_its_reset() -> None:
 def test_the_commit_is_that_of_our_own_checkout() -> None:
     commit, dirty = machine.commit()
     assert commit is None or (len(commit) == 40 and dirty in (True, False))
+
+
+# --- as fast from Python as from the command line: what a call settles for the process ------------------------------
+
+
+@LINUX
+def test_large_tensors_lie_in_huge_pages_and_no_variable_stays() -> None:
+    """torch reads the variable at its first tensor, which a library makes when it is imported."""
+    code = (
+        "import luthier, os; luthier.study; import torch; big = torch.ones(64 << 20)\n"
+        "held = [line.split()[1] for line in open('/proc/self/smaps_rollup') if line.startswith('AnonHugePages')]\n"
+        "print(int(held[0]) > 100_000, 'THP_MEM_ALLOC_ENABLE' in os.environ)"
+    )
+    assert run(code).split() == ["True", "False"]
+
+
+def test_what_somebody_decided_on_huge_pages_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    with machine.huge_pages_for_tensors():
+        assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+def test_an_answer_s_memory_is_kept_by_the_process(tiny_folder: Callable[[str], Path]) -> None:
+    """Touched for the second time, memory that was freed costs no page faults."""
+    code = (
+        "import os; os.environ['THP_MEM_ALLOC_ENABLE'] = '0'\n"  # huge pages would hide what this is about
+        "import resource, sys, luthier, torch\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    torch.ones(16 << 20)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "next(luthier.ask(sys.argv[1], 'Anna: Monday?'))\n"
+        "faults(); print(faults())"
+    )
+    assert int(run(code, tiny_folder("decoder-chat"))) < 1000  # of 16,384 pages
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        ("studies.study", lambda: luthier.study("nowhere")),
+        ("studies.multitask", lambda: luthier.multitask(["nowhere", "there"])),
+        ("arms.ask", lambda: next(luthier.ask("nowhere", "text"))),
+        ("arms.ask", lambda: next(luthier.ask_probabilities("nowhere", "text"))),
+        ("arms.merge", lambda: luthier.merge_arm(Path("nowhere"), Path("there"))),
+    ],
+)
+def test_every_call_that_trains_or_answers_keeps_freed_memory(
+    module: str, call: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kept(Exception):
+        pass
+
+    def kept() -> None:
+        raise Kept
+
+    monkeypatch.setattr(importlib.import_module(f"luthier.{module}"), "keep_freed_memory", kept)
+    with pytest.raises(Kept):
+        call()

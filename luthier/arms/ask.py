@@ -12,6 +12,7 @@ from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.decoding.answers import chosen, label_logprobs
 from luthier.decoding.generate import Generation, Request, generate
 from luthier.errors import SettingsError
+from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.records import Prompt
 from luthier.results.shipped_note import ShippedNote
@@ -79,6 +80,7 @@ def _asked(
     """What `source` ships, and the prompt and the request that put `text` to it."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
+    keep_freed_memory()
     shipped = _source(str(source), arm)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")

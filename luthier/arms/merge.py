@@ -13,6 +13,7 @@ from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
 from luthier.arms.shipped import arm_to_ask, differing, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, save
 from luthier.results.shipped_note import ShippedNote
@@ -39,6 +40,7 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
     that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
     """
+    keep_freed_memory()
     shipped, note = load_arm(place), ShippedNote.read(place)
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 import luthier
-from luthier import machine
 from luthier.cli import screen
 from luthier.cli.options import Json
 
@@ -41,7 +40,6 @@ def ask(
         "max_new_tokens": max_new_tokens,
     }  # fmt: skip
     given = {key: value for key, value in generation.items() if value is not None}
-    machine.keep_freed_memory()
     about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed}
     if probabilities:
         return screen.print_steps(luthier.ask_probabilities(source, screen.input_text(text, file), **about))
@@ -66,7 +64,6 @@ def merge(
     Example:
       luthier merge studies/mine --arm lora --out lora-merged
     """
-    machine.keep_freed_memory()
     found = luthier.merge(source, out, arm=arm, width=width, differ=differ)
     if as_json:
         return screen.print_json(found)

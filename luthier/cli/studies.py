@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 import luthier
-from luthier import machine
 from luthier.cli import exits, screen
 
 
@@ -29,7 +28,6 @@ def study(
     Example:
       luthier study dialogues --arms zero-shot,few-shot-2,lora --train 100
     """
-    machine.keep_freed_memory()
     folder = luthier.study(task, out=out, config=config, command=exits.command(), **given)
     from luthier.results.comparison import Comparison
 
@@ -49,7 +47,6 @@ def multitask(
     Example:
       luthier multitask dialogues tasks/notes --held-out tasks/titles --mixture equal
     """
-    machine.keep_freed_memory()
     folder = luthier.multitask(tasks, out=out, command=exits.command(), **given)
     from luthier.results.multitask_record import TasksRecord
 

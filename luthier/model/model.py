@@ -17,12 +17,15 @@ from safetensors import SafetensorError
 from torch import nn
 
 from luthier.errors import ModelError
+from luthier.machine import huge_pages_for_tensors
 from luthier.model import attention, logits, prepacked
 from luthier.model.encoder import load_encoder, start_head
 from luthier.model.quiet import only_errors_while_importing, quiet
 from luthier.model.sources import SHORT_NAMES, resolve, weights_sha256
 from luthier.task.prompt import Renderer
 
+with huge_pages_for_tensors():
+    torch.empty(1)
 # Before peft does it: bitsandbytes recommends another package on the screen when it is imported.
 with only_errors_while_importing("bitsandbytes"), contextlib.suppress(ImportError):
     import bitsandbytes  # noqa: F401

@@ -26,6 +26,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text
+from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
@@ -109,6 +110,7 @@ def multitask(
     """
     if len(tasks) < 2:
         raise SettingsError("multitask: a mixture takes two tasks or more; one alone is what `luthier study` is for")
+    keep_freed_memory()
     mixed = {"kind": mixture, "temperature": temperature, "cap": cap, "templates": templates}
     given = {
         "held_out": [str(name) for name in held_out], "effort": effort, "model": model, "train": train, "dev": dev,

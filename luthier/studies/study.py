@@ -21,6 +21,7 @@ from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import room_for
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text
+from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
@@ -77,6 +78,7 @@ def study(
         "model": model, "defaults": defaults, "train": train, "dev": dev, "test": test, "seed": seed,
         "precision": precision, "seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory,
     }  # fmt: skip
+    keep_freed_memory()
     spec = specification(task, arms, config, keywords)
     found = load_task(str(spec.task))
     specs = with_baselines(arm_specs(spec.arms, found, spec.model), found, spec.model)
