@@ -1,18 +1,26 @@
 """The folder is the truth: atomic whole files, append-only line files with a torn tail dropped, one writer at a time.
 
-Whole files are written beside their place and renamed over it, so that a reader sees the old file or the new one.
-Line files grow by whole batches of lines, each flushed to disk; after a kill the last line may be torn, and reading
-drops it. Text is UTF-8 with sorted keys nowhere: field order is the record's own.
+Whole files and whole folders are written beside their place and renamed into it, so that a reader sees the old one or
+the new one. Line files grow by whole batches of lines, each flushed to disk; after a kill the last line may be torn,
+and reading drops it. Text is UTF-8 with sorted keys nowhere: field order is the record's own.
+
+Power may fail at any moment. A name that is on disk before its data is a torn file, so data is synced first, then the
+rename, then the folder that holds the name: when a function here returns, what it wrote is there after the lights come
+back, and what says that something is there is never there before it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -25,12 +33,21 @@ def _refusals(path: Path) -> Iterator[None]:
     """Turns the operating system's refusals (full disk, no permission) into one sentence."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except Exception as error:
+        if (reason := _refusal(error)) is None:
+            raise
         raise FolderError(
             f"{path}: cannot be written ({reason}); nothing that was there is lost, "
             "make room or choose another folder and start again"
         ) from error
+
+
+def _refusal(error: Exception) -> str | None:
+    """What the operating system said, from Python or from a library in Rust; None for an error of another kind."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror or str(error)
+    said = re.search(r"I/O error: (.*?) \(os error \d+\)", str(error))  # how safetensors tells it
+    return said[1] if said else None
 
 
 @contextlib.contextmanager
@@ -40,8 +57,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises FolderError when the disk refuses.
     """
     with _refusals(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
+        _make(path.parent)
+        part = _aside(path)
         # Opened anew and not by `tempfile`, whose files are for the user alone: so the system applies the umask.
         file = open(part, "xb")  # noqa: SIM115 - closed below, and made outside of what takes it away
         try:
@@ -50,9 +67,79 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
+            _sync_names(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill; when the block ends well it becomes `folder` in one step, otherwise it vanishes.
+
+    A folder that is there already is replaced. What a kill left of an earlier try is swept away. Raises FolderError
+    when the disk refuses.
+    """
+    with _refusals(folder):
+        _make(folder.parent)
+        sweep(folder)
+        part = _aside(folder)
+        part.mkdir()
+        try:
+            yield part
+            _sync_all(part)
+            if folder.exists():
+                folder.rename(_aside(folder))
+            part.rename(folder)
+            _sync_names(folder.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        finally:
+            sweep(folder)
+
+
+def sweep(path: Path) -> None:
+    """Removes what a kill left of `path` in the making: files and folders called .NAME.*.part beside it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """The folder and those above it, each synced into the one that holds it."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        _sync_names(one.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Brings the names in a folder to disk: files that came, went or were renamed."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has nothing to sync here
+            raise
+    finally:
+        os.close(handle)
+
+
+def _sync_all(folder: Path) -> None:
+    """Brings every file below a folder to disk, then the names, the deepest first."""
+    for above, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            with open(Path(above) / name, "rb") as file:
+                os.fsync(file.fileno())
+        _sync_names(Path(above))
+
+
+def _aside(path: Path) -> Path:
+    """A hidden name beside `path` that nobody else has."""
+    return path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,7 +173,8 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Adds one JSON line a row and flushes them to disk; a torn tail left by a kill is cut off first."""
     with _refusals(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
+        is_new = not path.exists()
         with open(path, "ab+") as file:
             whole = _whole_bytes(file)
             if whole < file.seek(0, os.SEEK_END):
@@ -94,6 +182,8 @@ def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             file.write(b"".join(map(_line, rows)))
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            _sync_names(path.parent)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
