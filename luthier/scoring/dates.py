@@ -12,7 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from luthier.scoring.numbers import Quantity, Reading, Token, between, goes_on, is_number, readings_of, spoken, value_of
+from luthier.scoring.numbers import (
+    Quantity,
+    Reading,
+    Token,
+    before,
+    behind,
+    between,
+    goes_on,
+    is_number,
+    readings_of,
+    spoken,
+    value_of,
+)
 
 _MONTH_NAMES = "january february march april may june july august september october november december"
 _MONTHS = _MONTH_NAMES.split()
@@ -153,11 +165,11 @@ def _named(text: str, token: Token, names: dict[str, int]) -> int | None:
     if number is None or token.kind != "word" or not text[token.start].isupper():
         return None
     if word in _AMBIGUOUS:
-        before, behind = text[: token.start].rstrip(), text[token.end :]
-        starts = not before or before[-1] in '.!?:;\n"“('
-        dated = _DATED.match(behind) or re.search(r"\d(st|nd|rd|th)?( of)?$", before)
+        ahead = before(text, token.start).rstrip()
+        starts = not ahead or ahead[-1] in '.!?:;\n"“('
+        dated = _DATED.match(behind(text, token.end)) or re.search(r"\d(st|nd|rd|th)?( of)?$", ahead)
         placed = re.search(
-            r"\b(?:in|of|since|until|till|by|next|last|early|late|mid|from|to|before|after|every|this)$", before
+            r"\b(?:in|of|since|until|till|by|next|last|early|late|mid|from|to|before|after|every|this)$", ahead
         )
         if not dated and (starts or not placed or (len(word) == 3 and word != "may")):
             return None

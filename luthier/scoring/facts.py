@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from luthier.scoring.names import unknown_names
+from luthier.scoring.numbers import before, behind
 from luthier.scoring.quantities import Quantity, Reading, quantities
 from luthier.scoring.source import TAG, without_tags
 from luthier.scoring.source import Source as Source
@@ -89,27 +90,27 @@ def _supported(quantity: Quantity, source: Source, answer: str) -> bool:
         derived = value in source.derived and not quantity.text[-1].isalpha()
         if (value <= _SMALL and not clock) or derived:
             return True
-        if _converted(value, answer[quantity.end :]) & {*known, 1.0}:  # 1: "a day" is known without a number
+        if _converted(value, behind(answer, quantity.end)) & {*known, 1.0}:  # 1: "a day" is known without a number
             return True
     return bool(quantity.parts) and _parts_known(quantity.parts, known)
 
 
 def _says_when(quantity: Quantity, answer: str) -> bool:
     """ "at two" is a time, "two reasons" and "at one's own home" are none."""
-    hour = re.search(r"\b(?:at|by|until|till)\s$", answer[: quantity.start]) and quantity.text in (
+    hour = re.search(r"\b(?:at|by|until|till)\s$", before(answer, quantity.start)) and quantity.text in (
         "1",
         "2",
         "one",
         "two",
     )
-    return bool(hour) and not re.match(r"['’]| (?:time|end|of|or)\b", answer[quantity.end :])
+    return bool(hour) and not re.match(r"['’]| (?:time|end|of|or)\b", behind(answer, quantity.end))
 
 
 def _only_counts(quantity: Quantity, answer: str) -> bool:
     """The "3." of a list, "third" as a rank, and "five other ...", which is what is left of something."""
-    before, behind = answer[: quantity.start].rstrip(" "), answer[quantity.end :]
-    listed = quantity.text.isdigit() and re.match(r"[.)]\s", behind) and (not before or before[-1] in ".\n;:!?")
-    rest = re.match(r"\s(?:other|others|more|remaining)\b", behind) and quantity.text.isalpha()
+    ahead, after = before(answer, quantity.start).rstrip(" "), behind(answer, quantity.end)
+    listed = quantity.text.isdigit() and re.match(r"[.)]\s", after) and (not ahead or ahead[-1] in ".\n;:!?")
+    rest = re.match(r"\s(?:other|others|more|remaining)\b", after) and quantity.text.isalpha()
     return bool(listed or rest) or quantity.text.lower() == "third"
 
 
@@ -119,9 +120,9 @@ def _said_short(quantity: Quantity, known: frozenset[Reading]) -> bool:
     return any(short >= 10 and short in known for short in shorts)
 
 
-def _converted(value: float, behind: str) -> set[Reading]:
+def _converted(value: float, after: str) -> set[Reading]:
     """The same length of time in another unit, cents as the money's hundredth: "24 hours" is "a day"."""
-    unit = re.match(r"[\s-]*([a-z]+?)s?\b", behind)
+    unit = re.match(r"[\s-]*([a-z]+?)s?\b", after)
     factors = _CONVERSIONS.get(unit[1], ()) if unit else ()
     return {value * factor for factor in (*factors, 0.01, 100.0)}
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from luthier.scoring.numbers import before, behind
 from luthier.scoring.quantities import CALENDAR
 from luthier.scoring.source import WORD, Source, bare
 
@@ -95,17 +96,17 @@ def _is_unknown(match: re.Match[str], answer: str, source: Source) -> bool:
 
 def _compound_known(match: re.Match[str], answer: str, source: Source) -> bool:
     """Whether the word with what is tied to it is known: "Wal-Mart" by "Walmart"."""
-    before = re.search(r"[A-Za-z]+[-/]$", answer[: match.start()])
-    behind = re.match(r"[-/][A-Za-z]+", answer[match.end() :])
-    whole = (before.group() if before else "") + match.group() + (behind.group() if behind else "")
-    return bool(before or behind) and re.sub(r"[^a-z]", "", whole.lower()) in source.squeezed
+    tied = re.search(r"[A-Za-z]+[-/]$", before(answer, match.start()))
+    led = re.match(r"[-/][A-Za-z]+", behind(answer, match.end()))
+    whole = (tied.group() if tied else "") + match.group() + (led.group() if led else "")
+    return bool(tied or led) and re.sub(r"[^a-z]", "", whole.lower()) in source.squeezed
 
 
 def _starts_sentence(answer: str, start: int) -> bool:
-    before = answer[:start].rstrip(" \t\"'“‘(-•*")
-    if not before or before[-1] in "\n!?:;":
+    ahead = before(answer, start).rstrip(" \t\"'“‘(-•*")
+    if not ahead or ahead[-1] in "\n!?:;":
         return True
-    return before[-1] == "." and not re.search(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|[A-Z])\.$", before)
+    return ahead[-1] == "." and not re.search(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|[A-Z])\.$", ahead)
 
 
 _SAYS = re.compile(  # what follows a person's name and seldom another word
@@ -122,7 +123,7 @@ def _looks_like_a_name(match: re.Match[str], answer: str, source: Source) -> boo
     word = bare(match.group())
     if _COMMON_ENDINGS.search(word.lower()) and len(word) > 4:
         return False
-    surname = re.match(r" ([A-Z]\w+)", answer[match.end() :])
+    surname = re.match(r" ([A-Z]\w+)", behind(answer, match.end()))
     if surname and (surname[1] in source.speakers or not _name_known(surname[1], source)):
         return True
     return bool(_SAYS.match(answer, match.start() + len(word)))
@@ -136,7 +137,7 @@ def _name_known(word: str, source: Source) -> bool:
         return True
     if word.isupper() and low in source.initials:
         return True
-    return any(_same_name(low, known) for known in source.words)
+    return any(_same_name(low, known) for known in source.like(low))
 
 
 @lru_cache(maxsize=1 << 16)

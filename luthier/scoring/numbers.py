@@ -8,6 +8,7 @@ may stand for. English only; rules and a closed list of words.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ SMALL = (
 _COUNTS = {"once", "twice", "both", "couple", "pair", "double", "twin", "triple", "single", "thrice", "fortnight"}
 LARGE = {"hundred": 100, "thousand": 1_000, "grand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 LARGE |= {f"{word}th": value for word, value in LARGE.items()}
+NEAR = 60  # characters beside a mention that may say what it is: what is read for a mention must not grow with the text
 _SCALE = {"k": 1e3, "m": 1e6, "bn": 1e9, "": 1.0}
 FRACTIONS = {"half": 0.5, "quarter": 0.25, "halves": 0.5, "quarters": 0.75}
 PLURALS = {word[:-1] + "ies": word for word in _TENS} | {f"{word}s": word for word in (*LARGE, *SMALL)}
@@ -90,13 +92,18 @@ def _read(text: str) -> Iterator[Token]:
             kind = "digits"
             number = re.search(r"\d+(?:\.\d+)?", re.sub(r",\s?", "", word))
             after = (match["after"] or "").strip().lower()
-            value = float(number.group()) * _SCALE.get(after, 1.0) if number else None
+            value = finite(float(number.group()) * _SCALE.get(after, 1.0)) if number else None
             money = bool(match["sign"]) or after == "%"
             yield Token(word, match.start(), match.end(), kind, value, money, text)
         elif match["clock"] or match["slashed"]:
             yield Token(word, match.start(), match.end(), "clock" if match["clock"] else "slashed", shown=text)
         else:
             yield Token(word, match.start(), match.end(), "word", shown=text)
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where more digits were written than a number can hold (310 and more)."""
+    return value if math.isfinite(value) else None
 
 
 def value_of(token: Token) -> float | None:
@@ -118,22 +125,32 @@ def between(tokens: Sequence[Token], at: int) -> str:
     return tokens[at].shown[tokens[at - 1].end : tokens[at].start]
 
 
+def before(text: str, start: int) -> str:
+    """The little that stands before `start`."""
+    return text[max(0, start - NEAR) : start]
+
+
+def behind(text: str, end: int) -> str:
+    """The little that stands behind `end`."""
+    return text[end : end + NEAR]
+
+
 def goes_on(tokens: Sequence[Token], at: int) -> bool:
     """Whether the token goes on with the number that the token before it belongs to: no comma or full stop between."""
     if not 0 < at < len(tokens) or between(tokens, at).strip(" -\n\t") or "\n" in between(tokens, at):
         return False
-    token, before = tokens[at], tokens[at - 1]
+    token, last = tokens[at], tokens[at - 1]
     following = tokens[at + 1] if at + 1 < len(tokens) else None
     if token.text in ("and", "a"):  # "a hundred and five", "two and a half"; "two and three" are two numbers
         halves = following is not None and following.text in (*FRACTIONS, "a")
-        return following is not None and (halves or (_plain(before) in LARGE and is_number(following)))
+        return following is not None and (halves or (_plain(last) in LARGE and is_number(following)))
     if token.text in ("o", "oh"):  # "nineteen O five", but not "ten o'clock"
         return following is not None and is_number(following)
     if token.text == "point":
         return following is not None and is_number(following)
-    if (token.kind == "digits" and before.kind == "digits") or {_plain(token), _plain(before)} & _COUNTS:
+    if (token.kind == "digits" and last.kind == "digits") or {_plain(token), _plain(last)} & _COUNTS:
         return False
-    return is_number(token) or (token.text in FRACTIONS and before.text in ("a", "and"))
+    return is_number(token) or (token.text in FRACTIONS and last.text in ("a", "and"))
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -146,8 +163,8 @@ def readings_of(run: Sequence[Token]) -> set[Reading]:
         found.add(value)
     groups = _groups(run)
     if groups and len(groups) > 1:
-        joined = "".join(str(group) for group in groups)
-        found.add(float(joined))
+        if (joined := finite(float("".join(str(group) for group in groups)))) is not None:
+            found.add(joined)
         if len(groups) == 2:
             found.add(groups[0] + groups[1] / 100)  # "two eighty": 2.80
             if groups[1] < 10:
@@ -191,7 +208,7 @@ def spoken(run: Sequence[Token]) -> float | None:
     if not seen:
         return None
     number = total + current
-    return number + float(decimals) if len(decimals) > 1 else number
+    return finite(number + float(decimals) if len(decimals) > 1 else number)
 
 
 def _groups(run: Sequence[Token]) -> list[int] | None:
@@ -226,7 +243,7 @@ def number_at(text: str, tokens: Sequence[Token], at: int) -> tuple[Quantity, in
     money = any(token.money for token in run)
     if end < len(tokens) and tokens[end].text.removesuffix("s") in _MONEY and not between(tokens, end).strip(" -"):
         per = tokens[end].text
-        money, stop = per != "per" or text[tokens[end].end :].lstrip().startswith("cent"), tokens[end].end
+        money, stop = per != "per" or behind(text, tokens[end].end).lstrip().startswith("cent"), tokens[end].end
         stop = stop if money else run[-1].end
     readings = readings_of(run)
     if run[0].text.endswith("0s") and run[0].value is not None:  # "the 1970s", "his 70s"

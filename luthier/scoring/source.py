@@ -8,7 +8,7 @@ What supports is read generously: a word in any of its forms, a number in any of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -41,6 +41,27 @@ class Source:
         found = {form for word in WORD.findall(text) for form in _forms(word)}
         spelled = re.findall(r"\b(?:[A-Za-z][ .\-]+){1,}[A-Za-z]\b", text)
         return frozenset(found | {re.sub(r"[^a-z]", "", run.lower()) for run in spelled} - {""})
+
+    def like(self, word: str) -> Iterator[str]:
+        """The words that may be another form of `word`: they begin with the same three letters, or with the same letter
+        and are as long, give or take one. Looking through all of them would take the square of a text's length."""
+        yield from self._by_beginning.get(word[:3], ())
+        for length in (len(word) - 1, len(word), len(word) + 1):
+            yield from self._by_length.get((word[:1], length), ())
+
+    @cached_property
+    def _by_beginning(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for word in sorted(self.words):
+            found.setdefault(word[:3], []).append(word)
+        return found
+
+    @cached_property
+    def _by_length(self) -> dict[tuple[str, int], list[str]]:
+        found: dict[tuple[str, int], list[str]] = {}
+        for word in sorted(self.words):
+            found.setdefault((word[:1], len(word)), []).append(word)
+        return found
 
     @cached_property
     def speakers(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from luthier.errors import DataError, SettingsError
 from luthier.metrics import CORPUS, DESCRIPTIVE, METRICS, ROUGE
 from luthier.records import Answer, Example, as_row
-from luthier.scoring.rouge import _lcs_table, _rouge_scorer
+from luthier.scoring.rouge import _LcsTable, _rouge_scorer
 from luthier.scoring.score import corpus_value, score, signature
 
 TEXTS = [
@@ -289,12 +289,14 @@ def test_neither_torch_nor_a_metric_library_is_imported_with_the_names():
 def test_the_table_of_common_words_is_rouge_scores_own(seed):
     dice = random.Random(seed)
     reference, answer = ([dice.choice("abcdefgh"[: 2 + seed % 7]) for _ in range(dice.randrange(15))] for _ in "ra")
-    assert rouge_scorer._lcs_table is not _lcs_table
-    assert _lcs_table(reference, answer) == rouge_scorer._lcs_table(reference, answer)
+    assert rouge_scorer._lcs_table is not _LcsTable
+    ours, rows = _LcsTable(reference, answer), rouge_scorer._lcs_table(reference, answer)
+    assert [[ours[i][j] for j in range(len(answer) + 1)] for i in range(len(reference) + 1)] == rows
+    assert ours[-1][-1] == rows[-1][-1]
 
 
 def test_the_library_that_others_use_stays_as_it_is():
     theirs = dict(vars(rouge_scorer))
     assert one(TEXTS[0], TEXTS[1]).values["rougeL"] is not None
     assert vars(rouge_scorer) == theirs and rouge_scorer._lcs_table.__module__ == "rouge_score.rouge_scorer"
-    assert _rouge_scorer(("rougeL",)).score.__globals__["_lcs_table"] is _lcs_table
+    assert _rouge_scorer(("rougeL",)).score.__globals__["_lcs_table"] is _LcsTable
