@@ -16,8 +16,8 @@ from luthier.scoring.score import score
 from luthier.scoring.source import Source
 
 PIECES = [
-    "May ", "may 3 ", "Anna ", "two hundred and five ", "1,", "1 ", "half past ", "the third of ", "-", ".", "$", "one ",
-    "million ", "At ", "#Person1# ", "M R I ", "12:", "01/", "Wal-", "o'clock ", "point ", "and ",
+    "May ", "may 3 ", "Anna ", "two hundred and five ", "1,", "1 ", "half past ", "the third of ", "-", ".", "$",
+    "one ", "million ", "At ", "#Person1# ", "M R I ", "12:", "01/", "Wal-", "o'clock ", "point ", "and ",
 ]  # fmt: skip
 
 
