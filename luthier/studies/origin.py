@@ -74,7 +74,7 @@ def _task_origin(work: Work, arms: Sequence[Arm]) -> TaskOrigin:
         hashes=task.hashes(),
         counts={name: len(examples) for name, examples in splits.items()},
         of={name: len(task.split(name)) for name in splits},
-        templates={name: task.template(name) for name in {arm.template for arm in arms}},
+        templates={name: task.template(name) for name in dict.fromkeys(arm.template for arm in arms)},
         notes=[sentence for note in task.notes for sentence in note.sentences()],
     )
 

@@ -1,0 +1,32 @@
+"""study.json is the same file in two runs: nothing in it hangs on the order of a set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from luthier.arms.resolve import resolve
+from luthier.arms.short_form import parse
+from luthier.model.model import load
+from luthier.results.folder import StudyFolder
+from luthier.studies.fit import Work
+from luthier.studies.origin import arm_table, study_origin
+from luthier.task.task import load_task
+
+NAMES = ("zero-shot:question", "bare", "zero-shot:brief", "zero-shot", "zero-shot:facts")
+
+
+def test_templates_stand_in_the_order_of_the_arms(tmp_path: Path, tiny_folder) -> None:
+    task, model = load_task("dialogues"), load(str(tiny_folder("decoder-plain")))
+    work = Work(task, task.train, task.dev, task.test, 0, model.name, "fp32", StudyFolder(tmp_path))
+    arms = [resolve(name, parse(name), task) for name in NAMES]
+    record = study_origin({}, "", work, {model.name: model}, arms, power=[], effort=[], health=[])
+    assert list(record.task.templates) == ["question", "bare", "brief", "plain", "facts"]
+    assert record.status == "running"
+
+
+def test_where_an_arm_was_trained_is_said_only_of_one_that_was_trained_elsewhere() -> None:
+    task = load_task("dialogues")
+    here = resolve("lora", parse("lora"), task)
+    elsewhere = resolve("lora", parse("lora").model_copy(update={"trained_on": "a mixture"}), task)
+    assert "trained_on" not in arm_table(here, labelled=False).as_json()
+    assert arm_table(elsewhere, labelled=False).as_json()["trained_on"] == "a mixture"
