@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from luthier.adapt.method import Tuning
 from luthier.adapt.methods import METHODS
 from luthier.decoding.likelihood import from_twin, measure, reference_nats, with_likelihood
 from luthier.files import write_json
@@ -34,10 +35,11 @@ WRITING = [case for case in CASES if case[1] in tiny.KINDS]  # an encoder reads 
 def test_a_padded_batch_gives_each_row_what_it_gives_alone(name: str, kind: str, tiny_folder) -> None:
     """What was trained is asked through the trained module, the arm through the form that answers."""
     model, method = tiny.fresh(tiny_folder(kind)), METHODS[name]
-    module = method.apply(model, method.settings(), 0).eval()
-    if method.trains:
+    module, answering = model.module, model
+    if isinstance(method, Tuning):
+        module = method.apply(model, method.settings(), 0).eval()
         tiny.scramble(module, scale=0.1)
-    answering = method.answering(model, module)
+        answering = method.answering(model, module)
     virtual = 0 if answering.prefix is None else len(answering.prefix)
     targets = [tuple(model.renderer.target_ids(example.references[0])[:-1]) for example in EXAMPLES]
     prompts = [replace(prompt, target_ids=t) for prompt, t in zip(asked(model), targets, strict=True)]
