@@ -14,6 +14,7 @@ from luthier.results.arm_record import ArmRecord, TrainingRecord, Trial, bytes_t
 from luthier.results.lines import Event, ReferenceLikelihood, Step
 from luthier.results.multitask_record import MixtureRecord, MultitaskRecord
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
+from luthier.results.shipped_note import ShippedNote, Shot
 from luthier.results.study_record import StudyRecord
 from tests import records
 from tests.results.made import RECORDS, SHOT
@@ -82,3 +83,10 @@ def test_what_an_arm_takes_to_ship() -> None:
 def test_bits_per_character() -> None:
     assert ReferenceLikelihood(id="a", nats=0.6931471805599453, tokens=1, characters=2).bits_per_character == 0.5
     assert ReferenceLikelihood(id="a", nats=None, tokens=0, characters=0, reason="none").bits_per_character is None
+
+
+def test_a_shot_is_the_example_it_was() -> None:
+    example = Example("e1", "Ann: Hi.", ("Ann greets.",), {"k": 1}, "u1", 3)
+    assert Shot.of(example).example == example
+    with pytest.raises(ValueError):
+        ShippedNote.model_validate({"format": 1})
