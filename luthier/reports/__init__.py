@@ -1,12 +1,14 @@
 """A study's folder into pages. Nothing is computed here that another room computes.
 
     plots      SVG plots of the report
-    read       a study's folder as plain values for the report
-    pairs      pairs, groups, warnings, how sure, what could be detected
+    read       a study's folder as the records of its files, its arms in the order of their quality
+    pairs      pairs, letters of groups, baselines that are not beaten, what could be detected
     examples   which examples are shown; what in their answers the inputs do not hold
     confusion  confusion matrices, precision and recall
-    evidence   profile, effort, seeds and likelihood as tables
+    evidence   profile, limits on length, seeds, likelihood and widths as rows
+    words      the sentences: warnings, how sure, what could be detected, what a budget changes
     figures    which figures a report has, each with its rows as csv
+    formats    numbers as a reader sees them
     write      study folder -> report.html, report.md
     tasks      the studies of several tasks in one table: tasks.json, report.html, report.md
 

@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from luthier.reports.read import ArmPage, StudyPage
 from luthier.scoring.labels import by_class, counts, said
 
-Row = dict[str, Any]
 
-WAYS = {
-    "head": "the head of an encoder",
-    "likelihood": "the likelihood of each label, its end token included",
-    "generation": "the label found in the text that it writes",
-    "baseline": "no model",
-}
+@dataclass(frozen=True)
+class Cell:
+    """How often one label was said to rows of another."""
 
-
-def labels_of(page: StudyPage) -> list[str]:
-    """The words of the labels; empty where answers are texts."""
-    return list(page.study["task"].get("labels") or [])
+    count: int
+    share: float  # of the rows of the label; 0 where it has none
+    right: bool
 
 
-def class_rows(page: StudyPage) -> list[Row]:
-    """For each compared arm: how it answers, its confusion matrix, and what each class comes to."""
-    labels = labels_of(page)
-    return [_of_arm(page, arm, labels) for arm in page.compared] if labels else []
+@dataclass(frozen=True)
+class LabelRow:
+    """A row of the matrix: what was said where this label is right."""
+
+    label: str
+    n: int
+    precision: float | None  # None: nobody said it
+    recall: float | None  # None: no row has it
+    f1: float | None
+    cells: list[Cell]  # one for each label, and one for answers that name none
 
 
-def confusion_rows(page: StudyPage) -> list[Row]:
-    """The matrices as one long table: arm, label of the row, label of the answer, count."""
+@dataclass(frozen=True)
+class Matrix:
+    """The answers of one arm."""
+
+    arm: ArmPage
+    lines: list[LabelRow]
+
+    @property
+    def unclear(self) -> int:
+        """Answers that name no label."""
+        return sum(line.cells[-1].count for line in self.lines)
+
+
+def matrices(page: StudyPage) -> list[Matrix]:
+    """A matrix for each compared arm; none where answers are texts."""
+    return [_of_arm(page, arm) for arm in page.compared] if page.labels else []
+
+
+def confusion_rows(page: StudyPage) -> list[dict[str, str | int]]:
+    """The matrices as one long table to be taken away: arm, label of the row, label of the answer, count."""
     return [
-        {"arm": row["arm"].name, "label": line["label"], "said": said, "count": cell["count"]}
-        for row in class_rows(page)
-        for line in row["lines"]
-        for said, cell in zip([*labels_of(page), "none"], line["cells"], strict=True)
+        {"arm": matrix.arm.name, "label": line.label, "said": label, "count": cell.count}
+        for matrix in matrices(page)
+        for line in matrix.lines
+        for label, cell in zip([*page.labels, "none"], line.cells, strict=True)
     ]
 
 
-def _of_arm(page: StudyPage, arm: ArmPage, labels: list[str]) -> Row:
-    """`lines`: one for each label that rows have, its cells the labels that were said, none of them last."""
+def _of_arm(page: StudyPage, arm: ArmPage) -> Matrix:
+    labels = page.labels
     matrix = [[0] * (len(labels) + 1) for _ in labels]
     sums = [0] * len(counts(0, None, len(labels)))
     for example in page.examples:
@@ -47,26 +66,16 @@ def _of_arm(page: StudyPage, arm: ArmPage, labels: list[str]) -> Row:
             truth, found = labels.index(example.references[0]), said(arm.answers[example.id].text, labels)
             matrix[truth][len(labels) if found is None else found] += 1
             sums = [a + b for a, b in zip(sums, counts(truth, found, len(labels)), strict=True)]
-    way = arm.about.get("answers_by") or "generation"
-    return {
-        "arm": arm,
-        "model": arm.about.get("model"),
-        "way": WAYS.get(way, way),
-        "lines": [_line(labels[i], i, cells, by_class(sums)[i]) for i, cells in enumerate(matrix)],
-        "unclear": sum(cells[-1] for cells in matrix),
-    }
+    return Matrix(arm, [_line(labels[i], i, cells, by_class(sums)[i]) for i, cells in enumerate(matrix)])
 
 
-def _line(label: str, place: int, cells: list[int], sums: tuple[float, float, float]) -> Row:
+def _line(label: str, place: int, cells: list[int], sums: tuple[float, float, float]) -> LabelRow:
     has, told, both = sums
-    return {
-        "label": label,
-        "n": int(has),
-        "precision": both / told if told else None,
-        "recall": both / has if has else None,
-        "f1": 2 * both / (has + told) if has + told else None,
-        "cells": [
-            {"count": count, "share": count / has if has else 0.0, "right": at == place}
-            for at, count in enumerate(cells)
-        ],
-    }
+    return LabelRow(
+        label,
+        n=int(has),
+        precision=both / told if told else None,
+        recall=both / has if has else None,
+        f1=2 * both / (has + told) if has + told else None,
+        cells=[Cell(count, count / has if has else 0.0, right=at == place) for at, count in enumerate(cells)],
+    )

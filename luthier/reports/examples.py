@@ -7,39 +7,60 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from luthier.records import Answer
-from luthier.reports.read import StudyPage
+from luthier.records import Answer, Example
+from luthier.reports.read import ArmPage, StudyPage
 from luthier.scoring.facts import Fact, Source, common_words, unsupported
-
-Row = dict[str, Any]
 
 APART = 16  # examples shown because the arms differ most on them
 AT_RANDOM = 8  # examples shown whatever the arms did
 
 
-def examples_to_show(page: StudyPage) -> list[Row]:
-    """Those on which the arms differ most by the deciding metric, then some drawn by a fixed seed; the rows are sorted
-    by that difference, `apart`, and `differ` says whether it exceeds the margin."""
+@dataclass(frozen=True)
+class ShownAnswer:
+    """What one arm said."""
+
+    arm: ArmPage
+    answer: Answer
+    value: float | None  # of the deciding metric
+    parts: list[tuple[str, str | None]]  # see `marked`
+    findings: list[Fact]  # what is not supported, each once
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """An example with what each arm said to it."""
+
+    example: Example
+    apart: float  # the best value of the deciding metric minus the worst
+    differ: bool  # whether that exceeds the margin
+    drawn: bool  # at random
+    answers: list[ShownAnswer]
+
+
+def examples_to_show(page: StudyPage) -> list[ShownExample]:
+    """Those on which the arms differ most by the deciding metric, then some drawn by a fixed seed; each of the two
+    sorted by that difference.
+    """
     values = {example.id: _values(page, example.id) for example in page.examples}
     answered = [example for example in page.examples if values[example.id]]
     common = common_words(example.input for example in page.examples)
 
-    def gap(example: Any) -> float:
-        return _range(values[example.id])
+    def gap(example: Example) -> float:
+        return max(values[example.id]) - min(values[example.id])
 
     apart = sorted(answered, key=lambda example: -gap(example))[:APART]
     others = [example for example in answered if example not in apart]
     drawn = random.Random("report").sample(others, min(AT_RANDOM, len(others)))
     return [
-        {
-            "example": example,
-            "apart": gap(example),
-            "differ": gap(example) > page.compare["margin"],
-            "drawn": example in drawn,
-            "answers": _answers(page, example.id, Source(example.input, common)),
-        }
+        ShownExample(
+            example,
+            apart=gap(example),
+            differ=gap(example) > page.compare.margin,
+            drawn=example in drawn,
+            answers=_answers(page, example.id, Source(example.input, common)),
+        )
         for example in apart + sorted(drawn, key=lambda example: -gap(example))
     ]
 
@@ -50,28 +71,22 @@ def _values(page: StudyPage, id: str) -> list[float]:
     return [value for value in scores if value is not None]
 
 
-def _range(values: Sequence[float]) -> float:
-    return max(values) - min(values)
-
-
-def _answers(page: StudyPage, id: str, source: Source) -> list[Row]:
-    rows = []
+def _answers(page: StudyPage, id: str, source: Source) -> list[ShownAnswer]:
+    shown = []
     for arm in page.arms:
-        if id in arm.answers:
+        if answer := arm.answers.get(id):
             score = arm.scores.get(id)
-            answer = arm.answers[id]
-            found = [] if page.study["task"].get("labels") else unsupported(answer.text, source)
-            rows.append(
-                {
-                    "arm": arm,
-                    "value": score.values.get(page.deciding) if score else None,
-                    "stop": answer.stop,
-                    "text": answer.text,
-                    "parts": marked(answer, found),
-                    "findings": list({(fact.kind, fact.text): fact for fact in found}.values()),  # each once
-                }
+            found = [] if page.labels else unsupported(answer.text, source)
+            shown.append(
+                ShownAnswer(
+                    arm,
+                    answer,
+                    value=score.values.get(page.deciding) if score else None,
+                    parts=marked(answer, found),
+                    findings=list({(fact.kind, fact.text): fact for fact in found}.values()),
+                )
             )
-    return rows
+    return shown
 
 
 def marked(answer: Answer, findings: Sequence[Fact]) -> list[tuple[str, str | None]]:

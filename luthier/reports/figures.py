@@ -16,11 +16,16 @@ from typing import Any
 from markupsafe import Markup
 
 from luthier.reports import plots
-from luthier.reports.evidence import buckets_of, budget_rows, fact_rows, length_choices, likelihood_rows, profiled
-from luthier.reports.pairs import groups_of, letters_of, ranked_pairs
+from luthier.reports.evidence import buckets_of, budget_rows, facts_of, length_choices, likelihoods, profiled
+from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
+from luthier.reports.words import budget
+from luthier.results.comparison import Mean
+from luthier.results.profile_record import Share
+from luthier.results.ratings_record import FigureRow
+from luthier.results.record import Number
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # one line of a csv file
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,16 @@ def _cell(value: Any) -> Any:
 
 def pair_rows(page: StudyPage) -> list[Row]:
     """The pairs as they are downloaded: numbers of the interval and of the one-sided bounds."""
-    names = ("a", "b", "verdict", "difference", "simultaneous_low", "simultaneous_high", "one_sided_low",
-             "one_sided_high", "sd", "n")  # fmt: skip
-    return [{name: row.get(name) for name in names} for row in ranked_pairs(page)]
+    return [
+        {"a": pair.a, "b": pair.b, "verdict": pair.verdict, "difference": pair.difference,
+         "simultaneous_low": pair.simultaneous_low, "simultaneous_high": pair.simultaneous_high,
+         "one_sided_low": pair.one_sided_low, "one_sided_high": pair.one_sided_high, "sd": pair.sd, "n": pair.n}
+        for pair in ranked_pairs(page)
+    ]  # fmt: skip
 
 
-Figures = dict[str, tuple[str, list[Row]]]
+Figure = tuple[str, list[Row]]  # as SVG, and its rows
+Figures = dict[str, Figure]
 
 
 def _quality(page: StudyPage) -> Figures:
@@ -68,20 +77,20 @@ def _quality(page: StudyPage) -> Figures:
     dots, compare, metric = page.dots(), page.compare, page.deciding
     if not dots:
         return {}
-    best = compare["best"]
-    ends = (best.get("simultaneous_low"), best.get("simultaneous_high"))
-    known = None if None in ends or not compare["comparisons"] else (float(ends[0]), float(ends[1]))
+    low, high = compare.best.simultaneous_low, compare.best.simultaneous_high
+    known = None if low is None or high is None or not compare.comparisons else (float(low), float(high))
     letters = letters_of(page)
     rows: list[Row] = [
-        {"arm": arm.name, "kind": arm.kind, **{key: page.result(arm).get(key) for key in ("mean", "low", "high", "n")},
+        {"arm": arm.name, "kind": arm.kind, "mean": row.mean, "low": row.low, "high": row.high, "n": row.n,
          "not_separated": letters.get(arm.name, ""), "megabytes": arm.saved_megabytes,
-         "prompt_tokens": arm.prompt_tokens, "minutes": arm.minutes}
-        for arm in page.compared
+         "prompt_tokens": arm.prompt_tokens, "minutes": arm.cost.minutes}
+        for arm, row in page.means
     ]  # fmt: skip
     tokens = [arm.prompt_tokens or 0.0 for arm in page.compared]
-    minutes = [arm.minutes or 0.0 for arm in page.compared]
+    minutes = [arm.cost.minutes or 0.0 for arm in page.compared]
+    groups = compare.groups_not_separated()
     return {
-        "forest": (plots.forest(dots, metric, compare["margin"], known, groups_of(page)), rows),
+        "forest": (plots.forest(dots, metric, compare.margin, known, groups), rows),
         "by_tokens": (plots.scatter(dots, tokens, metric, "tokens in a prompt", "tokens"), rows),
         "by_minutes": (plots.scatter(dots, minutes, metric, "minutes in this study", "minutes"), rows),
     }
@@ -92,14 +101,14 @@ def _training(page: StudyPage) -> Figures:
     found: Figures = {}
     curves = {arm.name: arm.steps for arm in page.trained if arm.steps}
     if curves:
-        steps = {arm.name: arm.counts.get("best_step") for arm in page.trained}
-        rows = [{"arm": name, **row} for name, taken in curves.items() for row in taken]
-        found["curves"] = (plots.curves(curves, steps, page.deciding), rows)
+        best_steps = {arm.name: arm.counts.best_step if arm.counts else None for arm in page.trained}
+        rows = [{"arm": name, **step.as_json()} for name, steps in curves.items() for step in steps]
+        found["curves"] = (plots.curves(curves, best_steps, page.deciding), rows)
     if lengths := length_choices(page):
         rows = [
-            {"arm": name, "limit": limit, "dev": value, "chosen": limit == chosen}
-            for name, (by_limit, chosen) in lengths.items()
-            for limit, value in by_limit.items()
+            {"arm": name, "limit": limit, "dev": value, "chosen": limit == length.chosen}
+            for name, length in lengths.items()
+            for limit, value in length.by_limit.items()
         ]
         found["length_figure"] = (plots.lengths(lengths, _kinds(page), page.deciding), rows)
     return found
@@ -107,30 +116,27 @@ def _training(page: StudyPage) -> Figures:
 
 def _profile(page: StudyPage) -> Figures:
     """Words, facts and bits by arm; the metric under budgets and by length of input and reference."""
-    found: Figures = {}
-    if words := _points([(name, row.get("words"), "mean") for name, row in profiled(page).items()]):
-        found["words"] = (plots.points("words", words, "words in an answer"), words)
-    if facts := _points([(row["arm"], row.get("any"), "share") for row in fact_rows(page)]):
-        found["facts_figure"] = (plots.points("facts", facts, "share of answers with something unsupported"), facts)
-    if bits := _points([(row["arm"], row, "mean") for row in likelihood_rows(page)]):
-        found["bits"] = (plots.points("bits", bits, "bits per character of the reference; lower is better"), bits)
-    tables = {"budgets": [(row["label"], row["arms"]) for row in budget_rows(page)]}
+    words = {name: (row.words.mean, row.words) for name, row in profiled(page).items()}
+    facts = {name: (row.any.share, row.any) for name, row in facts_of(page).items()}
+    bits = {name: (row.mean, row) for name, row in likelihoods(page).items()}
+    budgets = [(budget(row.budget), row.arms) for row in budget_rows(page)]
+    found = {
+        "words": _points("words", words, "words in an answer"),
+        "facts_figure": _points("facts", facts, "share of answers with something unsupported"),
+        "bits": _points("bits", bits, "bits per character of the reference; lower is better"),
+        "budgets": _across(page, "budgets", budgets, "all answers cut to"),
+    }
     for what, buckets in buckets_of(page).items():
-        tables[f"by_{what}"] = [("{:.0f} to {:.0f}".format(*row["words"]), row["arms"]) for row in buckets]
-    titles = {name: f"words in the {name.removeprefix('by_')}" for name in tables} | {"budgets": "all answers cut to"}
-    for name, columns in tables.items():
-        if drawn := _across(page, name, columns, titles[name]):
-            found[name] = drawn
-    return found
+        columns = [("{:.0f} to {:.0f}".format(*row.words), row.arms) for row in buckets]
+        found[f"by_{what}"] = _across(page, f"by_{what}", columns, f"words in the {what}")
+    return {name: figure for name, figure in found.items() if figure}
 
 
-def _across(
-    page: StudyPage, key: str, columns: Sequence[tuple[str, Mapping[str, Row]]], title: str
-) -> tuple[str, list[Row]] | None:
+def _across(page: StudyPage, key: str, columns: Sequence[tuple[str, Mapping[str, Mean]]], title: str) -> Figure | None:
     """One line an arm over labelled columns of means; None where nothing is known."""
-    means = {arm.name: [of.get(arm.name, {}).get("mean") for _, of in columns] for arm in page.arms}
+    means = {arm.name: [row.mean if (row := of.get(arm.name)) else None for _, of in columns] for arm in page.arms}
     known = {name: values for name, values in means.items() if any(value is not None for value in values)}
-    rows = [{title: label, "arm": name, **row} for label, of in columns for name, row in of.items()]
+    rows = [{title: label, "arm": name, **row.as_json()} for label, of in columns for name, row in of.items()]
     labels = [label for label, _ in columns]
     return (plots.across(key, known, _kinds(page), labels, title, page.deciding), rows) if known else None
 
@@ -139,21 +145,20 @@ def _people(page: StudyPage) -> Figures:
     """What people said: ratings.json holds the rows ready to be drawn."""
     return {
         f"people_{name}": (
-            plots.points(f"people-{name}", rows, figure["x"], figure["reference"]),
-            [{**row, "x": figure["x"]} for row in rows],
+            plots.points(f"people-{name}", figure.rows, figure.x, figure.reference),
+            [row.as_json() | {"x": figure.x} for row in figure.rows],
         )
-        for name, figure in ((page.ratings or {}).get("figures") or {}).items()
-        if (rows := [row for row in figure["rows"] if row["value"] is not None])
+        for name, figure in (page.ratings.figures if page.ratings else {}).items()
+        if figure.rows
     }
 
 
-def _points(found: Sequence[tuple[str, Row | None, str]]) -> list[Row]:
-    """(label, row, key of its value) -> label, value, low, high, of those that are known."""
-    return [
-        {"label": label, "value": row[key], "low": row.get("low"), "high": row.get("high"), "n": row.get("n")}
-        for label, row, key in found
-        if row and row.get(key) is not None
-    ]
+def _points(key: str, of: Mapping[str, tuple[Number | None, Mean | Share]], x: str) -> Figure | None:
+    """arm -> (its number, where the number's interval and n stand), drawn one below the other; None of nothing."""
+    known = [(name, value, row) for name, (value, row) in of.items() if value is not None]
+    points = [FigureRow(label=name, value=value, low=row.low, high=row.high) for name, value, row in known]
+    rows = [point.as_json() | {"n": row.n} for point, (_, _, row) in zip(points, known, strict=True)]
+    return (plots.points(key, points, x), rows) if known else None
 
 
 def _kinds(page: StudyPage) -> dict[str, str]:

@@ -22,6 +22,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from luthier.results.arm_record import LengthChoice
+from luthier.results.lines import Step
+from luthier.results.ratings_record import FigureRow
+
 INK, FAINT, BAND = "#333333", "#bdbdbd", "#ececec"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
@@ -115,21 +119,21 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
     return _draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
 
 
-def points(key: str, rows: Sequence[Mapping[str, Any]], x: str, reference: float | None = None) -> str:
-    """Rows of label, value, low, high, one below the other; a dashed line where `reference` means no difference."""
+def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None = None) -> str:
+    """Values with their intervals, one below the other; a dashed line where `reference` means no difference."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         if reference is not None:
             axes.axvline(reference, color=GREY, linewidth=1, linestyle="--")
         for place, row in enumerate(rows):
-            if row["low"] is not None and row["high"] is not None:
-                axes.plot((row["low"], row["high"]), (place, place), color=BLUE, linewidth=3, solid_capstyle="butt")
-            axes.plot(row["value"], place, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
-        _named_rows(axes, [row["label"] for row in rows])
+            if row.low is not None and row.high is not None:
+                axes.plot((row.low, row.high), (place, place), color=BLUE, linewidth=3, solid_capstyle="butt")
+            axes.plot(row.value, place, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
+        _named_rows(axes, [row.label for row in rows])
         axes.set_xlabel(x)
 
-    words = "; ".join(f"{r['label']} {r['value']:.3f}" + _interval(r["low"], r["high"]) for r in rows)
+    words = "; ".join(f"{row.label} {row.value:.3f}" + _interval(row.low, row.high) for row in rows)
     return _draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
 
 
@@ -160,13 +164,14 @@ def across(
     return _draw(key, f"{y} at {', '.join(ticks)}: {words}.", paint, _height(len(by_arm)))
 
 
-def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], kinds: Mapping[str, str], metric: str) -> str:
-    """name -> (limit -> dev metric, the limit chosen), one line an arm, a ring around the choice."""
+def lengths(by_arm: Mapping[str, LengthChoice], kinds: Mapping[str, str], metric: str) -> str:
+    """The dev metric by the limit on new tokens, one line an arm, a ring around the choice."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         ends = []
-        for (name, (by_limit, chosen)), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
+        for (name, length), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
+            by_limit, chosen = length.by_limit, length.chosen
             limits = sorted(by_limit)
             values = [by_limit[limit] for limit in limits]
             axes.plot(limits, values, dash, color=colour, linewidth=1.6)
@@ -176,12 +181,12 @@ def lengths(by_arm: Mapping[str, tuple[Mapping[int, float], int]], kinds: Mappin
         _names_beside(figure, axes, ends)
         _quiet(axes, "most new tokens an answer may have", f"{metric} on dev")
 
-    words = "; ".join(f"{name} {chosen} tokens" for name, (_, chosen) in by_arm.items())
+    words = "; ".join(f"{name} {length.chosen} tokens" for name, length in by_arm.items())
     return _draw("length", f"{metric} on dev by the limit on new tokens; chosen: {words}.", paint, _height(len(by_arm)))
 
 
-def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mapping[str, int | None], metric: str) -> str:
-    """Rows of metrics.jsonl by arm: above, loss by step, drawn thin, and its running mean; below, the dev metric.
+def curves(by_arm: Mapping[str, Sequence[Step]], best_steps: Mapping[str, int | None], metric: str) -> str:
+    """Steps of training by arm: above, loss by step, drawn thin, and its running mean; below, the dev metric.
 
     All arms are trained ones; a ring is drawn around the dev metric at an arm's best step.
     """
@@ -190,18 +195,17 @@ def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mappin
     def paint(figure: Figure) -> None:
         losses, devs = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         ends, judged = [], []
-        for (name, rows), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
-            steps = [row["step"] for row in rows]
-            loss = [row["loss_sum"] / row["count"] for row in rows]
+        for (name, steps), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
+            numbers, loss = [step.step for step in steps], [step.loss for step in steps]
             smooth = _running_mean(loss, len(loss) // 20)
-            losses.plot(steps, loss, color=colour, linewidth=0.6, alpha=0.35)
-            losses.plot(steps, smooth, dash, color=colour, linewidth=1.8)
-            ends.append((name, steps[-1], smooth[-1], colour))
-            if taken := [(row["step"], row["dev"]) for row in rows if row.get("dev") is not None]:
+            losses.plot(numbers, loss, color=colour, linewidth=0.6, alpha=0.35)
+            losses.plot(numbers, smooth, dash, color=colour, linewidth=1.8)
+            ends.append((name, numbers[-1], smooth[-1], colour))
+            if taken := [(step.step, step.dev) for step in steps if step.dev is not None]:
                 devs.plot(*zip(*taken, strict=True), dash, color=colour, linewidth=1, marker="o", markersize=4)
-                for step, value in taken:
-                    if step == best_steps.get(name):
-                        _ring(devs, step, value, colour)
+                for number, value in taken:
+                    if number == best_steps.get(name):
+                        _ring(devs, number, value, colour)
                 judged.append((name, *taken[-1], colour))
         _names_beside(figure, losses, ends)
         _names_beside(figure, devs, judged)
@@ -209,7 +213,7 @@ def curves(by_arm: Mapping[str, Sequence[Mapping[str, Any]]], best_steps: Mappin
         _quiet(devs, "step", f"{metric} on dev")
         devs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
-    words = "; ".join(f"{name} {_loss_words(rows)}" for name, rows in by_arm.items())
+    words = "; ".join(f"{name} {_loss_words(steps)}" for name, steps in by_arm.items())
     return _draw("curves", f"Training loss by step, and {metric} on dev: {words}.", paint, _height(len(by_arm)) + 1.6)
 
 
@@ -292,9 +296,9 @@ def _running_mean(values: Sequence[float], reach: int) -> list[float]:
     return [fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values))]
 
 
-def _loss_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    first, last = (row["loss_sum"] / row["count"] for row in (rows[0], rows[-1]))
-    return f"from {first:.2f} to {last:.2f} in {rows[-1]['step']} steps"
+def _loss_words(steps: Sequence[Step]) -> str:
+    first, last = steps[0], steps[-1]
+    return f"from {first.loss:.2f} to {last.loss:.2f} in {last.step} steps"
 
 
 def _is_right_half(dots: Sequence[Dot], interval: tuple[float, float]) -> bool:

@@ -1,113 +1,111 @@
-"""A study's folder as plain values for a report: its records, its examples, its arms in the order of their quality.
+"""A study's folder as the records of its files, with its arms in the order of their quality.
 
-    page.py            what the folder holds
-    page_verdicts.py   what it says of the arms: pairs, groups, warnings, what can be detected
-    page_examples.py   which examples are shown, and the facts in their answers that the inputs do not hold
-    page_evidence.py   profile, ratings, effort, seeds and likelihood as tables
+    StudyPage   the whole study: the records of its files, its test examples, its arms
+    ArmPage     one arm: its records, prompts, answers, scores and steps
 
-Everything there is read or chosen; no model, clock or random state beyond a fixed seed. A missing or damaged file is a
-FolderError; what a study has not (a trained arm, a cost, a profile, ratings) is absent.
+No model, clock or random state is read. A missing or damaged file is a FolderError; what a study does not have (a
+trained arm, a profile, ratings) is absent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from luthier.errors import FolderError
-from luthier.files import inside, read_json, read_lines
-from luthier.records import Answer, Example, Prompt, Score, from_row
+from luthier.files import inside
+from luthier.records import Answer, Example, Prompt, Score
 from luthier.reports.plots import Dot
-from luthier.results.folder import bytes_to_ship, ships_base
+from luthier.results.arm_record import ArmCounts, ArmRecord, Tuning, bytes_to_ship, ships_base
+from luthier.results.comparison import ArmMetric, Comparison
+from luthier.results.cost import ArmCost, Cost
+from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
+from luthier.results.profile_record import ProfileRecord
+from luthier.results.ratings_record import Ratings
+from luthier.results.record import read_lines_of
+from luthier.results.study_record import StudyRecord
 
-Row = dict[str, Any]
-Record = TypeVar("Record", Example, Prompt, Answer, Score)
-
-_NEEDED = {
-    "study.json": ("task.name", "task.metric", "model.name", "status"),
-    "compare.json": (
-        "deciding", "margin", "level", "alpha", "n", "examples", "comparisons", "signatures", "arms", "best", "pairs",
-        "power", "baselines", "excluded", "missing", "warnings", "ship.sentence", "ship.arm", "ship.provisional",
-    ),
-    "cost.json": ("arms",),
-}  # fmt: skip
-_OPTIONAL = {  # files that older studies lack
-    "profile.json": ("level", "deciding", "budgets.rows", "budgets.reference words", "buckets", "arms", "not_checked"),
-    "ratings.json": ("level", "people", "raters", "metrics", "judges", "figures", "sentences"),
-}
+Line = TypeVar("Line", Example, Prompt, Answer, Score)
 
 
 @dataclass(frozen=True)
 class ArmPage:
-    """One arm as its folder tells it. `about` is empty, and the records are, when the arm is not finished."""
+    """One arm as its folder shows it."""
 
     name: str
     kind: str  # 'baseline', 'prompt' or 'trained': a key of plots.KINDS
-    about: Row
-    cost: Row
-    metrics: Row  # metric -> mean, low, high, n; from compare.json
+    record: ArmRecord | None  # None: the arm is not finished
+    cost: ArmCost
+    metrics: dict[str, ArmMetric]  # empty for an arm that was not compared
     prompts: list[Prompt]
     answers: dict[str, Answer]
     scores: dict[str, Score]
-    steps: list[Row]  # metrics.jsonl
-    shipped_bytes: int = 0  # beside the base model; with it where arms have different ones
+    steps: list[Step]
+    shipped_bytes: int | None = None
 
     @property
     def done(self) -> bool:
-        return self.about.get("status") == "done" and bool(self.metrics)
+        return self.record is not None and bool(self.metrics)
 
     @property
-    def counts(self) -> Row:
-        return self.about.get("counts") or {}
+    def counts(self) -> ArmCounts | None:
+        return self.record.counts if self.record else None
 
     @property
     def trained(self) -> bool:
-        return bool(self.about.get("training"))
+        return self.record is not None and self.record.is_trained
+
+    @property
+    def tuning(self) -> Tuning:
+        return (self.record and self.record.tuning) or Tuning(trials=0)
 
     @property
     def saved_megabytes(self) -> float | None:
         """What has to be shipped beside the base model, and with it where arms have different ones."""
-        return self.shipped_bytes / 1e6 if self.about else None
+        return None if self.shipped_bytes is None else self.shipped_bytes / 1e6
 
     @property
     def prompt_tokens(self) -> float | None:
         """Mean over the test prompts; None for an arm that asks no model."""
-        return self.counts.get("prompt_tokens_mean")
-
-    @property
-    def minutes(self) -> float | None:
-        """Training, choosing on dev, answering and scoring together."""
-        seconds = [value for key, value in self.cost.items() if key.endswith("_seconds") and value is not None]
-        return sum(seconds) / 60 if seconds else None
+        return self.counts.prompt_tokens_mean if self.counts else None
 
     @property
     def cut_answers(self) -> int:
         """Answers that were stopped by the limit on new tokens."""
-        return (self.counts.get("stopped") or {}).get("length", 0)
+        return self.counts.stopped.length if self.counts else 0
 
 
 @dataclass(frozen=True)
 class StudyPage:
-    """A whole study: its records, its test examples, and its arms, the best mean first."""
+    """A whole study, its arms with the best mean first."""
 
     folder: Path
-    study: Row
-    compare: Row
-    cost: Row
+    study: StudyRecord
+    compare: Comparison
+    cost: Cost
     examples: list[Example]
     arms: list[ArmPage]
-    profile: Row | None = None  # profile.json
-    ratings: Row | None = None  # ratings.json
+    profile: ProfileRecord | None = None
+    ratings: Ratings | None = None
 
     @property
     def deciding(self) -> str:
-        return str(self.compare["deciding"])
+        return self.compare.deciding
+
+    @property
+    def labels(self) -> list[str]:
+        """The words of the labels; empty where answers are texts."""
+        return self.study.task.labels
+
+    @property
+    def means(self) -> list[tuple[ArmPage, ArmMetric]]:
+        """The arms that have a mean of the deciding metric, with it; the best first."""
+        return [(arm, row) for arm in self.arms if (row := self.result(arm)) and row.mean is not None]
 
     @property
     def compared(self) -> list[ArmPage]:
-        """The arms that have a mean of the deciding metric, the best first."""
-        return [arm for arm in self.arms if self.result(arm).get("mean") is not None]
+        return [arm for arm, _ in self.means]
 
     @property
     def unfinished(self) -> list[str]:
@@ -118,92 +116,65 @@ class StudyPage:
         return [arm for arm in self.arms if arm.trained]
 
     @property
-    def baselines(self) -> list[str]:
-        return _baselines(self.compare)
-
-    @property
-    def test_opened(self) -> int | None:
-        """This study was the k-th to open its test split; None when nobody counted."""
-        return self.study.get("test_opened") or self.study["task"].get("test_opened")
-
-    @property
     def ships_base(self) -> bool:
         """Whether what an arm takes to ship counts its base model."""
-        return ships_base({arm.name: arm.about for arm in self.arms})
+        return ships_base({arm.name: arm.record for arm in self.arms if arm.record})
 
-    def result(self, arm: ArmPage) -> Row:
-        """Mean, low, high and n of the deciding metric."""
-        return arm.metrics.get(self.deciding) or {}
+    def result(self, arm: ArmPage) -> ArmMetric | None:
+        """The arm on the deciding metric; None for an arm that was not compared."""
+        return self.compare.deciding_row(arm.name)
 
     def dots(self) -> list[Dot]:
         """The compared arms for a figure."""
-        rows = [(arm, self.result(arm)) for arm in self.compared]
-        return [Dot(arm.name, arm.kind, row["mean"], row["low"], row["high"]) for arm, row in rows]
+        return [Dot(arm.name, arm.kind, row.mean, row.low, row.high) for arm, row in self.means if row.mean is not None]
 
 
 def read_study(folder: Path) -> StudyPage:
-    """Everything a report needs. Raises FolderError for a folder or a file that is missing or damaged."""
-    study, compare, cost = (_record(folder / name) for name in _NEEDED)
-    listed = study.get("arms") or study.get("specification", {}).get("arms") or []
-    names = dict.fromkeys([*compare["arms"], *listed])
-    arms = [_arm(folder, name, compare, cost) for name in names]
-    examples = _records(Example, folder / "examples.jsonl", needed=True)
-
-    shipped = bytes_to_ship({arm.name: arm.about for arm in arms})
-    arms = [replace(arm, shipped_bytes=shipped[arm.name]) for arm in arms]
-
-    def rank(arm: ArmPage) -> float:
-        mean = arm.metrics.get(compare["deciding"], {}).get("mean")
-        return -mean if mean is not None else float("inf")
-
-    profile, ratings = (_record(folder / name) if (folder / name).exists() else None for name in _OPTIONAL)
-    return StudyPage(folder, study, compare, cost, examples, sorted(arms, key=rank), profile, ratings)
-
-
-def _record(path: Path) -> Row:
-    """A JSON object that has all that a report asks of it."""
-    if path.parent.is_dir() and path.name == "compare.json" and not path.exists():
-        raise FolderError(f"{path}: not there yet, the study is not finished; start it again, and it goes on")
-    record = read_json(path)
-    for name in (_NEEDED | _OPTIONAL)[path.name]:
-        value = record
-        for key in name.split("."):
-            if not isinstance(value, dict) or key not in value:
-                again = "start the study again" if path.name in _NEEDED else "remove it"
-                raise FolderError(f"{path}: '{name}' is missing, so the file is damaged; {again}")
-            value = value[key]
-    return dict(record)
-
-
-def _arm(folder: Path, name: str, compare: Row, cost: Row) -> ArmPage:
-    place = inside(folder / "arms", name)
-    about = read_json(place / "arm.json") if (place / "arm.json").exists() else {}
-    if not isinstance(about, dict):
-        raise FolderError(f"{place / 'arm.json'}: is no JSON object; remove the arm's folder and start the study again")
-    done = about.get("status") == "done"
-    kind = "baseline" if name in _baselines(compare) else "trained" if about.get("training") else "prompt"
-    return ArmPage(
-        name,
-        kind,
-        about,
-        cost["arms"].get(name) or {},
-        compare["arms"].get(name) or {},
-        _records(Prompt, place / "prompts.jsonl", needed=done and about.get("generation") is not None),
-        {answer.id: answer for answer in _records(Answer, place / "answers.jsonl", needed=done)},
-        {score.id: score for score in _records(Score, place / "scores.jsonl", needed=done)},
-        read_lines(place / "metrics.jsonl"),
+    """Everything that a report needs. Raises FolderError for a folder or a file that is missing or damaged."""
+    study, compare, cost = StudyRecord.read(folder), _comparison(folder), Cost.read(folder)
+    places = {name: inside(folder / "arms", name) for name in [*compare.by_mean(), *study.arms]}
+    records = {name: ArmRecord.read_if_there(place) for name, place in places.items()}
+    shipped = bytes_to_ship({name: record for name, record in records.items() if record})
+    return StudyPage(
+        folder,
+        study,
+        compare,
+        cost,
+        _lines(Example, folder / EXAMPLES_FILE, needed=True),
+        [_arm(name, place, records[name], compare, cost, shipped.get(name)) for name, place in places.items()],
+        ProfileRecord.read_if_there(folder),
+        Ratings.read_if_there(folder),
     )
 
 
-def _records(kind: type[Record], path: Path, needed: bool) -> list[Record]:
-    """The records of a line file. Raises FolderError when it is needed and missing, or holds something else."""
+def _comparison(folder: Path) -> Comparison:
+    if folder.is_dir() and not Comparison.is_in(folder):
+        raise FolderError(
+            f"{Comparison.path_in(folder)}: not there yet, the study is not finished; start it again, and it goes on"
+        )
+    return Comparison.read(folder)
+
+
+def _arm(
+    name: str, place: Path, record: ArmRecord | None, compare: Comparison, cost: Cost, shipped_bytes: int | None
+) -> ArmPage:
+    done = record is not None
+    return ArmPage(
+        name,
+        "baseline" if name in compare.baseline_names() else "trained" if record and record.is_trained else "prompt",
+        record,
+        cost.of(name),
+        compare.arms.get(name, {}),
+        _lines(Prompt, place / PROMPTS_FILE, needed=record is not None and record.generation is not None),
+        {answer.id: answer for answer in _lines(Answer, place / ANSWERS_FILE, needed=done)},
+        {score.id: score for score in _lines(Score, place / SCORES_FILE, needed=done)},
+        read_lines_of(Step, place / METRICS_FILE),
+        shipped_bytes,
+    )
+
+
+def _lines(kind: type[Line], path: Path, needed: bool) -> list[Line]:
+    """The records of a line file. Raises FolderError where it is missing although `needed`, or damaged."""
     if needed and not path.exists():
         raise FolderError(f"{path}: no such file; start the study again, and it is made")
-    try:
-        return [from_row(kind, row) for row in read_lines(path)]
-    except (TypeError, AttributeError):
-        raise FolderError(f"{path}: a line is no {kind.__name__.lower()}; remove the file to make it again") from None
-
-
-def _baselines(compare: Row) -> list[str]:
-    return list(dict.fromkeys(name for rows in compare["baselines"].values() for name in rows))
+    return read_lines_of(kind, path)

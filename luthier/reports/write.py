@@ -18,38 +18,27 @@ from markupsafe import Markup
 
 from luthier import metrics
 from luthier.files import write_text
-from luthier.reports.confusion import class_rows, confusion_rows, labels_of
+from luthier.reports import formats, words
+from luthier.reports.confusion import confusion_rows, matrices
 from luthier.reports.evidence import (
     SHAPE,
     buckets_of,
     budget_rows,
-    effort_rows,
-    fact_rows,
+    facts_of,
     length_choices,
-    likelihood_rows,
-    recipe_rows,
-    shape_rows,
+    likelihoods,
+    profiled,
     width_rows,
+    with_recipe,
 )
 from luthier.reports.examples import examples_to_show
 from luthier.reports.figures import csv_link, figures, pair_rows
-from luthier.reports.pairs import (
-    FIRST_WARNINGS,
-    against_the_best,
-    detectable,
-    examples_for,
-    groups_of,
-    how_sure,
-    letters_of,
-    ranked_pairs,
-    strip_of,
-    warnings_of,
-)
+from luthier.reports.pairs import against_the_best, examples_for, letters_of, ranked_pairs, strip_of
 from luthier.reports.read import StudyPage, read_study
 
-Row = dict[str, Any]
+Names = dict[str, Any]  # what a template knows
 
-UNKNOWN = "–"
+FIRST_WARNINGS = 3  # on the first screen; the others unfold
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "cannot tell": "?"}
 # A small model may say anything: a control character of an answer is shown as its picture (NUL as \u2400), since no
 # page may hold it. Tab and line ends stay.
@@ -63,36 +52,36 @@ def report(folder: Path) -> Path:
     """
     page = read_study(Path(folder))
     shown = _shown(page)
-    shown["sections"] = _sections(shown)
-    command = Markup(" ".join(str(page.study.get("command") or UNKNOWN).split()))  # one line of a code block
+    command = Markup(" ".join(page.study.command.split()) or formats.UNKNOWN)  # one line of a code block
     text = environment(markdown).get_template("report.md.jinja").render(shown, command=command)
     write_text(page.folder / "report.md", text.translate(CONTROLS))
     path = page.folder / "report.html"
-    made = environment(None).get_template("report.html.jinja").render(shown | {"figures": figures(page)})
+    template = environment(None).get_template("report.html.jinja")
+    made = template.render(shown, sections=_sections(page), figures=figures(page))
     write_text(path, made.translate(CONTROLS))
     return path
 
 
-def _sections(shown: Row) -> list[tuple[str, str]]:
+def _sections(page: StudyPage) -> list[tuple[str, str]]:
     """(id, title) of the sections that have something to say, in the order of the page; a template each."""
-    page, ratings = shown["page"], shown["ratings"] or {}
+    ratings = page.ratings
     every = [
         ("pairs", "Pairs", True),
-        ("classes", "Confusion", shown["classes"]),
+        ("classes", "Confusion", page.labels and page.compared),
         ("examples", "Where arms differ", True),
-        ("answers", "Length and copying", shown["shape"]),
-        ("facts", "Facts", shown["facts"]),
-        ("people", "People", ratings.get("people")),
-        ("judges", "Judges", ratings.get("judges")),
+        ("answers", "Length and copying", profiled(page)),
+        ("facts", "Facts", profiled(page)),
+        ("people", "People", ratings and ratings.people),
+        ("judges", "Judges", ratings and ratings.judges),
         ("power", "What can be detected", True),
-        ("seeds", "Seeds", shown["compare"].get("claims")),
-        ("effort", "Effort", shown["effort"]),
-        ("widths", "Widths", shown["widths"]),
+        ("seeds", "Seeds", page.compare.claims),
+        ("effort", "Effort", page.trained),
+        ("widths", "Widths", width_rows(page)),
         ("metrics", "All metrics", True),
-        ("likelihood", "Likelihood", shown["likelihood"]),
+        ("likelihood", "Likelihood", likelihoods(page)),
         ("cost", "Cost", True),
         ("training", "Training", page.trained),
-        ("length", "Limit on length", shown["lengths"]),
+        ("length", "Limit on length", length_choices(page)),
         ("data", "Data", True),
         ("prompts", "Prompts", True),
         ("again", "Make it again", True),
@@ -111,7 +100,8 @@ def environment(finalize: Callable[[Any], Any] | None) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= FILTERS
+    environment.filters |= formats.FILTERS
+    environment.filters |= {"budget": words.budget, "at_budget": words.at_budget, "weights": words.weights}
     return environment
 
 
@@ -126,133 +116,53 @@ def markdown(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------------------- what is shown
 
 
-def _shown(page: StudyPage) -> Row:
+def _shown(page: StudyPage) -> Names:
     """The names that both templates know."""
-    pairs = ranked_pairs(page)
-    study, compare = page.study, page.compare
-    warnings = warnings_of(page)
+    study, compare, pairs = page.study, page.compare, ranked_pairs(page)
+    warnings = words.warnings_of(page)
     return {
         "page": page,
         "study": study,
-        "task": study["task"],
-        "model": study["model"],
+        "task": study.task,
+        "model": study.model,
         "compare": compare,
+        "profile": page.profile,
+        "ratings": page.ratings,
         "metric": page.deciding,
-        "metrics": list(compare["signatures"]),
+        "metrics": list(compare.signatures),
         "metric_words": metrics.WORDS,
         "signs": SIGNS,
-        "decision": _decision(compare["ship"]["sentence"]),
-        "how_sure": how_sure(page),
+        "kinds": {arm.name: arm.kind for arm in page.arms},
+        "decision": _decision(compare.ship.sentence),
+        "how_sure": words.how_sure(page),
         "warnings": warnings,
         "first_warnings": warnings[:FIRST_WARNINGS],
         "against": against_the_best(page),
         "pairs": pairs,
-        "strip": strip_of(pairs, compare["margin"]),
+        "strip": strip_of(pairs, compare.margin),
         "pairs_csv": csv_link(pair_rows(page)),
-        "groups": groups_of(page),
+        "groups": compare.groups_not_separated(),
         "letters": letters_of(page),
-        "detectable": detectable(page),
+        "detectable": words.detectable(page),
         "examples_for": examples_for(page),
-        "labels": labels_of(page),
-        "classes": class_rows(page),
+        "labels": page.labels,
+        "matrices": matrices(page),
+        "ways": words.WAYS,
         "confusion_csv": csv_link(confusion_rows(page)),
         "lengths": length_choices(page),
         "examples": examples_to_show(page),
-        **_evidence(page),
-        "excluded": {name: Counter(row["reason"] for row in rows) for name, rows in compare["excluded"].items()},
-    }
-
-
-def _evidence(page: StudyPage) -> Row:
-    """What optional files hold; the templates leave out what is empty."""
-    profile = page.profile or {}
-    return {
-        "kinds": {arm.name: arm.kind for arm in page.arms},
-        "profile": profile,
-        "shape_names": list(SHAPE),
-        "shape": shape_rows(page),
+        "shape": SHAPE,
+        "profiles": profiled(page),
         "budgets": budget_rows(page),
         "buckets": buckets_of(page),
-        "facts": fact_rows(page),
-        "ratings": page.ratings,
-        "effort": effort_rows(page),
+        "facts": facts_of(page),
         "widths": width_rows(page),
-        "recipes": recipe_rows(page),
-        "likelihood": likelihood_rows(page),
+        "recipes": with_recipe(page),
+        "likelihoods": likelihoods(page),
+        "excluded": {name: Counter(row.reason for row in rows) for name, rows in compare.excluded.items()},
     }
 
 
 def _decision(sentence: str) -> list[str]:
     """The sentence as a headline and, where it goes on, the rest; 'n = 60' is kept on one line."""
     return re.split(r"(?<=[a-z)]\.) ", sentence.replace("n = ", "n\u00a0=\u00a0"), maxsplit=1)
-
-
-# ----------------------------------------------------------------------------------------------- numbers for readers
-
-
-def _score(value: float | None, digits: int = 3) -> str:
-    return UNKNOWN if value is None else f"{value:z.{digits}f}".replace("-", "−")
-
-
-def _signed(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:+z.3f}".replace("-", "−")
-
-
-def _interval(row: Row, prefix: str = "", signed: bool = False, digits: int = 3) -> Markup:
-    """[low, high] of a row, or nothing where an end is unknown. Nothing in it needs escaping, brackets in Markdown
-    included."""
-    low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
-    if low is None or high is None:
-        return Markup("")
-    ends = [_signed(end) if signed else _score(end, digits) for end in (low, high)]
-    return Markup(f"[{ends[0]}, {ends[1]}]")
-
-
-def _percents(row: Row, prefix: str = "") -> Markup:
-    """[low, high] of a share in percent, or nothing where an end is unknown."""
-    low, high = row.get(f"{prefix}low"), row.get(f"{prefix}high")
-    return Markup("" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]")
-
-
-def _short_number(value: float | None) -> str:
-    """About three digits: 0, 0.4, 12.3, 204, 1,204."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.1f}" if 0 < abs(value) < 100 else f"{value:,.0f}"
-
-
-def _count(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:,.0f}"
-
-
-def _gigabytes(value: float | None) -> str:
-    return f"{value / 1e9:.1f} GB" if value else UNKNOWN
-
-
-def _minutes(seconds: float | None) -> str:
-    return UNKNOWN if seconds is None else _short_number(seconds / 60)
-
-
-def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{100 * share:.3g} %"
-
-
-def _words(value: Any) -> str:
-    """A record of settings or facts as 'name value, name value'; what is None was not given."""
-    if not isinstance(value, dict):
-        return UNKNOWN if value is None else str(value)
-    return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None) or UNKNOWN
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "score": _score,
-    "signed": _signed,
-    "interval": _interval,
-    "percents": _percents,
-    "number": _short_number,
-    "count": _count,
-    "gigabytes": _gigabytes,
-    "minutes": _minutes,
-    "percent": _percent,
-    "words": _words,
-}

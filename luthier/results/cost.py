@@ -87,6 +87,26 @@ class ArmCost(Part):
         return self._minutes("tune_seconds", "tune_evaluate_seconds")
 
     @property
+    def evaluate_minutes(self) -> float | None:
+        """Minutes of dev answers on the way of the arm's own training."""
+        return self._minutes("evaluate_seconds")
+
+    @property
+    def dev_minutes(self) -> float | None:
+        """Minutes of all dev answers but those of trials: on the way, and of the finished arm."""
+        return self._minutes("evaluate_seconds", "dev_seconds")
+
+    @property
+    def answer_minutes(self) -> float | None:
+        """Minutes of test answers."""
+        return self._minutes("answer_seconds")
+
+    @property
+    def known_new_tokens(self) -> int | None:
+        """New tokens; None for an arm that was not asked."""
+        return self.new_tokens if "new_tokens" in self.model_fields_set else None
+
+    @property
     def answering_seconds(self) -> Number:
         """Seconds of answering dev and test, in which `new_tokens` were written."""
         return self.answer_seconds + self.dev_seconds

@@ -6,7 +6,6 @@ Files with a clock in them are cost.json, log.jsonl and an arm's metrics.jsonl; 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,22 +59,3 @@ class StudyFolder:
         of a study. `more` are fields of ArmCost.
         """
         self.cost().spent(arm, **more).write(self.path)
-
-
-def ships_base(arms: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether arms have different bases, or bases of different widths, from the arms' arm.json."""
-    return len({(about["model"], about.get("width")) for about in arms.values() if about.get("model")}) > 1
-
-
-def bytes_to_ship(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """arm -> bytes that shipping it takes, from the arms' arm.json: what it saved, beside the base.
-
-    Where `ships_base` it is all that answering needs, the base included: a small adapter of a large model is no small
-    thing beside a small model, and an arm made narrow is a whole model of its own.
-    """
-    whole = ships_base(arms)
-
-    def shipped(counts: Mapping[str, Any]) -> int:
-        return int((counts.get("weight") or {}).get("file_bytes", 0) if whole else counts.get("saved_bytes") or 0)
-
-    return {name: shipped(about.get("counts") or {}) for name, about in arms.items()}

@@ -5,11 +5,12 @@ The specification stays a table of plain values: its keys are those of studies/m
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import ConfigDict
 
-from luthier.results.comparison import ExamplesNeeded, Mean, Verdict
+from luthier.results.arm_record import TrainingRecord
+from luthier.results.comparison import Comparison, ExamplesNeeded, Mean, Pair, Verdict
 from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
 from luthier.results.study_record import Machine, Split, Status
 
@@ -108,6 +109,21 @@ class TaskRow(Part):
     look: int | None
     arms: dict[str, Mean]  # on the deciding metric
 
+    @classmethod
+    def of(cls, task: str, member: MemberTask, found: Comparison) -> Self:
+        """A task of the group, from what its own study found."""
+        means = {arm: row for arm in found.arms if (row := found.deciding_row(arm))}
+        return cls(
+            task=task,
+            folder=member.folder,
+            held_out=member.held_out,
+            metric=found.deciding,
+            margin=found.margin,
+            n=found.n,
+            look=found.look,
+            arms={arm: Mean(mean=row.mean, low=row.low, high=row.high, n=row.n) for arm, row in means.items()},
+        )
+
 
 class TaskPair(Part):
     """The question on a multi-task arm: is it better on this task than its rival?"""
@@ -132,6 +148,13 @@ class TaskPair(Part):
     examples_needed: ExamplesNeeded | None = None
     in_study: Verdict | None  # the verdict of the task's own study, where it is one of its pairs
 
+    @classmethod
+    def of(cls, task: TaskRow, judged: Pair, in_study: Pair | None) -> Self:
+        """The question as `judged` at the level of all questions; `in_study` is the pair in the task's own study."""
+        kept = {name: getattr(judged, name) for name in judged.model_fields_set & cls.model_fields.keys()}
+        about = {"task": task.task, "held_out": task.held_out, "metric": task.metric, "margin": task.margin}
+        return cls(**kept | about, in_study=in_study.verdict if in_study else None)
+
 
 class EffortRow(Part):
     """One training: of a single-task arm on its task, or of the multi-task arm on all."""
@@ -147,6 +170,22 @@ class EffortRow(Part):
     best_dev: Number | None
     trainable: int
     saved_bytes: int
+
+    @classmethod
+    def of(cls, arm: str, task: str, folder: str, training: TrainingRecord) -> Self:
+        return cls(
+            arm=arm,
+            task=task,
+            folder=folder,
+            examples=round(training.train_examples * training.passes),
+            train_tokens=training.train_tokens,
+            supervised_tokens=training.supervised_tokens,
+            steps=training.steps,
+            best_step=training.best_step,
+            best_dev=training.best_dev,
+            trainable=training.trainable,
+            saved_bytes=training.saved_bytes,
+        )
 
 
 class TasksRecord(Record):

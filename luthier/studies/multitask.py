@@ -30,7 +30,8 @@ from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
-from luthier.reports.tasks import mixture_words, multi, overview
+from luthier.reports.tasks import multi, overview
+from luthier.reports.words import mixture_words
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
 from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in

@@ -29,7 +29,6 @@ from luthier.model.narrow import Int4Linear
 from luthier.model.widths import NARROW, WIDTHS, is_narrow, quantize, read, rounded, save, tensors, weigh
 from luthier.reports.evidence import width_rows
 from luthier.reports.read import read_study
-from luthier.results.folder import bytes_to_ship
 from luthier.task.task import load_task
 from tests import tiny
 from tests.promises import answers, losses
@@ -296,29 +295,16 @@ def test_what_is_quantized_after_is_trained_once(study_folder: Path) -> None:
 
 
 def test_the_report_holds_each_narrow_arm_against_its_whole_twin(study_folder: Path) -> None:
-    rows = {row["arm"]: row for row in width_rows(read_study(study_folder))}
-    assert [rows[arm]["twin"] for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1")] == [
+    rows = {row.arm.name: row for row in width_rows(read_study(study_folder))}
+    assert [rows[arm].twin for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1")] == [
         "zero-shot", "lora+epochs=0.1", "lora+epochs=0.1",
     ]  # fmt: skip
     compared = json.loads((study_folder / "compare.json").read_text())
     means = {arm: row[compared["deciding"]]["mean"] for arm, row in compared["arms"].items()}
     for arm, row in rows.items():
-        if row["twin"]:
-            assert row["difference"] == pytest.approx(means[arm] - means[row["twin"]], abs=1e-6)
-            assert row["low"] <= row["difference"] <= row["high"]
+        if row.twin:
+            assert row.lost.difference == pytest.approx(means[arm] - means[row.twin], abs=1e-6)
+            assert row.lost.low <= row.lost.difference <= row.lost.high
     for page in ("report.md", "report.html"):
         text = (study_folder / page).read_text(encoding="utf-8")
         assert "quantized after training" in text and "trained on nf4" in text
-
-
-def test_what_an_arm_takes_to_ship_counts_the_base_where_widths_differ() -> None:
-    """A narrow arm is a whole model of its own, so beside it every arm is; among whole ones the base is shared."""
-
-    def arm(saved: int | None, file: int, width: str | None = None) -> dict[str, Any]:
-        return {"model": "m", "width": width, "counts": {"saved_bytes": saved, "weight": {"file_bytes": file}}}
-
-    whole = {"copy-3": {"counts": {}}, "zero-shot": arm(None, 538), "lora": arm(20, 558)}
-    assert bytes_to_ship(whole) == {"copy-3": 0, "zero-shot": 0, "lora": 20}
-    assert bytes_to_ship(whole | {"lora@int8": arm(20, 220, "int8")}) == {
-        "copy-3": 0, "zero-shot": 538, "lora": 558, "lora@int8": 220,
-    }  # fmt: skip

@@ -12,15 +12,17 @@ from luthier.files import read_json, read_lines, write_json
 from luthier.rating.ballot import open_ballot
 from luthier.rating.result import result
 from luthier.records import Answer, from_row
-from luthier.reports.evidence import budget_rows, effort_rows, fact_rows, recipe_rows, shape_rows
+from luthier.reports.evidence import budget_rows, facts_of, profiled, with_recipe
 from luthier.reports.read import read_study
+from luthier.reports.words import at_budget
 from luthier.reports.write import report
 from luthier.verdicts.profile import profile
 from tests.rated import rate_all
-from tests.reports.test_write import Outline, changed, made_examples, make_study
+from tests.reports.made import changed, made_examples, make_study
+from tests.reports.test_write import Outline
 
 ARMS = {"copy-3": 0.0, "zero-shot": 0.45, "lora": 0.9}
-NEW = ("answers", "facts", "people", "seeds", "likelihood")  # sections of files that older studies lack
+OPTIONAL = ("answers", "facts", "people", "seeds", "likelihood")  # sections of what a study need not have
 
 
 @pytest.fixture(scope="module")
@@ -57,34 +59,33 @@ def copied(full, tmp_path) -> Path:
     return Path(shutil.copytree(full, tmp_path / "study"))
 
 
-def test_every_new_section_is_there_and_in_the_contents(full):
+def test_every_section_is_there_and_in_the_contents(full):
     outline = Outline((full / "report.html").read_text())
     assert outline.open == []
-    for section in (*NEW, "effort"):
+    for section in (*OPTIONAL, "effort"):
         assert section in outline.all("id") and f"#{section}" in outline.all("href")
 
 
 @pytest.mark.parametrize("missing", ["profile.json", "ratings.json"])
-def test_a_study_without_a_new_file_leaves_its_sections_out(copied, missing):
+def test_a_study_without_a_file_leaves_its_sections_out(copied, missing):
     (copied / missing).unlink()
     ids = Outline(report(copied).read_text()).all("id")
     gone = {"profile.json": ("answers", "facts"), "ratings.json": ("people",)}[missing]
-    assert not set(gone) & set(ids) and set(NEW) - set(gone) <= set(ids)
+    assert not set(gone) & set(ids) and set(OPTIONAL) - set(gone) <= set(ids)
 
 
-def test_a_damaged_new_file_is_a_sentence(copied):
+def test_a_damaged_file_is_a_sentence(copied):
     write_json(copied / "profile.json", {"level": 0.95})
-    with pytest.raises(FolderError, match=r"profile.json: 'deciding' is missing, so the file is damaged; remove it"):
+    with pytest.raises(FolderError, match=r"profile.json: the key 'format' is missing; remove the file"):
         report(copied)
 
 
 def test_shares_and_means_stand_on_the_page_with_their_intervals(full):
     page = read_study(full)
-    row = fact_rows(page)[0]
+    share = facts_of(page)["lora"].any
     text = (full / "report.html").read_text()
-    assert f"{100 * row['any']['share']:.3g} %" in text and f"{100 * row['any']['high']:.0f}]" in text
-    words = shape_rows(page)[0]["cells"]["words"]
-    assert f"{words['mean']:.1f} <span" in text
+    assert f"{100 * share.share:.3g} %" in text and f"{100 * share.high:.0f}]" in text
+    assert f"{profiled(page)['lora'].words.mean:.1f} <span" in text
     assert "negation, omission, swapped roles" in text
 
 
@@ -92,10 +93,10 @@ def test_a_budget_says_whether_the_decision_changes(copied):
     record = read_json(copied / "profile.json")
     _, first, second, *_ = record["budgets"]["rows"]
     first |= {"flips": [], "ship_flips": False}
-    second |= {"ship": {"verdict": "ship", "arm": "copy-3"}, "ship_flips": True,
+    second |= {"ship": {"verdict": "ship", "arm": "copy-3", "provisional": "copy-3"}, "ship_flips": True,
                "flips": [{"a": "lora", "b": "copy-3", "before": "better", "after": "worse"}]}  # fmt: skip
     write_json(copied / "profile.json", record)
-    said = [row["sentence"] for row in budget_rows(read_study(copied))]
+    said = [at_budget(row) for row in budget_rows(read_study(copied))]
     assert said[:3] == ["the study's verdict", "same", "decision changes: ship copy-3"]
     assert "lora against copy-3: better, then worse" in report(copied).read_text()
 
@@ -109,21 +110,22 @@ def test_people_and_their_sentences_are_shown(full):
 
 def test_judges_stand_apart(copied):
     ratings = read_json(copied / "ratings.json")
-    judge = {"judge": "glass-1", "items": 9, "votes": 9, "no_verdict": {"unclear": 2}, "inconsistent": None,
-             "pairs": ratings["people"]["pairs"], "with_people": None}  # fmt: skip
+    judge = {"judge": "glass-1", "machine": True, "items": 9, "no_verdict": {"unclear": 2}, "inconsistent": None,
+             "turned": {}, "votes": 9, "strengths": None, "pairs": ratings["people"]["pairs"], "both_bad": None,
+             "with_people": None}  # fmt: skip
     write_json(copied / "ratings.json", ratings | {"judges": [judge], "people": None, "figures": {}})
     ids = Outline(report(copied).read_text()).all("id")
     assert "judges" in ids and "people" not in ids
 
 
 def test_effort_counts_trials_and_an_arm_without_them_has_none(full, copied):
-    assert effort_rows(read_study(full))[0]["tuning"]["trials"] == 4
+    assert read_study(full).trained[0].tuning.trials == 4
     changed(copied, "arms/lora/arm.json", tuning=None)
-    assert effort_rows(read_study(copied))[0]["tuning"]["trials"] == 0
+    assert read_study(copied).trained[0].tuning.trials == 0
     report(copied)
 
 
 def test_a_recipe_and_its_sentences_are_escaped(full):
-    assert [row["arm"] for row in recipe_rows(read_study(full))] == ["lora"]
+    assert list(with_recipe(read_study(full))) == ["lora"]
     assert "This recipe: lora &lt;again&gt;." in (full / "report.html").read_text()
     assert "0.810 [0.700, 0.900]" in (full / "report.md").read_text()

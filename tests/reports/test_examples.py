@@ -8,25 +8,25 @@ from luthier.reports.examples import APART, AT_RANDOM, examples_to_show, marked
 from luthier.reports.read import read_study
 from luthier.reports.write import report
 from luthier.scoring.facts import Source, unsupported
-from tests.reports.test_write import made_examples, make_study
+from tests.reports.made import made_examples, make_study
 
 
 def test_examples_are_the_most_disputed_then_a_fixed_draw(tmp_path):
     page = read_study(make_study(tmp_path))
     shown = examples_to_show(page)
-    ids = [row["example"].id for row in shown]
-    assert len(ids) == len(set(ids)) == APART + AT_RANDOM and ids == [r["example"].id for r in examples_to_show(page)]
-    gaps = [row["apart"] for row in shown]
+    ids = [row.example.id for row in shown]
+    assert len(ids) == len(set(ids)) == APART + AT_RANDOM and ids == [row.example.id for row in examples_to_show(page)]
+    gaps = [row.apart for row in shown]
     assert gaps[:APART] == sorted(gaps[:APART], reverse=True) and max(gaps[APART:]) <= gaps[APART - 1]
-    assert [row["drawn"] for row in shown] == [False] * APART + [True] * AT_RANDOM
-    assert shown[0]["answers"][0]["arm"].name == "lora"
+    assert [row.drawn for row in shown] == [False] * APART + [True] * AT_RANDOM
+    assert shown[0].answers[0].arm.name == "lora"
 
 
 def test_arms_that_answer_alike_do_not_differ(tmp_path):
     path = make_study(tmp_path, {"zero-shot": 0.5, "few-shot-2": 0.6}, made_examples(8))
     for name in ("answers", "scores"):
         write_lines(path / "arms/few-shot-2" / f"{name}.jsonl", read_lines(path / "arms/zero-shot" / f"{name}.jsonl"))
-    assert not any(row["differ"] for row in examples_to_show(read_study(path)))
+    assert not any(row.differ for row in examples_to_show(read_study(path)))
     assert 'class="example alike"' in report(path).read_text()
 
 

@@ -16,9 +16,12 @@ from luthier import overview as write_overview
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, write_json, write_lines
 from luthier.records import Answer, Example, as_row
-from luthier.reports.tasks import _sentences, conclude, mixture_words
+from luthier.reports.tasks import conclude
+from luthier.results.cost import Cost
 from luthier.scoring.score import score
 from luthier.stats.intervals import paired
+from luthier.verdicts.compare import comparison
+from tests import records
 
 UNITS = 40
 ARMS = {
@@ -36,22 +39,14 @@ def answer(task: str, arm: str, number: int) -> str:
 
 def make_study(place: Path, task: str) -> None:
     """What a finished study holds of scores and verdicts; no model is asked."""
-    from luthier.verdicts.compare import compare
-
     examples = [Example(f"e{i}", f"{task} {i}", ("right right right right",)) for i in range(UNITS)]
     scores = {}
     for arm in ARMS[task]:
         scores[arm] = score([Answer(e.id, answer(task, arm, i)) for i, e in enumerate(examples)], examples)
         write_lines(place / "arms" / arm / "scores.jsonl", map(as_row, scores[arm]))
-        write_json(place / "arms" / arm / "training.json", TRAINING)
-    write_json(place / "compare.json", compare(scores, look=1))
-    write_json(place / "cost.json", {"arms": {"lora": {"train_seconds": 60.0, "evaluate_seconds": 30.0}}})
-
-
-TRAINING = {
-    "train_examples": 10, "passes": 2.0, "train_tokens": 400, "supervised_tokens": 80, "steps": 3, "best_step": 2,
-    "best_dev": 0.5, "trainable": 7, "saved_bytes": 2_000_000,
-}  # fmt: skip
+        records.training_record(train_examples=10, passes=2.0).write(place / "arms" / arm)
+    comparison(scores, look=1).write(place)
+    Cost().spent("lora", train_seconds=60.0, evaluate_seconds=30.0).write(place)
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +54,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("overview") / "out"
     for task in ARMS:
         make_study(made / "tasks" / task, task)
-    write_json(made / "multi" / "multi-lora" / "training.json", TRAINING | {"train_examples": 40, "passes": 1.0})
-    row = {"available": 10, "rate": 0.5, "drawn": 20, "distinct": 10, "passes": 2.0, "tokens": 400}
-    seen = row | {"supervised_tokens": 80, "templates": {"plain": 12, "question": 8}}
-    write_json(made / "multi" / "multi-lora" / "mixture.json", {"sums": seen, "heads": seen})
-    mixture = {"kind": "temperature", "temperature": 2.0, "cap": 500, "templates": None}
-    record = {
-        "specification": {"mixture": mixture, "effort": "together"},
-        "trained": ["lora"],
-        "tasks": {t: {"folder": f"tasks/{t}", "held_out": t == "notes"} for t in ARMS},
-        "findings": ["leak: 1 of 7 <b>inputs</b>"],
-        "command": "luthier multitask sums heads --held-out notes",
-        "model": {"name": "a | b", "precision": "fp32", "base_sha256": "0"},
-        "versions": {}, "machine": {}, "commit": None, "dirty": False, "status": "done",
-    }  # fmt: skip
-    write_json(made / "multitask.json", record)
+    records.training_record(train_examples=40, passes=1.0).write(made / "multi" / "multi-lora")
+    records.mixture_record("sums", "heads").write(made / "multi" / "multi-lora")
+    records.multitask_record(
+        {task: task == "notes" for task in ARMS},
+        findings=["leak: 1 of 7 <b>inputs</b>"],
+        model={"name": "a | b", "precision": "fp32", "base_sha256": "0"},
+    ).write(made)
     write_overview(made)
     return made
 
@@ -114,17 +101,6 @@ def test_the_verdicts_are_counted_in_one_sentence(folder: Path) -> None:
     ]
     assert result["comparisons"] == 3 and "divided by 3" in result["family"]
     assert pairs(folder)["heads"]["in_study"] == "worse"
-
-
-def test_no_answer_is_no_answer() -> None:
-    rows = [
-        {"a": "multi-lora", "b": "lora", "task": "sums", "held_out": False, "verdict": "cannot tell"},
-        {"a": "multi-lora", "b": "zero-shot", "task": "notes", "held_out": True, "verdict": "cannot tell"},
-    ]
-    assert _sentences("lora", rows) == [
-        "One multi-lora against one lora a task: cannot tell on 1 of 1 tasks.",
-        "Cannot tell whether multi-lora differs from zero-shot on notes, never trained on.",
-    ]
 
 
 def test_effort_counts_what_each_training_saw(folder: Path) -> None:
@@ -169,9 +145,3 @@ def test_what_is_no_multi_task_study_is_refused(tmp_path: Path, folder: Path) ->
     write_json(tmp_path / "multitask.json", record)
     with pytest.raises(FolderError, match="lies outside this folder"):
         conclude(tmp_path)
-
-
-def test_a_mixture_is_said_in_words() -> None:
-    given = {"kind": "temperature", "temperature": 2.0, "cap": 500, "templates": None}
-    assert mixture_words(given) == "temperature mixture, T = 2, a task counted as at most 500 examples"
-    assert mixture_words(given | {"kind": "equal", "temperature": None, "cap": None}) == "equal mixture"

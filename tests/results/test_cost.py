@@ -43,7 +43,8 @@ def test_sums_of_seconds() -> None:
     row = spent().of("lora")
     assert row.seconds == 94.0 and row.minutes == 94 / 60
     assert (row.train_minutes, row.fit_minutes, row.tune_minutes) == (1.0, 1.5, None)
-    assert row.answering_seconds == 3.75 and row.tokens_per_second == 8.0
+    assert (row.evaluate_minutes, row.dev_minutes, row.answer_minutes) == (0.5, 31.25 / 60, 2.5 / 60)
+    assert row.answering_seconds == 3.75 and row.known_new_tokens == 30 and row.tokens_per_second == 8.0
     tuned = row.with_more({"tune_seconds": 120.0, "tune_evaluate_seconds": 60.0})
     assert tuned.tune_minutes == 3.0 and tuned.seconds_untuned == row.seconds
 
@@ -51,7 +52,8 @@ def test_sums_of_seconds() -> None:
 def test_an_arm_of_which_nothing_is_known() -> None:
     row = Cost().of("none")
     assert row == ArmCost() and row.as_json() == {}
-    assert (row.minutes, row.train_minutes, row.tokens_per_second) == (None, None, None)
+    assert (row.minutes, row.train_minutes, row.dev_minutes, row.tokens_per_second) == (None, None, None, None)
+    assert row.known_new_tokens is None
 
 
 def test_what_no_clock_of_ours_wrote_is_refused() -> None:

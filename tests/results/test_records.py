@@ -80,6 +80,15 @@ def test_what_an_arm_takes_to_ship() -> None:
     assert bytes_to_ship(other) == {"copy-3": 0, "zero-shot": 100, "lora": 105, "small": 30}
 
 
+def test_beside_a_narrow_arm_every_arm_takes_its_whole_model_to_ship() -> None:
+    def arm(name: str, saved: int, file: int, width: str | None) -> ArmRecord:
+        counts = {"saved_bytes": saved, "weight": records.WEIGHT | {"file_bytes": file}}
+        return records.arm_record(name, trained=True, counts=counts, width=width)
+
+    arms = {"lora": arm("lora", 20, 558, None), "lora@int8": arm("lora@int8", 20, 220, "int8")}
+    assert ships_base(arms) and bytes_to_ship(arms) == {"lora": 558, "lora@int8": 220}
+
+
 def test_bits_per_character() -> None:
     assert ReferenceLikelihood(id="a", nats=0.6931471805599453, tokens=1, characters=2).bits_per_character == 0.5
     assert ReferenceLikelihood(id="a", nats=None, tokens=0, characters=0, reason="none").bits_per_character is None
