@@ -9,7 +9,7 @@ import pytest
 from luthier.errors import FolderError
 from luthier.records import Answer
 from luthier.results.folder import StudyFolder
-from luthier.results.lines import ANSWERS_FILE, SCORES_FILE, LOG_FILE, Event
+from luthier.results.lines import ANSWERS_FILE, LOG_FILE, SCORES_FILE, Event
 from luthier.results.multitask_record import MultitaskRecord
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.resume import (
