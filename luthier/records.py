@@ -1,16 +1,15 @@
 """The frozen records that travel down the line: Example -> Prompt -> Answer -> Score, and Vote beside Score.
 
-Every arrow of the line is a function from records to records, and every record can be written as one JSON line and
-read back: `as_row` and `from_row` are the two halves of that door.
+Every arrow of the line is a function from records to records, and every record can be written as one JSON line by
+`as_row` and read back by `read_lines_of` (results/record.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
-Record = TypeVar("Record")
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -130,14 +129,3 @@ class Vote:
 def as_row(record: Any) -> dict[str, Any]:
     """The record as a plain dict in field order, ready for one JSON line."""
     return dataclasses.asdict(record)
-
-
-def from_row(kind: type[Record], row: dict[str, Any]) -> Record:
-    """The record `kind` from a row that `as_row` wrote; lists become tuples where the field is a tuple."""
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    values = {
-        name: tuple(value) if isinstance(value, list) and "tuple" in str(known[name].type) else value
-        for name, value in row.items()
-        if name in known
-    }
-    return kind(**values)

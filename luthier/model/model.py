@@ -156,8 +156,8 @@ def _make_ready(module: nn.Module, family: str) -> None:
 
     Runs before the first call, so that no call changes the module.
     """
-    if family == "encoder":
-        return
+    if family == "encoder" or not hasattr(module, "get_output_embeddings"):
+        return  # it writes nothing
     logits.make_ready(module)
     if next(module.parameters()).device.type == "cpu":
         prepacked.make_ready(module)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from luthier.errors import FolderError
-from luthier.files import locked
+from luthier.files import locked, sweep_all
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.looks import count_look, next_look
@@ -62,8 +62,7 @@ def begin(folder: StudyFolder, record: Plan, stored: Plan | None) -> None:
 
     A study that was done, and of which nothing more is asked, still is.
     """
-    for part in folder.path.rglob(".*.part"):
-        part.unlink(missing_ok=True)  # of a file that a kill caught in the making; the lock is ours
+    sweep_all(folder.path)  # what a kill caught in the making; the lock is ours
     if stored is None or not (stored.is_done and stored.asks_the_same_as(record)):
         record.write(folder.path)
     folder.log("start" if stored is None else "resume", arms=list(record.arms))

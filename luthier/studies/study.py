@@ -143,7 +143,7 @@ def _planned(
             f"{task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
         )
     seeds = max(spec.seeds, stored.seeds)
-    return StudyPlan(asked | {"seeds": seeds}, _with_stored_arms(arms, stored, task, spec.model), seeds)
+    return StudyPlan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
 
 
 def _look_over(
@@ -208,10 +208,21 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
 
 
-def _with_stored_arms(arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str) -> list[Arm]:
-    """The stored arms, then the new ones. Raises SettingsError if an arm has the name of a different stored arm."""
+def _with_finished_arms(
+    folder: StudyFolder, arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str
+) -> list[Arm]:
+    """The finished arms of the folder, then the new ones.
+
+    Leaves out an unfinished arm that `arms` lacks, because it may be one that fails. Raises SettingsError if an arm has
+    the name of a different stored arm.
+    """
+    asked = {arm.name for arm in arms}
+    kept = {name: table for name, table in stored.arms.items() if name in asked or folder.finished(name)}
+    for name in stored.arms:
+        if name not in kept:
+            say(f"{name}: was not finished and is not asked for any more, so it is left out")
     stored_arms = {
-        name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in stored.arms.items()
+        name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in kept.items()
     }
     for arm in arms:
         if arm.name in stored_arms and stored_arms[arm.name] != arm:
