@@ -34,6 +34,8 @@ from luthier.model.prepacked import LaidOut, laid_out_weights
 from luthier.model.shared import shared_length
 from luthier.records import Answer
 
+FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
+
 
 @dataclass(frozen=True)
 class Request:
@@ -279,18 +281,18 @@ class _Decoder:
         return output.logits[:, -1]
 
 
-def _shared_length(model: Model, prompts: list[tuple[int, ...]], least: int = 16) -> int:
-    """How many first tokens all prompts share, at most one less than the shortest has; 0 below `least`.
+def _shared_length(model: Model, prompts: list[tuple[int, ...]]) -> int:
+    """How many first tokens all prompts share, at most one less than the shortest has.
 
-    0 also for a model with a learned prompt, which stands in front of every row, and for a cache with sliding or
-    recurrent layers.
+    0 for fewer than FEWEST_SHARED_TOKENS, for a model with a learned prompt, which stands in front of every row, and
+    for a cache with sliding or recurrent layers.
     """
     if len(prompts) < 2 or model.prefix is not None:
         return 0
     if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(model.module.config).layers):
         return 0
     length = shared_length(prompts)
-    return length if length >= least else 0
+    return length if length >= FEWEST_SHARED_TOKENS else 0
 
 
 class _EncoderDecoder:

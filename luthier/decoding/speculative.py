@@ -60,7 +60,7 @@ class SpeculativeDecoder:
         self.decoder = decoder
         self.texts = [list(prompt) for prompt in prompts]  # prompt and answer so far of each open row
         self.ends = [len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True)]
-        self.own_ngrams, self.learned_tokens = NgramTable(), 1  # of the last open row, and how much of it is added
+        self.own_ngrams, self.added_tokens = NgramTable(), 1  # of the last open row, and how much of it is added
         self.other_answers = other_answers or NgramTable()
         self.guesses: list[int] = []  # tokens that were read and not chosen yet
         self.ahead: list[Tensor] = []  # logits (V,) behind each of them
@@ -93,8 +93,8 @@ class SpeculativeDecoder:
     def _guess(self) -> list[int]:
         """The tokens that may come next, up to the row's limit."""
         (text,), (end,) = self.texts, self.ends
-        self.own_ngrams.add(text, self.learned_tokens)
-        self.learned_tokens = len(text)
+        self.own_ngrams.add(text, self.added_tokens)
+        self.added_tokens = len(text)
         context, guesses = text[-MOST_CONTEXT:], list[int]()
         while len(guesses) < min(GUESSES, end - len(text) - 1) and (token := self._next_token(context)) is not None:
             guesses.append(token)

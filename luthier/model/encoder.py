@@ -66,10 +66,7 @@ def load_encoder(
 def _narrow_body(module: Any, dtype: torch.dtype) -> None:
     """Casts the body to `dtype`. The modules behind its hidden states stay fp32, and cast their inputs to fp32."""
     behind = _modules_behind_body(module)
-    for (
-        name,
-        parameter,
-    ) in module.named_parameters():  # buffers stay as they are, because positions are computed from some
+    for name, parameter in module.named_parameters():  # no buffers, because positions are computed from some
         if not name.startswith(tuple(f"{part}." for part in behind)):
             parameter.data = parameter.data.to(dtype)
     module.config.dtype = dtype

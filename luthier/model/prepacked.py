@@ -48,9 +48,7 @@ class PrepackedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         packed, rows = _IN_USE.get().get(self), x.numel() // self.in_features
-        fits = (
-            x.shape[-1] == self.in_features and x.dtype == torch.float32
-        )  # MKL gets bare addresses and checks nothing
+        fits = x.shape[-1] == self.in_features and x.dtype == torch.float32  # MKL checks no sizes and no types
         if packed is None or not fits or not 0 < rows <= MOST_ROWS or torch.is_grad_enabled():
             return super().forward(x)
         x_ND, out = x.reshape(rows, -1).contiguous(), self.out_features

@@ -52,7 +52,7 @@ class StudyContext:
     def scored(
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
     ) -> list[Score]:
-        """The scores of `answers`, by the task's own rules. `examples` are in the same order."""
+        """The scores of `answers` by the task's own rules, matched to `examples` by id."""
         labels, references = self.task.labels, self.task.spec.decide.references
         return score(answers, examples, metrics, labels=labels, references=references)
 

@@ -76,9 +76,8 @@ def quotas(shares: Mapping[str, float], total: int) -> dict[str, int]:
     Raises SettingsError if a task would get none.
     """
     whole = {task: int(share * total) for task, share in shares.items()}
-    by_remainder = sorted(
-        shares, key=lambda task: whole[task] - shares[task] * total
-    )  # sorted() keeps ties in their order
+    # sorted() keeps ties in their order.
+    by_remainder = sorted(shares, key=lambda task: whole[task] - shares[task] * total)
     for task in by_remainder[: total - sum(whole.values())]:
         whole[task] += 1
     if none := [task for task, count in whole.items() if count == 0]:

@@ -102,9 +102,7 @@ def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> Non
         with torch.no_grad():
             (module[0].weight if change == "in place" else module[0].weight.data).mul_(2)
         usual = module(x)
-        second = laid_out_weights(
-            module, rows=FEWEST_ROWS
-        )  # the first is held still, by an answer that nobody finishes
+        second = laid_out_weights(module, rows=FEWEST_ROWS)  # an unfinished answer still holds the first
         assert second is not first, change
         with second.in_use(), torch.inference_mode():
             assert torch.allclose(module(x), usual, rtol=1e-5, atol=1e-5)
@@ -139,9 +137,8 @@ def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module_of, "MOST_MEMORY_SHARE", 1e-12)
     if why == "another torch":
         monkeypatch.setattr(module_of, "_mkl", lambda: ctypes.CDLL(None))  # it has no such functions
-        monkeypatch.setattr(
-            module_of, "_mkl_works", module_of._mkl_works.__wrapped__
-        )  # what was found before does not count
+        # Without the cached result.
+        monkeypatch.setattr(module_of, "_mkl_works", module_of._mkl_works.__wrapped__)
     kinds = [type(layer) for layer in module.modules()]
     make_ready(module)
     with laid_out_weights(module, rows=FEWEST_ROWS - 1 if why == "few rows" else FEWEST_ROWS).in_use():
