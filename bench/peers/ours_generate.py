@@ -12,7 +12,7 @@ machine.keep_freed_memory()  # as `luthier study` does
 import common  # noqa: E402
 
 from luthier.decoding.generate import Request, fold, generate, plan  # noqa: E402
-from luthier.decoding.speculative import Followers  # noqa: E402
+from luthier.decoding.speculative import NgramTable  # noqa: E402
 from luthier.model.model import load  # noqa: E402
 
 
@@ -25,16 +25,16 @@ def main():
         importlib.import_module("luthier.decoding.generate")._shared_length = lambda *_: 0
         importlib.import_module("luthier.decoding.ragged").shared_length = lambda *_: 0
 
-    def answer(batch, limit, known=None):
+    def answer(batch, limit, ngrams=None):
         requests = [Request(row["id"], tuple(row["ids"]), limit) for row in batch]
         parts = plan(requests, batch_size=order["batch"], batch_tokens=1 << 30)
-        answers = [answer for part in parts for answer in fold(generate(model, part, known), model.tokenizer)]
+        answers = [answer for part in parts for answer in fold(generate(model, part, ngrams), model.tokenizer)]
         tokens = {a.id: list(a.tokens) for a in answers}
         return [tokens[row["id"]] for row in batch]
 
     answer(batches[0][:1], 8)
-    began, known = common.now(), Followers()  # nothing is known before the clock starts
-    answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"], known)]
+    began, ngrams = common.now(), NgramTable()  # nothing is known before the clock starts
+    answers = [tokens for batch in batches for tokens in answer(batch, order["new_tokens"], ngrams)]
     took = common.now() - began
     precision = "fp32" if "float32" in str(model.dtype) else "bf16"
     bits = 32 if precision == "fp32" else 16

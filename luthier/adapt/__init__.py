@@ -1,8 +1,8 @@
-"""The ways to adapt a model, one drawer a method. Prompting is a method that moves no parameter.
+"""The ways to adapt a model, one file a method. Prompting is a method that trains no parameter.
 
     method         what a row of the METHODS table holds
     peft_format    how peft wraps a model, and its format on disk
-    baselines      copied turns, the commonest label, the nearest neighbour: no model
+    baselines      copied turns, the commonest label, the nearest neighbour; no model
     prompting      bare, zero, one and few shots
     full           every parameter
     select         some layers, biases, embeddings

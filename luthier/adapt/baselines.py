@@ -1,7 +1,6 @@
 """Baselines that ask no model: the copied first turns, the commonest label, the label of the most similar train row.
 
-What an arm has to beat before anybody speaks of it: `copy` where answers are texts, the other two where they are
-labels.
+An arm has to beat them to be of use: `copy` where answers are texts, the other two where answers are labels.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from luthier.settings import Settings
 
 
 class Copy(Settings):
-    """The first lines of the input as the answer: what a reader gets for nothing."""
+    """The first lines of the input as the answer."""
 
     lines: int = Field(3, ge=1, description="lines (turns) copied")
 
 
 class Nearest(Settings):
-    """How many train rows vote."""
+    """The number of train rows that vote."""
 
     neighbours: int = Field(1, ge=1, description="most similar train rows, of which the commonest label is taken")
 
@@ -38,7 +37,7 @@ def copied(settings: Copy, train: Sequence[Example], asked: Sequence[Example]) -
 
 
 def commonest(settings: NoSettings, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
-    """The label that most train rows have, whatever the input says; of equally many the first in the alphabet."""
+    """The label that most train rows have, for every input. Ties go to the first in the alphabet."""
     counts = Counter(example.references[0] for example in train)
     label = min(counts, key=lambda word: (-counts[word], word))
     return [Answer(example.id, label) for example in asked]
@@ -49,13 +48,13 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.neighbors import KNeighborsClassifier
 
-    # A word is what stands between spaces and punctuation in any script; sklearn's own rule drops single letters.
+    # Words of any script, single letters included; sklearn's default pattern drops those.
     vectors = TfidfVectorizer(token_pattern=r"\w+")
     rows = vectors.fit_transform([example.input for example in train])
     voters = KNeighborsClassifier(min(settings.neighbours, len(train)), metric="cosine", algorithm="brute")
     voters.fit(rows, [example.references[0] for example in train])
-    found = voters.predict(vectors.transform([example.input for example in asked]))
-    return [Answer(example.id, str(label)) for example, label in zip(asked, found, strict=True)]
+    labels = voters.predict(vectors.transform([example.input for example in asked]))
+    return [Answer(example.id, str(label)) for example, label in zip(asked, labels, strict=True)]
 
 
 METHODS = (

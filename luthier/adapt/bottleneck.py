@@ -3,9 +3,9 @@
     both          behind attention and behind feed-forward (Houlsby et al. 2019, section 2.1)
     feed-forward  behind feed-forward alone (Pfeiffer et al. 2020)
 
-Trainable parameters: 2 m d + d + m for each adapter of width m. `up` starts at zero, so the start is the identity. The
-paper's layer norms, which move too, stay as they are here. peft has no such method, so the file is our own: the
-adapters' tensors, and their settings beside them.
+Trainable parameters: 2 m d + d + m for each adapter of width m. `up` starts at zero, so an adapter starts as the
+identity. In the paper the layer norms train too; here they do not. peft has no such method, so the format is our own:
+the adapters' tensors, and their settings beside them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from luthier.settings import Settings, read_settings, toml_of
 from luthier.training.loop import Training
 
 FILE, NOTE = "bottleneck.safetensors", "bottleneck.toml"
-# The layers that give a sub-layer its output, by the ends of their names, in the families that we know.
+# Endings of the names of the layers that produce a sub-layer's output, in the known architectures.
 ATTENTION = (
     "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "attn.c_proj", "attn.out_proj",
     "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense",
@@ -61,8 +61,8 @@ class Bottleneck(nn.Module):
 def apply(model: Model, settings: BottleneckSettings, seed: int) -> nn.Module:
     """The module with an adapter behind each sub-layer; only the adapters require a gradient.
 
-    An adapter is a child of the layer that it stands behind, run by a hook, so that the base's own parameters keep
-    their names. Raises SettingsError for an architecture whose sub-layers are not known.
+    An adapter is a child module of the layer before it, and a hook runs it. So the base's own parameters keep their
+    names. Raises SettingsError for an architecture with unknown sub-layers.
     """
     freeze(model.module)
     torch.manual_seed(seed)
@@ -74,12 +74,14 @@ def apply(model: Model, settings: BottleneckSettings, seed: int) -> nn.Module:
 
 
 def _outputs(model: Model, place: str) -> list[Any]:
-    """The layers that adapters stand behind, in the module's order."""
+    """The layers that get an adapter behind them, in the module's order."""
     ends = FEED_FORWARD + (ATTENTION if place == "both" else ())
-    found = [layer for name, layer in model.module.named_modules() if f".{name}".endswith(tuple(f".{e}" for e in ends))]
-    if not found:
+    layers = [
+        layer for name, layer in model.module.named_modules() if f".{name}".endswith(tuple(f".{e}" for e in ends))
+    ]
+    if not layers:
         raise SettingsError(f"bottleneck: the sub-layers of {model.name} are not known here; choose lora")
-    return found
+    return layers
 
 
 def _width(layer: Any) -> int:
@@ -99,8 +101,8 @@ def save(module: nn.Module, folder: Path) -> None:
 def load(model: Model, folder: Path) -> Model:
     """The saved adapters in a fresh base. Raises ModelError when they do not fit."""
     module = apply(model, read_settings(BottleneckSettings, folder / NOTE, FolderError), seed=0)
-    places, saved = dict(module.named_parameters()), load_file(folder / FILE)
-    own = {name: parameter.shape for name, parameter in places.items() if ".bottleneck." in name}
+    parameters, saved = dict(module.named_parameters()), load_file(folder / FILE)
+    own = {name: parameter.shape for name, parameter in parameters.items() if ".bottleneck." in name}
     if own != {name: tensor.shape for name, tensor in saved.items()}:
         raise ModelError(
             f"{folder}: these adapters are not of {model.name}; load them with the model they were made of"

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every parameter moves, and the whole model is what is shipped."""
+"""Full fine-tuning: every parameter trains, and the arm ships the whole model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from luthier.training.loop import Training
 
 
 def apply(model: Model, settings: Settings, seed: int) -> nn.Module:
-    """The module, or a copy of it where the study's precision is not fp32: what moves is kept in fp32."""
+    """The module, or an fp32 copy if its precision is not fp32, because trainable weights are fp32."""
     module = model.module if model.dtype == torch.float32 else copy.deepcopy(model.module)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
@@ -29,7 +29,7 @@ def apply(model: Model, settings: Settings, seed: int) -> nn.Module:
 
 
 def answering(model: Model, module: nn.Module) -> Model:
-    """The trained weights at the precision of all other arms, as a new process will load them."""
+    """The trained weights at the study's precision, as a new process loads them."""
     if module is model.module:
         return model
     asked = copy.deepcopy(model.module)
@@ -50,11 +50,11 @@ def load(model: Model, folder: Path) -> Model:
     weights: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         weights |= load_file(path)
-    place = model.module.state_dict()
+    own_weights = model.module.state_dict()
     # A tied weight is stored once, under one of its names.
-    filled = {place[name].data_ptr() for name in weights if name in place}
-    fits = all(name in place and place[name].shape == weight.shape for name, weight in weights.items())
-    if not fits or any(weight.data_ptr() not in filled for weight in place.values()):
+    filled = {own_weights[name].data_ptr() for name in weights if name in own_weights}
+    fits = all(name in own_weights and own_weights[name].shape == weight.shape for name, weight in weights.items())
+    if not fits or any(weight.data_ptr() not in filled for weight in own_weights.values()):
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
     model.module.load_state_dict(weights, strict=False)
     return model

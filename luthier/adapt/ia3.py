@@ -1,8 +1,8 @@
 """(IA)^3 (Liu et al. 2022, section 3.3): learned vectors that scale keys, values and the inner activations.
 
 Trainable parameters: d_k + d_v for each attention, d_ff for each feed-forward layer. All start at 1, the identity.
-peft's table says which layers of an architecture these are; BART's scales queries instead of keys, which is the same,
-because attention only ever sees their product.
+peft's table says which layers of an architecture these are. BART's scales queries instead of keys, which is the same,
+because attention uses only their product.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021, section 4.1): W + (alpha / r) B A with W frozen, A random and B zero, so it starts as identity.
+"""LoRA (Hu et al. 2021, section 4.1): W + (alpha / r) B A with frozen W, random A and zero B, so it starts as W.
 
 Trainable parameters: r * (d_in + d_out) for each adapted matrix.
 """
@@ -20,7 +20,7 @@ from luthier.training.loop import Training
 
 
 class Lora(Settings):
-    """LoRA's own dials. Why these defaults: docs/training.md."""
+    """LoRA's own settings. docs/training.md gives the reasons for the defaults."""
 
     rank: int = Field(16, ge=1, description="r, the inner width of the update")
     alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / r; None: alpha = 2 r")
@@ -36,7 +36,7 @@ def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
 
 
 def config(model: Model, settings: Lora, **more: Any) -> peft.LoraConfig:
-    """What peft is told; `more` is what a kin of LoRA adds to it."""
+    """peft's configuration; `more` is what a variant of LoRA adds to it."""
     alpha: Any = settings.alpha or 2 * settings.rank
     plain: dict[str, Any] = {
         "task_type": peft_format.task_type(model),

@@ -1,12 +1,12 @@
-"""LoRA's kin: the same low-rank update with another scale, another start, a magnitude, or two learning rates.
+"""Variants of LoRA: another scale, another start, a separate magnitude, or two learning rates.
 
     rslora    Kalajdzievski 2023: the update is scaled by alpha / sqrt(r) instead of alpha / r
-    dora      Liu et al. 2024: the direction of each output's weights gets the update, its length is learned apart
+    dora      Liu et al. 2024: the update gives each output's weights their direction; lengths train separately
     pissa     Meng et al. 2024: A and B start as the r principal singular directions of W, the rest of W is frozen
     lora-plus Hayou et al. 2024: B learns at a multiple of A's rate
 
-Trainable parameters: r * (d_in + d_out) for each adapted matrix; dora adds its d_out lengths. What is saved is an
-adapter for the unmodified base in all four, so that every tool that reads PEFT's format can load it.
+Trainable parameters: r * (d_in + d_out) for each adapted matrix; dora adds its d_out lengths. All four
+save an adapter for the unmodified base, so every tool that reads PEFT's format can load it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class LoraPlus(Lora):
 
 
 def apply(model: Model, settings: Lora, seed: int, **more: Any) -> nn.Module:
-    """The model wrapped by peft; `more` is what sets this kin apart from LoRA in peft's configuration."""
+    """The model wrapped by peft; `more` are the variant's own keys in peft's configuration."""
     return peft_format.wrap(model, lora.config(model, settings, **more), seed)
 
 
 def apply_rslora(model: Model, settings: RsLora, seed: int) -> nn.Module:
-    """As LoRA, with a scale that falls more slowly with the rank."""
+    """As LoRA, with a scale that decreases more slowly with the rank."""
     return apply(model, settings, seed, use_rslora=True, lora_alpha=settings.alpha or 8.0)
 
 
@@ -61,8 +61,8 @@ def faster_b(settings: LoraPlus, module: nn.Module) -> dict[str, float]:
 def apply_pissa(model: Model, settings: Lora, seed: int) -> nn.Module:
     """W' = W - s B0 A0 + s B A, where s B0 A0 is the best rank-r approximation of W and A, B start as A0, B0.
 
-    peft subtracts s B0 A0 from the base, which rounds it in bf16 and makes an adapter that no plain base can carry.
-    The same sum is kept here as two adapters on the untouched W: the trained one, and a frozen one that holds -B0 A0.
+    peft subtracts s B0 A0 from the base. That rounds the base in bf16, and the adapter no longer fits the unmodified
+    base. Here two adapters on the untouched W give the same sum: the trained one, and a frozen one with -B0 A0.
     """
     originals = {name: layer.weight.data for name, layer in model.module.named_modules() if hasattr(layer, "weight")}
     module: Any = peft_format.wrap(model, lora.config(model, settings, init_lora_weights="pissa"), seed)
@@ -82,7 +82,7 @@ def save_pissa(module: Any, folder: Path) -> None:
     trained, start = (
         get_peft_model_state_dict(module, adapter_name=name, save_embedding_layers=False) for name in ("default", START)
     )
-    # A is (r, d_in) and grows downwards, B is (d_out, r) and grows sideways.
+    # A (r, d_in) gets more rows, B (d_out, r) gets more columns.
     joined = {
         key: torch.cat([trained[key], start[key]], dim=0 if "lora_A" in key else 1).contiguous() for key in trained
     }

@@ -1,4 +1,4 @@
-"""What every drawer has to offer: one row of the METHODS table."""
+"""The types of a row of the METHODS table: Baseline, Prompting, Tuning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NoSettings(Settings):
 class Method:
     """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning.
 
-    `dial` is the setting that an arm's short form may name (`few-shot-3`, `lora-r16`).
+    `dial` is the setting that an arm's short form may give as a number (`few-shot-3`, `lora-r16`).
     """
 
     asks_model: ClassVar[bool] = True
@@ -35,16 +35,16 @@ class Method:
     settings: type[Settings] = NoSettings
     dial: str | None = None
     dial_prefix: str = ""  # 'r' in lora-r16
-    labels: bool = False  # whether it answers labels and nothing else
+    labels: bool = False  # whether it answers only labels
     default_template: str | None = None  # None: the task's default
 
     def adapts(self, family: str) -> bool:
-        """Whether it can be an arm of a model of this family; an encoder without a trained head answers nothing."""
+        """Whether it works with a model of this family. An encoder without a trained head cannot answer."""
         return family != "encoder"
 
     @property
     def leaves_whole_weights(self) -> bool:
-        """Whether what answers can be one plain model, which may then be made narrow."""
+        """Whether the arm's model can be one plain model, which can then be made narrow."""
         return False
 
 
@@ -59,7 +59,7 @@ class Baseline(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Prompting(Method):
-    """Asks the model as it is; only the prompt differs."""
+    """Asks the unchanged model; only the prompt differs."""
 
     @property
     def leaves_whole_weights(self) -> bool:
@@ -70,17 +70,17 @@ class Prompting(Method):
 class Tuning(Method):
     """Trains some parameters of a model, or some beside it.
 
-    `apply` turns the base model into the module to train, with exactly the parameters that may move requiring a
-    gradient. `answering` turns the trained module into the model to ask. `save` writes what moved into a folder, `load`
-    puts it on a fresh base. `merge` does what `load` does, into the base's own weights, where the method can. `sweep`
-    names the main dial among the settings and the values that tuning tries; the learning rate is always tried. `rates`
-    names the parameters that move at a multiple of the learning rate.
+    `apply` turns the base model into the module to train; exactly its trainable parameters require a gradient.
+    `answering` turns the trained module into the model to ask. `save` writes the trained parameters into a folder, and
+    `load` puts them on a fresh base. `merge` puts them into the base's own weights, if the method can. `sweep` maps the
+    main setting to the values that tuning tries; tuning always tries the learning rate. `rates` maps parameter names to
+    multiples of the learning rate.
     """
 
     trains: ClassVar[bool] = True
 
     training: Training  # its defaults
-    on_encoder: Training | None = None  # those for an encoder with a head; None: it adapts no encoder
+    on_encoder: Training | None = None  # the defaults for an encoder with a head; None: it adapts no encoder
     writers: bool = True  # False: it adapts encoders alone
     apply: Callable[[Model, Any, int], nn.Module]
     answering: Callable[[Model, nn.Module], Model]
@@ -100,13 +100,13 @@ class Tuning(Method):
 
 
 def freeze(module: nn.Module) -> None:
-    """No parameter of `module` may move."""
+    """Makes no parameter of `module` require a gradient."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
 
 
 def float_trainable(module: nn.Module) -> None:
-    """Parameters that move are kept in fp32: small updates vanish in bf16's 8 bits of mantissa."""
+    """Casts trainable parameters to fp32, because small updates vanish in bf16's 8 bits of mantissa."""
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)

@@ -1,7 +1,7 @@
-"""The table of methods: every drawer fills one row of METHODS with the same things.
+"""The table of methods: every file of this room fills its rows of METHODS.
 
-They are what its dial is called, what it does to the module, how its weights are saved and read back. The study, the
-loop and the generator treat all rows alike.
+A row says what the method does to the module, and how its weights are saved and loaded. The study, the training loop
+and the generator treat all rows alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all methods built on peft share: how a model is wrapped, and PEFT's own format on disk."""
+"""What all methods on top of peft share: how peft wraps a model, and PEFT's own format on disk."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
 
 
 def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
-    """Ids to start from: tokens of the vocabulary, drawn evenly, without the special ones."""
+    """`count` token ids, drawn uniformly from the vocabulary without special tokens."""
     words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
     return random.Random(seed).choices(words, k=count)
 
 
 def targets(model: Model, named: str, method: str) -> str | list[str]:
-    """The layers to adapt, each of which is there: peft is content when one of several is.
+    """The layers to adapt. `named` is 'all-linear' or names joined by commas.
 
-    `named` is 'all-linear' or names joined by commas. Raises SettingsError that lists the names there are.
+    Raises SettingsError, which lists the existing names, if a layer is missing; peft would accept one match of several.
     """
     if named == "all-linear":
         return named
@@ -63,7 +63,7 @@ def targets(model: Model, named: str, method: str) -> str | list[str]:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
-    module.save_pretrained(folder, save_embedding_layers=False)  # left open, peft would ask the hub
+    module.save_pretrained(folder, save_embedding_layers=False)  # without the argument peft asks the hub
 
 
 def read(model: Model, folder: Path) -> Any:
@@ -77,14 +77,14 @@ def load(model: Model, folder: Path) -> Model:
 
 
 def load_added(model: Model, folder: Path) -> Model:
-    """The saved update, in fp32 added to the weights of a fresh base: the arm then answers as fast as the base.
+    """A fresh base with the saved update, added to the weights if they are fp32. The arm is then as fast as the base.
 
-    One answer at a time takes about twice as long with the update apart. fp32 keeps the sum to seven digits; in bf16
-    the update would be rounded away, and stays apart.
+    With a separate update single answers are slower (docs/log.md). fp32 keeps the sum to seven digits. bf16 would round
+    the update away, so there it stays separate.
     """
     return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
 
 
 def merge(model: Model, folder: Path) -> Model:
-    """A fresh base whose own weights have taken up the saved adapter: a plain model, as fast as the base."""
+    """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base."""
     return model.adapted(read(model, folder).merge_and_unload())

@@ -1,13 +1,13 @@
-"""Prefix tuning (Li and Liang 2021, section 4): n learned keys and values in front of every layer of the writing stack.
+"""Prefix tuning (Li and Liang 2021, section 4): n learned keys and values in front of every layer of the decoder.
 
 Trainable parameters: n * 2 * L * d, for L layers whose keys are d wide in all (fewer heads, narrower: grouped
 queries). With `hidden`, a network of that width writes them while training and is not saved: n d + (d h + h) +
 (h 2 L d + 2 L d). On an encoder-decoder the decoder's self-attention gets the prefix, as in peft; the paper's second
 prefix, for the encoder, is not there.
 
-The keys and values start as those that the model has after reading random words (section 7.4: real words are a better
-start than random numbers). Standard normal ones make a model of this size forget what it can: 300 rows lead it back no
-further than to its zero-shot answers (docs/log.md).
+The keys and values start as those of random words that the model has read (section 7.4: real words are a better
+start than random numbers). Standard normal ones harm a small model so much that a few hundred rows hardly repair it
+(docs/log.md).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[t
 
 
 def _shape(config: Any) -> dict[str, Any]:
-    """What peft would read from the encoder, or guess from the width, where the decoder differs."""
+    """The decoder's sizes, which peft would take from the encoder or guess from the width."""
     if not config.is_encoder_decoder:
         return {}
     layers = getattr(config, "num_decoder_layers", None) or config.decoder_layers
@@ -98,7 +98,7 @@ def _shape(config: Any) -> dict[str, Any]:
 
 
 def answering(model: Model, module: Any) -> Model:
-    """The untouched base and the keys and values that its cache begins with, computed once and shared by all rows."""
+    """The untouched base, with the keys and values for the start of its cache. They are computed once for all rows."""
     with torch.inference_mode():
         cache: Any = module.get_prompt(batch_size=1)
         own: Any = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache

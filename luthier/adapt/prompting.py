@@ -1,4 +1,4 @@
-"""Methods that move no parameter: no instruction, zero, one or few shots.
+"""Methods that train no parameter: no instruction, zero, one or few shots.
 
 Few-shot prompting is Brown et al. 2020, section 2: the task is shown by examples inside the prompt.
 """
@@ -12,7 +12,7 @@ from luthier.settings import Settings
 
 
 class Shots(Settings):
-    """How many solved examples stand in front of the question."""
+    """The number of solved examples in front of the question."""
 
     shots: int = Field(0, ge=0, le=64, description="solved examples from train, drawn by the task's seed")
 

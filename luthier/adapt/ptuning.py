@@ -1,8 +1,8 @@
 """P-tuning (Liu et al. 2021, "GPT understands, too"): a learned prompt that a small network writes.
 
-The network is there while training; what it says at the end is all that is saved, a prompt as soft's. Its last layer
-starts so that the network writes the embeddings of random words, as soft's prompt does (Lester et al. 2021, section
-3.2): what an untrained network writes is far from every word, and 300 rows do not lead it back (docs/log.md).
+The network exists only in training. Its final output is saved as a prompt, as in soft. Its last layer starts so that
+the network writes the embeddings of random words, where soft's prompt starts too (Lester et al. 2021, section 3.2). The
+output of an untrained network is far from every word, and a few hundred rows do not correct that (docs/log.md).
 
 Trainable parameters, n tokens of width d and a network of width h: n d for what the network reads, and for an MLP
 (d h + h) + (h h + h) + (h d + d).
@@ -37,7 +37,7 @@ class PTuning(Settings):
 
 
 def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
-    """The model wrapped by peft; only the network and what it reads require a gradient."""
+    """The model wrapped by peft; only the network and its input embeddings require a gradient."""
     hidden: Any = settings.hidden  # peft takes None for the model's own width
     config = peft.PromptEncoderConfig(
         task_type=peft_format.task_type(model),
@@ -56,8 +56,9 @@ def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
 
 @torch.no_grad()
 def _write_at_first(network: Any, start_ND: Tensor) -> None:
-    """Sets the last layer to the smallest weights with which the network writes these embeddings; to the nearest it can
-    write where it is narrower than the prompt is long.
+    """Sets the last layer to the smallest weights with which the network writes these embeddings (N, D).
+
+    A network that is narrower than the prompt is long writes the nearest embeddings that it can.
     """
     *inner, last = network.mlp_head
     read = network.embedding.weight

@@ -1,7 +1,7 @@
 """QLoRA (Dettmers et al. 2023, section 3): LoRA on a frozen base whose linear layers hold four bits a weight.
 
-The adapter learns beside the rounded weights, and so learns to mend the rounding; it is asked on the same rounded base.
-`lora@nf4` is the other order: trained on the whole weights, then rounded. Trainable parameters: as LoRA.
+The adapter trains beside the rounded weights, so it learns to compensate the rounding. It answers on the same rounded
+base. `lora@nf4` has the other order: it trains on whole weights, which are then rounded. Trainable parameters: as LoRA.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
 
 
 def save(module: Any, folder: Path) -> None:
-    """PEFT's own format, and beside it the width of the base."""
+    """Writes PEFT's own format, and the width of the base in a file beside it."""
     peft_format.save(module, folder)
     write_json(folder / FILE, {"width": module.base_width})
 
@@ -46,8 +46,9 @@ def load(model: Model, folder: Path) -> Model:
 
 
 def merge(model: Model, folder: Path) -> Model:
-    """A plain model: the rounded weights, written in full, plus the update. Added to whole weights it would be another
-    model than the one that was trained.
+    """A plain model: the rounded weights in full precision, plus the update.
+
+    The update added to whole weights would be a different model from the trained one.
     """
     return peft_format.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
 

@@ -1,10 +1,10 @@
-"""Selective fine-tuning: some of the model's own parameters move, and only these are saved.
+"""Selective fine-tuning: some of the model's own parameters train, and only these are saved.
 
     select    the last blocks, the norms, the biases, or modules by name
     bitfit    the biases alone (Ben Zaken et al. 2022, section 3)
 
-Trainable parameters: the sizes of those that are named. What moves is kept in fp32, and so is, while training, the
-rest: a layer cannot multiply a bf16 input by an fp32 weight.
+Trainable parameters: those of the named parts. They are fp32, and in training the other parameters are too, because a
+layer cannot multiply a bf16 input by an fp32 weight.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Select(Settings):
 
 
 def apply(model: Model, settings: Select, seed: int) -> nn.Module:
-    """The module (in bf16: an fp32 copy), of which only what `settings` names requires a gradient.
+    """The module, or an fp32 copy of a bf16 one. Only the parameters that `settings` names require a gradient.
 
     Raises SettingsError when the model has no such part.
     """
@@ -71,12 +71,12 @@ def _named(model: Model, settings: Select) -> Iterator[str]:
         chosen = {id(p) for target in settings.parts.split(",") for p in _of_module(model, target.strip())}
     if not chosen:
         raise SettingsError(f"{model.name}: this model has no {settings.parts}; choose select-last-2, or lora")
-    head = head_parameters(module, model.head)  # it is new, so it always moves
+    head = head_parameters(module, model.head)  # a new head always trains
     return (name for name, parameter in module.named_parameters() if id(parameter) in chosen or name in head)
 
 
 def _last_blocks(model: Model, count: int) -> list[nn.Module]:
-    """The last `count` blocks of the stack that writes the answer, or that an encoder's head reads."""
+    """The last `count` blocks of the decoder, or of an encoder's body."""
     module: Any = model.module
     stack = module.base_model if model.family == "encoder" else module.get_decoder()
     stacks = [layer for layer in stack.modules() if isinstance(layer, nn.ModuleList)]
@@ -87,9 +87,9 @@ def _last_blocks(model: Model, count: int) -> list[nn.Module]:
 
 
 def _of_module(model: Model, target: str) -> list[nn.Parameter]:
-    """The parameters of every module called `target`, which may be a whole path or its end."""
-    found = [m for name, m in model.module.named_modules() if target and f".{name}".endswith(f".{target}")]
-    parameters = [parameter for module in found for parameter in module.parameters()]
+    """The parameters of every module whose path is `target` or ends with it."""
+    modules = [m for name, m in model.module.named_modules() if target and f".{name}".endswith(f".{target}")]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
     if not parameters:
         with_own = {n.rpartition(".")[2] for n, m in model.module.named_modules() if any(True for _ in m.parameters())}
         known = ", ".join(sorted(name for name in with_own if name and not name.isdigit()))
@@ -107,12 +107,12 @@ def save(module: nn.Module, folder: Path) -> None:
 def load(model: Model, folder: Path) -> Model:
     """A fresh base with the moved tensors in their places. Raises ModelError when they do not fit."""
     moved = load_file(folder / FILE)
-    places: dict[str, torch.Tensor] = dict(model.module.named_parameters())
-    if any(name not in places or places[name].shape != value.shape for name, value in moved.items()):
+    own_parameters: dict[str, torch.Tensor] = dict(model.module.named_parameters())
+    if any(name not in own_parameters or own_parameters[name].shape != value.shape for name, value in moved.items()):
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
     with torch.no_grad():
         for name, value in moved.items():
-            places[name].copy_(value)
+            own_parameters[name].copy_(value)
     return model
 
 

@@ -50,14 +50,14 @@ def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
     )
     module = peft_format.wrap(model, config, seed)
     if settings.start == "text":
-        config.tokenizer_name_or_path = model.name  # as with the base: no folder of this machine is shipped
+        config.tokenizer_name_or_path = model.name  # as with the base, so that no folder of this machine is shipped
     return module
 
 
 def answering(model: Model, module: Any) -> Model:
-    """The untouched base with the learned prompt as the generator's prefix, computed once and shared by all rows.
+    """The untouched base with the learned prompt as the generator's prefix, computed once for all rows.
 
-    Decoding through peft's own forward would inject the prompt again at every step.
+    peft's own forward would insert the prompt again at every decoding step.
     """
     with torch.inference_mode():
         prompt = module.get_prompt(batch_size=1)[0].detach().clone()

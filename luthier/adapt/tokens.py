@@ -1,7 +1,7 @@
-"""The embeddings of a few tokens move: markers that the model was given but hardly ever saw, such as <|im_start|>.
+"""The embeddings of a few tokens train: markers that pretraining hardly saw, such as <|im_start|>.
 
-Trainable parameters: tokens * d. The rows start as they are, so the start is the identity. Where the output matrix is
-tied to the embeddings its rows move along; where it is not, only what is read changes.
+Trainable parameters: tokens * d. The rows keep their values at the start. Where the output matrix is tied to the
+embeddings, its rows change too; otherwise only the input side changes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Tokens(Settings):
 def apply(model: Model, settings: Tokens, seed: int) -> nn.Module:
     """The model wrapped by peft; only the named rows require a gradient.
 
-    Raises SettingsError for an unknown token, and ModelError for a model whose two matrices differ although its
-    configuration says that they are one, as FLAN-T5's does: peft would put the embeddings' rows into its output matrix.
+    Raises SettingsError for an unknown token. Raises ModelError for a model whose matrices differ although its
+    configuration calls them tied, as FLAN-T5's does: peft would write the embeddings' rows into its output matrix.
     """
     module: Any = model.module
     apart = module.get_input_embeddings().weight is not module.get_output_embeddings().weight

@@ -4,7 +4,7 @@
     shipped     an arm's folder read back: load, verify, its note
     resolve     an arm's keys with every default filled in
     short_form  an arm's keys from the text that names it
-    usual       the arms that nobody has to name
+    usual       default arms, and arms that every study has
     ask         one text asked of a study, an arm or a bare model
     merge       an arm as one plain model
 

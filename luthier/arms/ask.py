@@ -1,4 +1,4 @@
-"""Asking: a study, an arm's folder or a bare model answers one text, in pieces or token by token."""
+"""Asking: a study, an arm's folder or a bare model answers one text, streamed in pieces or token by token."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
-from luthier.decoding.answers import chosen, label_logprobs
-from luthier.decoding.generate import Generation, Request, generate
+from luthier.decoding.answers import choose_labels, label_logprobs
+from luthier.decoding.generate import Request, generate
+from luthier.decoding.sampling import Generation
 from luthier.errors import SettingsError
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
@@ -30,14 +31,15 @@ def ask(
 ) -> Iterator[str]:
     """Streams the answer to `text` in pieces.
 
-    `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
-    `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
+    `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the bare text.
+    `generation` overrides the settings that the arm was measured with. Raises LuthierError for a source, arm or setting
+    that does not exist.
     """
-    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    shipped, prompt, request = _request(source, text, arm, generation, seed)
     if shipped.answers_by == "generation":
         yield from _pieces(shipped, request)
     else:
-        yield chosen(shipped.model, [prompt])[0].text
+        yield choose_labels(shipped.model, [prompt])[0].text
 
 
 def ask_probabilities(
@@ -49,13 +51,13 @@ def ask_probabilities(
     seed: int | None = None,
     top: int = 5,
 ) -> Iterator[dict[str, Any]]:
-    """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
+    """The answer of `ask` as a record for each new token: the token, and the `top` most likely ones in its place.
 
     {"token": text, "candidates": [{"token", "before", "after"}, ...]}: the probability by the model, and after
-    repetition penalty, temperature, top-k and top-p. An arm that chooses among labels gives one record, whose
+    repetition penalty, temperature, top-k and top-p. An arm that chooses among labels yields one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
-    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    shipped, prompt, request = _request(source, text, arm, generation, seed)
     model = shipped.model
     if shipped.answers_by != "generation":
         yield _label_record(model, prompt, top)
@@ -74,14 +76,14 @@ def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
     return {"token": likeliest[0][1], "candidates": named}
 
 
-def _asked(
+def _request(
     source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
 ) -> tuple[Shipped, Prompt, Request]:
-    """What `source` ships, and the prompt and the request that put `text` to it."""
+    """The arm or model of `source`, and the prompt and the request for `text`."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     keep_freed_memory()
-    shipped = _source(str(source), arm)
+    shipped = _load_source(str(source), arm)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     prompt = shipped.prompt(text)
@@ -90,7 +92,7 @@ def _asked(
     return shipped, prompt, request
 
 
-def _source(source: str, arm: str | None) -> Shipped:
+def _load_source(source: str, arm: str | None) -> Shipped:
     path = Path(source)
     if StudyRecord.is_in(path):
         return load_arm(path / "arms" / (arm or arm_to_ask(path)))
@@ -103,7 +105,7 @@ def _source(source: str, arm: str | None) -> Shipped:
 
 
 def _pieces(shipped: Shipped, request: Request) -> Iterator[str]:
-    """The answer's text as it grows; a character whose bytes are not all there yet waits for the next token."""
+    """The answer's text in pieces. An incomplete character waits for the next token."""
     tokens: list[int] = []
     shown = ""
     for event in generate(shipped.model, [request], shipped.known()):

@@ -1,9 +1,9 @@
-"""An arm: a method with its settings inside one study, every default filled in.
+"""An arm: a method with all its settings inside one study, defaults included.
 
     ArmSpec --resolve--> Arm, or TrainedArm where its method trains
 
-Where a task has labels an arm answers in one of three ways: an encoder by its `head`, other models by the `likelihood`
-of each label after the prompt, or by `generation`, whose text is searched for a label.
+In a task with labels an arm answers in one of three ways. An encoder answers by its `head`. Other models answer by the
+`likelihood` of each label after the prompt, or by `generation`: the text is then searched for a label.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from luthier.adapt.method import Method, Tuning
 from luthier.adapt.methods import METHODS, merging, method
 from luthier.arms.shipped import QUANTIZED
 from luthier.arms.spec import ArmSpec
-from luthier.decoding.generate import Generation
+from luthier.decoding.sampling import Generation
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import width
@@ -26,30 +26,30 @@ from luthier.task.spec import BARE
 from luthier.task.task import Task
 from luthier.training.loop import Training
 
-LEARNING_RATE = "learning_rate"  # what tuning tries for every method that trains, beside the method's own sweep
+LEARNING_RATE = "learning_rate"  # tuning tries it for every method that trains, beside the method's own sweep
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A method with every setting resolved against its defaults and the task."""
+    """A method with every setting, resolved from the defaults and the task."""
 
     name: str
     method: Method
     settings: Any
     template: str
     generation: Generation
-    width: str | None = None  # what the weights are made after training, a row of WIDTHS; None: nothing
+    width: str | None = None  # a row of WIDTHS, applied after training; None: the weights keep their precision
     model: str | None = None  # None: the study's
     answers_by: str = "generation"  # or 'likelihood', or 'head'
 
     @property
     def shots(self) -> int:
-        """Solved examples in front of the question."""
+        """The number of solved examples in front of the question."""
         return int(getattr(self.settings, "shots", 0))
 
     @property
     def weights(self) -> str | None:
-        """The folder inside the arm's own that holds what its model needs beside the base; None: nothing."""
+        """The subfolder of the arm with the weights that its model needs beside the base; None: there are none."""
         return QUANTIZED if self.width else None
 
 
@@ -59,8 +59,8 @@ class TrainedArm(Arm):
 
     method: Tuning
     training: Training
-    tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it chooses, it is no setting
-    trained_on: str | None = None  # of weights that another training made; None: the study's own train split
+    tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it is no setting
+    trained_on: str | None = None  # what another training used; None: the study's own train split
 
     @property
     def weights(self) -> str | None:
@@ -68,84 +68,89 @@ class TrainedArm(Arm):
 
 
 def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Arm:
-    """The arm with every default filled in; `base` is the study's model.
+    """The arm with every default filled in. `base` is the study's model.
 
-    Raises SettingsError, TaskError or ModelError for what does not fit.
+    Raises SettingsError for settings that do not fit method, model or task, TaskError for an unknown template, and
+    ModelError for a model that cannot be used.
     """
-    found = method(spec.method)
+    arm_method = method(spec.method)
     where = f"arm '{name}'"
-    if spec.training and not found.trains:
-        raise SettingsError(f"{where}: {found.name} trains nothing, so it has no training settings; leave them out")
-    family = _family(where, spec, found, task, base)
+    if spec.training and not arm_method.trains:
+        raise SettingsError(
+            f"{where}: {arm_method.name} trains nothing, so it has no training settings; leave them out"
+        )
+    family = _family(where, spec, arm_method, task, base)
     settings = dict(spec.settings)
-    if found.name == "copy":
+    if arm_method.name == "copy":
         settings.setdefault("lines", task.spec.answer.baseline_lines)
-    usual = BARE if family == "encoder" else found.default_template  # an encoder was never told what a question is
+    usual = BARE if family == "encoder" else arm_method.default_template  # an encoder was never trained on instructions
     template = spec.template or usual or task.spec.prompt.default
-    task.template(template)  # refuses an unknown one
+    task.template(template)  # raises for an unknown template
     arm: dict[str, Any] = {
         "name": name,
-        "method": found,
-        "settings": settings_from(found.settings, settings, where),
+        "method": arm_method,
+        "settings": settings_from(arm_method.settings, settings, where),
         "template": template,
         "generation": settings_from(Generation, spec.generation, where),
-        "width": _width(where, spec, found),
-        "model": spec.model if found.asks_model else None,
+        "width": _width(where, spec, arm_method),
+        "model": spec.model if arm_method.asks_model else None,
         "answers_by": _answers_by(where, spec, task, family),
     }
-    tunable = () if spec.trained_on else _tunable(where, spec, found)
-    if not isinstance(found, Tuning):
+    tunable = () if spec.trained_on else _tunable(where, spec, arm_method)
+    if not isinstance(arm_method, Tuning):
         return Arm(**arm)
-    usual_training = (found.on_encoder if family == "encoder" else None) or found.training
+    usual_training = (arm_method.on_encoder if family == "encoder" else None) or arm_method.training
     training = settings_from(Training, usual_training.model_dump() | spec.training, where)
     return TrainedArm(**arm, training=training, tunable=tunable, trained_on=spec.trained_on)
 
 
 def resolve_trained(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> TrainedArm:
-    """As `resolve`, for an arm that has to train. Raises SettingsError for a method that trains nothing."""
+    """As `resolve`, for an arm that must train. Raises SettingsError for a method that trains nothing."""
     arm = resolve(name, spec, task, base)
     if not isinstance(arm, TrainedArm):
         raise SettingsError(f"arm '{name}': {arm.method.name} trains nothing; choose a method that does, such as lora")
     return arm
 
 
-def _width(where: str, spec: ArmSpec, found: Method) -> str | None:
-    """The width, if it is known and the method leaves weights that can be made narrow. Raises SettingsError."""
+def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:
+    """The name of the width. Raises SettingsError for an unknown one, or a method whose weights cannot get narrow."""
     if spec.width is None:
         return None
-    if not found.leaves_whole_weights or "width" in found.settings.model_fields:
+    if not arm_method.leaves_whole_weights or "width" in arm_method.settings.model_fields:
         can = ", ".join(name for name, row in merging().items() if "width" not in row.settings.model_fields)
         raise SettingsError(
-            f"{where}: {found.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
+            f"{where}: {arm_method.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
         )
     return width(spec.width, where).name
 
 
-def _family(where: str, spec: ArmSpec, found: Method, task: Task, base: str | None) -> str | None:
-    """The family of the arm's model where it matters. Raises SettingsError where method, model and task do not fit."""
-    if found.labels and not task.labels:
-        raise SettingsError(f"{where}: {found.name} answers labels, and this task has none; see [classes] in task.toml")
-    if task.labels and not (found.asks_model or found.labels):
+def _family(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str | None) -> str | None:
+    """The family of the arm's model, if it matters. Raises SettingsError if method, model and task do not fit."""
+    if arm_method.labels and not task.labels:
         raise SettingsError(
-            f"{where}: {found.name} answers texts, and this task has labels; choose majority or nearest"
+            f"{where}: {arm_method.name} answers labels, and this task has none; see [classes] in task.toml"
+        )
+    if task.labels and not (arm_method.asks_model or arm_method.labels):
+        raise SettingsError(
+            f"{where}: {arm_method.name} answers texts, and this task has labels; choose majority or nearest"
         )
     name = spec.model or base
-    if not found.asks_model or name is None or not (task.labels or spec.model):
+    if not arm_method.asks_model or name is None or not (task.labels or spec.model):
         return None
     family = family_of(name)
     if family == "encoder" and not task.labels:
         raise SettingsError(f"{where}: {name} is an encoder, which writes no text; choose a model that does")
     if family == "encoder" and spec.width:
         raise SettingsError(f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out")
-    if not found.adapts(family):
+    if not arm_method.adapts(family):
         fitting = ", ".join(row.name for row in METHODS.values() if row.asks_model and row.adapts(family))
         kind = f"a{'n' * (family[0] == 'e')} {family}"
-        raise SettingsError(f"{where}: {found.name} cannot be an arm of {name}, {kind}; there are: {fitting}")
+        raise SettingsError(f"{where}: {arm_method.name} cannot be an arm of {name}, {kind}; there are: {fitting}")
     return family
 
 
 def _answers_by(where: str, spec: ArmSpec, task: Task, family: str | None) -> str:
-    """'head', 'likelihood' or 'generation'. Raises SettingsError for a choice that the task or the model leave not."""
+    """'head', 'likelihood' or 'generation'. Raises SettingsError if `answer` does not fit the task or the model."""
     if spec.answer and not task.labels:
         raise SettingsError(f"{where}: 'answer' says how labels are chosen, and this task has none; leave it out")
     if family == "encoder":
@@ -156,43 +161,46 @@ def _answers_by(where: str, spec: ArmSpec, task: Task, family: str | None) -> st
 
 
 def as_trained(arm: TrainedArm, record: ArmRecord) -> TrainedArm:
-    """The arm with the settings and the training that its arm.json says it was trained with."""
+    """The arm with the settings and the training in its arm.json."""
     settings, training = type(arm.settings).model_validate(record.settings), Training(**(record.training or {}))
     return replace(arm, settings=settings, training=training)
 
 
-def _tunable(where: str, spec: ArmSpec, found: Method) -> tuple[str, ...]:
-    """What tuning may vary: what was named, else what was not given. Raises SettingsError for what is never varied."""
-    known = (LEARNING_RATE, *found.sweep) if isinstance(found, Tuning) else ()
+def _tunable(where: str, spec: ArmSpec, arm_method: Method) -> tuple[str, ...]:
+    """The settings that tuning may vary: `spec.tune`, or else those that the arm does not give.
+
+    Raises SettingsError for a setting that tuning never varies.
+    """
+    tunable_names = (LEARNING_RATE, *arm_method.sweep) if isinstance(arm_method, Tuning) else ()
     if spec.tune is None:
-        return tuple(name for name in known if name not in {**spec.settings, **spec.training})
-    if unknown := [name for name in spec.tune if name not in known]:
-        there = f"there are: {', '.join(known)}" if known else f"{found.name} trains nothing"
+        return tuple(name for name in tunable_names if name not in {**spec.settings, **spec.training})
+    if unknown := [name for name in spec.tune if name not in tunable_names]:
+        there = f"there are: {', '.join(tunable_names)}" if tunable_names else f"{arm_method.name} trains nothing"
         raise SettingsError(f"{where}: tuning does not vary '{unknown[0]}'; {there}")
     return tuple(spec.tune)
 
 
-def homes(found: Method) -> dict[str, str]:
-    """key -> which of an arm's tables holds it, for every setting that the method has."""
+def setting_tables(arm_method: Method) -> dict[str, str]:
+    """setting -> the table of an arm that holds it, for every setting of the method."""
     tables: dict[str, type[Settings]] = {
-        "generation": Generation if found.asks_model else Settings,
-        "training": Training if found.trains else Settings,
-        "settings": found.settings,
+        "generation": Generation if arm_method.asks_model else Settings,
+        "training": Training if arm_method.trains else Settings,
+        "settings": arm_method.settings,
     }
-    found_in = {key: table for table, model in tables.items() for key in model.model_fields}
-    return dict(sorted(found_in.items()))
+    tables_by_key = {key: table for table, model in tables.items() for key in model.model_fields}
+    return dict(sorted(tables_by_key.items()))
 
 
 def with_defaults(arms: Mapping[str, ArmSpec], defaults: Mapping[str, Any]) -> dict[str, ArmSpec]:
-    """The arms with `defaults` wherever their method has such a setting and they do not give it themselves.
+    """The arms with `defaults` for settings that their method has and that they do not give themselves.
 
-    Raises SettingsError for a key that is no setting of any of them.
+    Raises SettingsError for a key that is no setting of any arm.
     """
-    tables_of = {name: homes(METHODS[arm.method]) for name, arm in arms.items()}
-    known = {key for keys in tables_of.values() for key in keys}
-    if unknown := [key for key in defaults if key not in known]:
+    tables_of = {name: setting_tables(METHODS[arm.method]) for name, arm in arms.items()}
+    known_keys = {key for keys in tables_of.values() for key in keys}
+    if unknown := [key for key in defaults if key not in known_keys]:
         raise SettingsError(
-            f"defaults: '{unknown[0]}' is no setting of any arm here; there are: {', '.join(sorted(known))}"
+            f"defaults: '{unknown[0]}' is no setting of any arm here; there are: {', '.join(sorted(known_keys))}"
         )
     filled = dict(arms)
     for name, keys in tables_of.items():

@@ -4,13 +4,12 @@
 
     few-shot-2:question                 two shots, the template 'question'
     lora-r8+learning_rate=2e-3          rank 8, another learning rate
-    lora@int8                           trained in full, its weights made narrow after that
-    qlora@int4                          trained on a base that is narrow already; qlora alone is qlora@nf4
-    zero-shot+temperature=0.7+top_k=20  a generation configuration as an arm of its own
-
+    lora@int8                           trained on whole weights, which are made narrow afterwards
+    qlora@int4                          trained on a narrow base; qlora alone is qlora@nf4
+    zero-shot+temperature=0.7+top_k=20  other generation settings
     head+model=minilm                   another model than the study's
 
-A key is one of the method's own settings, of its training, or of generation; study.toml writes the same as tables.
+A key is a setting of the method, of its training, or of generation. study.toml writes the same as tables.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from typing import Any
 
 from luthier.adapt.method import Method
 from luthier.adapt.methods import METHODS
-from luthier.arms.resolve import homes
+from luthier.arms.resolve import setting_tables
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
 from luthier.settings import settings_from, value_of
 
 
 def parse(text: str) -> ArmSpec:
-    """The short form as an ArmSpec. Raises SettingsError that says what was not understood."""
+    """The short form as an ArmSpec. Raises SettingsError for a part that it does not understand."""
     head, *assignments = text.strip().split("+")
-    head, _, wide = head.partition("@")
+    head, _, width = head.partition("@")
     head, _, template = head.partition(":")
     name = max((name for name in METHODS if head == name or head.startswith(f"{name}-")), key=len, default=None)
     if name is None:
         raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(METHODS)}")
-    found = METHODS[name]
+    arm_method = METHODS[name]
     parts: dict[str, Any] = {"settings": {}, "training": {}, "generation": {}}
-    if "width" in found.settings.model_fields and wide:
-        parts["settings"]["width"] = wide  # of the base that it is trained on
-        wide = ""
+    if "width" in arm_method.settings.model_fields and width:
+        parts["settings"]["width"] = width  # the width of the base, on which the method trains
+        width = ""
     if dial := head[len(name) + 1 :]:
-        parts["settings"] |= _dial(text, found, dial)
+        parts["settings"] |= _dial(text, arm_method, dial)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
@@ -48,9 +47,9 @@ def parse(text: str) -> ArmSpec:
         if key in ("model", "answer"):
             parts[key] = value
             continue
-        parts[_home(text, found, key)][key] = value_of(value)
+        parts[_table_of(text, arm_method, key)][key] = value_of(value)
     return settings_from(
-        ArmSpec, {"method": name, "template": template or None, "width": wide or None} | parts, f"arm '{text}'"
+        ArmSpec, {"method": name, "template": template or None, "width": width or None} | parts, f"arm '{text}'"
     )
 
 
@@ -60,22 +59,24 @@ def model_of(text: str) -> str | None:
 
 
 def name_of(text: str) -> str:
-    """What the arm of a short form is called: itself, and of a model's path or hub id the last part alone, because an
-    arm's name is also its folder's."""
+    """The arm's name: the short form, with only the last part of a model's path or hub id.
+
+    An arm's name is also its folder's name, so it contains no slash.
+    """
     return re.sub(r"(\+model=)[^+]*/(?=[^+/])", r"\1", text.strip())
 
 
-def _dial(text: str, found: Method, dial: str) -> dict[str, Any]:
-    match = re.fullmatch(rf"{found.dial_prefix}(\d+)", dial)
-    if found.dial is None or match is None:
-        example = f"{found.name}-{found.dial_prefix}8" if found.dial else found.name
+def _dial(text: str, arm_method: Method, dial: str) -> dict[str, Any]:
+    match = re.fullmatch(rf"{arm_method.dial_prefix}(\d+)", dial)
+    if arm_method.dial is None or match is None:
+        example = f"{arm_method.name}-{arm_method.dial_prefix}8" if arm_method.dial else arm_method.name
         raise SettingsError(f"arm '{text}': '-{dial}' is not understood; write {example}")
-    return {found.dial: int(match[1])}
+    return {arm_method.dial: int(match[1])}
 
 
-def _home(text: str, found: Method, key: str) -> str:
-    """Which of an arm's tables holds `key`."""
-    tables = homes(found)
+def _table_of(text: str, arm_method: Method, key: str) -> str:
+    """The table of an arm that holds `key`. Raises SettingsError if the method has no such setting."""
+    tables = setting_tables(arm_method)
     if key not in tables:
-        raise SettingsError(f"arm '{text}': '{key}' is no setting of {found.name}; there are: {', '.join(tables)}")
+        raise SettingsError(f"arm '{text}': '{key}' is no setting of {arm_method.name}; there are: {', '.join(tables)}")
     return tables[key]

@@ -1,6 +1,6 @@
-"""[arms.NAME] of study.toml: what an arm's short form says, in full.
+"""[arms.NAME] of study.toml: an arm's short form as a table.
 
-Nothing here imports torch: the command line reads these keys to say what a study takes.
+The command line makes its help of these keys, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from luthier.settings import Settings
 
 
 class ArmSpec(Settings):
-    """[arms.NAME] of study.toml: what the short form says, in full."""
+    """[arms.NAME] of study.toml: an arm's short form as a table."""
 
     method: str = Field(description="a row of the methods table, such as lora")
     template: str | None = Field(None, description="a template of the task; None: the method's or the task's default")

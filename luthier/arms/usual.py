@@ -1,4 +1,4 @@
-"""The arms that a study has where nobody names any, those that 'all' stands for, and those that are always there."""
+"""The default arms of a study, the arms of 'all', and the arms that every study has."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from luthier.model.model import family_of
 from luthier.model.widths import NARROW
 from luthier.task.task import Task
 
-EVERY = "all"  # said instead of names
+ALL_ARMS = "all"  # given instead of names
 DEFAULT = ("copy-3", "bare", "zero-shot", "zero-shot:question", "few-shot-2", "lora")
-CLASSES = ("majority", "nearest", "zero-shot", "few-shot-4", "lora")  # the usual ones where answers are labels
+CLASSES = ("majority", "nearest", "zero-shot", "few-shot-4", "lora")  # the default arms where answers are labels
 ENCODER_CLASSES = ("majority", "nearest", "head", "select-last-2", "lora", "full")
 MORE_CLASSES = ("zero-shot:question", "zero-shot+answer=generation", "one-shot", "few-shot-8", "soft", "full")
 MORE_ENCODER_CLASSES = ("bitfit", "ia3", "dora", "nearest-5")
-NOT_IN_ALL = ("lora", "bitfit")  # stands in DEFAULT; needs biases, which Llama's kin and T5 have not
+NOT_IN_ALL = ("lora", "bitfit")  # lora is in DEFAULT; bitfit needs biases, which Llama-like models and T5 lack
 ALL = (
     *DEFAULT,
     "zero-shot:brief",
@@ -36,10 +36,12 @@ ALL = (
 
 
 def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, base: str) -> dict[str, ArmSpec]:
-    """name -> arm, of the names or tables given, or the usual ones of the task."""
+    """name -> arm, from names or tables, or the default arms of the task. Raises SettingsError for a repeated name."""
     if isinstance(arms, Mapping):
         return dict(arms)
-    names = usual_arms(task, base) if arms is None else usual_arms(task, base, every=True) if arms == [EVERY] else arms
+    names = (
+        usual_arms(task, base) if arms is None else usual_arms(task, base, every=True) if arms == [ALL_ARMS] else arms
+    )
     twice = {name for name in names if list(names).count(name) > 1}
     if twice:
         raise SettingsError(f"the arm '{min(twice)}' is named twice; name each arm once")
@@ -47,20 +49,20 @@ def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, ba
 
 
 def usual_arms(task: Task, base: str, every: bool = False) -> list[str]:
-    """The arms of a study that names none, or of one that asks for `every` usual one."""
+    """The default arms of a task and a model; with `every` those of 'all'."""
     if not task.labels:
         return list(ALL if every else DEFAULT)
-    encoder = family_of(base) == "encoder"
-    more = (MORE_ENCODER_CLASSES if encoder else MORE_CLASSES) if every else ()
-    return [*(ENCODER_CLASSES if encoder else CLASSES), *more]
+    is_encoder = family_of(base) == "encoder"
+    more = (MORE_ENCODER_CLASSES if is_encoder else MORE_CLASSES) if every else ()
+    return [*(ENCODER_CLASSES if is_encoder else CLASSES), *more]
 
 
 def with_baselines(arms: dict[str, ArmSpec], task: Task, base: str | None = None) -> dict[str, ArmSpec]:
-    """The arms with those that are always there: what asks no model, and the zero-shot base model if it can answer."""
+    """The arms with those of every study: a baseline without a model, and zero-shot if the base model writes text."""
     named = {spec.method for spec in arms.values()}
     trivial = ("majority", "nearest") if task.labels else (f"copy-{task.spec.answer.baseline_lines}",)
-    always = {text: parse(text) for text in trivial if parse(text).method not in named}
+    added = {text: parse(text) for text in trivial if parse(text).method not in named}
     writes = not task.labels or base is None or family_of(base) != "encoder"
     if writes and "zero-shot" not in arms:
-        always["zero-shot"] = parse("zero-shot")
-    return always | arms
+        added["zero-shot"] = parse("zero-shot")
+    return added | arms

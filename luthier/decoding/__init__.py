@@ -1,7 +1,7 @@
 """The one generator, and the other ways in which a model answers.
 
     sampling     how an answer is decoded: the choice of the next token, and its likeliest rivals
-    ragged       rows of unlike length decoded together, without padding
+    ragged       rows of different length decoded together, without padding
     speculative  the next tokens of a single answer guessed, and read in one pass
     generate     requests -> events; the one generator
     likelihood   bits per character of the references under an arm

@@ -1,12 +1,12 @@
-"""How an arm answers: a text that it writes, or one label of several; and in which batches it is asked.
+"""How an arm answers, and in which batches: it writes a text, or it chooses one label of several.
 
     generation   prompts -> requests -> texts; in a classification the text is then searched for a label
     likelihood   log p(label, end token | prompt) of every label; the likeliest is the answer
     head         log-softmax over the logits of an encoder's head
 
-The likelihood of a label includes its end token, so that 'light' does not win over 'light rain' by being its beginning.
-It is not divided by length: these are the probabilities with which the model would write the labels, and nothing else.
-All labels of a prompt are read together, and where the model allows it (shared.py) the prompt itself only once.
+The likelihood of a label includes its end token. Without it 'light' would win over 'light rain', whose beginning it is.
+The likelihood is not divided by length: it is the probability with which the model would write the label. All labels of
+a prompt are read together, and where the model allows it (shared.py) the prompt only once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from luthier.decoding.generate import GREEDY, Generation, Request, fold, generate, plan, seed_of
+from luthier.decoding.generate import Request, fold, generate, plan, seed_of
 from luthier.decoding.likelihood import reference_nats
 from luthier.decoding.ragged import supported
+from luthier.decoding.sampling import GREEDY, Generation
 from luthier.model.forward import class_logits, collate
 from luthier.model.model import Model
 from luthier.model.shared import shared_length
@@ -32,10 +33,10 @@ BATCH_TOKENS = 4096  # padded tokens of an encoder's batch; also how far apart t
 
 @dataclass(frozen=True)
 class Asking:
-    """Batches of whatever has an id, and what answers one of them. The same prompts make the same batches."""
+    """Batches of requests or prompts, and the function that answers one. The same prompts make the same batches."""
 
     batches: list[list[Any]]
-    answer: Callable[..., list[Answer]]  # (batch, watch): every event of a text that is written goes through `watch`
+    answer: Callable[..., list[Answer]]  # (batch, watch); `watch` maps the iterator of events
 
 
 def asking(
@@ -48,10 +49,10 @@ def asking(
     seed: int = 0,
     bound: Bound = NO_BOUND,
 ) -> Asking:
-    """How `prompts` are put to `model` by 'generation', 'likelihood' or 'head'.
+    """The batches in which `model` answers `prompts`, by 'generation', 'likelihood' or 'head'.
 
-    limit: the most new tokens; generation: how a text is decoded; seed: of its samples; bound: what a batch of
-    texts keeps to. The last four mean nothing where a label is chosen. Raises SettingsError for a bound too tight.
+    limit: the most new tokens; generation: how a text is decoded; seed: the seed of its samples; bound: the most memory
+    of a batch. All four apply to texts alone. Raises SettingsError for a bound that is too tight.
     """
     if by == "generation":
         requests = [Request(p.id, p.prompt_ids, limit, generation, seed_of(seed, p.id)) for p in prompts]
@@ -64,10 +65,10 @@ def asking(
             return fold(watch(generate(model, batch, lay_out=room.laid_out)), model.tokenizer)
 
         return Asking(batches, answer)
-    return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: chosen(model, batch))
+    return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: choose_labels(model, batch))
 
 
-def chosen(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:
+def choose_labels(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:
     """The likeliest of the model's labels for each prompt; of equals the first."""
     answers = []
     for prompt, logprobs in zip(prompts, label_logprobs(model, prompts), strict=True):
@@ -91,7 +92,7 @@ def label_logprobs(model: Model, prompts: Sequence[Prompt]) -> list[list[float]]
 
 
 def room_for(model: Model, most: int) -> int:
-    """How many tokens of the context window an answer needs: `most`, or the longest label."""
+    """Tokens of the context window that an answer needs: `most`, or those of a longer label; 0 for an encoder."""
     if model.family == "encoder":
         return 0
     return max([most, *(len(model.renderer.target_ids(label)) for label in model.labels)])

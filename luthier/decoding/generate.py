@@ -1,11 +1,11 @@
-"""The generator: requests -> events. Greedy or sampled, streaming, any left padding, learned prompts in front.
+"""The generator: requests -> events. It decodes greedily or by sampling, streams, and takes learned prompts.
 
-A request holds prompt ids, its own generation settings, a seed and an id. An event is one token of one request, its
-log-probability, and on the last token why it stopped. Answers are folded from events, so a screen, a file and a
-server can read the same stream.
+A request holds prompt ids, its own generation settings, a seed and an id. An event is one token of one request and its
+log-probability; the last event of a request says why it stopped. `fold` makes answers of events, so a screen, a file
+and a server can read the same stream.
 
-Every row of a batch is independent: its positions are counted from its own first token, and its random numbers come
-from its own seed. Which requests share a batch comes from `plan` alone, so a resumed study repeats it.
+Every row of a batch is independent: its positions count from its own first token, and its random numbers come from its
+own seed. `plan` alone decides which requests share a batch, so a resumed study repeats the batches.
 
     shapes: B rows, P padded prompt length, V vocabulary, D width
 """
@@ -22,10 +22,9 @@ import torch
 from torch import Tensor
 
 from luthier.decoding.ragged import RaggedDecoder, supported
-from luthier.decoding.sampling import GREEDY as GREEDY
-from luthier.decoding.sampling import Candidate, candidates, choose, penalized
+from luthier.decoding.sampling import GREEDY, Candidate, candidates, choose, penalized
 from luthier.decoding.sampling import Generation as Generation
-from luthier.decoding.speculative import Followers, SpeculativeDecoder
+from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
 from luthier.errors import ModelError
 from luthier.model.forward import decoder_start
 from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
@@ -35,12 +34,14 @@ from luthier.model.prepacked import LaidOut, laid_out_weights
 from luthier.model.shared import shared_length
 from luthier.records import Answer
 
+FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
+
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to answer: `limit` is the most new tokens, `seed` decides its samples whatever its batch.
+    """One prompt to answer. `limit` is the most new tokens. `seed` alone decides its samples, whatever its batch.
 
-    With `top`, every event names that many of the most likely tokens.
+    Every event names the `top` most likely tokens; 0 names none.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One new token of request `id`; `logprob` in nats, before temperature and filters; the last one has a `stop`."""
+    """One new token of request `id`. `logprob` is in nats, before temperature and filters. The last has a `stop`."""
 
     id: str
     token: int
@@ -63,7 +64,7 @@ class Event:
 
 
 def seed_of(*parts: Any) -> int:
-    """A 63-bit sampling seed from study seed and example id, the same in every process."""
+    """A 63-bit sampling seed from `parts`, such as study seed and example id. It is the same in every process."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
@@ -74,11 +75,11 @@ def plan(
     shared: int = 0,
     most_tokens: int | None = None,
 ) -> list[list[Request]]:
-    """Batches of requests of like length: at most `batch_size` rows and `batch_tokens` padded prompt tokens each.
+    """Batches of requests of similar length: at most `batch_size` rows and `batch_tokens` padded prompt tokens each.
 
-    The first `shared` tokens of a prompt stand in memory once for all rows, so only the others count. `most_tokens` are
-    those that memory has room for, the shared ones and the answers' counted in. As few batches as there can be, and as
-    even: a product of 64 rows takes less time than those of 48 and of 16.
+    The first `shared` tokens of a prompt stand in memory once for all rows, so they do not count. `most_tokens` bounds
+    all tokens in memory: shared ones, prompts and answers. Batches are as few and as even as possible, because one
+    product of many rows takes less time than two of fewer.
     """
     batches: list[list[Request]] = []
     batch_size = math.ceil(len(requests) / max(1, math.ceil(len(requests) / batch_size)))
@@ -96,24 +97,27 @@ def plan(
 
 
 def generate(
-    model: Model, requests: Sequence[Request], known: Followers | None = None, *, lay_out: bool = True
+    model: Model, requests: Sequence[Request], ngrams: NgramTable | None = None, *, lay_out: bool = True
 ) -> Iterator[Event]:
-    """Answers one batch together, token by token; rows that are done leave the batch.
+    """Answers one batch together, token by token. Rows that are done leave the batch.
 
-    `known` are texts of this kind: a single row is written faster where it goes on as they did, and what is answered is
-    added to them. `lay_out`: whether memory has room for laid-out weights (prepacked.py). Several threads may ask one
-    model, and an answer may be left unfinished. Raises ModelError when a prompt and its answer are longer than the
+    `ngrams` holds texts of this kind. A single row is written faster where it continues as they did. Answers are added
+    to it. `lay_out`: whether memory has room for laid-out weights (prepacked.py). Several threads may ask one model.
+    A caller may leave an answer unfinished. Raises ModelError when a prompt and its answer are longer than the
     model's context window.
     """
     for request in requests:
         _refuse_overflow(model, request)
     if requests:
         weights = laid_out_weights(model.module, rows=len(requests) if lay_out else 0)
-        yield from _decode(model, list(requests), known, weights)
+        yield from _decode(model, list(requests), ngrams, weights)
 
 
 def _refuse_overflow(model: Model, request: Request) -> None:
-    """A decoder's prompt and answer share its window; an encoder and its decoder have one each."""
+    """Raises ModelError for a request that exceeds the context window.
+
+    A decoder's prompt and answer share its window; an encoder and its decoder have one each.
+    """
     window, prompt, new = model.renderer.window, len(request.prompt_ids), request.limit
     if (prompt + new if model.family == "decoder" else max(prompt, new)) > window:
         raise ModelError(
@@ -144,7 +148,7 @@ def fold(events: Iterable[Event], tokenizer: Any) -> list[Answer]:
 
 
 def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
-    """The answer that a smaller limit on new tokens would have given: greedy or seeded, a shorter one is a prefix."""
+    """The answer under a smaller limit on new tokens. It is a prefix of `answer`, greedy or sampled."""
     if len(answer.tokens) <= limit:
         return answer
     kept = answer.tokens[:limit]
@@ -153,61 +157,65 @@ def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
 
 
 @torch.inference_mode()
-def _decode(model: Model, requests: list[Request], known: Followers | None, weights: LaidOut) -> Iterator[Event]:
+def _decode(model: Model, requests: list[Request], ngrams: NgramTable | None, weights: LaidOut) -> Iterator[Event]:
     """The decoding loop: one forward pass a token for the rows that are still open.
 
-    What a pass is told beyond its inputs is said around it alone, so nothing is open while an event is handed out.
+    Context managers surround each forward pass alone, so none is open while the caller handles an event.
     """
-    rows = list(range(len(requests)))  # which request each row of the batch answers
+    open_requests = list(range(len(requests)))  # which request each row of the batch answers
     counts = [0] * len(requests)
-    dice = {i: torch.Generator().manual_seed(r.seed) for i, r in enumerate(requests) if r.generation.temperature > 0}
+    sampled = [i for i, request in enumerate(requests) if request.generation.temperature > 0]
+    generators = {i: torch.Generator().manual_seed(requests[i].seed) for i in sampled}
     written = [list(r.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)] for r in requests]
     with weights.in_use():
-        state = _state(model, requests, known)
-        logits_BV = state.start()
+        decoder = _decoder_for(model, requests, ngrams)
+        logits_BV = decoder.start()
     while True:
-        settings = [requests[i].generation for i in rows]
+        settings = [requests[i].generation for i in open_requests]
         logits_BV = logits_BV.float()
-        scores_BV = penalized(logits_BV, settings, [written[i] for i in rows])
-        tokens, logprobs = choose(logits_BV, scores_BV, settings, [dice.get(i) for i in rows])
+        scores_BV = penalized(logits_BV, settings, [written[i] for i in open_requests])
+        tokens, logprobs = choose(logits_BV, scores_BV, settings, [generators.get(i) for i in open_requests])
         open_rows = []
-        for place, i in enumerate(rows):
+        for row, i in enumerate(open_requests):
             counts[i] += 1
-            written[i].append(tokens[place])
-            ended = tokens[place] in model.end_ids
+            written[i].append(tokens[row])
+            ended = tokens[row] in model.end_ids
             stop = "end" if ended else "length" if counts[i] >= requests[i].limit else None
-            named = candidates(logits_BV[place], scores_BV[place], settings[place], requests[i].top)
-            yield Event(requests[i].id, tokens[place], logprobs[place], stop, named)
+            named = candidates(logits_BV[row], scores_BV[row], settings[row], requests[i].top)
+            yield Event(requests[i].id, tokens[row], logprobs[row], stop, named)
             if stop is None:
-                open_rows.append(place)
-            elif known is not None:
-                known.learn(written[i], start=len(written[i]) - counts[i])
+                open_rows.append(row)
+            elif ngrams is not None:
+                ngrams.add(written[i], start=len(written[i]) - counts[i])
         if not open_rows:
             return
-        if len(open_rows) < len(rows):
-            rows = [rows[place] for place in open_rows]
-            tokens = [tokens[place] for place in open_rows]
-            state.keep(torch.tensor(open_rows, device=model.device))
+        if len(open_rows) < len(open_requests):
+            open_requests = [open_requests[row] for row in open_rows]
+            tokens = [tokens[row] for row in open_rows]
+            decoder.keep(torch.tensor(open_rows, device=model.device))
         with weights.in_use():
-            logits_BV = state.step(torch.tensor(tokens, device=model.device))
+            logits_BV = decoder.step(torch.tensor(tokens, device=model.device))
 
 
-def _state(
-    model: Model, requests: list[Request], known: Followers | None
+def _decoder_for(
+    model: Model, requests: list[Request], ngrams: NgramTable | None
 ) -> _Decoder | _EncoderDecoder | SpeculativeDecoder:
-    """What has read nothing yet: `start` reads the prompts, `step` takes a token of every row, `keep` drops rows."""
+    """A decoder before its first pass.
+
+    `start` reads the prompts, `step` takes a token of every row, `keep` drops rows.
+    """
     prompts = [request.prompt_ids for request in requests]
     if model.family == "encoder-decoder":
         return _EncoderDecoder(model, prompts)
     if not supported(model):
         return _Decoder(model, prompts)
-    return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], known)
+    return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], ngrams)
 
 
 def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
-    """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P); a learned prompt stands before each text.
+    """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P). A learned prompt stands before each text.
 
-    Padding goes outside both, so that a row reads the same whatever else is in its batch.
+    Padding stands outside both, so a row reads the same in every batch.
     """
     device = model.device
     prefix_length = 0 if model.prefix is None else len(model.prefix)
@@ -230,10 +238,10 @@ def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[di
 
 
 class _Decoder:
-    """A causal model: the prompt is read once into the cache, then one token at a time.
+    """A causal model. It reads the prompt once into the cache, then one token at a time.
 
-    What all prompts of the batch begin with (shots, a system message) is read once for all rows; padding stands
-    between it and the rest of each row.
+    It reads what all prompts begin with (shots, a system message) once for all rows. Padding stands between that and
+    the rest of each row.
     """
 
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
@@ -242,19 +250,19 @@ class _Decoder:
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
         self.learned = fill_prefix(self.cache, model, rows=1)
-        begun = self.learned + len(self.shared)  # positions that all rows have in common
-        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), begun), mask_BP], 1)
+        common = self.learned + len(self.shared)  # positions that all rows have in common
+        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), common), mask_BP], 1)
         self.position_B = self.mask_BP.sum(-1)
 
     def start(self) -> Tensor:
-        begun = self.learned + len(self.shared)
+        common = self.learned + len(self.shared)
         position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
         if self.shared:
             shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
-            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : begun])
-        if begun:
+            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : common])
+        if common:
             self.cache.batch_repeat_interleave(len(self.mask_BP))
-        return self._forward(self.mask_BP, position_ids=position_BP[:, begun:], **self.inputs)
+        return self._forward(self.mask_BP, position_ids=position_BP[:, common:], **self.inputs)
 
     def step(self, tokens_B: Tensor) -> Tensor:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
@@ -273,21 +281,22 @@ class _Decoder:
         return output.logits[:, -1]
 
 
-def _shared_length(model: Model, prompts: list[tuple[int, ...]], least: int = 16) -> int:
-    """How many tokens all prompts begin with, one short of the shortest; 0 where it would not pay.
+def _shared_length(model: Model, prompts: list[tuple[int, ...]]) -> int:
+    """How many first tokens all prompts share, at most one less than the shortest has.
 
-    A learned prompt stands in front of every row already, and a cache of sliding or recurrent layers is left alone.
+    0 for fewer than FEWEST_SHARED_TOKENS, for a model with a learned prompt, which stands in front of every row, and
+    for a cache with sliding or recurrent layers.
     """
     if len(prompts) < 2 or model.prefix is not None:
         return 0
     if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(model.module.config).layers):
         return 0
     length = shared_length(prompts)
-    return length if length >= least else 0
+    return length if length >= FEWEST_SHARED_TOKENS else 0
 
 
 class _EncoderDecoder:
-    """An encoder-decoder: the encoder reads the prompt once, the decoder starts from its start token."""
+    """An encoder-decoder. The encoder reads the prompt once, the decoder starts from its start token."""
 
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
         module: Any = model.module

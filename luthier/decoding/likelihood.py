@@ -1,14 +1,14 @@
-"""How likely an arm finds the references: bits per character, from one reading of each prompt with its reference.
+"""How likely the references are under an arm: bits per character, from one pass over each prompt and reference.
 
     prompts as they were asked + first references --measure--> likelihood.jsonl --with_likelihood--> scores
 
-An arm's answers show what it says; this shows what it would not have been surprised by, for every example and without
-decoding. Nats are summed over the tokens of the reference, end token left out, and divided once:
+Answers show what an arm writes. Likelihood shows how well it predicts the references, without decoding. Nats are summed
+over the tokens of the reference, without the end token, and divided once:
 
     bits per character = nats / ln 2 / characters        (Gao et al. 2020, "The Pile", section 3, there per byte)
 
-Lower is better. Characters rather than tokens, so that models with other tokenizers can be set beside each other.
-It hangs on weights and prompt alone, so arms that differ only in how they decode share one value.
+Lower is better. Characters rather than tokens make models with different tokenizers comparable. The value depends on
+weights and prompt alone, so arms that differ only in how they decode share it.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ def measure(
     prompts: Sequence[Prompt],
     examples: Sequence[Example],
     path: Path,
-    heard: Callable[[int], None] = lambda count: None,
+    on_batch: Callable[[int], None] = lambda count: None,
 ) -> list[ReferenceLikelihood]:
-    """A row for each prompt, in their order; of a reference that cannot be read with the reason.
+    """A row for each prompt, in their order. The row of an unreadable reference has the reason instead of a value.
 
-    `path` is the line file that grows by whole batches; what stands there already is not read again. `heard(count)`
-    is told of each batch that is safely on disk.
+    `path` is a file of lines that grows by whole batches; rows that it holds already are not computed again.
+    `on_batch(count)` is called after each batch is on disk.
     """
     rows = {row.id: row for row in read_lines_of(ReferenceLikelihood, path)}
     wanted = [prompt for prompt in prompts if prompt.id not in rows]
     readable = dict(_readable(model, prompts, examples))
-    refused = [_unknown(prompt.id) for prompt in wanted if prompt.id not in readable]
+    refused = [_unreadable(prompt.id) for prompt in wanted if prompt.id not in readable]
     for batch in itertools.chain([refused] if refused else [], _batches(model, list(readable.values()), set(rows))):
         append_lines_of(path, batch)
         rows |= {row.id: row for row in batch}
-        heard(len(batch))
+        on_batch(len(batch))
     ordered = [rows[prompt.id] for prompt in prompts]
-    write_lines_of(path, ordered)  # a batch that a kill tore stands twice
+    write_lines_of(path, ordered)  # a batch that a killed process wrote in part is in the file twice
     return ordered
 
 
 def _readable(model: Model, prompts: Sequence[Prompt], examples: Sequence[Example]) -> Iterator[tuple[str, Prompt]]:
-    """The prompts whose first reference is not empty and fits behind them, with its tokens as target."""
+    """(id, prompt) where the first reference is not empty and fits the window; its tokens are the prompt's target."""
     window = model.renderer.window
     for prompt, example in zip(prompts, examples, strict=True):
         target = tuple(model.renderer.target_ids(example.references[0])[:-1]) if example.references else ()
@@ -69,10 +69,10 @@ def _readable(model: Model, prompts: Sequence[Prompt], examples: Sequence[Exampl
             yield prompt.id, replace(prompt, target_ids=target)
 
 
-def _batches(model: Model, prompts: Sequence[Prompt], known: set[str]) -> Iterator[list[ReferenceLikelihood]]:
-    """Rows of one batch after another. All prompts shape the batches, known ones too, so a resumed run repeats them."""
+def _batches(model: Model, prompts: Sequence[Prompt], done: set[str]) -> Iterator[list[ReferenceLikelihood]]:
+    """Rows of one batch after another. Finished prompts shape the batches too, so a resumed run repeats them."""
     for batch in micro_batches(prompts, BATCH_TOKENS):
-        if any(prompt.id not in known for prompt in batch):
+        if any(prompt.id not in done for prompt in batch):
             nats = reference_nats(model, batch)
             yield [_row(model, prompt, value) for prompt, value in zip(batch, nats, strict=True)]
 
@@ -85,11 +85,11 @@ def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     if model.prefix_states is not None:
-        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _begun(model, len(prompts))})
+        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _prefix_cache(model, len(prompts))})
     return [float(nats) for nats in row_losses(model.module, batch)]
 
 
-def _begun(model: Model, rows: int) -> Any:
+def _prefix_cache(model: Model, rows: int) -> Any:
     """A cache that holds the model's learned prefix for each row."""
     if model.family == "encoder-decoder":
         return two_sided_cache(model, rows)
@@ -105,37 +105,37 @@ def _row(model: Model, prompt: Prompt, nats: float) -> ReferenceLikelihood:
     )
 
 
-def _unknown(id: str) -> ReferenceLikelihood:
-    return unread(id, "the reference is empty or does not fit into the context window behind its prompt")
+def _unreadable(id: str) -> ReferenceLikelihood:
+    return without_likelihood(id, "the reference is empty or does not fit into the context window behind its prompt")
 
 
-def unread(id: str, reason: str) -> ReferenceLikelihood:
-    """The row of a reference that has no likelihood, and why."""
+def without_likelihood(id: str, reason: str) -> ReferenceLikelihood:
+    """The row of a reference that has no likelihood, with the reason."""
     return ReferenceLikelihood(id=id, nats=None, tokens=0, characters=0, reason=reason)
 
 
 def with_likelihood(scores: Sequence[Score], rows: Sequence[ReferenceLikelihood]) -> list[Score]:
-    """The scores with one value more; None with its reason where a row has none, or where no model was asked."""
+    """The scores with the likelihood added; None and the reason where there is none."""
     by_id = {row.id: row for row in rows}
-    found = []
+    extended = []
     for score in scores:
         row = by_id.get(score.id)
         value = row.bits_per_character if row else None
         reason = "the arm asks no model" if row is None else row.reason or "the reference has no characters"
         reasons = score.reasons if value is not None else score.reasons | {LIKELIHOOD: reason}
-        found.append(replace(score, values=score.values | {LIKELIHOOD: value}, reasons=reasons))
-    return found
+        extended.append(replace(score, values=score.values | {LIKELIHOOD: value}, reasons=reasons))
+    return extended
 
 
-def from_twin(place: Path) -> None:
-    """Takes likelihood.jsonl from a finished prompting arm beside `place` that asked exactly the same prompts, if any.
+def copy_likelihood_of_same_prompts(folder: Path) -> None:
+    """Copies likelihood.jsonl into `folder` from a finished prompting arm beside it with the same prompts, if any.
 
-    Such arms differ only in how they decode, which no likelihood depends on.
+    Such arms differ only in how they decode, and likelihood does not depend on that.
     """
-    prompts = (place / PROMPTS_FILE).read_bytes()
-    for path in sorted(place.parent.glob(f"*/{LIKELIHOOD_FILE}")):
+    prompts = (folder / PROMPTS_FILE).read_bytes()
+    for path in sorted(folder.parent.glob(f"*/{LIKELIHOOD_FILE}")):
         other = path.parent
         is_prompting = ArmRecord.is_in(other) and not TrainingRecord.is_in(other)
-        if other != place and is_prompting and (other / PROMPTS_FILE).read_bytes() == prompts:
-            write_lines_of(place / LIKELIHOOD_FILE, read_lines_of(ReferenceLikelihood, path))
+        if other != folder and is_prompting and (other / PROMPTS_FILE).read_bytes() == prompts:
+            write_lines_of(folder / LIKELIHOOD_FILE, read_lines_of(ReferenceLikelihood, path))
             return

@@ -1,8 +1,8 @@
-"""The choice of the next token: penalty, temperature, top-k and top-p, one draw; and what each of them did.
+"""The choice of the next token: penalty, temperature, top-k, top-p and one draw; and the probabilities it leaves.
 
     logits --penalized--> scores --choose--> token, its log-probability; candidates names the likeliest rivals
 
-Every row of a batch has settings and random numbers of its own: its choices do not depend on the rows beside it.
+Every row of a batch has its own settings and random numbers, so its choices do not depend on the other rows.
 
     shapes: B rows, V vocabulary
 """
@@ -19,7 +19,7 @@ from luthier.settings import Settings
 
 
 class Generation(Settings):
-    """How an answer is decoded. With temperature 0 the most likely token is taken (greedy)."""
+    """How an answer is decoded. Temperature 0 takes the most likely token (greedy)."""
 
     max_new_tokens: int | None = Field(None, ge=1, le=8192, description="most tokens of an answer; None: chosen on dev")
     temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 is greedy; above it logits are divided by it")
@@ -37,7 +37,7 @@ GREEDY = Generation()
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token that could be next: its probability by the model, and after penalty, temperature, top-k and top-p."""
+    """A possible next token: its probability by the model, and after penalty, temperature, top-k and top-p."""
 
     token: int
     before: float
@@ -45,10 +45,10 @@ class Candidate:
 
 
 def penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
-    """Scores by which the next token is chosen: logits, with those of `written` tokens made smaller by the penalty.
+    """Scores that choose the next token: the logits (B, V), where the penalty lowers those of `written` tokens.
 
-    Keskar et al. 2019 (CTRL), section 4.1, divide them by the penalty. A negative one is multiplied instead, as in
-    transformers, because division would make it larger. Written is the prompt too, unless an encoder reads that.
+    Keskar et al. 2019 (CTRL), section 4.1, divide by the penalty. A negative logit is multiplied instead, as in
+    transformers, because division would raise it. `written` holds each row's tokens, a decoder's prompt included.
     """
     if all(setting.repetition_penalty == 1 for setting in settings):
         return logits_BV
@@ -61,11 +61,14 @@ def penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[
 
 
 def choose(
-    logits_BV: Tensor, scores_BV: Tensor, settings: list[Generation], dice: list[torch.Generator | None]
+    logits_BV: Tensor, scores_BV: Tensor, settings: list[Generation], generators: list[torch.Generator | None]
 ) -> tuple[list[int], list[float]]:
-    """The next token of every row by its scores, and its log-probability under the model's own distribution."""
+    """The next token of every row, and its log-probability under the model's own distribution.
+
+    A row without a generator takes its best score.
+    """
     picked_B = scores_BV.argmax(-1)
-    for row, (setting, generator) in enumerate(zip(settings, dice, strict=True)):
+    for row, (setting, generator) in enumerate(zip(settings, generators, strict=True)):
         if generator is not None:
             picked_B[row] = sample(scores_BV[row], setting, generator)
     logprobs_B = logits_BV.gather(1, picked_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
@@ -75,8 +78,8 @@ def choose(
 def sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
     """One draw among the tokens that the filters leave.
 
-    Inverse transform over tokens sorted by probability: one uniform number a token, so that a row's draws do not
-    depend on the rows beside it.
+    Inverse transform sampling over tokens sorted by probability. Each token takes one uniform number of the row's own
+    generator, so draws do not depend on the other rows.
     """
     tokens, probabilities = _filtered(scores_V, setting)
     cumulative = probabilities.cumsum(-1)
@@ -85,9 +88,9 @@ def sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) ->
 
 
 def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
-    """(tokens, weights) that may be drawn, the most likely first; the weights need not add up to 1.
+    """(tokens, weights) that may be drawn, the most likely first. The weights need not sum to 1.
 
-    Temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
+    Applies temperature, top-k (Fan et al. 2018) and top-p (Holtzman et al. 2020, section 3.1), in that order.
     """
     ordered = (scores_V.cpu().double() / setting.temperature).sort(descending=True, stable=True)
     probabilities = ordered.values.softmax(-1)
@@ -101,7 +104,7 @@ def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
 
 
 def candidates(logits_V: Tensor, scores_V: Tensor, setting: Generation, top: int) -> tuple[Candidate, ...]:
-    """The `top` most likely tokens, each with its probability before and after everything that shapes the choice."""
+    """The `top` most likely tokens, each with its probability before and after penalty, temperature and filters."""
     if not top:
         return ()
     if setting.temperature > 0:

@@ -1,13 +1,13 @@
 """Speculative decoding: while one answer is written alone, its next tokens are guessed and read in the same pass.
 
-A single answer reads every weight of the model for each of its tokens, and the processor waits for memory: three tokens
-take a fifth longer than one. So the token that was chosen is read together with two guesses (Leviathan et al. 2023,
-"Fast Inference from Transformers via Speculative Decoding"). No second model makes them: they are what followed the
-same few tokens earlier in the text (Saxena 2023, prompt lookup decoding), else in answers that are known (He et al.
-2024, "REST"). Summaries repeat names and turns of phrase, so half of their tokens or more are guessed (docs/log.md).
+A single answer reads every weight of the model for each of its tokens, and memory bandwidth limits it. So a pass over
+three tokens takes little longer than a pass over one (docs/log.md). The decoder reads the chosen token together with
+two guesses (Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding"). No second model makes
+the guesses. An n-gram table gives them: what followed the same few tokens earlier in the text (Saxena 2023, prompt
+lookup decoding), or else in earlier answers (He et al. 2024, "REST").
 
-A guess counts only if it is the token that is then chosen, by the settings and the dice of the request, from the logits
-that stand before it. So the answer is the one that would have been written without guesses, sampled ones included.
+A guess counts only if the request's settings and random numbers then choose the same token from the logits before it.
+So the answer, sampled or greedy, is the same as without guesses.
 """
 
 from __future__ import annotations
@@ -18,32 +18,36 @@ from torch import Tensor
 
 from luthier.decoding.ragged import RaggedDecoder
 
-GUESSES = 2  # a product of three rows takes 1.2 times as long as one of a single row, of four rows 1.7 times
-LONGEST = 3  # tokens that are looked up; a longer run is met again too rarely
+GUESSES = 2  # three rows take little longer than one in a product of weights, four take much longer (docs/log.md)
+MOST_CONTEXT = 3  # tokens of the longest n-gram; longer ones recur too rarely
 
 
-class Followers:
-    """Which token came last behind each run of one to LONGEST tokens."""
+class NgramTable:
+    """The latest token that followed each n-gram of one to MOST_CONTEXT tokens."""
 
     def __init__(self, texts: Iterable[Sequence[int]] = ()) -> None:
         self._last: dict[tuple[int, ...], int] = {}
         for text in texts:
-            self.learn(text)
+            self.add(text)
 
-    def learn(self, text: Sequence[int], start: int = 1) -> None:
-        """Remembers text[start:], each token behind the runs that lead to it."""
+    def add(self, text: Sequence[int], start: int = 1) -> None:
+        """Adds text[start:], each token under the n-grams that end before it."""
         for end in range(start, len(text)):
-            for length in range(1, min(LONGEST, end) + 1):
+            for length in range(1, min(MOST_CONTEXT, end) + 1):
                 self._last[tuple(text[end - length : end])] = text[end]
 
-    def after(self, run: tuple[int, ...]) -> int | None:
-        return self._last.get(run)
+    def next_token(self, ngram: tuple[int, ...]) -> int | None:
+        return self._last.get(ngram)
+
+
+Followers = NgramTable  # the old name, which arms/shipped.py still imports
 
 
 class SpeculativeDecoder:
-    """A RaggedDecoder that guesses as soon as one row is left; the same `start`, `step` and `keep`.
+    """A RaggedDecoder that guesses as soon as one row is left. It has the same `start`, `step` and `keep`.
 
-    `limits` are the most new tokens of each row: nothing is guessed beyond them. `known` are other texts to guess from.
+    `limits` are the most new tokens of each row; no guess goes beyond them. `other_answers` are n-grams of earlier
+    texts.
     """
 
     def __init__(
@@ -51,14 +55,14 @@ class SpeculativeDecoder:
         decoder: RaggedDecoder,
         prompts: Sequence[Sequence[int]],
         limits: Sequence[int],
-        known: Followers | None = None,
+        other_answers: NgramTable | None = None,
     ) -> None:
         self.decoder = decoder
-        self.texts = [list(prompt) for prompt in prompts]  # of each open row
+        self.texts = [list(prompt) for prompt in prompts]  # prompt and answer so far of each open row
         self.ends = [len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True)]
-        self.own, self.learned = Followers(), 1  # of the one row that is left, and how much of it was looked at
-        self.known = known or Followers()
-        self.guesses: list[int] = []  # read already, and not chosen yet
+        self.own_ngrams, self.added_tokens = NgramTable(), 1  # of the last open row, and how much of it is added
+        self.other_answers = other_answers or NgramTable()
+        self.guesses: list[int] = []  # tokens that were read and not chosen yet
         self.ahead: list[Tensor] = []  # logits (V,) behind each of them
 
     def start(self) -> Tensor:
@@ -82,25 +86,25 @@ class SpeculativeDecoder:
         return logits_TV[:1]
 
     def keep(self, rows: Tensor) -> None:
-        """Goes on with these rows alone."""
+        """Keeps these rows and forgets the others."""
         self.texts, self.ends = [self.texts[row] for row in rows], [self.ends[row] for row in rows]
         self.decoder.keep(rows)
 
     def _guess(self) -> list[int]:
-        """The tokens that may come next, none beyond the row's end."""
+        """The tokens that may come next, up to the row's limit."""
         (text,), (end,) = self.texts, self.ends
-        self.own.learn(text, self.learned)
-        self.learned = len(text)
-        last, guesses = text[-LONGEST:], list[int]()
-        while len(guesses) < min(GUESSES, end - len(text) - 1) and (token := self._after(last)) is not None:
+        self.own_ngrams.add(text, self.added_tokens)
+        self.added_tokens = len(text)
+        context, guesses = text[-MOST_CONTEXT:], list[int]()
+        while len(guesses) < min(GUESSES, end - len(text) - 1) and (token := self._next_token(context)) is not None:
             guesses.append(token)
-            last = [*last, token][-LONGEST:]
+            context = [*context, token][-MOST_CONTEXT:]
         return guesses
 
-    def _after(self, last: list[int]) -> int | None:
-        """What followed the longest run of these last tokens that is in the row itself, or else in what is known."""
-        for start in range(len(last)):
-            for followers in (self.own, self.known):
-                if (token := followers.after(tuple(last[start:]))) is not None:
+    def _next_token(self, context: list[int]) -> int | None:
+        """What followed the longest n-gram that ends these tokens, in the row itself or else in earlier answers."""
+        for start in range(len(context)):
+            for table in (self.own_ngrams, self.other_answers):
+                if (token := table.next_token(tuple(context[start:]))) is not None:
                     return token
         return None

@@ -1,12 +1,12 @@
-"""The one place where a model's attention is changed for a call, and attention by blocks of queries.
+"""The one place where a call chooses a model's attention, and attention by blocks of queries.
 
-transformers looks up a model's attention by a name in its configuration. A model that is made ready carries our name
-from then on, and what stands behind it is transformers' own attention, except inside `attending`: there this thread's
-calls go to another function. So a call changes nothing of the model, nothing has to be put back after an error, and
-what other threads ask of the same model goes the usual way (docs/decisions/0013-no-hidden-state.md).
+transformers looks up a model's attention by a name in its configuration. `make_ready` sets that name to ours, which
+stands for transformers' own attention. Inside `attending`, the calls of this thread use another function. So a call
+does not change the model, an error leaves nothing to undo, and other threads use the usual attention
+(docs/decisions/0013-no-hidden-state.md).
 
-On a processor causal attention is taken in blocks of queries, each against the keys it may see and no others, which for
-rows of 250 tokens takes less time than the fused kernel.
+On a CPU causal attention runs in blocks of queries, each against the keys that it may see. For rows of medium length
+this is faster than the fused kernel (docs/log.md).
 
     shapes: B rows, T tokens of a row, S >= T keys, H heads, K key heads, E width of a head
 """
@@ -32,9 +32,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
-USUAL = "sdpa"  # what stands behind it, outside of `attending`
-BLOCK = 64  # queries at once: of 32, 64, 128 and all the fastest for rows of 120 to 480 tokens
-LONGEST = 512  # above it the probabilities kept for the backward pass weigh more than the time they save
+TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
+BLOCK = 64  # queries at once, the fastest of several sizes (docs/log.md)
+MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
 Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
 
 _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
@@ -44,19 +44,19 @@ _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
 
 
 def make_ready(module: Any) -> None:
-    """Lets a call of this model choose its attention; for a model whose attention cannot be chosen, nothing."""
-    if module.config._attn_implementation == USUAL and _is_looked_up(type(module).__module__):
+    """Lets calls of this model choose their attention. Does nothing to a model whose attention cannot be chosen."""
+    if module.config._attn_implementation == TRANSFORMERS_NAME and _is_looked_up(type(module).__module__):
         module.config._attn_implementation = NAME
 
 
 def is_ready(module: Any) -> bool:
-    """Whether `attending` means something to this model, perhaps inside an adapter's wrapper."""
+    """Whether calls of this model, wrapped by an adapter or not, can choose their attention."""
     return getattr(module.config, "_attn_implementation", None) == NAME
 
 
 @contextlib.contextmanager
 def attending(attend: Attend) -> Iterator[None]:
-    """Inside, a model that is called in this thread, and is ready, attends by `attend`, which masks by itself."""
+    """Inside, ready models that this thread calls use `attend`, which has to apply the mask itself."""
     token = _ATTEND.set(attend)
     try:
         yield
@@ -65,23 +65,23 @@ def attending(attend: Attend) -> Iterator[None]:
 
 
 def _attention(*tensors: Any, **how: Any) -> tuple[Tensor, None]:
-    attend = _ATTEND.get() or ALL_ATTENTION_FUNCTIONS[USUAL]
+    attend = _ATTEND.get() or ALL_ATTENTION_FUNCTIONS[TRANSFORMERS_NAME]
     result: tuple[Tensor, None] = attend(*tensors, **how)
     return result
 
 
 def _mask(*sizes: Any, **how: Any) -> Any:
-    return ALL_MASK_ATTENTION_FUNCTIONS[USUAL](*sizes, **how) if _ATTEND.get() is None else None
+    return ALL_MASK_ATTENTION_FUNCTIONS[TRANSFORMERS_NAME](*sizes, **how) if _ATTEND.get() is None else None
 
 
 @functools.cache
 def _is_looked_up(file: str) -> bool:
-    """Whether the attention of the models of a file is what the configuration names, and no line asks for the name."""
+    """Whether a modeling file looks its attention up by the configured name, and nowhere tests for the usual name."""
     try:
         code = inspect.getsource(sys.modules[file])
     except (KeyError, OSError, TypeError):
         return False
-    return "ALL_ATTENTION_FUNCTIONS.get_interface(" in code and f'"{USUAL}"' not in code
+    return "ALL_ATTENTION_FUNCTIONS.get_interface(" in code and f'"{TRANSFORMERS_NAME}"' not in code
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
@@ -98,16 +98,16 @@ def refuse_unlike(how: Mapping[str, Any]) -> None:
 
 
 class Trials:
-    """A way of calling a model is tried before it is used, once for each model, by one thread."""
+    """Trials of a way to call models: each model is tried once, by one thread, before the first use."""
 
     def __init__(self) -> None:
         self._lock = RLock()
         self._passed: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
     def passed(self, module: nn.Module, is_usual: Callable[[], bool]) -> bool:
-        """What `is_usual` said the first time: whether `module` gives the usual logits in this way.
+        """The first result of `is_usual` for `module`: whether it gives the usual logits in this way.
 
-        An error that a model of another interface raises says no.
+        An error, which a model with another interface may raise, counts as False.
         """
         with self._lock:
             if module not in self._passed:
@@ -119,7 +119,7 @@ class Trials:
 
 
 def alike(ours: Tensor, usual: Tensor) -> bool:
-    """Equal but for rounding in the precision of `usual`."""
+    """Whether both are equal up to rounding in the precision of `usual`."""
     tolerance = 3e-2 if usual.dtype.itemsize == 2 else 1e-3
     return bool((ours.float() - usual.float()).abs().max() <= tolerance * usual.abs().max())
 
@@ -129,7 +129,7 @@ def alike(ours: Tensor, usual: Tensor) -> bool:
 
 def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:
     """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E)."""
-    if k_BKSE.shape[2] <= LONGEST:
+    if k_BKSE.shape[2] <= MOST_KEYS:
         return _BlockAttention.apply(q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous(), scale)
     length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
     mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
@@ -137,7 +137,7 @@ def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: floa
 
 
 class _BlockAttention(torch.autograd.Function):
-    """softmax(q k^T * scale) v by blocks of queries; the heads that share a key head stand in one product."""
+    """softmax(q k^T * scale) v by blocks of queries. Heads that share a key head share one product."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float):  # type: ignore[no-untyped-def, override]

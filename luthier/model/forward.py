@@ -1,9 +1,9 @@
 """Summed loss over supervised tokens, and the count to divide by.
 
-Two rules. A mean of means is wrong as soon as batches hold different numbers of supervised tokens, so loss travels as
-(sum, count) and is divided once. And logits are formed at the supervised positions alone (logits.py). The model itself
-is called through its root, because under prompt tuning the adapter lives there, and a tied T5 or BART puts a scale or a
-bias behind its backbone.
+A mean of means is wrong when batches hold different numbers of supervised tokens. So loss is returned as a sum and a
+count, and divided once. Logits are computed at the supervised positions alone (logits.py). The whole model is called,
+not its backbone: under prompt tuning the adapter wraps it, and a tied T5 or BART applies a scale or a bias behind the
+backbone.
 
     shapes: B rows, T padded tokens, S supervised tokens of the batch, V vocabulary, D width
 """
@@ -27,7 +27,7 @@ IGNORE = -100  # the label of a position that is not supervised, as everywhere i
 
 
 def decoder_start(module: Any) -> int:
-    """The token with which an encoder-decoder begins to write."""
+    """The first token of an encoder-decoder's decoder input."""
     config = module.config
     start = getattr(config, "decoder_start_token_id", None)
     return int(config.pad_token_id if start is None else start)
@@ -35,22 +35,22 @@ def decoder_start(module: Any) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded prompts of one micro-batch: inputs for the model and the labels that its logits are held to.
+    """Padded prompts of one micro-batch: inputs of the model, and the labels for its logits.
 
-    Labels are tokens (B, T), or for an encoder with a head classes (B,).
+    Labels are tokens (B, T), or classes (B,) for an encoder with a head.
     """
 
-    inputs: dict[str, Any]  # tensors; a cache too, where a learned prefix comes first
+    inputs: dict[str, Any]  # tensors, and a cache if there is a learned prefix
     labels_BT: Tensor
-    tokens: int  # real tokens, padding left out; a shared beginning counts once for each row that it stands in
+    tokens: int  # without padding; a shared beginning counts once for each row
     layout: Layout | None = None  # rows in one sequence behind their shared beginning (shared.py)
 
 
 def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart: bool = False) -> Batch:
-    """Prompts with targets -> one padded batch on the module's device; `apart` keeps each row a row of its own.
+    """Prompts with targets -> one padded batch on the module's device. `apart` prevents one sequence for all rows.
 
-    Decoders are padded on the right and need no mask: a causal model never looks to its right, so real tokens do not
-    see padding. Raises PromptError for a prompt without a supervised token.
+    Decoders are padded on the right and need no mask, because a causal model does not look to the right. Raises
+    PromptError for a prompt without a supervised token.
     """
     if family == "encoder":
         return _classes(prompts, module)
@@ -78,9 +78,9 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart:
 
 
 def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
-    """A batch of rows apart, with a learned prompt (P embeddings of width D) in front of each, for a model without one.
+    """A batch of separate rows with a learned prompt (P, D) in front of each, for a module without one.
 
-    Padding stays on the right, behind both, and labels are counted from the right, so they stay as they are.
+    Padding stays on the right. Labels count from the right, so they do not change.
     """
     inputs = dict(batch.inputs)
     embeds_BTD = module.get_input_embeddings()(inputs.pop("input_ids"))
@@ -108,7 +108,7 @@ def class_logits(module: nn.Module, batch: Batch) -> Tensor:
 
 
 def row_losses(module: nn.Module, batch: Batch) -> Tensor:
-    """(B,): the summed cross-entropy in nats of each row; together they are `supervised_loss`."""
+    """(B,): the summed cross-entropy in nats of each row. Their sum is that of `supervised_loss`."""
     logits_SV, targets_S = _supervised_logits(module, batch)
     nats_S = F.cross_entropy(logits_SV, targets_S, reduction="none").double()
     nats_BT = torch.zeros_like(batch.labels_BT, dtype=nats_S.dtype).masked_scatter(batch.labels_BT != IGNORE, nats_S)
@@ -118,7 +118,7 @@ def row_losses(module: nn.Module, batch: Batch) -> Tensor:
 
 
 def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """fp32 logits (S, V) where a token is supervised, and those tokens (S,)."""
+    """fp32 logits (S, V) at the supervised positions, and the supervised tokens (S,)."""
     labels_BT = batch.labels_BT
     wanted_BT = labels_BT != IGNORE
     targets_S = labels_BT[wanted_BT]
@@ -135,7 +135,7 @@ def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]
 def _classes(prompts: Sequence[Prompt], module: nn.Module) -> Batch:
     """An encoder's batch: rows padded on the right, the mask (B, T) that hides padding, and a class for each row.
 
-    Rows without a label, which are only asked, have IGNORE.
+    Rows without a label have the class IGNORE.
     """
     device = next(module.parameters()).device
     rows = [list(p.prompt_ids) for p in prompts]
@@ -147,12 +147,12 @@ def _classes(prompts: Sequence[Prompt], module: nn.Module) -> Batch:
 
 
 def _in_one_sequence(rows: list[list[int]], labels: list[list[int]], shared: int, tokens: int) -> Batch:
-    """One sequence (1, P + B T): what all rows begin with, then the rest of each row, padded on its right."""
+    """One sequence (1, P + B T): the shared beginning, then the rest of each row, padded on its right."""
     layout = Layout(shared, len(rows), max(map(len, rows)) - shared)
-    places = [*range(shared), *list(range(shared, shared + layout.width)) * layout.rows]
+    positions = [*range(shared), *list(range(shared, shared + layout.width)) * layout.rows]
     inputs = {
         "input_ids": torch.tensor([flat(rows, layout, 0)], dtype=torch.long),
-        "position_ids": torch.tensor([places], dtype=torch.long),
+        "position_ids": torch.tensor([positions], dtype=torch.long),
     }
     return Batch(inputs, torch.tensor([flat(labels, layout, IGNORE)], dtype=torch.long), tokens, layout)
 

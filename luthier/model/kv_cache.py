@@ -1,4 +1,4 @@
-"""The generator's cache: keys and values that grow in place while an answer is written, and what they begin with."""
+"""The generator's cache: keys and values that grow in place during decoding, and a learned prefix at their start."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from luthier.model.model import Model
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer that grows by blocks, so that a new token is written and not concatenated.
+    """Keys and values in a buffer that grows by blocks, so that a new token is written in place.
 
-    transformers' own dynamic layer copies the whole cache at every token: 74 % of the decoding time of 48 rows
-    (docs/log.md).
+    transformers' own dynamic layer copies the whole cache at every token (docs/log.md).
     """
 
     block = 64
@@ -57,7 +56,7 @@ class GrowingLayer(DynamicLayer):
 
 
 def growing_cache(config: Any) -> DynamicCache:
-    """A cache whose plain attention layers grow by blocks; sliding or recurrent layers stay as the model wants them."""
+    """A cache whose plain attention layers grow by blocks. Sliding and recurrent layers stay transformers' own."""
     cache = DynamicCache(config=config)
     if cache.layers:
         cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
@@ -67,7 +66,7 @@ def growing_cache(config: Any) -> DynamicCache:
 
 
 def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
-    """An encoder-decoder's: what is written grows, what was read stays; the model's learned prefix comes first."""
+    """An encoder-decoder's cache. The decoder's own part grows and starts with the model's learned prefix."""
     config = model.module.config
     cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
     fill_prefix(cache.self_attention_cache, model, rows)
@@ -75,7 +74,7 @@ def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
 
 
 def fill_prefix(cache: DynamicCache, model: Model, rows: int) -> int:
-    """Puts the model's learned prefix, if it has one, first into an empty cache of `rows` rows; returns its tokens."""
+    """Puts the model's learned prefix, if any, into an empty cache of `rows` rows. Returns its number of tokens."""
     if model.prefix_states is None:
         return 0
     for layer, (keys, values) in enumerate(model.prefix_states):

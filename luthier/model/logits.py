@@ -1,8 +1,8 @@
-"""Logits where they are asked for: the output layer of one call sees chosen positions alone.
+"""Logits at chosen positions: a call chooses which positions its output layer sees.
 
-The softmax over a 49,152-word vocabulary is only formed where it is needed. The choice belongs to a call: one hook
-stands before the output layer from the model's loading on, and does nothing but for the thread that is inside
-`positions_only`. So nothing has to be taken away after an error, and threads that ask one model do not meet.
+So logits over the whole vocabulary are computed only where they are needed. One hook stands before the output layer
+from the model's loading on. It acts only in a thread that is inside `positions_only`. So an error leaves nothing to
+undo, and threads that ask one model do not affect each other.
 
     shapes: B rows, T tokens, D width
 """
@@ -19,43 +19,43 @@ from torch import Tensor, nn
 
 Select = Callable[[Tensor], Tensor]
 
-_ASKED: ContextVar[tuple[nn.Module, Select] | None] = ContextVar("asked", default=None)
+_SELECTION: ContextVar[tuple[nn.Module, Select] | None] = ContextVar("selection", default=None)
 _LOCK = Lock()
 
 
 @contextlib.contextmanager
 def positions_only(module: nn.Module, select: Select) -> Iterator[None]:
     """Inside, the output layer sees `select(hidden)` instead of every position: (B, T, D) -> (..., D)."""
-    make_ready(module)  # an adapter may have put another layer into its place
-    token = _ASKED.set((output_layer(module), select))
+    make_ready(module)  # an adapter may have replaced the output layer
+    token = _SELECTION.set((output_layer(module), select))
     try:
         yield
     finally:
-        _ASKED.reset(token)
+        _SELECTION.reset(token)
 
 
 def last_position_only(module: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Inside, logits are formed for the last position alone: what a decoding step needs."""
+    """Inside, logits are computed for the last position alone, as a decoding step needs."""
     return positions_only(module, lambda hidden_BTD: hidden_BTD[:, -1:])
 
 
 def output_layer(module: Any) -> nn.Module:
-    """The layer that turns hidden states into logits, below whatever adapter wraps the model."""
+    """The layer that turns hidden states into logits, below any adapter that wraps the model."""
     inner = module.get_base_model() if hasattr(module, "get_base_model") else module
     return inner.get_output_embeddings()
 
 
 def make_ready(module: nn.Module) -> None:
-    """Lets a call of this model choose its positions; a second time it does nothing."""
+    """Lets calls of this model choose positions. A second call of this function changes nothing."""
     layer = output_layer(module)
     with _LOCK:
-        if _selected not in layer._forward_pre_hooks.values():
-            layer.register_forward_pre_hook(_selected)
+        if _select_positions not in layer._forward_pre_hooks.values():
+            layer.register_forward_pre_hook(_select_positions)
 
 
-def _selected(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    asked = _ASKED.get()
-    # By the layer, because an adapter of the output layer holds another one, which sees what was selected already.
-    if asked is None or asked[0] is not layer:
+def _select_positions(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    selection = _SELECTION.get()
+    # An adapter of the output layer contains another one, whose input is selected already. So the layer must match.
+    if selection is None or selection[0] is not layer:
         return None
-    return (asked[1](inputs[0]), *inputs[1:])
+    return (selection[1](inputs[0]), *inputs[1:])

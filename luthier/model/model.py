@@ -1,6 +1,6 @@
-"""A folder -> weights, tokenizer, dtype, family of a model, ready for calls that several threads make.
+"""A folder -> weights, tokenizer, dtype and family of a model, ready for calls from several threads.
 
-Nothing here runs code that a model brings along, and only safetensors weights are read.
+This file never runs code that a model brings along, and reads only safetensors weights.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from luthier.task.prompt import Renderer
 
 with huge_pages_for_tensors():
     torch.empty(1)
-# Before peft does it: bitsandbytes recommends another package on the screen when it is imported.
+# Imported before peft imports it: bitsandbytes prints a recommendation during its import.
 with only_errors_while_importing("bitsandbytes"), contextlib.suppress(ImportError):
     import bitsandbytes  # noqa: F401
 
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is a width alone
+OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is only a width
 PRECISION_VARIABLE = "LUTHIER_PRECISION"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model with what the line needs to know about it. Several threads may ask one.
+    """A loaded model. Several threads may ask one.
 
-    `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width) that
-    the generator puts before every prompt, or None; `prefix_states` is a learned prefix: the (keys, values), each of
-    shape (heads, tokens, head width), that every layer of the stack that writes finds before it begins, or None.
-    `end_ids` are the tokens that end an answer. `labels` are the words of a classification, among which the model then
-    chooses; `head` names the modules of an encoder's head.
+    `module` is the transformers module, adapted or not. `prefix` is a learned prompt of shape (tokens, width), which
+    the generator puts before every prompt, or None. `prefix_states` is a learned prefix, or None: for each layer of the
+    decoder the (keys, values) that its cache starts with, each of shape (heads, tokens, head width). `end_ids` are the
+    tokens that end an answer. `labels` are the labels of a classification, from which the model chooses. `head` names
+    the modules of an encoder's head.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Model:
 
     @property
     def renderer(self) -> Renderer:
-        """The renderer that turns messages into this model's ids."""
+        """The renderer that turns messages into this model's token ids."""
         learned = 0 if self.prefix is None else len(self.prefix)
         learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
         return Renderer(self.tokenizer, self.family, self.window - learned, self.labels)
@@ -102,11 +102,11 @@ def load(
     if precision not in ("auto", *PRECISIONS):
         raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = PRECISIONS[own_precision(place) if precision == "auto" else precision]
+    device_type = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = PRECISIONS[own_precision(device_type) if precision == "auto" else precision]
     try:
         with quiet():
-            # Said outright, because left open transformers would ask on the terminal.
+            # Given explicitly, because transformers would otherwise ask on the terminal.
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             family = _family(name, config)
             if family == "encoder" and not labels:
@@ -128,12 +128,14 @@ def load(
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
-    # transformers fills what a file lacks with random numbers and goes on.
+    # transformers fills missing weights with random numbers and continues.
     if missing:
         raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
     module.eval()
-    if not getattr(module, "is_quantized", False):  # such a module is where it belongs, and may refuse to be moved
-        module.to(place)
+    if not getattr(
+        module, "is_quantized", False
+    ):  # a quantized module is on its device already, and may refuse to move
+        module.to(device_type)
     return Model(
         name=name,
         module=module,
@@ -150,9 +152,9 @@ def load(
 
 
 def _make_ready(module: nn.Module, family: str) -> None:
-    """What a call may be told beyond its inputs: positions, a layout, laid-out weights (decision 13).
+    """Prepares a module for calls that choose positions, a layout or laid-out weights (decision 13).
 
-    Done once for a module, before anybody asks it; a call then changes nothing of it.
+    Runs before the first call, so that no call changes the module.
     """
     if family == "encoder" or not hasattr(module, "get_output_embeddings"):
         return  # it writes nothing
@@ -177,7 +179,7 @@ def family_of(name: str) -> str:
 
 
 def _family(name: str, config: Any) -> str:
-    """'encoder-decoder', 'decoder' or 'encoder'. Raises ModelError for what is none of them."""
+    """'encoder-decoder', 'decoder' or 'encoder'. Raises ModelError for other models."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -186,7 +188,7 @@ def _family(name: str, config: Any) -> str:
 
     if config.is_encoder_decoder:
         return "encoder-decoder"
-    # An encoder such as BERT can be loaded as a decoder too, and says so where it is one.
+    # An encoder such as BERT can also be loaded as a decoder; then its configuration says so.
     encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
     if encodes and config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
         return "encoder"
@@ -195,28 +197,27 @@ def _family(name: str, config: Any) -> str:
     return "decoder"
 
 
-def own_precision(place: str) -> str:
-    """What 'auto' stands for: $LUTHIER_PRECISION, else `best_precision`.
+def own_precision(device_type: str) -> str:
+    """The precision of 'auto': $LUTHIER_PRECISION, else `best_precision`. `device_type` is 'cpu' or 'cuda'.
 
-    The variable lets the same command run in the same precision on every machine. Raises ModelError for a value that is
-    none of a study's precisions.
+    With the variable a command runs in the same precision on every machine. Raises ModelError for a value that is not
+    a precision of studies.
     """
     given = os.environ.get(PRECISION_VARIABLE)
     if not given:
-        return best_precision(place)
+        return best_precision(device_type)
     if given not in OWN_PRECISIONS:
         raise ModelError(f"{PRECISION_VARIABLE} is '{given}'; set it to {' or '.join(OWN_PRECISIONS)}, or unset it")
     return given
 
 
-def best_precision(place: str) -> str:
-    """'bf16' where the machine multiplies bf16 matrices faster than fp32, else 'fp32'; decided by what it is.
+def best_precision(device_type: str) -> str:
+    """'bf16' if the machine multiplies bf16 matrices faster than fp32, else 'fp32'.
 
-    On a GPU bf16 is faster. On a CPU it is with AMX tiles, or with AMD's AVX-512 BF16. Intel's AVX-512 BF16 without
-    AMX is slower than fp32 (measured: 168 against 300 GFLOP/s on two cores, docs/log.md). A rule by features rather
-    than by a stopwatch, so that the same machine always takes the same way.
+    bf16 is faster on a GPU, and on a CPU with AMX tiles or with AMD's AVX-512 BF16. Intel's AVX-512 BF16 without AMX is
+    slower than fp32 (docs/log.md). The rule reads features and measures nothing, so a machine always gets the same.
     """
-    if place != "cpu":
+    if device_type != "cpu":
         return "bf16"
     try:
         info = Path("/proc/cpuinfo").read_text()
@@ -227,7 +228,7 @@ def best_precision(place: str) -> str:
 
 
 def parameter_counts(module: nn.Module) -> tuple[int, int]:
-    """(trainable, all) parameters; tied weights are counted once, and two of four bits in a byte are two."""
+    """(trainable, all) parameters. Tied weights count once; two 4-bit weights in a byte count as two."""
     parameters = list(module.parameters())
     packed = [layer for layer in module.modules() if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.uint8]
     hidden = sum(layer.in_features * layer.out_features - layer.weight.numel() for layer in packed)
@@ -244,7 +245,7 @@ def _window(config: Any, tokenizer: Any) -> int:
 
 
 def _end_ids(module: Any, tokenizer: Any, family: str) -> frozenset[int]:
-    """Every token that ends an answer: what the renderer trains, and what the model's own settings name."""
+    """Every token that ends an answer: the renderer's end token, and those of the generation configuration."""
     ids = {Renderer(tokenizer, family, 1).end_id}
     named = getattr(getattr(module, "generation_config", None), "eos_token_id", None)
     ids.update(named if isinstance(named, list) else [named] if named is not None else [])

@@ -1,8 +1,8 @@
-"""Linear layers that hold few bits a weight: int4 in plain torch, and bitsandbytes' int8 with a fast product.
+"""Linear layers with few bits a weight: int4 in plain torch, and bitsandbytes' int8 with a fast product.
 
-bitsandbytes has int8 and NF4 but no int4; what other libraries offer for int4 on a processor is 20 times slower than
-fp32 or needs a compiler on the user's machine (docs/decisions/0007-widths.md). So int4 is here: the numbers -8 to 7
-with one scale for 32 weights, 4.5 bits a weight, in uint8 and fp16 tensors that safetensors stores as they are.
+bitsandbytes has int8 and NF4 but no int4. Other libraries' int4 is slow on a processor or needs a compiler
+(docs/decisions/0007-widths.md). So this file has its own: numbers from -8 to 7 with one scale for 32 weights, 4.5 bits
+a weight, in uint8 and fp16 tensors that safetensors stores directly.
 
     shapes: N tokens (all leading dimensions together), D width in, E width out, G groups of a row
 """
@@ -22,15 +22,15 @@ from luthier.errors import ModelError
 from luthier.model.quiet import only_errors_of
 
 GROUP = 32  # weights that share a scale
-BLOCK = 256  # rows of an int8 product at a time: what lies between its steps stays in the processor's cache
-LEAST = 1e-12  # scale of a row of zeros
+BLOCK = 256  # rows of an int8 product at a time, so that intermediate results stay in the processor's cache
+LEAST_SCALE = 1e-12  # scale of a row of zeros
 
 
 class Int4Linear(nn.Linear):
     """A linear layer whose `weight` holds two int4 numbers a byte, (E, D/2), and whose `scale` is (E, G) in fp16.
 
-    The low half of byte i of a row is number i, the high half number D/2 + i. Weights are made for each product and
-    forgotten after it, in the backward pass too.
+    The low half of byte i of a row is number i, the high half is number D/2 + i. Each product unpacks the weights and
+    drops them afterwards, in the backward pass too.
     """
 
     scale: Tensor
@@ -48,7 +48,7 @@ class Int4Linear(nn.Linear):
 
     @torch.no_grad()
     def fill(self, weight_ED: Tensor) -> Int4Linear:
-        """Takes up plain weights: in each group the largest becomes -8, all others are rounded to its steps."""
+        """Stores plain weights. In each group the largest becomes -8, and the others are rounded to its steps."""
         weight_EGg = weight_ED.float().reshape(self.out_features, self.scale.shape[1], -1)
         largest_EG1 = weight_EGg.gather(-1, weight_EGg.abs().argmax(-1, keepdim=True))
         scale_EG1 = (largest_EG1 / -8).half()
@@ -72,7 +72,7 @@ class Int4Linear(nn.Linear):
 
 
 class _Int4Product(torch.autograd.Function):
-    """x W^T with W frozen; autograd's own would keep W in full for the backward pass, in every layer at once."""
+    """x W^T with frozen W. autograd's own product would keep every layer's unpacked W for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Int4Linear) -> Tensor:  # type: ignore[override]
@@ -88,22 +88,22 @@ class _Int4Product(torch.autograd.Function):
 # --------------------------------------------------------------------------------------------------------- int8
 
 
-def hasten(layer: nn.Module) -> None:
-    """Makes a layer of bitsandbytes answer and train by the ways that are right and fast on a processor, in place.
+def fix_for_cpu(layer: nn.Module) -> None:
+    """Makes a layer of bitsandbytes compute correctly and fast on a CPU, in place. Other layers stay as they are.
 
-    An NF4 layer would, at its first answer, re-pack its weights for a bf16 product that no gradient goes through: an
-    adapter that is asked in the middle of its training then learns nothing, and no error says so. It is kept from that.
+    At its first answer an NF4 layer would re-pack its weights for a bf16 product without a gradient. An adapter that
+    answers during its training would then silently stop learning. This function switches the re-packing off.
     """
     kind = type(layer).__name__
     if kind == "Linear4bit":
         layer.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
     elif kind == "Linear8bitLt":
-        layer.__class__ = _int8_twin(type(layer))  # type: ignore[assignment, arg-type]
+        layer.__class__ = _cpu_int8_class(type(layer))  # type: ignore[assignment, arg-type]
 
 
 @functools.cache
-def _int8_twin(kind: Any) -> type:
-    """bitsandbytes' int8 layer under its own name, with another way to answer."""
+def _cpu_int8_class(kind: Any) -> type:
+    """A subclass of bitsandbytes' int8 layer, under the same name, with a faster product on a CPU."""
 
     def forward(self: Any, x: Tensor) -> Tensor:
         if self.weight.CB is not None:
@@ -112,12 +112,12 @@ def _int8_twin(kind: Any) -> type:
             with only_errors_of("bitsandbytes.autograd._functions"):  # it warns of a cast at every product
                 return kind.forward(self, x)  # type: ignore[no-any-return]
         if torch.is_grad_enabled() and x.requires_grad:
-            # A gradient needs the input as it was: bitsandbytes' way of training on a processor.
-            was, self.training = self.training, True
+            # A gradient needs the unrounded input, which bitsandbytes keeps in training mode.
+            was_training, self.training = self.training, True
             try:
                 return kind.forward(self, x)  # type: ignore[no-any-return]
             finally:
-                self.training = was
+                self.training = was_training
         return int8_product(x, self.state.CB, self.state.SCB, self.bias)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
@@ -126,17 +126,17 @@ def _int8_twin(kind: Any) -> type:
 def int8_product(x: Tensor, weight_ED: Tensor, largest_E: Tensor, bias_E: Tensor | None = None) -> Tensor:
     """x W^T in int8: each row of x and of W is scaled by its largest number (Dettmers et al. 2022, section 3.1).
 
-    `weight_ED` is int8, `largest_E` what 127 stands for in each row. bitsandbytes takes x in fp16 and each step over
-    all rows; here it is x as it is, block by block.
+    `weight_ED` is int8; `largest_E` is the value of 127 in each row. bitsandbytes casts x to fp16 and takes each step
+    over all rows. Here x keeps its precision, and the steps go block by block.
     """
     x_ND = x.reshape(-1, x.shape[-1]).float()
     y_NE = torch.empty(len(x_ND), len(weight_ED), device=x.device)
-    scale_N1 = x_ND.abs().amax(1, keepdim=True).div_(127).clamp_(min=LEAST)
+    scale_N1 = x_ND.abs().amax(1, keepdim=True).div_(127).clamp_(min=LEAST_SCALE)
     numbers_ND = (x_ND * scale_N1.reciprocal()).round_().to(torch.int8)
     scale_E, weight_DE = largest_E / 127, weight_ED.t()
     for begin in range(0, len(x_ND), BLOCK):
         block = slice(begin, begin + BLOCK)
-        # Copied first: a product of int32 and fp32 in one step takes twice the time of both.
+        # Copied first, because one mixed product of int32 and fp32 is slower (docs/log.md).
         y_NE[block].copy_(torch._int_mm(numbers_ND[block], weight_DE)).mul_(scale_N1[block]).mul_(scale_E)
     if bias_E is not None:
         y_NE += bias_E

@@ -1,4 +1,4 @@
-"""Keeping libraries off the screen while they load, and nothing of it afterwards; without torch until it is asked."""
+"""Keeps libraries from printing while they load, and restores their settings. No torch when imported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_errors_while_importing(library: str) -> Iterator[None]:
-    """Inside, the loggers of `library` hand on errors alone: for one that speaks while it is imported."""
+    """Inside, the logger of `library` passes errors alone. For a library that prints during its import."""
     logger = logging.getLogger(library)
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -52,7 +52,7 @@ def only_errors_while_importing(library: str) -> Iterator[None]:
 
 
 class _OnlyErrorsOfOwnCalls(logging.Filter):
-    """Lets everything through but the warnings of calls that are inside `only_errors_of`."""
+    """Drops the warnings of calls inside `only_errors_of`, and passes all other records."""
 
     inside: ContextVar[bool] = ContextVar("inside", default=False)
 
@@ -65,8 +65,8 @@ _OWN_CALLS = _OnlyErrorsOfOwnCalls()
 
 @contextlib.contextmanager
 def only_errors_of(logger: str) -> Iterator[None]:
-    """Inside, `logger` hands on only errors of what this thread does; others hear their own warnings still."""
-    logging.getLogger(logger).addFilter(_OWN_CALLS)  # a second time it does nothing
+    """Inside, `logger` drops this thread's warnings. Other threads still get theirs."""
+    logging.getLogger(logger).addFilter(_OWN_CALLS)  # adding it again changes nothing
     token = _OWN_CALLS.inside.set(True)
     try:
         yield

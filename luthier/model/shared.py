@@ -1,13 +1,13 @@
-"""Reading once, while training, what all rows of a micro-batch begin with.
+"""Reading the shared beginning of a micro-batch's rows once in training.
 
-Every prompt of a task begins alike: the chat template, a system message, the instruction. In a causal model these
-tokens have the same keys and values in every row, and their gradient is the sum over the rows. So a micro-batch is
-laid out as one sequence, the shared beginning first and then the rows without it:
+All prompts of a task begin alike: chat template, system message, instruction. In a causal model these tokens have the
+same keys and values in every row, and their gradient is the sum over the rows. So a micro-batch is laid out as one
+sequence, first the shared beginning and then the rows without it:
 
     input_ids  (1, P + B * T) = [shared P][row 1, T][row 2, T]...      each row padded on its right to T
 
-All layers but attention treat tokens one by one and see nothing of this. Attention is the one place that knows: a row
-sees the shared beginning and itself. Nothing is approximated; `supported` runs a model both ways before it is used.
+All layers but attention treat each token by itself. In attention a row sees the shared beginning and itself. The method
+is exact; `supported` compares its logits with the usual ones before the first use.
 
     shapes: B rows, T tokens of a row, P shared tokens, S = P + T keys, H heads, K key heads, E width of a head
 """
@@ -28,7 +28,7 @@ from luthier.model.attention import Trials, alike, attending, causal_attention, 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a flat sequence of `shared + rows * width` tokens is to be read."""
+    """The structure of a flat sequence of `shared + rows * width` tokens."""
 
     shared: int
     rows: int
@@ -39,16 +39,16 @@ _TRIALS = Trials()
 
 
 def laid_out(layout: Layout | None) -> contextlib.AbstractContextManager[None]:
-    """Inside, a model's attention reads its input as `layout` says; None: as always."""
+    """Inside, a model's attention follows `layout`; None means usual rows."""
     return contextlib.nullcontext() if layout is None else attending(partial(attention, layout))
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with, at least one short of the shortest; 0 for a single one."""
+    """How many first tokens all prompts share, at most one less than the shortest has; 0 for a single prompt."""
     if len(prompts) < 2:
         return 0
     ordered = sorted(map(tuple, prompts))
-    first, last = ordered[0], ordered[-1]  # in lexical order, so all others lie between them
+    first, last = ordered[0], ordered[-1]  # in lexical order, so all others share what these two share
     most = min(map(len, prompts)) - 1
     return next((i for i in range(most) if first[i] != last[i]), most)
 
@@ -60,18 +60,18 @@ def flat(rows: Sequence[Sequence[int]], layout: Layout, fill: int) -> list[int]:
 
 
 def supported(module: Any) -> bool:
-    """Whether this model gives the same logits for rows laid out in one sequence; tried once with two short rows.
+    """Whether this model gives the same logits for rows in one sequence. The first call tries two short rows.
 
-    Only on a processor: a GPU has faster attention than what this buys. A learned prompt is put in front of every row
-    by its own module, and attention dropout needs another function, so both read padded rows.
+    False on a GPU, whose own attention is faster. False for a learned prompt, which its module puts in front of every
+    row, and with attention dropout, which needs another function.
     """
-    return _may(module) and _TRIALS.passed(module, lambda: _same_logits(module))
+    return _is_eligible(module) and _TRIALS.passed(module, lambda: _same_logits(module))
 
 
-def _may(module: Any) -> bool:
+def _is_eligible(module: Any) -> bool:
     learned = getattr(getattr(module, "active_peft_config", None), "is_prompt_learning", False)
     on_processor = next(module.parameters()).device.type == "cpu"
-    # A layer that is computed again backward would find the usual attention, outside of `laid_out`.
+    # A layer that the backward pass computes again runs outside of `laid_out`, so with the usual attention.
     unlike = (
         getattr(layer, "attention_dropout", 0.0) or getattr(layer, "gradient_checkpointing", False)
         for layer in module.modules()
@@ -82,8 +82,8 @@ def _may(module: Any) -> bool:
 @torch.no_grad()
 def _same_logits(module: Any) -> bool:
     rows, layout = [[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 8, 9, 10, 11]], Layout(3, 2, 4)
-    places = torch.arange(7)
-    position_ids = torch.cat([places, places[3:]])[None]
+    positions = torch.arange(7)
+    position_ids = torch.cat([positions, positions[3:]])[None]
     with _without_dropout(module):
         usual = module(input_ids=torch.tensor(rows), use_cache=False).logits
         with laid_out(layout):
@@ -95,7 +95,7 @@ def _same_logits(module: Any) -> bool:
 
 @contextlib.contextmanager
 def _without_dropout(module: nn.Module) -> Iterator[None]:
-    """Inside, a module that is being trained answers; one that answers is not touched, others may be asking it."""
+    """Inside, layers in training mode are in evaluation mode. The others stay untouched: threads may be asking them."""
     training = [layer for layer in module.modules() if layer.training]
     try:
         for layer in training:
@@ -123,7 +123,7 @@ def attention(
     scale = how.get("scaling") or query.shape[-1] ** -0.5
 
     def parts(x: Tensor) -> tuple[Tensor, Tensor]:
-        # Split and not sliced: the gradient of a slice is a tensor of zeros for each part, and a sum.
+        # `split`, because the gradient of each slice would be a full tensor of zeros.
         beginning, rest = x.split([layout.shared, layout.rows * layout.width], 2)
         return beginning, rest[0].unflatten(1, (layout.rows, layout.width)).transpose(0, 1)
 

@@ -1,7 +1,7 @@
-"""Where models come from: a short name, a hub id, or a folder -> a folder with weights; and what those weights are.
+"""Where models come from: a short name, a hub id, or a folder -> a folder with weights; and the hash of the weights.
 
-A short name is a model inside an installed package; it is converted once into a folder of plain safetensors in the
-user's cache. Only safetensors weights are read. torch is imported by a conversion and by nothing else here.
+A short name is a model inside an installed package. Its first use converts it into a folder of plain safetensors in the
+user's cache. Only safetensors weights are read. Only a conversion imports torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from luthier.model.quiet import quiet
 
 @dataclass(frozen=True)
 class Packaged:
-    """A model that comes inside a Python package: as one GGUF file, or as a folder that is read where it lies."""
+    """A model inside a Python package: one GGUF file, or a model folder that is read in place."""
 
     package: str
     file: str
@@ -63,7 +63,7 @@ def resolve(name: str) -> Path:
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a folder, kept beside our own conversions so that it is taken once."""
+    """SHA-256 over the safetensors files of a folder. A converted folder stores it, so it is computed once."""
     stored = folder / "luthier-source.json"
     if stored.exists():
         return str(json.loads(stored.read_text())["weights_sha256"])
@@ -89,7 +89,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _converted(name: str, source: Packaged) -> Path:
-    """The folder of a packaged model: its own, or the cached one of a GGUF, made once and whole, by one process."""
+    """The folder of a packaged model: its own, or the cached conversion of a GGUF, which one process makes."""
     spec = importlib.util.find_spec(source.package)
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"{name}: the package that holds this model is not installed; run: {source.install}")

@@ -1,4 +1,4 @@
-"""What a width is: how many bits a linear layer's weight takes, by which library, in memory and on disk.
+"""Widths: how many bits a linear layer's weight takes, by which library, in memory and on disk.
 
     quantize(model, 'int8')        the model's linear layers at that width, in place
     save(model, folder)            as a model folder (safetensors, transformers' format)
@@ -6,8 +6,8 @@
     weigh(module)                  bytes that are held, beside what bf16 would take
 
 Only the linear layers get narrow. Embeddings, and an output layer that is tied to them or stands last, keep the
-precision of the study, as in transformers; `weigh` names it. Everything is quantized from the weights alone: there is
-no calibration data, so nothing of the task is looked at.
+precision of the study, as in transformers; `weigh` names it. Quantization uses the weights alone and no calibration
+data, so it reads nothing of the task.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from luthier.errors import ModelError, SettingsError
 from luthier.files import building
 from luthier.model.model import PRECISIONS, Model, load, parameter_counts
-from luthier.model.narrow import Int4Linear, hasten
+from luthier.model.narrow import Int4Linear, fix_for_cpu
 from luthier.model.prepacked import PLAIN_LINEAR
 from luthier.model.quiet import quiet
 
@@ -39,7 +39,7 @@ INT4 = "luthier_int4"  # what config.json calls our int4
 
 @dataclass(frozen=True)
 class Width:
-    """One row of WIDTHS. `most` is how much the linear weights may take at most, as a share of their bf16 size."""
+    """One row of WIDTHS. `most` bounds the bytes of the linear weights, as a share of their bf16 size."""
 
     name: str
     bits: int
@@ -49,7 +49,7 @@ class Width:
 
     @property
     def narrow(self) -> bool:
-        """Whether linear layers are replaced; else the whole model is cast."""
+        """Whether the width replaces linear layers. Otherwise it casts the whole model."""
         return self.bits < 16
 
 
@@ -92,23 +92,25 @@ def quantize(model: Model, name: str) -> Model:
 
     Raises SettingsError for an unknown width, ModelError for a model that has been quantized already.
     """
-    found, module = width(name), model.module
+    row, module = width(name), model.module
     if getattr(module, "is_quantized", False):
         raise ModelError(f"{model.name}: its weights are narrow already; quantize the model that they were made of")
-    if found.narrow:
+    if row.narrow:
         kept = _kept(module)
         for path, layer, weight_ED in _linear(module, kept):
             module.set_submodule(path, _MAKERS[name](weight_ED, layer.bias))
-        _mark(module, found, _config(found, kept))
+        _mark(module, row, _config(row, kept))
     else:
-        for tensor in module.state_dict(keep_vars=True).values():  # not what positions are computed from
+        for tensor in module.state_dict(
+            keep_vars=True
+        ).values():  # buffers outside the state dict, from which positions are computed, stay
             if tensor.is_floating_point():
                 tensor.data = tensor.data.to(PRECISIONS[name])
     return model.adapted(module, model.prefix, model.prefix_states)
 
 
 def _kept(module: Any) -> list[str]:
-    """The modules that transformers leaves as they are: the output layer, and T5's `wo`."""
+    """Names of the modules that transformers does not quantize: the output layer, and T5's `wo`."""
     return sorted(HfQuantizer.get_modules_to_not_convert(module, None, getattr(module, "_keep_in_fp32_modules", None)))
 
 
@@ -119,14 +121,14 @@ def _linear(module: nn.Module, kept: list[str]) -> Iterator[tuple[str, Any, Tens
             yield path, layer, (layer.weight.data.t() if type(layer) is Conv1D else layer.weight.data).contiguous()
 
 
-def _mark(module: Any, found: Width, config: Any) -> None:
-    """What transformers and peft look at to know a quantized module."""
+def _mark(module: Any, row: Width, config: Any) -> None:
+    """Freezes `module` and sets the attributes by which transformers and peft recognise a quantized module."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     module.config.quantization_config = config
     module.is_quantized, module.quantization_method = True, config.quant_method
-    if found.by == "bitsandbytes":
-        module.is_loaded_in_8bit, module.is_loaded_in_4bit = found.bits == 8, found.bits == 4
+    if row.by == "bitsandbytes":
+        module.is_loaded_in_8bit, module.is_loaded_in_4bit = row.bits == 8, row.bits == 4
 
 
 def _int8(weight_ED: Tensor, bias: Any) -> nn.Module:
@@ -156,7 +158,7 @@ def _int4(weight_ED: Tensor, bias: Any) -> nn.Module:
 def _finished(layer: nn.Module, bias: nn.Parameter | None) -> nn.Module:
     if bias is not None:
         layer.bias = nn.Parameter(bias.data, requires_grad=False)
-    hasten(layer)
+    fix_for_cpu(layer)
     return layer.eval()
 
 
@@ -164,7 +166,7 @@ _MAKERS: dict[str, Callable[[Tensor, Any], nn.Module]] = {"int8": _int8, "int4":
 
 
 def rounded(model: Model, name: str) -> Model:
-    """The plain model whose linear weights are what those of `quantize` stand for: in full, so that they can change."""
+    """The plain model whose linear weights are those of `quantize`, in full precision, so that they can change."""
     for _, layer, weight_ED in _linear(model.module, _kept(model.module)):
         plain_ED = dequantized(_MAKERS[name](weight_ED.clone(), None), weight_ED.dtype)
         layer.weight.data.copy_(plain_ED.t() if type(layer) is Conv1D else plain_ED)
@@ -172,7 +174,7 @@ def rounded(model: Model, name: str) -> Model:
 
 
 def dequantized(layer: Any, dtype: torch.dtype) -> Tensor:
-    """The weights that a narrow layer stands for, (width out, width in)."""
+    """The weights that a narrow layer represents, (width out, width in)."""
     if isinstance(layer, Int4Linear):
         return layer.dequantized(dtype)
     from transformers.integrations.bitsandbytes import dequantize_bnb_weight
@@ -183,11 +185,11 @@ def dequantized(layer: Any, dtype: torch.dtype) -> Tensor:
 # ------------------------------------------------------------------------------------------------------- on disk
 
 
-def _config(found: Width, kept: list[str]) -> Any:
-    """What config.json says of the layers' format."""
-    if found.name == "int4":
+def _config(row: Width, kept: list[str]) -> Any:
+    """The quantization configuration for config.json."""
+    if row.name == "int4":
         return Int4Config(modules_to_not_convert=kept)
-    if found.name == "int8":
+    if row.name == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=kept)
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, llm_int8_skip_modules=kept
@@ -205,7 +207,7 @@ class Int4Config(QuantizationConfigMixin):
 
 @register_quantizer(INT4)
 class _Int4Quantizer(HfQuantizer):
-    """Puts empty Int4Linear layers where a folder's packed weights go; the rest of reading is transformers' own."""
+    """Puts empty Int4Linear layers into a model before transformers loads a folder's packed weights."""
 
     quantization_config: Int4Config
 
@@ -239,16 +241,16 @@ def write_files(model: Model, folder: Path) -> None:
 
 
 def read(folder: Path, name: str, precision: str) -> Model:
-    """The model that `save` wrote; `precision` is that of what is not narrow. Raises ModelError as `load` does."""
-    found = width(name)
-    model = load(str(folder), precision=precision if found.narrow else name)
+    """The model that `save` wrote; `precision` is that of all other weights. Raises ModelError as `load` does."""
+    row = width(name)
+    model = load(str(folder), precision=precision if row.narrow else name)
     for layer in model.module.modules():
-        hasten(layer)
+        fix_for_cpu(layer)
     return model
 
 
 def file_bytes(folder: Path) -> int:
-    """What the weights of a model or an adapter take on disk."""
+    """Bytes of the safetensors files of a model or an adapter."""
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
@@ -259,8 +261,8 @@ def file_bytes(folder: Path) -> int:
 class Weight:
     """Bytes that a module holds. Ratios are against bf16: two bytes for each of the same weights.
 
-    `linear` is about the layers that a width makes narrow, with their scales and whatever else hangs on them; where
-    nothing is narrow, about all linear layers. `kept` counts the linear weights beside them that stay as they are.
+    `linear_...` are about the narrow layers, with their scales and other tensors, or about all linear layers if none is
+    narrow. `kept_weights` counts the weights of the other linear layers.
     """
 
     linear_bytes: int
@@ -284,7 +286,7 @@ class Weight:
 
 
 def weigh(module: Any) -> Weight:
-    """Weighs what is really there: every tensor that can be reached from the layers, each storage once."""
+    """Weighs every tensor that can be reached from the layers, each storage once."""
     head = module.get_output_embeddings()
     linear = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, Conv1D)) and layer is not head]
     narrow = [layer for layer in linear if is_narrow(layer)] or linear
@@ -306,24 +308,24 @@ def _weights_of(layer: Any) -> int:
 
 def _held_bytes(root: nn.Module, leave: Tensor | None = None) -> int:
     """Bytes of every storage behind `root`, without the tensor `leave`."""
-    found = (tensor.untyped_storage() for tensor in tensors(root) if tensor is not leave)
-    return sum({storage.data_ptr(): storage.nbytes() for storage in found}.values())
+    storages = (tensor.untyped_storage() for tensor in tensors(root) if tensor is not leave)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def tensors(root: Any) -> Iterator[Tensor]:
-    """Every tensor that can be reached from a module or a tensor, by attributes, entries and elements; each once."""
+    """Every tensor that is reachable from a module or a tensor through attributes, entries and elements, each once."""
     seen: set[int] = set()
-    ahead = [root]
-    while ahead:
-        thing = ahead.pop()
-        if id(thing) in seen:
+    pending = [root]
+    while pending:
+        value = pending.pop()
+        if id(value) in seen:
             continue
-        seen.add(id(thing))
-        if isinstance(thing, Tensor):
-            yield thing
-        if isinstance(thing, dict):
-            ahead += thing.values()
-        elif isinstance(thing, (list, tuple, set)):
-            ahead += thing
-        elif not isinstance(thing, (type, ModuleType)):
-            ahead += getattr(thing, "__dict__", {}).values()
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            yield value
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, (list, tuple, set)):
+            pending += value
+        elif not isinstance(value, (type, ModuleType)):
+            pending += getattr(value, "__dict__", {}).values()

@@ -1,11 +1,11 @@
 """Arms x examples through the same code: the main job.
 
     mixture    which examples of several tasks one training sees, how often, under which template
-    spec       what a study is asked for, the keys of study.toml; imports no torch
-    runs       which trainings a study is made of, and how long the rest takes
-    origin     study.json: what was asked for, and where everything came from
+    spec       the specification of a study, the keys of study.toml; imports no torch
+    runs       the trainings of a study, and how long the remaining ones take
+    origin     study.json: the specification, and the origin of everything
     fit        one training of an arm: base, method, batches, dev answers
-    tune       settings chosen on dev with equal effort, by successive halving
+    tune       settings that dev chooses with equal effort, by successive halving
     weights    where an arm's weights come from: trained, taken from another training, made narrow
     answering  an arm's prompts, answers, length and likelihood
     arm        one arm from prompts to scores

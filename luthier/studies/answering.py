@@ -1,6 +1,6 @@
-"""What an arm says: its prompts, its answers batch by batch, the length that dev chooses, its references' likelihood.
+"""An arm's prompts, its answers batch by batch, the length that dev chooses, and the likelihood of its references.
 
-Each stage ends in a whole file or in whole lines, so a killed run goes on at the last batch.
+Each stage ends in a whole file or in whole lines, so a killed run resumes at the last batch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.generate import Event, Generation, shorten
-from luthier.decoding.likelihood import from_twin, measure, unread
+from luthier.decoding.generate import Event, shorten
+from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, without_likelihood
+from luthier.decoding.sampling import Generation
 from luthier.model.model import Model
 from luthier.progress import Bar, bar, check_stop
 from luthier.records import Answer, Example, Prompt
@@ -30,18 +31,18 @@ from luthier.results.lines import (
 )
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
 from luthier.results.resume import open_test
-from luthier.studies.fit import Work, dev_metric
+from luthier.studies.fit import StudyContext, dev_metric
 from luthier.task.prompt import draw_shots
 
-# The limits on new tokens that are tried on dev; answers to all of them come from one run at the largest.
+# Limits on new tokens that dev chooses from. One run at the largest gives the answers at all of them.
 LIMITS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
-class Running:
-    """An arm with its weights and its prompts: what is asked, and how."""
+class PreparedArm:
+    """An arm with its loaded model and its rendered prompts."""
 
-    work: Work
+    context: StudyContext
     arm: Arm
     model: Model
     shots: Sequence[Example]
@@ -49,12 +50,12 @@ class Running:
     test: Sequence[Prompt]
 
     @property
-    def place(self) -> Path:
-        return self.work.folder.arm(self.arm.name)
+    def folder(self) -> Path:
+        return self.context.folder.arm(self.arm.name)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenLength:
     """The limit on new tokens that dev chose, and the settings that answer with it."""
 
     length: LengthChoice
@@ -62,39 +63,39 @@ class Chosen:
     generation: Generation
 
 
-def render(work: Work, arm: Arm, model: Model) -> Running:
-    """Every prompt of dev and test, as `model` is asked."""
-    shots = draw_shots(work.train, arm.shots, work.task.spec.prompt.shot_seed) if arm.shots else []
-    text, room = work.task.template(arm.template), room_for(model, work.task.spec.answer.max_new_tokens)
+def render(context: StudyContext, arm: Arm, model: Model) -> PreparedArm:
+    """Renders every prompt of dev and test for `model`, and writes prompts.jsonl."""
+    shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
+    text, room = context.task.template(arm.template), room_for(model, context.task.spec.answer.max_new_tokens)
     dev, test = (
         [model.renderer.prompt(example, text, shots, room=room) for example in examples]
-        for examples in (work.dev, work.test)
+        for examples in (context.dev, context.test)
     )
-    running = Running(work, arm, model, shots, dev, test)
-    write_lines_of(running.place / PROMPTS_FILE, test)
-    return running
+    prepared = PreparedArm(context, arm, model, shots, dev, test)
+    write_lines_of(prepared.folder / PROMPTS_FILE, test)
+    return prepared
 
 
-def answer_test(running: Running, limit: int) -> list[Answer]:
-    """The answers to the test prompts. From here on the test split is looked at, and the look is counted."""
-    work, arm = running.work, running.arm
-    open_test(work.folder, work.task.hashes()["test"])
-    answers = _answer(running, running.test, limit, ANSWERS_FILE, "answer_seconds")
-    work.folder.spent(arm.name, answer_peak_bytes=machine.peak_bytes())
+def answer_test(prepared: PreparedArm, limit: int) -> list[Answer]:
+    """The answers to the test prompts. Opens the test split, which counts as a look."""
+    context, arm = prepared.context, prepared.arm
+    open_test(context.folder, context.task.hashes()["test"])
+    answers = _answer(prepared, prepared.test, limit, ANSWERS_FILE, "answer_seconds")
+    context.folder.spent(arm.name, answer_peak_bytes=machine.peak_bytes())
     return answers
 
 
-def _answer(running: Running, prompts: Sequence[Prompt], limit: int, file: str, clock: str) -> list[Answer]:
-    """Answers in the order of `prompts`. Batches that are in the file already are not asked again."""
-    work, arm, path = running.work, running.arm, running.place / file
+def _answer(prepared: PreparedArm, prompts: Sequence[Prompt], limit: int, file: str, clock: str) -> list[Answer]:
+    """Answers in the order of `prompts`. Batches that the file holds already are not asked again."""
+    context, arm, path = prepared.context, prepared.arm, prepared.folder / file
     asked = asking(
-        running.model, prompts, arm.answers_by,
-        limit=limit, generation=arm.generation, seed=work.seed, bound=work.bound,
+        prepared.model, prompts, arm.answers_by,
+        limit=limit, generation=arm.generation, seed=context.seed, bound=context.bound,
     )  # fmt: skip
     answers = {one.id: one for one in read_lines_of(Answer, path)}
     whole = [batch for batch in asked.batches if all(one.id in answers for one in batch)]
     kept = [answers[one.id] for batch in whole for one in batch]
-    if len(kept) != len(answers):  # a batch that was killed half-way is asked again as a whole
+    if len(kept) != len(answers):  # a batch that was interrupted is asked again as a whole
         write_lines_of(path, kept)
     with bar(f"{arm.name}: {path.stem.replace('_', ' ')}", len(prompts), "examples", done=len(kept)) as progress:
         for batch in asked.batches:
@@ -105,8 +106,8 @@ def _answer(running: Running, prompts: Sequence[Prompt], limit: int, file: str, 
             append_lines_of(path, new)
             seconds = time.monotonic() - began
             tokens = sum(len(a.tokens) for a in new)
-            work.folder.spent(arm.name, **{clock: seconds, "new_tokens": tokens})
-            work.folder.log("answered", arm=arm.name, file=file, answers=len(new), seconds=round(seconds, 2))
+            context.folder.spent(arm.name, **{clock: seconds, "new_tokens": tokens})
+            context.folder.log("answered", arm=arm.name, file=file, answers=len(new), seconds=round(seconds, 2))
             progress.advance(0 if tokens else len(new), f"{tokens / seconds:,.0f} new tokens/s" if tokens else "")
             answers |= {a.id: a for a in new}
             check_stop()
@@ -114,7 +115,7 @@ def _answer(running: Running, prompts: Sequence[Prompt], limit: int, file: str, 
 
 
 def _watched(events: Iterator[Event], limit: int, progress: Bar) -> Iterator[Event]:
-    """Each token moves the bar by its part of an answer, the last one by what is left of it."""
+    """Passes events through. Each token advances the bar by its share of an answer, the last one by the rest."""
     written: Counter[str] = Counter()
     for event in events:
         written[event.id] += 1
@@ -122,46 +123,46 @@ def _watched(events: Iterator[Event], limit: int, progress: Bar) -> Iterator[Eve
         yield event
 
 
-def choose_length(running: Running) -> Chosen:
-    """The limit on new tokens with the best dev metric, what dev said of each, and the dev metric at it.
+def choose_length(prepared: PreparedArm) -> ChosenLength:
+    """The limit on new tokens with the best dev metric, the metric at each limit, and the settings with that limit.
 
-    A shorter limit gives a prefix of the same answer, so one run at the largest limit tells of all. A label that is
-    chosen has no length, so there is one limit, which means nothing.
+    A shorter limit gives a prefix of the same answer, so one run at the largest limit serves all. An arm that chooses
+    labels has a single limit, which has no effect.
     """
-    work, generation, tokenizer = running.work, running.arm.generation, running.model.tokenizer
-    most, given = work.task.spec.answer.max_new_tokens, generation.max_new_tokens
+    context, generation, tokenizer = prepared.context, prepared.arm.generation, prepared.model.tokenizer
+    most, given = context.task.spec.answer.max_new_tokens, generation.max_new_tokens
     largest = given or most
-    longest = _answer(running, running.dev, largest, DEV_ANSWERS_FILE, "dev_seconds")
-    chooses = running.arm.answers_by != "generation"
+    longest = _answer(prepared, prepared.dev, largest, DEV_ANSWERS_FILE, "dev_seconds")
+    chooses = prepared.arm.answers_by != "generation"
     limits = [largest] if given or chooses else sorted({n for n in LIMITS if n < most} | {most})
-    by_limit = {n: dev_metric(work, [shorten(a, n, tokenizer) for a in longest]) for n in limits}
+    by_limit = {n: dev_metric(context, [shorten(a, n, tokenizer) for a in longest]) for n in limits}
     best = max(limits, key=lambda n: (by_limit[n], -n))
-    scores = work.scored([shorten(a, best, tokenizer) for a in longest], work.dev)
-    write_lines_of(running.place / DEV_SCORES_FILE, scores)
+    scores = context.scored([shorten(a, best, tokenizer) for a in longest], context.dev)
+    write_lines_of(prepared.folder / DEV_SCORES_FILE, scores)
     length = LengthChoice(
         chosen=best,
         by="given" if given else "labels" if chooses else "dev",
         dev={str(n): round(value, 6) for n, value in by_limit.items()},
     )
-    dev = DevValue(metric=work.task.spec.decide.metric, value=by_limit[best], n=len(work.dev))
-    return Chosen(length, dev, generation.model_copy(update={"max_new_tokens": best}))
+    dev = DevValue(metric=context.task.spec.decide.metric, value=by_limit[best], n=len(context.dev))
+    return ChosenLength(length, dev, generation.model_copy(update={"max_new_tokens": best}))
 
 
-def read_references(running: Running) -> list[ReferenceLikelihood]:
-    """The likelihood of the test references, from a finished arm that asked the same where there is one."""
-    work, arm, model, prompts = running.work, running.arm, running.model, running.test
+def read_references(prepared: PreparedArm) -> list[ReferenceLikelihood]:
+    """The likelihood of the test references, copied from a finished arm with the same prompts where there is one."""
+    context, arm, model, prompts = prepared.context, prepared.arm, prepared.model, prepared.test
     if model.family == "encoder":
-        return [unread(prompt.id, "an encoder gives texts no likelihood") for prompt in prompts]
+        return [without_likelihood(prompt.id, "an encoder gives texts no likelihood") for prompt in prompts]
     began = time.monotonic()
     if not isinstance(arm, TrainedArm):
-        from_twin(running.place)
+        copy_likelihood_of_same_prompts(prepared.folder)
     with bar(f"{arm.name}: likelihood", len(prompts), "examples") as progress:
 
-        def heard(count: int) -> None:
+        def on_batch(count: int) -> None:
             progress.advance(count)
-            work.folder.log("read", arm=arm.name, references=count)
+            context.folder.log("read", arm=arm.name, references=count)
             check_stop()
 
-        rows = measure(model, prompts, work.test, running.place / LIKELIHOOD_FILE, heard)
-    work.folder.spent(arm.name, likelihood_seconds=time.monotonic() - began)
+        rows = measure(model, prompts, context.test, prepared.folder / LIKELIHOOD_FILE, on_batch)
+    context.folder.spent(arm.name, likelihood_seconds=time.monotonic() - began)
     return rows

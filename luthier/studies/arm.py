@@ -1,15 +1,15 @@
-"""One arm, from prompts to scores, in its folder; whatever is there already is not done again.
+"""One arm, from weights to scores, in its folder. Finished stages are not repeated.
 
     weights    tune/, training.json, adapter/ or weights/, quantized/
     prompts    prompts.jsonl
-    length     dev_answers.jsonl, dev_scores.jsonl: the limit on new tokens that dev likes best
+    length     dev_answers.jsonl, dev_scores.jsonl: the limit on new tokens with the best dev metric
     note       luthier.json
     answers    answers.jsonl
     likelihood likelihood.jsonl
-    finish     scores.jsonl, and arm.json last, which says that the arm is whole
+    finish     scores.jsonl, and arm.json last, which marks the arm as finished
 
-Each stage ends in a whole file or in whole lines, so a killed run goes on at the last batch or checkpoint. What is
-asked is always what was saved: a trained arm is loaded from its own folder before it answers anything.
+Each stage ends in a whole file or in whole lines, so a killed run resumes at the last batch or checkpoint. A trained
+arm is loaded from its own folder before it answers anything, so the saved weights are those that are measured.
 """
 
 from __future__ import annotations
@@ -31,95 +31,95 @@ from luthier.records import Answer, Prompt
 from luthier.results.arm_record import BASELINE, ArmCounts, ArmRecord, Stops
 from luthier.results.lines import ANSWERS_FILE, SCORES_FILE, ReferenceLikelihood
 from luthier.results.record import write_lines_of
-from luthier.studies.answering import Chosen, Running, answer_test, choose_length, read_references, render
-from luthier.studies.fit import Work
+from luthier.studies.answering import ChosenLength, PreparedArm, answer_test, choose_length, read_references, render
+from luthier.studies.fit import StudyContext
 from luthier.studies.weights import Trained, load_arm_model, tuned_and_trained, weight_of
 
 PROBES = 3  # dev examples whose answers are stored beside an arm's weights
 
 
-def run_arm(work: Work, arm: Arm, base: Model) -> None:
-    """Runs what is missing of one arm. `base` is the loaded base model, unchanged when this returns."""
-    if work.folder.finished(arm.name):
+def run_arm(context: StudyContext, arm: Arm, base: Model) -> None:
+    """Runs the missing stages of one arm. `base` is the loaded base model; it stays unchanged."""
+    if context.folder.finished(arm.name):
         return
     machine.reset_peak()
     say(f"{arm.name}: {arm.method.summary}" + (f"; made {arm.width} before it is asked" if arm.width else ""))
     if isinstance(arm.method, Baseline):
-        _finish(work, arm, arm.method.given(arm.settings, work.train, work.test))
+        _finish(context, arm, arm.method.given(arm.settings, context.train, context.test))
         return
-    trained = _train(work, arm) if isinstance(arm, TrainedArm) else None
+    trained = _train(context, arm) if isinstance(arm, TrainedArm) else None
     arm = trained.arm if trained else arm
-    running = render(work, arm, load_arm_model(work, arm, base))
-    chosen = choose_length(running)
-    _write_note(running, chosen)
-    answers = answer_test(running, chosen.length.chosen)
-    likelihood = read_references(running) if work.likelihood else []
-    _finish(work, arm, answers, likelihood, Asked(running, chosen, trained))
+    prepared = render(context, arm, load_arm_model(context, arm, base))
+    chosen = choose_length(prepared)
+    _write_note(prepared, chosen)
+    answers = answer_test(prepared, chosen.length.chosen)
+    likelihood = read_references(prepared) if context.likelihood else []
+    _finish(context, arm, answers, likelihood, StageResults(prepared, chosen, trained))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the stages found of an arm that asks a model."""
+class StageResults:
+    """The results of the stages before scoring, for an arm that asks a model."""
 
-    running: Running
-    chosen: Chosen
+    prepared: PreparedArm
+    chosen: ChosenLength
     trained: Trained | None
 
 
-def _train(work: Work, arm: TrainedArm) -> Trained:
-    trained = tuned_and_trained(work, arm)
-    work.folder.spent(arm.name, peak_bytes=machine.peak_bytes())
+def _train(context: StudyContext, arm: TrainedArm) -> Trained:
+    trained = tuned_and_trained(context, arm)
+    context.folder.spent(arm.name, peak_bytes=machine.peak_bytes())
     machine.reset_peak()
     return trained
 
 
-def _write_note(running: Running, chosen: Chosen) -> None:
-    """What makes the arm's folder a thing to ship, with its answers to a few dev prompts."""
-    work, arm = running.work, running.arm
+def _write_note(prepared: PreparedArm, chosen: ChosenLength) -> None:
+    """Writes luthier.json, with which the arm's folder can be shipped, and answers to a few dev prompts in it."""
+    context, arm = prepared.context, prepared.arm
     write_note(
-        running.place,
-        running.model,
+        prepared.folder,
+        prepared.model,
         method_name=arm.method.name,
         shipped=arm.weights,
         width=arm.width,
-        precision=work.precision,
-        template=work.task.template(arm.template),
-        shots=running.shots,
+        precision=context.precision,
+        template=context.task.template(arm.template),
+        shots=prepared.shots,
         generation=chosen.generation,
         answers_by=arm.answers_by,
-        seed=work.seed,
-        probes=running.dev[:PROBES],
+        seed=context.seed,
+        probes=prepared.dev[:PROBES],
     )
 
 
 def _finish(
-    work: Work,
+    context: StudyContext,
     arm: Arm,
     answers: Sequence[Answer],
     likelihood: Sequence[ReferenceLikelihood] = (),
-    asked: Asked | None = None,
+    stages: StageResults | None = None,
 ) -> None:
-    """Scores, and arm.json last. `asked` is None for an arm that asks no model."""
-    place = work.folder.arm(arm.name)
+    """Writes scores.jsonl, and arm.json last. `stages` is None for an arm that asks no model."""
+    folder = context.folder.arm(arm.name)
     began = time.monotonic()
-    write_lines_of(place / ANSWERS_FILE, answers)
-    scores = work.scored(answers, work.test)
-    if work.likelihood:
+    write_lines_of(folder / ANSWERS_FILE, answers)
+    scores = context.scored(answers, context.test)
+    if context.likelihood:
         scores = with_likelihood(scores, likelihood)
-    write_lines_of(place / SCORES_FILE, scores)
-    work.folder.spent(arm.name, score_seconds=time.monotonic() - began, peak_bytes=machine.peak_bytes())
-    _record(work, arm, _counts(answers, asked), asked).write(place)
-    work.folder.log("arm done", arm=arm.name)
+    write_lines_of(folder / SCORES_FILE, scores)
+    context.folder.spent(arm.name, score_seconds=time.monotonic() - began, peak_bytes=machine.peak_bytes())
+    _record(context, arm, _counts(answers, stages), stages).write(folder)
+    context.folder.log("arm done", arm=arm.name)
 
 
-def _counts(answers: Sequence[Answer], asked: Asked | None) -> ArmCounts:
-    known: dict[str, Any] = {}
-    if asked:
-        running = asked.running
-        known |= asked.trained.training.as_json() if asked.trained else {}
-        known |= _prompt_counts(running.test) | {"weight": weight_of(running.work, running.arm, running.model)}
+def _counts(answers: Sequence[Answer], stages: StageResults | None) -> ArmCounts:
+    counts: dict[str, Any] = {}
+    if stages:
+        prepared = stages.prepared
+        counts |= stages.trained.training.as_json() if stages.trained else {}
+        counts |= _prompt_counts(prepared.test) | {"weight": weight_of(prepared.context, prepared.arm, prepared.model)}
     stops = {kind: sum(a.stop == kind for a in answers) for kind in Stops.model_fields}
-    return ArmCounts(**known, stopped=Stops(**stops), empty=sum(not a.text.strip() for a in answers))
+    return ArmCounts(**counts, stopped=Stops(**stops), empty=sum(not a.text.strip() for a in answers))
 
 
 def _prompt_counts(prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -131,25 +131,25 @@ def _prompt_counts(prompts: Sequence[Prompt]) -> dict[str, Any]:
     }
 
 
-def _record(work: Work, arm: Arm, counts: ArmCounts, asked: Asked | None) -> ArmRecord:
+def _record(context: StudyContext, arm: Arm, counts: ArmCounts, stages: StageResults | None) -> ArmRecord:
     trained = arm if isinstance(arm, TrainedArm) else None
-    # Where it was trained is said only of an arm that was trained elsewhere.
+    # Only an arm that was trained elsewhere has `trained_on`.
     elsewhere = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
-    known: dict[str, Any] = {"answers_by": arm.answers_by if asked else BASELINE, **elsewhere}
+    optional: dict[str, Any] = {"answers_by": arm.answers_by if stages else BASELINE, **elsewhere}
     return ArmRecord(
-        **known,
+        **optional,
         name=arm.name,
         method=arm.method.name,
         summary=arm.method.summary,
-        model=(arm.model or work.model_name) if asked else None,
-        template=arm.template if asked else None,
+        model=(arm.model or context.model_name) if stages else None,
+        template=arm.template if stages else None,
         settings=arm.settings.model_dump(),
         training=trained.training.model_dump() if trained else None,
-        generation=asked.chosen.generation.model_dump() if asked else None,
+        generation=stages.chosen.generation.model_dump() if stages else None,
         width=arm.width,
         counts=counts,
         status="done",
-        tuning=asked.trained.tuning if asked and asked.trained else None,
-        length=asked.chosen.length if asked else None,
-        dev=asked.chosen.dev if asked else None,
+        tuning=stages.trained.tuning if stages and stages.trained else None,
+        length=stages.chosen.length if stages else None,
+        dev=stages.chosen.dev if stages else None,
     )

@@ -1,7 +1,7 @@
-"""Training one arm: a fresh base, what the method does to it, batches, and dev answers on the way.
+"""Training one arm: a fresh base, the method applied to it, batches, and dev answers during training.
 
-Every training of a study goes through `fit`, whether it is an arm's own, the same arm under another seed, or a short
-trial of other settings, so that they differ in nothing but what their Arm says.
+Every training of a study goes through `fit`: an arm's own, the same arm under another seed, and a short trial of other
+settings. So trainings differ only in their Arm.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from luthier.training.memory import NO_BOUND, Bound, micro_tokens
 
 
 @dataclass(frozen=True)
-class Work:
-    """What every arm of a study shares: task, examples, seed, the base model's name, the folder, and the effort."""
+class StudyContext:
+    """What every arm of a study shares: task, examples, seed, base model, folder, and how much is tried."""
 
     task: Task
     train: Sequence[Example]
@@ -46,27 +46,32 @@ class Work:
     folder: StudyFolder
     trials: int = 0  # configurations tried on dev for each trained arm
     likelihood: bool = False
-    bound: Bound = NO_BOUND  # on what the process holds
+    bound: Bound = NO_BOUND  # on the memory of the process
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
 
     def scored(
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
     ) -> list[Score]:
-        """Answers judged as the task says."""
+        """The scores of `answers` by the task's own rules, matched to `examples` by id."""
         labels, references = self.task.labels, self.task.spec.decide.references
         return score(answers, examples, metrics, labels=labels, references=references)
 
     def base(self, arm: Arm) -> Model:
-        """A fresh base model of an arm: its own or the study's, with a head started by the seed where it needs one."""
+        """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""
         return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a training learns from, and the dev metric (higher is better) that chooses its checkpoint."""
+class TrainingPlan:
+    """The prompts of a training, and the dev metric (higher is better) that chooses its checkpoint."""
 
     prompts: Callable[[Renderer], Sequence[Prompt]]
     dev: Callable[[Model], float]
+
+
+# The old names, which weights.py still imports.
+Work = StudyContext
+Course = TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,10 @@ class Fitted:
     counts: TrainingCounts
 
 
-def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
-    """The deciding metric over the dev answers; what settings and checkpoints are chosen by."""
-    metric = work.task.spec.decide.metric
-    scores = work.scored(answers, work.dev, [metric])
+def dev_metric(context: StudyContext, answers: Sequence[Answer]) -> float:
+    """The deciding metric over the dev answers. It chooses settings and checkpoints."""
+    metric = context.task.spec.decide.metric
+    scores = context.scored(answers, context.dev, [metric])
     if metric == "macro_f1":
         return corpus_value(
             metric, [sum(column) for column in zip(*(s.statistics[metric] for s in scores), strict=True)]
@@ -89,26 +94,26 @@ def dev_metric(work: Work, answers: Sequence[Answer]) -> float:
     return fmean([value for s in scores if (value := s.values[metric]) is not None] or [0.0])
 
 
-def own_course(work: Work, arm: Arm) -> Course:
+def own_plan(context: StudyContext, arm: Arm) -> TrainingPlan:
     """The study's own train and dev examples under the arm's template."""
-    text = work.task.template(arm.template)
-    return Course(
-        prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in work.train],
-        dev=lambda asked: ask_dev(work, arm, asked),
+    text = context.task.template(arm.template)
+    return TrainingPlan(
+        prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in context.train],
+        dev=lambda asked: ask_dev(context, arm, asked),
     )
 
 
-def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | None = None) -> Fitted:
-    """Trains a fresh base as `arm` says, from `work.seed`; its checkpoint and metrics.jsonl lie in `place`.
+def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: TrainingPlan | None = None) -> Fitted:
+    """Trains a fresh base as `arm` says, from `context.seed`. Checkpoint and metrics.jsonl lie in `folder`.
 
-    Without a `course` it learns from the study's own examples. The module holds the checkpoint that dev liked best.
-    Raises SettingsError when the loss is no longer a number.
+    Without a `plan` it learns from the study's own examples. The module holds the checkpoint with the best dev metric.
+    Raises SettingsError when the loss is not finite.
     """
-    model = work.base(arm)
-    module = arm.method.apply(model, arm.settings, work.seed)
-    # A learned prompt takes its place in the context window while training as it does while asking.
-    course = course or own_course(work, arm)
-    prompts = course.prompts(arm.method.answering(model, module).renderer)
+    model = context.base(arm)
+    module = arm.method.apply(model, arm.settings, context.seed)
+    # A learned prompt takes as much of the context window in training as in answering.
+    plan = plan or own_plan(context, arm)
+    prompts = plan.prompts(arm.method.answering(model, module).renderer)
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(prompts))
@@ -119,9 +124,10 @@ def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | N
     batches = Batches(
         prompts,
         batch_size=arm.training.batch_size,
-        micro_tokens=arm.training.micro_tokens or micro_tokens(module, forward, prompts, work.bound.while_training()),
+        micro_tokens=arm.training.micro_tokens
+        or micro_tokens(module, forward, prompts, context.bound.while_training()),
         epochs=passes,
-        seed=work.seed,
+        seed=context.seed,
     )
 
     def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
@@ -131,17 +137,17 @@ def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | N
 
     def evaluate() -> float:
         machine.give_back_freed_memory()
-        metric = course.dev(arm.method.answering(model, module))
+        metric = plan.dev(arm.method.answering(model, module))
         machine.give_back_freed_memory()
         return metric
 
     def log(event: str, **about: Any) -> None:
-        work.folder.log(event, arm=arm.name, **about)
+        context.folder.log(event, arm=arm.name, **about)
 
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
-        module, step, batches, arm.training, place,
-        evaluate=evaluate, rates=rates, seed=work.seed, title=title, log=log,
+        module, step, batches, arm.training, folder,
+        evaluate=evaluate, rates=rates, seed=context.seed, title=title, log=log,
     )  # fmt: skip
     counts = TrainingCounts(
         trainable=trainable,
@@ -158,10 +164,10 @@ def fit(work: Work, arm: TrainedArm, place: Path, title: str, course: Course | N
     return Fitted(module, trained, counts)
 
 
-def ask_dev(work: Work, arm: Arm, asked: Model) -> float:
-    """The dev metric of greedy answers, at the longest that an answer of this arm may be."""
-    limit = arm.generation.max_new_tokens or work.task.spec.answer.max_new_tokens
-    text, room = work.task.template(arm.template), room_for(asked, limit)
-    dev = [asked.renderer.prompt(example, text, room=room) for example in work.dev]
-    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=work.bound.while_training())
-    return dev_metric(work, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])
+def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
+    """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
+    limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
+    text, room = context.task.template(arm.template), room_for(asked, limit)
+    dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
+    return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

@@ -1,6 +1,6 @@
-"""A mixture: which examples of several tasks one model is trained on, how often each, and under which template.
+"""A mixture: which examples of several tasks train one model, how often each, and under which template.
 
-    sizes --rates--> share of each task --quotas--> examples of each --draw--> Drawn, in the order of the draw
+    sizes --rates--> share of each task --quotas--> examples of each --draw--> MixtureSample, in the order of the draw
 
 With n_i training examples of task i and a limit K, the shares are (Raffel et al. 2020, "Exploring the Limits of
 Transfer Learning with a Unified Text-to-Text Transformer", section 3.5.2)
@@ -9,7 +9,8 @@ Transfer Learning with a Unified Text-to-Text Transformer", section 3.5.2)
     temperature    r_i^(1/T) / sum_j r_j^(1/T)      T = 1 is proportional; a large T comes close to equal
     equal          1 / number of tasks
 
-They sample at random; here the shares are met exactly (to one example), so that an arm is not judged by a lucky draw.
+The paper samples at random. Here the counts match the shares to within one example, so that chance does not decide
+how many examples a task gets.
 """
 
 from __future__ import annotations
@@ -50,33 +51,34 @@ class Mixture(Settings):
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One example of one task, under one of its templates; `again` is how often it was drawn before."""
+class MixtureSample:
+    """One example of one task, under one of its templates. `repeat` counts its earlier draws."""
 
     task: str
     index: int
     template: int
-    again: int
+    repeat: int
 
 
 def rates(sizes: Mapping[str, int], mixture: Mixture) -> dict[str, float]:
-    """task -> its share of the training; they add up to 1."""
+    """task -> its share of the training. Shares sum to 1."""
     if mixture.kind == "equal":
         return {task: 1 / len(sizes) for task in sizes}
-    counted = {task: min(size, mixture.cap or size) for task, size in sizes.items()}
+    capped = {task: min(size, mixture.cap or size) for task, size in sizes.items()}
     power = 1 / (mixture.temperature or 1.0)
-    raised = {task: (count / sum(counted.values())) ** power for task, count in counted.items()}
+    raised = {task: (count / sum(capped.values())) ** power for task, count in capped.items()}
     return {task: value / sum(raised.values()) for task, value in raised.items()}
 
 
 def quotas(shares: Mapping[str, float], total: int) -> dict[str, int]:
-    """task -> how many of `total` examples are its own: the shares rounded by largest remainder.
+    """task -> its number of examples among `total`: the shares, rounded by the largest-remainder method.
 
-    Raises SettingsError where a task would get none.
+    Raises SettingsError if a task would get none.
     """
     whole = {task: int(share * total) for task, share in shares.items()}
-    by_rest = sorted(shares, key=lambda task: whole[task] - shares[task] * total)  # sorted() keeps ties in their order
-    for task in by_rest[: total - sum(whole.values())]:
+    # sorted() keeps ties in their order.
+    by_remainder = sorted(shares, key=lambda task: whole[task] - shares[task] * total)
+    for task in by_remainder[: total - sum(whole.values())]:
         whole[task] += 1
     if none := [task for task, count in whole.items() if count == 0]:
         raise SettingsError(
@@ -87,50 +89,50 @@ def quotas(shares: Mapping[str, float], total: int) -> dict[str, int]:
 
 def draw(
     sizes: Mapping[str, int], templates: Mapping[str, int], mixture: Mixture, total: int, seed: int
-) -> list[Drawn]:
-    """`total` examples of the tasks, mixed, as a function of the seed alone.
+) -> list[MixtureSample]:
+    """`total` shuffled samples of the tasks. The seed alone decides them.
 
-    sizes, templates: task -> how many examples and templates it has. Within a task nothing is drawn again before
-    everything was drawn once, and what is drawn again comes under its next template (several templates a task: Wei et
-    al. 2022, "Finetuned Language Models Are Zero-Shot Learners", section 2.1).
+    sizes, templates: task -> its number of examples and of templates. A task draws each example once before it repeats
+    any, and a repeated example has its next template (several templates a task: Wei et al. 2022, "Finetuned Language
+    Models Are Zero-Shot Learners", section 2.1).
     """
-    drawn = [
+    samples = [
         one
         for task, count in quotas(rates(sizes, mixture), total).items()
         for one in _of_task(task, sizes[task], templates[task], count, seed)
     ]
-    random.Random(f"mixture-{seed}").shuffle(drawn)
-    return drawn
+    random.Random(f"mixture-{seed}").shuffle(samples)
+    return samples
 
 
-def _of_task(task: str, size: int, templates: int, count: int, seed: int) -> list[Drawn]:
-    dice = random.Random(f"mixture-{seed}-{task}")
-    first = [dice.randrange(templates) for _ in range(size)]
-    drawn: list[Drawn] = []
-    for again in range(-(-count // size)):
+def _of_task(task: str, size: int, templates: int, count: int, seed: int) -> list[MixtureSample]:
+    rng = random.Random(f"mixture-{seed}-{task}")
+    first = [rng.randrange(templates) for _ in range(size)]
+    samples: list[MixtureSample] = []
+    for repeat in range(-(-count // size)):
         order = list(range(size))
-        dice.shuffle(order)
-        drawn += [Drawn(task, index, (first[index] + again) % templates, again) for index in order]
-    return drawn[:count]
+        rng.shuffle(order)
+        samples += [MixtureSample(task, index, (first[index] + repeat) % templates, repeat) for index in order]
+    return samples[:count]
 
 
-def counted(
-    drawn: Sequence[Drawn],
+def mixture_record(
+    samples: Sequence[MixtureSample],
     tokens: Sequence[tuple[int, int]],
     sizes: Mapping[str, int],
     templates: Mapping[str, Sequence[str]],
     mixture: Mixture,
 ) -> MixtureRecord:
-    """What the training sees of each task: examples, passes, tokens, and the draws under each of its templates.
+    """mixture.json: the examples, passes and tokens of each task, and its samples under each of its templates.
 
-    tokens: (all, supervised) of each draw; templates: task -> the names of its templates.
+    tokens: (all, supervised) of each sample; templates: task -> the names of its templates.
     """
     shares = rates(sizes, mixture)
-    found: dict[str, TaskShare] = {}
+    task_shares: dict[str, TaskShare] = {}
     for task, size in sizes.items():
-        mine = [(one, count) for one, count in zip(drawn, tokens, strict=True) if one.task == task]
+        mine = [(one, count) for one, count in zip(samples, tokens, strict=True) if one.task == task]
         by_template = Counter(one.template for one, _ in mine)
-        found[task] = TaskShare(
+        task_shares[task] = TaskShare(
             available=size,
             rate=round(shares[task], 6),
             drawn=len(mine),
@@ -140,4 +142,4 @@ def counted(
             supervised_tokens=sum(supervised for _, (_, supervised) in mine),
             templates={name: by_template[number] for number, name in enumerate(templates[task])},
         )
-    return MixtureRecord.of(found)
+    return MixtureRecord.of(task_shares)

@@ -1,9 +1,9 @@
-"""Several tasks at once: one model trained on a mixture of them beside one model a task, and tasks it never saw.
+"""Several tasks at once: one model for a mixture of tasks beside one model for each task, and held-out tasks.
 
     mixture of the trained tasks -> multi/ARM/ -> an arm of every task's study (study.py) -> overview
 
-Each task has an ordinary study in tasks/TASK/, whose multi-task arm brings its weights along. Held-out tasks give the
-training nothing: it is handed the trained tasks alone. Their studies have no arm that trains on them.
+Each task has an ordinary study in tasks/TASK/. Its multi-task arm takes the weights of the shared training. That
+training reads only the trained tasks. The studies of held-out tasks have no arm that trains on them.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from luthier.results.multitask_record import MemberTask, MixtureModel, Multitask
 from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in
 from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
-from luthier.studies.fit import Course, Work, ask_dev
-from luthier.studies.mixture import Mixture, counted, draw
+from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
+from luthier.studies.mixture import Mixture, draw, mixture_record
 from luthier.studies.origin import made_by
 from luthier.studies.spec import MultitaskSpec, StudySpec
-from luthier.studies.study import run_study, work_of
+from luthier.studies.study import context_of, run_study
 from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
@@ -66,17 +66,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """The tasks together: what was asked for, where it lies, and the works of all tasks by name."""
+    """All tasks together: the specification, the folder, and the study context of each task by name."""
 
     spec: MultitaskSpec
     folder: StudyFolder
     members: Sequence[Member]
-    works: Mapping[str, Work]
+    contexts: Mapping[str, StudyContext]
 
     @property
-    def lessons(self) -> dict[str, Work]:
-        """What the multi-task training is handed: the tasks that are trained on, and no other."""
-        return {member.name: self.works[member.name] for member in self.members if not member.held_out}
+    def trained_tasks(self) -> dict[str, StudyContext]:
+        """name -> study context of the tasks that the multi-task training reads, so of no held-out task."""
+        return {member.name: self.contexts[member.name] for member in self.members if not member.held_out}
 
     def training(self, arm: str) -> Path:
         """The folder of a multi-task arm's training."""
@@ -104,10 +104,10 @@ def multitask(
     out: str | Path | None = None,
     command: str = "",
 ) -> Path:
-    """Runs what is missing of a multi-task study and returns its folder, with tasks.json, report.html and report.md.
+    """Runs the missing parts of a multi-task study. Returns its folder, with tasks.json, report.html and report.md.
 
-    Called again with the same arguments it goes on where it stopped, and with more arms it runs those alone.
-    Raises LuthierError sentences.
+    A second call with the same arguments resumes the study. A call with more arms runs only the new ones.
+    Raises LuthierError.
     """
     if len(tasks) < 2:
         raise SettingsError("multitask: a mixture takes two tasks or more; one alone is what `luthier study` is for")
@@ -130,26 +130,28 @@ def multitask(
 
 
 def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
-    """The tasks, read whole. Raises TaskError for two of one name, which would share a folder, and for labels."""
-    found: dict[str, Member] = {}
+    """Loads all tasks. Raises TaskError for a second task of the same folder name, and for a task with labels."""
+    members: dict[str, Member] = {}
     for name in (*spec.tasks, *spec.held_out):
         task = load_task(name)
         if task.labels:
             raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
-        place = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
-        if place in found:
+        folder_name = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
+        if folder_name in members:
             raise TaskError(
-                f"{name}: there is a task called '{task.name}' already ({found[place].task.folder}); a task is either "
-                "trained on or held out, once; change the name in task.toml if they are two"
+                f"{name}: there is a task called '{task.name}' already ({members[folder_name].task.folder}); a task is "
+                "either trained on or held out, once; change the name in task.toml if they are two"
             )
-        found[place] = Member(task, len(found) >= len(spec.tasks), StudyFolder(folder.path / "tasks" / place))
-    return list(found.values())
+        members[folder_name] = Member(
+            task, len(members) >= len(spec.tasks), StudyFolder(folder.path / "tasks" / folder_name)
+        )
+    return list(members.values())
 
 
 def _default_folder(spec: MultitaskSpec) -> Path:
-    """studies/multitask-MODEL-xxxxxxxx: the same arguments, arms apart, come back to the same folder."""
-    mark = sha256_of_text(spec.model_dump_json(exclude={"arms"}))[:8]
-    return Path("studies") / f"multitask-{Path(spec.model).name}-{mark}"
+    """studies/multitask-MODEL-xxxxxxxx. The same arguments give the same folder, whatever the arms."""
+    digest = sha256_of_text(spec.model_dump_json(exclude={"arms"}))[:8]
+    return Path("studies") / f"multitask-{Path(spec.model).name}-{digest}"
 
 
 def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], command: str) -> None:
@@ -161,19 +163,19 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
     base = load(spec.model, precision=stored.model.precision if stored else spec.precision)
-    works = {m.name: work_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
-    group = Group(spec, folder, members, works)
-    found = _findings(group)
-    for finding in (one for findings in found.values() for one in findings):
+    contexts = {m.name: context_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
+    group = Group(spec, folder, members, contexts)
+    findings_of = _findings(group)
+    for finding in (one for findings in findings_of.values() for one in findings):
         say(finding.text)
-    record = _record(group, asked, command, base, trained, found)
+    record = _record(group, asked, command, base, trained, findings_of)
     begin(folder, record, stored)
-    twins = {multi(name): _twin(group, specs[name]) for name in trained}
+    multitask_arms = {multi(name): _multitask_spec(group, specs[name]) for name in trained}
     for name in trained:
-        _train_mixture(group, multi(name), specs[name], twins[multi(name)])
+        _train_mixture(group, multi(name), specs[name], multitask_arms[multi(name)])
     for member in members:
         own = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
-        _run_study(group, member, own | twins, found[member.name], record.command)
+        _run_study(group, member, own | multitask_arms, findings_of[member.name], record.command)
     record.model_copy(update={"status": "done"}).write(folder.path)
     folder.log("done")
     overview(folder.path)
@@ -182,11 +184,11 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
 def _asked(
     folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], stored: MultitaskRecord | None
 ) -> dict[str, Any]:
-    """The specification as multitask.json has it, with the arms that are stored already.
+    """The specification for multitask.json, with the stored arms first.
 
-    Raises FolderError where the folder holds another study, TaskError where it began with other data.
+    Raises FolderError if the folder holds another study, TaskError if the study began with other data.
     """
-    # Tasks by name: a folder may move, and the specification is the same.
+    # Tasks stand by name, so that a moved folder does not change the specification.
     names = {"tasks": [m.name for m in members if not m.held_out], "held_out": [m.name for m in members if m.held_out]}
     asked = spec.model_dump(mode="json") | names
     if stored is not None:
@@ -196,11 +198,11 @@ def _asked(
 
 
 def _study_spec(spec: MultitaskSpec, member: Member, arms: Mapping[str, ArmSpec] | None = None) -> StudySpec:
-    """The study of one task; a split that has fewer examples than are asked of every task gives all it has."""
+    """The specification of one task's study. A split with fewer examples than asked for gives all of them."""
     chosen = {name: getattr(spec, name) for name in ("model", "seed", "memory", "precision")}
     chosen |= {split: _at_most(getattr(spec, split), member.task.split(split)) for split in SPLITS}
     if member.held_out:
-        chosen["train"] = None  # nothing is trained there, and shots come from all of its train rows
+        chosen["train"] = None  # nothing trains on it, and shots come from all of its train rows
     return StudySpec(task=str(member.task.folder), arms=dict(arms or {}), **chosen)
 
 
@@ -210,7 +212,7 @@ def _at_most(count: int | None, examples: Sequence[Example]) -> int | None:
 
 
 def _refuse_changed_data(folder: StudyFolder, stored: MultitaskRecord, members: Sequence[Member]) -> None:
-    """A training goes on only with the examples it began with."""
+    """Raises TaskError if a task's data differ from those that the study began with."""
     for member in members:
         if stored.tasks[member.name].hashes != member.task.hashes():
             raise TaskError(
@@ -219,21 +221,21 @@ def _refuse_changed_data(folder: StudyFolder, stored: MultitaskRecord, members: 
 
 
 def _findings(group: Group) -> dict[str, list[Finding]]:
-    """task -> what only a look at several tasks shows: inputs that leak, and words that two tasks share."""
-    asked = {name: {"dev": work.dev, "test": work.test} for name, work in group.works.items()}
-    found = check_between({name: work.train for name, work in group.lessons.items()}, asked)
+    """task -> findings about several tasks: inputs that leak between splits, and templates that two tasks share."""
+    asked = {name: {"dev": context.dev, "test": context.test} for name, context in group.contexts.items()}
+    findings_of = check_between({name: context.train for name, context in group.trained_tasks.items()}, asked)
     most = group.spec.mixture.templates
     used = {m.name: _templates(m.task, None, 1 if m.held_out else most) for m in group.members}
     for first, second in combinations(used, 2):
         both = [name for name, text in used[second].items() if text in used[first].values()]
-        if both and first in group.lessons:
+        if both and first in group.trained_tasks:
             text = (
                 f"{second} is asked in the words of {first} (template{'s' * (len(both) > 1)} {', '.join(both)}), so a "
                 "model of both cannot know what is asked; write other templates in task.toml, or train on fewer "
                 "(--templates 1)"
             )
-            found[second].append(Finding("warning", text))
-    return found
+            findings_of[second].append(Finding("warning", text))
+    return findings_of
 
 
 def _record(
@@ -242,9 +244,9 @@ def _record(
     command: str,
     base: Model,
     trained: Sequence[str],
-    found: Mapping[str, Sequence[Finding]],
+    findings_of: Mapping[str, Sequence[Finding]],
 ) -> MultitaskRecord:
-    """multitask.json of a group that begins: specification and origin."""
+    """multitask.json of a study that begins: specification and origin."""
     tasks = {
         m.name: MemberTask(
             folder=m.folder.path.relative_to(group.folder.path).as_posix(),
@@ -254,7 +256,7 @@ def _record(
         )
         for m in group.members
     }
-    precision = next(iter(group.works.values())).precision
+    precision = next(iter(group.contexts.values())).precision
     return MultitaskRecord(
         format=1,
         specification=asked,
@@ -263,7 +265,7 @@ def _record(
         command=command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
         tasks=tasks,
         model=MixtureModel(name=base.name, base_sha256=base.base_sha256, precision=precision),
-        findings=[finding.text for one in found.values() for finding in one],
+        findings=[finding.text for one in findings_of.values() for finding in one],
         **made_by(base),
         status="running",
     )
@@ -272,70 +274,83 @@ def _record(
 # ------------------------------------------------------------------------------------- the training on the mixture
 
 
-def _twin(group: Group, single: ArmSpec) -> ArmSpec:
-    """The multi-task arm of a trained arm: the same settings, one pass over the mixture, and what that mixture is."""
+def _multitask_spec(group: Group, single: ArmSpec) -> ArmSpec:
+    """The multi-task arm of a trained arm: the same settings, one pass over the mixture, and the mixture in words."""
     spec, mixture = group.spec, group.spec.mixture.model_dump()
     tasks = {
-        name: [work.task.hashes(), work.task.spec.prompt.model_dump(), len(work.train), len(work.dev)]
-        for name, work in group.lessons.items()
+        name: [context.task.hashes(), context.task.spec.prompt.model_dump(), len(context.train), len(context.dev)]
+        for name, context in group.trained_tasks.items()
     }
-    arm = single.model_dump(exclude={"width"})  # it changes what answers, not what is trained
+    arm = single.model_dump(exclude={"width"})  # the width changes the weights that answer, not the training
     shape = {"mixture": mixture, "effort": spec.effort, "arm": arm, "seed": spec.seed, "tasks": tasks}
-    mark = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
-    words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({mark})"
+    digest = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
+    words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({digest})"
     return single.model_copy(update={"training": single.training | {"epochs": 1.0}, "trained_on": words})
 
 
-def _train_mixture(group: Group, name: str, single: ArmSpec, twin: ArmSpec) -> None:
-    """Trains in multi/NAME; a finished training is only read."""
-    spec, lessons, mixture = group.spec, group.lessons, mixture_words(group.spec.mixture.model_dump())
-    arms = {task: resolve_trained(name, twin, work.task, spec.model) for task, work in lessons.items()}
-    seen = [_examples_seen(resolve_trained(name, single, work.task, spec.model), work) for work in lessons.values()]
+def _train_mixture(group: Group, name: str, single: ArmSpec, multitask_spec: ArmSpec) -> None:
+    """Trains one arm on the mixture, in multi/NAME. A finished training is only read."""
+    spec, trained_tasks, mixture = group.spec, group.trained_tasks, mixture_words(group.spec.mixture.model_dump())
+    arms = {
+        task: resolve_trained(name, multitask_spec, context.task, spec.model) for task, context in trained_tasks.items()
+    }
+    seen = [
+        _examples_seen(resolve_trained(name, single, context.task, spec.model), context)
+        for context in trained_tasks.values()
+    ]
     total = examples_in_all(seen, spec.effort)
-    say(f"{name}: {total} examples of {', '.join(lessons)}; {mixture}")
+    say(f"{name}: {total} examples of {', '.join(trained_tasks)}; {mixture}")
 
     def prompts(renderer: Renderer) -> list[Prompt]:
         return _mixed_prompts(group, name, arms, total, renderer)
 
     def dev(asked: Model) -> float:
-        return fmean(ask_dev(work, arms[task], asked) for task, work in lessons.items())
+        return fmean(ask_dev(context, arms[task], asked) for task, context in trained_tasks.items())
 
-    first = next(iter(lessons))
-    train_arm(replace(lessons[first], folder=group.folder), arms[first], group.training(name), Course(prompts, dev))
+    first = next(iter(trained_tasks))
+    train_arm(
+        replace(trained_tasks[first], folder=group.folder),
+        arms[first],
+        group.training(name),
+        TrainingPlan(prompts, dev),
+    )
 
 
-def _examples_seen(arm: TrainedArm, work: Work) -> int:
-    """Examples that a single-task arm sees, each as often as it is passed over."""
-    return round(arm.training.passes(len(work.train)) * len(work.train))
+def _examples_seen(arm: TrainedArm, context: StudyContext) -> int:
+    """Examples that a single-task arm sees in all of its passes."""
+    return round(arm.training.passes(len(context.train)) * len(context.train))
 
 
 def examples_in_all(seen: Sequence[int], effort: str) -> int:
-    """Examples the multi-task training sees, from those that each single-task arm sees: their sum, or their mean."""
+    """Examples of the multi-task training: the sum ('together') or the mean ('one') over the single-task arms."""
     return sum(seen) if effort == "together" else round(fmean(seen))
 
 
 def _mixed_prompts(group: Group, name: str, arms: Mapping[str, Arm], total: int, renderer: Renderer) -> list[Prompt]:
-    """The prompts of the mixture, in the order of the draw; what it holds of each task goes to mixture.json."""
-    lessons, mixture = group.lessons, group.spec.mixture
-    texts = {task: _templates(work.task, arms[task].template, mixture.templates) for task, work in lessons.items()}
-    sizes = {task: len(work.train) for task, work in lessons.items()}
-    drawn = draw(sizes, {task: len(named) for task, named in texts.items()}, mixture, total, group.spec.seed)
+    """The prompts of the mixture, in the order of the draw. Writes the counts of each task to mixture.json."""
+    trained_tasks, mixture = group.trained_tasks, group.spec.mixture
+    texts = {
+        task: _templates(context.task, arms[task].template, mixture.templates)
+        for task, context in trained_tasks.items()
+    }
+    sizes = {task: len(context.train) for task, context in trained_tasks.items()}
+    samples = draw(sizes, {task: len(named) for task, named in texts.items()}, mixture, total, group.spec.seed)
 
     @cache
     def rendered(task: str, index: int, template: int) -> Prompt:
         text = list(texts[task].values())[template]
-        made = renderer.prompt(lessons[task].train[index], text, train=True)
+        made = renderer.prompt(trained_tasks[task].train[index], text, train=True)
         return replace(made, id=f"{task}/{made.id}")  # ids are unique within a task only
 
-    prompts = [rendered(one.task, one.index, one.template) for one in drawn]
+    prompts = [rendered(one.task, one.index, one.template) for one in samples]
     tokens = [(length_of(prompt), len(prompt.target_ids or ())) for prompt in prompts]
-    record = counted(drawn, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
+    record = mixture_record(samples, tokens, sizes, {task: list(named) for task, named in texts.items()}, mixture)
     record.write(group.training(name))
     return prompts
 
 
 def _templates(task: Task, answering: str | None, most: int | None) -> dict[str, str]:
-    """The templates that a task is trained under: the answering one, then the others in the order of task.toml."""
+    """The templates of a task's training examples: the answering one, then the others in the order of task.toml."""
     names = dict.fromkeys([answering or task.spec.prompt.default, *task.spec.prompt.templates])
     return {name: task.template(name) for name in list(names)[:most]}
 
@@ -344,13 +359,13 @@ def _templates(task: Task, answering: str | None, most: int | None) -> dict[str,
 
 
 def _run_study(
-    group: Group, member: Member, arms: Mapping[str, ArmSpec], found: Sequence[Finding], command: str
+    group: Group, member: Member, arms: Mapping[str, ArmSpec], findings: Sequence[Finding], command: str
 ) -> None:
-    """The ordinary study of one task; its multi-task arms bring their weights along."""
+    """Runs the study of one task. Its multi-task arms take the weights of the shared training."""
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
     task, base = member.task, group.spec.model
     resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
     trained = {arm.name: group.training(arm.name) for arm in resolved if isinstance(arm, TrainedArm) and arm.trained_on}
     spec = _study_spec(group.spec, member, arms)
     with locked_study(member.folder, StudyRecord):
-        run_study(member.folder, spec, member.task, resolved, command, trained, found)
+        run_study(member.folder, spec, member.task, resolved, command, trained, findings)

@@ -1,4 +1,4 @@
-"""study.json: what was asked for, and where everything came from: data, models, arms, versions, the machine."""
+"""study.json: the specification, and the origin of everything: data, models, arms, versions, the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
-from luthier.studies.fit import Work
+from luthier.studies.fit import StudyContext
 
 
 class MadeBy(TypedDict):
@@ -23,7 +23,7 @@ class MadeBy(TypedDict):
 
 
 def made_by(model: Model) -> MadeBy:
-    """The versions, the machine and the commit that a study is made with."""
+    """The versions, the machine and the commit that make a study."""
     commit, dirty = machine.commit()
     return {
         "versions": machine.versions(),
@@ -36,34 +36,34 @@ def made_by(model: Model) -> MadeBy:
 def study_origin(
     specification: dict[str, Any],
     command: str,
-    work: Work,
+    context: StudyContext,
     bases: Mapping[str, Model],
     arms: Sequence[Arm],
     *,
     power: list[str],
-    effort: list[str],
+    training_notes: list[str],
     health: list[Health],
 ) -> StudyRecord:
-    """study.json of a study that begins."""
-    base = bases[work.model_name]
+    """study.json of a study that begins. `training_notes` are the sentences of `runs.training_notes`."""
+    base = bases[context.model_name]
     return StudyRecord(
         format=1,
         specification=specification,
-        arms={arm.name: arm_table(arm, bool(work.task.labels)) for arm in arms},
-        command=command or shlex.join(["luthier", "study", work.task.source]),
-        task=_task_origin(work, arms),
-        model=_model_origin(base, work.precision),
-        models={name: _model_origin(other, work.precision) for name, other in bases.items() if other is not base},
+        arms={arm.name: arm_table(arm, bool(context.task.labels)) for arm in arms},
+        command=command or shlex.join(["luthier", "study", context.task.source]),
+        task=_task_origin(context, arms),
+        model=_model_origin(base, context.precision),
+        models={name: _model_origin(other, context.precision) for name, other in bases.items() if other is not base},
         **made_by(base),
         power=power,
-        effort=effort,
+        effort=training_notes,
         health=health,
         status="running",
     )
 
 
-def _task_origin(work: Work, arms: Sequence[Arm]) -> TaskOrigin:
-    task, splits = work.task, {"train": work.train, "dev": work.dev, "test": work.test}
+def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
+    task, splits = context.task, {"train": context.train, "dev": context.dev, "test": context.test}
     return TaskOrigin(
         name=task.name,
         folder=task.source,
@@ -92,8 +92,11 @@ def _model_origin(model: Model, precision: str) -> ModelOrigin:
 
 
 def arm_table(arm: Arm, labelled: bool) -> ArmTable:
-    """The arm's table. Where it was trained is told only of an arm that was trained elsewhere, so that all other
-    studies keep the hash by which their looks are known."""
+    """The arm's table in study.json.
+
+    Only an arm that was trained elsewhere has `trained_on`, so the tables of other studies keep their hash, by which
+    looks at a test set are counted.
+    """
     trained = arm if isinstance(arm, TrainedArm) else None
     elsewhere = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
     return ArmTable(

@@ -1,7 +1,6 @@
-"""What a study and a multi-task study are asked for: the keys of study.toml, each under the one sentence about it.
+"""The specification of a study and of a multi-task study: the keys of study.toml, with one sentence each.
 
-The command line makes its options of these fields, so nothing here imports torch. What is given on the command line
-goes before what study.toml says.
+The command line makes its options of these fields, so nothing here imports torch. Options override study.toml.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from luthier.errors import SettingsError
 from luthier.settings import Settings, assignments, read_settings, settings_from
 from luthier.studies.mixture import Mixture
 
-FEWEST_SEEDS = 3  # below it the spread between trainings is not known well enough to speak of a recipe
-# How a value that is no single word is written on the command line.
+FEWEST_SEEDS = 3  # fewer do not estimate the spread between trainings well enough for a verdict on a recipe
+# How the command line shows a value that is not a single word.
 SHORT_FORMS: JsonDict = {"metavar": "ARM,ARM,..."}
 ASSIGNMENTS: JsonDict = {"metavar": "KEY=VALUE,..."}
 
 
 class StudySpec(Settings):
-    """study.toml: the whole specification of a study."""
+    """study.toml: the specification of a study."""
 
     task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
     model: str = Field(defaults.MODEL, description="a short name, a hub id, or a folder")
@@ -72,7 +71,7 @@ class StudySpec(Settings):
 
 
 class MultitaskSpec(Settings):
-    """What `luthier multitask` is asked for; it lies in multitask.json."""
+    """The specification of `luthier multitask`. multitask.json keeps it."""
 
     tasks: list[str] = Field(min_length=2, description="tasks to train on: folders, or names of tasks that ship")
     held_out: list[str] = Field([], description="tasks that are asked and never trained on")
@@ -102,12 +101,12 @@ class MultitaskSpec(Settings):
 def specification(
     task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
 ) -> StudySpec:
-    """study.toml, overridden by what was given, checked as a whole."""
+    """study.toml, overridden by `given`, `task` and `arms`, then checked. Raises SettingsError."""
     stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
     if config and stored.get("task") and not Path(stored["task"]).is_absolute():
         beside = Path(config).parent / stored["task"]
-        found = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
-        stored["task"] = str(beside) if found else stored["task"]
+        is_task = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
+        stored["task"] = str(beside) if is_task else stored["task"]
     stored |= {key: value for key, value in given.items() if value is not None}
     if isinstance(stored.get("defaults"), str):
         stored["defaults"] = assignments(stored["defaults"], "defaults")

@@ -1,6 +1,6 @@
-"""A study: arms x examples through the same code, in a folder that can make itself again; what is done is not redone.
+"""A study: arms x examples through the same code, in a folder that can resume. Finished parts are not repeated.
 
-    plan: what is asked, with what the folder holds -> look over: health, what can be detected -> begin: study.json
+    plan: the specification, joined with the folder -> look over: health, what can be detected -> begin: study.json
     -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
 
 The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
@@ -33,9 +33,9 @@ from luthier.results.resume import begin, locked_study, look_ahead, refuse_other
 from luthier.results.study_record import Health, StudyRecord
 from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
-from luthier.studies.fit import Work
+from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
-from luthier.studies.runs import Run, effort, runs, time_left, trained_here
+from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, specification
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
@@ -46,8 +46,8 @@ from luthier.training.memory import Bound
 from luthier.verdicts.conclude import conclude
 from luthier.verdicts.detect import can_show, unseen_labels
 
-MAY_CHANGE = ("precision", "seeds")  # of a specification whose study is gone on with
-MOST_DEV = 32  # dev examples that are asked where nobody says otherwise: enough to choose, cheap to answer
+MAY_CHANGE = ("precision", "seeds")  # keys of a specification that may differ when a study resumes
+MOST_DEV = 32  # default number of dev examples: enough to choose settings, cheap to answer
 
 
 def study(
@@ -69,10 +69,10 @@ def study(
     memory: float | None = None,
     command: str = "",
 ) -> Path:
-    """Runs what is missing of a study and returns its folder, with compare.json, report.html and report.md inside.
+    """Runs the missing parts of a study. Returns its folder, which holds compare.json, report.html and report.md.
 
-    What is given here goes before what study.toml (`config`) says. Called again with the same arguments it goes on
-    where it stopped, and with more arms or `seeds` it runs those alone. Raises LuthierError sentences.
+    Arguments override study.toml (`config`). A second call with the same arguments resumes the study. A call with more
+    arms or `seeds` runs only the new ones. Raises LuthierError.
     """
     keywords = {
         "model": model, "defaults": defaults, "train": train, "dev": dev, "test": test, "seed": seed,
@@ -80,13 +80,13 @@ def study(
     }  # fmt: skip
     keep_freed_memory()
     spec = specification(task, arms, config, keywords)
-    found = load_task(str(spec.task))
-    specs = with_baselines(arm_specs(spec.arms, found, spec.model), found, spec.model)
+    loaded = load_task(str(spec.task))
+    specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
-    resolved = [resolve(name, arm, found, spec.model) for name, arm in specs.items()]
-    folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
+    resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
+    folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
     with locked_study(folder, StudyRecord), stoppable():
-        run_study(folder, spec, found, resolved, command)
+        run_study(folder, spec, loaded, resolved, command)
     return folder.path
 
 
@@ -97,21 +97,21 @@ def run_study(
     arms: Sequence[Arm],
     command: str,
     trained: Mapping[str, Path] | None = None,
-    found: Sequence[Finding] = (),
+    more_findings: Sequence[Finding] = (),
 ) -> None:
-    """Runs what is missing of a study whose folder is locked by the caller.
+    """Runs the missing parts of a study. The caller has locked its folder.
 
-    trained: arm -> the folder of its finished training, for arms that were trained elsewhere. found: what else is to be
-    said of the data, beside what the check of the task says.
+    trained: arm -> the folder of its finished training, for arms that were trained elsewhere. more_findings: findings
+    about the data beside those of the check of the task.
     """
     stored = stored_in(folder, StudyRecord)
     plan = _planned(folder, spec, task, arms, stored)
     bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
-    work = replace(work_of(folder, spec, task, bases[spec.model]), trained=trained or {})
-    record = _look_over(plan, work, bases, command, stored, found)
+    context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
+    record = _look_over(plan, context, bases, command, stored, more_findings)
     begin(folder, record, stored)
-    write_lines_of(folder.path / EXAMPLES_FILE, work.test)
-    _run_arms(work, runs(plan.arms, plan.seeds), bases)
+    write_lines_of(folder.path / EXAMPLES_FILE, context.test)
+    _run_arms(context, runs(plan.arms, plan.seeds), bases)
     look = conclude(folder, task).look
     record.done(look).write(folder.path)
     folder.log("done")
@@ -119,86 +119,90 @@ def run_study(
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is asked of a study, together with what its folder holds already."""
+class StudyPlan:
+    """The specification of a study, joined with what its folder holds already."""
 
     specification: dict[str, Any]
     arms: list[Arm]
     seeds: int
 
 
-def _planned(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], stored: StudyRecord | None) -> Plan:
-    """What was asked, joined with what is stored. Raises FolderError where the folder holds another study, TaskError
-    where it began with other data."""
+def _planned(
+    folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], stored: StudyRecord | None
+) -> StudyPlan:
+    """The specification, joined with the stored study.
+
+    Raises FolderError if the folder holds another study, TaskError if the study began with other data.
+    """
     asked = spec.model_dump(mode="json") | {"task": task.name}
     if stored is None:
-        return Plan(asked, list(arms), spec.seeds)
+        return StudyPlan(asked, list(arms), spec.seeds)
     refuse_other_specification(folder, stored, {key: v for key, v in asked.items() if key not in MAY_CHANGE})
     if stored.task.hashes != task.hashes():
         raise TaskError(
             f"{task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
         )
     seeds = max(spec.seeds, stored.seeds)
-    return Plan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
+    return StudyPlan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
 
 
 def _look_over(
-    plan: Plan,
-    work: Work,
+    plan: StudyPlan,
+    context: StudyContext,
     bases: Mapping[str, Model],
     command: str,
     stored: StudyRecord | None,
-    found: Sequence[Finding],
+    more_findings: Sequence[Finding],
 ) -> StudyRecord:
-    """study.json before anything is run; says aloud what is wrong with the data, and what the study can show."""
-    task = work.task
-    look = look_ahead(work.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
-    power = can_show(task, work.test, len(plan.arms), look) + unseen_labels(task, work.train)
-    # Looking at every row takes a while on large data, and on going on the data is known to be the same.
-    findings = [] if stored else [*found, *check_task(task, bases[work.model_name])]
+    """study.json before any arm runs. Prints problems of the data, and what the study can show."""
+    task = context.task
+    look = look_ahead(context.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
+    power = can_show(task, context.test, len(plan.arms), look) + unseen_labels(task, context.train)
+    # The check reads every row, which is slow on large data. A resumed study has the same data.
+    findings = [] if stored else [*more_findings, *check_task(task, bases[context.model_name])]
     health = stored.health if stored else [Health(**asdict(one)) for one in findings]
-    work_ahead = effort(plan.arms, plan.seeds, work.trials)
-    for sentence in [row.text for row in health if row.level != "note"] + power + work_ahead:
+    notes = training_notes(plan.arms, plan.seeds, context.trials)
+    for sentence in [row.text for row in health if row.level != "note"] + power + notes:
         say(sentence)
     return study_origin(
-        plan.specification, command, work, bases, plan.arms, power=power, effort=work_ahead, health=health
+        plan.specification, command, context, bases, plan.arms, power=power, training_notes=notes, health=health
     )
 
 
 def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
-    """The study's model and those that arms name for themselves, by name; what cannot be had is refused at once."""
+    """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
     return {name: load(name, precision=precision, labels=task.labels) for name in names}
 
 
-def _run_arms(work: Work, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
-    """Runs what is missing, and says after each training how long the others will take."""
+def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
+    """Runs the missing arms. Prints after each training how long the others will take."""
     trained = [run for run in every if trained_here(run.of)]
-    done = [run for run in trained if work.folder.finished(run.name)]
+    done = [run for run in trained if context.folder.finished(run.name)]
     for run in every:
-        if work.folder.finished(run.name):
+        if context.folder.finished(run.name):
             continue
-        arm, base = run.arm, bases[run.of.model or work.model_name]
+        arm, base = run.arm, bases[run.of.model or context.model_name]
         if run.seed and isinstance(arm, TrainedArm):
-            # What dev chose under the study's seed is the recipe; the further seeds are trained by it as it stands.
-            recipe = as_trained(arm, work.folder.arm_record(run.of.name))
-            run_arm(replace(work, seed=work.seed + run.seed, trials=0), recipe, base)
+            # Further seeds train with the settings that dev chose under the study's own seed.
+            tuned = as_trained(arm, context.folder.arm_record(run.of.name))
+            run_arm(replace(context, seed=context.seed + run.seed, trials=0), tuned, base)
         else:
-            run_arm(work, arm, base)
+            run_arm(context, arm, base)
         if run in trained:
             done.append(run)
-            _say_time_left(work, trained, done)
+            _say_time_left(context, trained, done)
 
 
-def _say_time_left(work: Work, trained: Sequence[Run], done: Sequence[Run]) -> None:
+def _say_time_left(context: StudyContext, trained: Sequence[Run], done: Sequence[Run]) -> None:
     pending = [run for run in trained if run not in done]
-    left = time_left(work.folder.cost(), done, pending)
+    left = time_left(context.folder.cost(), done, pending)
     if pending and left is not None:
         say(f"{len(done)} of {len(trained)} trainings are done; the others take about {left / 60:.0f} minutes.")
 
 
 def _default_folder(spec: StudySpec, task: Task) -> Path:
-    """studies/TASK-MODEL-xxxxxxxx: the same arguments, arms and seeds apart, come back to the same folder."""
+    """studies/TASK-MODEL-xxxxxxxx. The same arguments give the same folder, whatever arms and seeds."""
     same = spec.model_dump_json(exclude={"arms", "task", "seeds"})
     mark = sha256_of_text(same, *task.hashes().values())[:8]
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
@@ -207,26 +211,29 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
 def _with_finished_arms(
     folder: StudyFolder, arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str
 ) -> list[Arm]:
-    """The arms asked for, after those that the folder holds already; an arm of the same name must be the same.
+    """The finished arms of the folder, then the new ones.
 
-    An arm that was begun and is not asked for any more is left out: it may be one that fails.
+    Leaves out an unfinished arm that `arms` lacks, because it may be one that fails. Raises SettingsError if an arm has
+    the name of a different stored arm.
     """
     asked = {arm.name for arm in arms}
     kept = {name: table for name, table in stored.arms.items() if name in asked or folder.finished(name)}
     for name in stored.arms:
         if name not in kept:
             say(f"{name}: was not finished and is not asked for any more, so it is left out")
-    known = {name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in kept.items()}
+    stored_arms = {
+        name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in kept.items()
+    }
     for arm in arms:
-        if arm.name in known and known[arm.name] != arm:
+        if arm.name in stored_arms and stored_arms[arm.name] != arm:
             raise SettingsError(f"arm '{arm.name}' was run with other settings in this folder; give it another name")
-    return list((known | {arm.name: arm for arm in arms}).values())
+    return list((stored_arms | {arm.name: arm for arm in arms}).values())
 
 
-def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Work:
-    """What the arms of a study share: its samples of the splits, and where things lie.
+def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> StudyContext:
+    """What the arms of a study share: samples of the splits, folder, model and settings.
 
-    Raises TaskError for a split without a usable example, or with fewer than are asked for.
+    Raises TaskError for a split without a usable example, or with fewer than the specification asks for.
     """
     train, dev, test = ([e for e in task.split(name) if e.is_usable] for name in SPLITS)
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
@@ -234,7 +241,7 @@ def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Wo
             raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
         if task.spec.decide.references == "max" and name != "train":
             refuse_unequal(usable)
-    return Work(
+    return StudyContext(
         task=task,
         train=sample(train, spec.train, spec.seed),
         dev=sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed),
@@ -250,7 +257,7 @@ def work_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> Wo
 
 
 def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
-    """`count` examples drawn by seed, in their own order; a larger draw holds the smaller one.
+    """`count` examples drawn by seed, in their own order. A larger sample contains the smaller one.
 
     Raises TaskError when there are fewer.
     """
@@ -264,16 +271,16 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
 
 
 def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | None = None) -> tuple[Prompt, Example]:
-    """The exact prompt of one example under an arm's short form; a trained arm's target comes with it.
+    """The exact prompt of one example under an arm's short form, with its target if the arm trains.
 
-    `model` is the one that the arm would have. Raises TaskError when the split has no such example.
+    `model` is the arm's model. Raises TaskError when the split has no such example.
     """
     spec = parse(arm)
-    found = resolve(arm, spec.model_copy(update={"model": spec.model or model.name}), task)
+    resolved = resolve(arm, spec.model_copy(update={"model": spec.model or model.name}), task)
     examples = task.split(split)
     example = next((e for e in examples if id is None or e.id == id), None)
     if example is None:
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
-    shots = draw_shots(task.train, found.shots, task.spec.prompt.shot_seed)
-    text, room = task.template(found.template), room_for(model, task.spec.answer.max_new_tokens)
-    return model.renderer.prompt(example, text, shots, room=room, train=found.method.trains), example
+    shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
+    text, room = task.template(resolved.template), room_for(model, task.spec.answer.max_new_tokens)
+    return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example

@@ -1,7 +1,7 @@
-"""The one training loop: it knows no tokens, families or objectives.
+"""The one training loop. It knows no tokens, families or objectives.
 
-    batches  training batches that know where they stand
-    memory   how long a micro-batch may be under a bound on memory
+    batches  training batches whose position can be saved
+    memory   how many tokens a batch may hold under a bound on memory
     loop     train(): the one loop
     fused    LoRA and RMS norm with fewer passes over memory
 

@@ -1,7 +1,7 @@
-"""Training batches: an iterator over prompts that can say where it stands and go on from there.
+"""Training batches: an iterator over prompts whose position can be saved and restored.
 
-Each step's batch holds `batch_size` examples of like length, cut into micro-batches that fit `micro_tokens`. The order
-is a function of seed and epoch alone, so its state is two numbers.
+Each step's batch holds `batch_size` examples of similar length, cut into micro-batches that fit `micro_tokens`. Seed
+and epoch alone decide the order, so the position is one number.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ MicroBatches = list[list[Prompt]]
 
 
 class Batches:
-    """Iterates over one optimizer step's micro-batches at a time, `epochs` times over the prompts.
+    """Yields the micro-batches of one optimizer step at a time, and passes over the prompts `epochs` times.
 
-    Within an epoch examples are shuffled, sorted by length inside pools of `pool` batches (so that padding is small
-    and batches stay mixed), and the batches are shuffled again. Raises SettingsError when there are no prompts.
+    An epoch shuffles the examples, sorts them by length inside pools of `pool` batches, and shuffles the batches. So
+    padding is small and batches stay mixed. Raises SettingsError when there are no prompts.
     """
 
     pool = 16
@@ -36,7 +36,7 @@ class Batches:
         self.position = 0
 
     def __len__(self) -> int:
-        """Optimizer steps in all."""
+        """The number of optimizer steps in all epochs."""
         return self.steps
 
     def __iter__(self) -> Iterator[MicroBatches]:
@@ -57,25 +57,28 @@ class Batches:
 
     def _epoch(self, epoch: int) -> list[list[Prompt]]:
         shuffled = list(self.prompts)
-        dice = random.Random(f"batches-{self.seed}-{epoch}")
-        dice.shuffle(shuffled)
+        rng = random.Random(f"batches-{self.seed}-{epoch}")
+        rng.shuffle(shuffled)
         batches = []
         for start in range(0, len(shuffled), self.batch_size * self.pool):
             pool = sorted(shuffled[start : start + self.batch_size * self.pool], key=length_of)
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        dice.shuffle(batches)
+        rng.shuffle(batches)
         return batches
 
 
 def micro_batches(batch: Sequence[Prompt], micro_tokens: int) -> MicroBatches:
-    """The batch cut, in order of length, into runs of at most `micro_tokens` padded tokens (one example at least)."""
-    runs: MicroBatches = []
+    """The batch, sorted by length and cut into micro-batches of at most `micro_tokens` padded tokens.
+
+    A micro-batch holds at least one example, however long that is.
+    """
+    cut: MicroBatches = []
     for prompt in sorted(batch, key=length_of):
-        if runs and (len(runs[-1]) + 1) * length_of(prompt) <= micro_tokens:
-            runs[-1].append(prompt)
+        if cut and (len(cut[-1]) + 1) * length_of(prompt) <= micro_tokens:
+            cut[-1].append(prompt)
         else:
-            runs.append([prompt])
-    return runs
+            cut.append([prompt])
+    return cut
 
 
 def length_of(prompt: Prompt) -> int:

@@ -1,12 +1,9 @@
 """The same layers with fewer passes over memory: LoRA and RMS norm, each as one step of the backward pass.
 
-A transformer of this size spends six tenths of a training step in the products of its weights, which are near the
-processor's limit already. Most of the rest is small steps between them that read and write whole activations. Each
-class below does what the module it replaces does, keeps less for the backward pass, and changes no parameter and no
-name: state dicts, PEFT's files and `isinstance` see no difference. `fuse` replaces only what is known to be plain.
-
-Measured with lora on two cores (docs/log.md): LoRA's layers 6 % of a training step, RMS norm 3 %. silu(gate) * up as
-one step saved 1 % and is not here.
+The products of the weights run near the processor's limit already. Much of the remaining time of a training step goes
+to small operations between them, which read and write whole activations. Each class below computes what the module it
+replaces computes and keeps less for the backward pass. Parameters and names stay, so state dicts, PEFT's files and
+`isinstance` see no difference. `fuse` replaces only modules that it knows to be plain. Measurements: docs/log.md.
 
     shapes: N tokens (all leading dimensions together), D width in, E width out, r rank
 """
@@ -26,25 +23,25 @@ from luthier.model.prepacked import PLAIN_LINEAR, has_laid_out_weight
 
 
 def fuse(module: nn.Module) -> nn.Module:
-    """Replaces the layers of `module` that have a fused twin, in place, and returns it."""
+    """Gives the layers of `module` their fused classes, in place, and returns `module`."""
     for layer in module.modules():
         _replace(layer)
     return module
 
 
 def _replace(layer: nn.Module) -> None:
-    """Gives one layer the class of its fused twin, if it has one."""
+    """Gives one layer its fused class, if there is one."""
     if type(layer) is PeftLinear:
         layer.__class__ = LoraLinear
     elif _is_rms_norm(layer):
-        layer.__class__ = _rms_twin(type(layer))  # type: ignore[arg-type]
+        layer.__class__ = _fused_rms_norm(type(layer))  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------------------------- LoRA
 
 
 class LoraLinear(PeftLinear):
-    """peft's LoRA layer; plain LoRA with one active adapter takes the short way, everything else peft's own."""
+    """peft's LoRA layer. Plain LoRA with one active adapter is computed in one step; peft computes everything else."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         names = [name for name in self.active_adapters if name in self.lora_A]
@@ -53,25 +50,25 @@ class LoraLinear(PeftLinear):
         (name,) = names
         dropout = self.lora_dropout[name]
         base, a, b = self.base_layer, self.lora_A[name].weight, self.lora_B[name].weight
-        # In bf16 peft takes the small products in fp32, and answers are given that way; training may round them.
-        rounds = x.dtype != a.dtype and not torch.is_grad_enabled()
-        unlike = (
-            rounds
+        # In bf16 peft computes the small products in fp32. Answers follow peft; training may round the products.
+        differs_in_precision = x.dtype != a.dtype and not torch.is_grad_enabled()
+        needs_peft = (
+            differs_in_precision
             or self.lora_variant
             or self.lora_bias[name]
             or type(base) not in PLAIN_LINEAR
             or has_laid_out_weight(base)
             or base.weight.requires_grad
         )
-        if unlike or (self.training and not isinstance(dropout, nn.Identity)):
+        if needs_peft or (self.training and not isinstance(dropout, nn.Identity)):
             return super().forward(x, *args, **kwargs)
         return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])
 
 
 class _LoraProduct(torch.autograd.Function):
-    """y = x W^T + s (x A^T) B^T (Hu et al. 2021, equation 3), the update added into the product's own memory.
+    """y = x W^T + s (x A^T) B^T (Hu et al. 2021, equation 3). The update is added into the product's own memory.
 
-    peft's way makes three more tensors of y's size forward and two backward. The weights W and their bias do not move.
+    peft allocates three more tensors of y's size forward and two backward. W and its bias do not move.
     """
 
     @staticmethod
@@ -92,7 +89,7 @@ class _LoraProduct(torch.autograd.Function):
         dy_NE = dy.reshape(-1, dy.shape[-1])
         dinner_Nr = (dy_NE @ b_Er).mul_(ctx.s)
         da_rD = (dinner_Nr.t() @ x_ND).to(ctx.kind)
-        db_Er = (inner_Nr.t() @ dy_NE).mul_(ctx.s).t().to(ctx.kind)  # half the time of dy^T inner
+        db_Er = (inner_Nr.t() @ dy_NE).mul_(ctx.s).t().to(ctx.kind)  # faster than dy^T inner (docs/log.md)
         dx = None
         if ctx.needs_input_grad[0]:
             dx_ND = dy_NE @ weight_ED
@@ -104,7 +101,10 @@ class _LoraProduct(torch.autograd.Function):
 
 
 def _is_rms_norm(layer: Any) -> bool:
-    """x / rms(x) * weight (Zhang & Sennrich 2019, equation 4), as Llama and T5 write it; shown on a few vectors."""
+    """Whether a layer is x / rms(x) * weight (Zhang & Sennrich 2019, equation 4), as in Llama and T5.
+
+    A few vectors go through the layer and through `_RmsNorm`; both must agree.
+    """
     plain = "variance_epsilon" in layer.__dict__ and {*layer._parameters} == {"weight"} and not layer._modules
     if not plain or hasattr(layer, "is_fused"):
         return False
@@ -118,11 +118,11 @@ def _is_rms_norm(layer: Any) -> bool:
 
 
 @functools.cache
-def _rms_twin(kind: type) -> type:
-    """A subclass of one architecture's norm, under the same name."""
+def _fused_rms_norm(kind: type) -> type:
+    """The fused subclass of one architecture's norm. It has the same name."""
 
     def forward(self: Any, hidden_states: Tensor) -> Any:
-        # Without a backward pass to come the module's own few steps are the shortest.
+        # Without a backward pass the module's own operations are faster.
         if hidden_states.dtype != self.weight.dtype or not torch.is_grad_enabled():
             return kind.forward(self, hidden_states)  # type: ignore[attr-defined]
         return _RmsNorm.apply(hidden_states, self.weight, self.variance_epsilon)
@@ -131,7 +131,7 @@ def _rms_twin(kind: type) -> type:
 
 
 class _RmsNorm(torch.autograd.Function):
-    """Two passes forward and three backward, where the sum of its single steps takes nine."""
+    """RMS norm in two passes over memory forward and three backward; its single operations take nine."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_D: Tensor, epsilon: float):  # type: ignore[no-untyped-def, override]

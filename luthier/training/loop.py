@@ -1,7 +1,7 @@
-"""train(): the one training loop. It sees a module, a step that gives (loss_sum, count), and batches; nothing else.
+"""train(): the one training loop. It sees a module, a step that returns (loss_sum, count, tokens), and batches.
 
-Every method of adapting and every model family goes through here. The loop accumulates, clips, steps, validates,
-saves and resumes; it knows no tokens, no objective and no adapter.
+Every method of adapting and every model family goes through here. The loop accumulates gradients, clips them, steps,
+evaluates, saves and resumes. It knows no tokens, no objective and no adapter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,11 +27,12 @@ from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
 from luthier.settings import Settings
 
-SAVING = 0.05  # share of the time that writing checkpoints may take: full fine-tuning writes 12 bytes a parameter
+# Largest share of the time that writing checkpoints may take. Full fine-tuning writes 12 bytes a parameter.
+MOST_SAVING = 0.05
 
 
 class Training(Settings):
-    """How an arm is trained. Defaults that depend on the method are in its drawer; why, in docs/training.md."""
+    """How an arm is trained. Defaults that depend on the method stand in the method's file (docs/training.md)."""
 
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     epochs: float | None = Field(
@@ -51,16 +52,16 @@ class Training(Settings):
     )
 
     def passes(self, examples: int) -> float:
-        """Passes over `examples`: what was given, else as many as see 1,200 examples, 1 to `most_epochs` of them.
+        """Passes over `examples` examples: `epochs`, or else 1,200 / examples, between 1 and `most_epochs`.
 
-        The same rule for every method is the same effort for every arm; the numbers were chosen on dev
+        Every method follows the same rule, so that every arm gets the same effort. The numbers were chosen on dev
         (docs/training.md).
         """
         return self.epochs or min(self.most_epochs, max(1.0, 1200 / examples))
 
 
 class Batched(Protocol):
-    """What the loop needs of its data: steps in all, an iterator over micro-batches, and its place."""
+    """What the loop needs of its data: the number of steps, an iterator over micro-batches, and the position."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[list[Any]]: ...
@@ -70,7 +71,11 @@ class Batched(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training did. `seconds` counts finished steps over all sittings; `evaluation_seconds` the dev answers."""
+    """What training did, resumed runs included.
+
+    `seconds` are those of the finished steps, `evaluation_seconds` those of the dev answers. `supervised` sums the
+    counts by which the loss was divided.
+    """
 
     steps: int
     tokens: int
@@ -97,13 +102,13 @@ def train(
     """Trains the parameters of `module` that require a gradient and leaves the best checkpoint in them.
 
     `step(micro_batch)` returns (summed loss, count to divide by, tokens seen). The gradient of an optimizer step is
-    the sum over its micro-batches divided once by their common count, so that the split into micro-batches does not
-    change it. `evaluate()` is a dev metric, higher is better; without it the last weights are kept.
-    `rates` holds multiples of the learning rate by parameter name, 1 where it is silent.
-    `log(event, **about)` hears of every checkpoint that is safely on disk.
+    the sum over its micro-batches, divided once by their common count. So the split into micro-batches does not change
+    the gradient. `evaluate()` returns a dev metric, higher is better; without it the last weights stay.
+    `rates` maps a parameter name to its multiple of the learning rate; a missing name means 1.
+    `log(event, **about)` is called after each checkpoint is on disk.
 
-    Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`, and goes on from the latter when it is there.
-    Raises SettingsError when nothing requires a gradient or the loss is no longer a number.
+    Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already.
+    Raises SettingsError when no parameter requires a gradient or the loss is not finite.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not parameters:
@@ -122,15 +127,15 @@ def train(
 
     module.train()
     saved_at, pause = time.monotonic(), settings.checkpoint_seconds
-    with bar(title, total, "steps", done=state.progress["step"]) as progress:
+    with bar(title, total, "steps", done=state.progress.step) as shown:
         for micro_batches in batches:
             began = time.monotonic()
-            rate = settings.learning_rate * schedule(state.progress["step"], total, settings.warmup)
+            rate = settings.learning_rate * schedule(state.progress.step, total, settings.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["multiple"]
 
             # Dropout is a function of seed and step, so that a resumed run repeats it on every device.
-            torch.manual_seed(seed * 1_000_003 + state.progress["step"])
+            torch.manual_seed(seed * 1_000_003 + state.progress.step)
             loss_sum, count, tokens = 0.0, 0, 0
             for micro_batch in micro_batches:
                 loss, supervised, seen = step(micro_batch)
@@ -140,7 +145,7 @@ def train(
             # Before the weights move: a gradient may be infinite where the loss is not.
             if not (math.isfinite(loss_sum) and math.isfinite(norm)):
                 raise SettingsError(
-                    f"the loss is no longer a number at step {state.progress['step'] + 1} of {total}; "
+                    f"the loss is no longer a number at step {state.progress.step + 1} of {total}; "
                     f"lower the learning rate ({settings.learning_rate:g})"
                 )
             optimizer.step()
@@ -149,34 +154,34 @@ def train(
             seconds = time.monotonic() - began
             state.advance(tokens, count, seconds)
             row = Step(
-                step=state.progress["step"], loss_sum=loss_sum, count=count, tokens=tokens,
+                step=state.progress.step, loss_sum=loss_sum, count=count, tokens=tokens,
                 learning_rate=rate, gradient_norm=norm, seconds=round(seconds, 3),
             )  # fmt: skip
-            progress.advance(words=f"loss {loss_sum / count:.3f}  {tokens / seconds:,.0f} tokens/s")
+            shown.advance(words=f"loss {loss_sum / count:.3f}  {tokens / seconds:,.0f} tokens/s")
 
-            if evaluate is not None and state.progress["step"] in evaluate_at:
+            if evaluate is not None and state.progress.step in evaluate_at:
                 began = time.monotonic()
                 module.eval()
                 metric = evaluate()
                 module.train()
-                state.judged(metric, time.monotonic() - began)
+                state.record_evaluation(metric, time.monotonic() - began)
                 row = row.model_copy(update={"dev": metric})
             append_lines_of(folder / METRICS_FILE, [row])
 
-            last = state.progress["step"] == total
+            last = state.progress.step == total
             try:
                 check_stop()
             except Stopped:
                 state.save()
-                log("checkpoint", step=state.progress["step"])
+                log("checkpoint", step=state.progress.step)
                 raise
             if last or time.monotonic() - saved_at >= pause:
                 began = time.monotonic()
                 state.save()
-                log("checkpoint", step=state.progress["step"])
+                log("checkpoint", step=state.progress.step)
                 saved_at = time.monotonic()
                 if settings.checkpoint_seconds:
-                    pause = max(settings.checkpoint_seconds, (saved_at - began) / SAVING)
+                    pause = max(settings.checkpoint_seconds, (saved_at - began) / MOST_SAVING)
     state.restore_best()
     module.eval()
     return state.result()
@@ -191,7 +196,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def _groups(parameters: dict[str, nn.Parameter], rates: Mapping[str, float] | None) -> list[dict[str, Any]]:
-    """AdamW's groups, one for each multiple of the learning rate; a parameter that `rates` does not name has 1."""
+    """AdamW's parameter groups, one for each multiple of the learning rate. A parameter that `rates` lacks has 1."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         groups.setdefault((rates or {}).get(name, 1.0), []).append(parameter)
@@ -199,7 +204,10 @@ def _groups(parameters: dict[str, nn.Parameter], rates: Mapping[str, float] | No
 
 
 def _divide_and_clip(parameters: dict[str, nn.Parameter], count: int, clip_norm: float) -> float:
-    """Divides summed gradients by `count`, then scales them to at most `clip_norm`; returns the norm before it."""
+    """Divides summed gradients by `count` and scales them to a norm of at most `clip_norm`.
+
+    Returns the norm before clipping.
+    """
     gradients = [p.grad for p in parameters.values() if p.grad is not None]
     norm = float(torch.nn.utils.get_total_norm(gradients)) / count
     scale = min(1.0, clip_norm / (norm + 1e-6)) / count
@@ -207,8 +215,21 @@ def _divide_and_clip(parameters: dict[str, nn.Parameter], count: int, clip_norm:
     return norm
 
 
+@dataclass
+class _Progress:
+    """The counts of a run so far. Its fields are the keys of the JSON text in the checkpoint's metadata."""
+
+    step: int = 0
+    tokens: int = 0
+    supervised: int = 0
+    seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    best_step: int = 0
+    best_metric: float | None = None
+
+
 class _State:
-    """Everything that a resumed run needs, and its place on disk: one safetensors file, replaced in one step."""
+    """Everything that a resumed run needs. It lies in one safetensors file, which each save replaces as a whole."""
 
     def __init__(
         self,
@@ -220,22 +241,19 @@ class _State:
         self.parameters, self.optimizer, self.batches, self.folder = parameters, optimizer, batches, folder
         self.path = folder / "checkpoint.safetensors"
         self.best: dict[str, Tensor] = {}
-        self.progress: dict[str, Any] = {
-            "step": 0, "tokens": 0, "supervised": 0, "seconds": 0.0, "evaluation_seconds": 0.0,
-            "best_step": 0, "best_metric": None,
-        }  # fmt: skip
+        self.progress = _Progress()
 
     def advance(self, tokens: int, supervised: int, seconds: float) -> None:
-        self.progress["step"] += 1
-        self.progress["tokens"] += tokens
-        self.progress["supervised"] += supervised
-        self.progress["seconds"] += seconds
+        self.progress.step += 1
+        self.progress.tokens += tokens
+        self.progress.supervised += supervised
+        self.progress.seconds += seconds
 
-    def judged(self, metric: float, seconds: float) -> None:
-        """Keeps the weights when the dev metric is the best so far; of equals the earlier one."""
-        self.progress["evaluation_seconds"] += seconds
-        if self.progress["best_metric"] is None or metric > self.progress["best_metric"]:
-            self.progress["best_metric"], self.progress["best_step"] = metric, self.progress["step"]
+    def record_evaluation(self, metric: float, seconds: float) -> None:
+        """Keeps the weights if the dev metric is better than every earlier one; of equal metrics the first wins."""
+        self.progress.evaluation_seconds += seconds
+        if self.progress.best_metric is None or metric > self.progress.best_metric:
+            self.progress.best_metric, self.progress.best_step = metric, self.progress.step
             self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
 
     def restore_best(self) -> None:
@@ -244,29 +262,35 @@ class _State:
                 self.parameters[name].copy_(value)
 
     def result(self) -> Trained:
-        names = {"step": "steps"}
-        values = {names.get(key, key): value for key, value in self.progress.items()}
-        values["best_step"] = values["best_step"] or values["steps"]
-        return Trained(**values)
+        done = self.progress
+        return Trained(
+            steps=done.step,
+            tokens=done.tokens,
+            supervised=done.supervised,
+            seconds=done.seconds,
+            evaluation_seconds=done.evaluation_seconds,
+            best_step=done.best_step or done.step,
+            best_metric=done.best_metric,
+        )
 
     def save(self) -> None:
         tensors = {f"weights/{name}": p.detach() for name, p in self.parameters.items()}
-        # Weights that are the best ones already are not written twice.
-        if self.progress["best_step"] != self.progress["step"]:
+        # The best weights are written only where they differ from the current ones.
+        if self.progress.best_step != self.progress.step:
             tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
-        about = {"progress": json.dumps(self.progress), "batches": json.dumps(self.batches.state_dict())}
+        about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
         data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
         with replacing(self.path) as file:
             file.write(data)
 
     def resume(self) -> None:
-        """Takes up the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
+        """Loads the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
         metrics = self.folder / METRICS_FILE
         for part in self.folder.glob(f".{self.path.name}.*.part"):
-            part.unlink()  # a kill in the middle of writing left it
+            part.unlink()  # left by a process that was killed while it wrote
         if not self.path.exists():
             write_lines_of(metrics, [])
             return
@@ -282,7 +306,7 @@ class _State:
         stored_shapes = {n.removeprefix("weights/"): t.shape for n, t in tensors.items() if n.startswith("weights/")}
         if stored_shapes != {name: parameter.shape for name, parameter in self.parameters.items()}:
             raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")
-        self.progress = json.loads(about["progress"])
+        self.progress = _Progress(**json.loads(about["progress"]))
         self.batches.load_state_dict(json.loads(about["batches"]))
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -293,7 +317,7 @@ class _State:
             self.optimizer.state[parameter] = {
                 key: tensors[f"adam/{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in keys
             }
-        source = "weights/" if self.progress["best_step"] == self.progress["step"] else "best/"
-        if self.progress["best_step"]:
+        source = "weights/" if self.progress.best_step == self.progress.step else "best/"
+        if self.progress.best_step:
             self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
-        write_lines_of(metrics, [row for row in read_lines_of(Step, metrics) if row.step <= self.progress["step"]])
+        write_lines_of(metrics, [row for row in read_lines_of(Step, metrics) if row.step <= self.progress.step])

@@ -16,7 +16,7 @@ from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.usual import with_baselines
-from luthier.decoding.answers import asking, chosen, label_logprobs, room_for
+from luthier.decoding.answers import asking, choose_labels, label_logprobs, room_for
 from luthier.errors import SettingsError
 from luthier.files import read_json, read_lines, write_lines
 from luthier.rating.ballot import open_ballot
@@ -48,7 +48,7 @@ def test_the_likelihood_of_a_label_is_that_of_its_tokens_and_its_end(kind: str, 
             nats = [tiny.reference_loss(model.module, replace(prompt, target_ids=ids), model.family) for ids in targets]
         plain = torch.log_softmax(-torch.stack(nats).double(), 0)
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), plain, rtol=1e-4, atol=1e-4)
-    answer = chosen(model, prompts[:1])[0]
+    answer = choose_labels(model, prompts[:1])[0]
     assert (answer.text in tiny.LABELS, answer.stop, answer.tokens) == (True, "chosen", ())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import METHODS
-from luthier.decoding.likelihood import from_twin, measure, reference_nats, with_likelihood
+from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, reference_nats, with_likelihood
 from luthier.files import write_json
 from luthier.metrics import LIKELIHOOD
 from luthier.records import Answer
@@ -64,9 +64,9 @@ def test_rows_stand_in_order_and_are_divided_once(tmp_path: Path, tiny_folder) -
 def test_what_is_on_disk_is_not_read_again_and_a_half_batch_is(tmp_path: Path, tiny_folder, monkeypatch) -> None:
     monkeypatch.setattr("luthier.decoding.likelihood.BATCH_TOKENS", 300)
     model = tiny.fresh(tiny_folder("decoder-chat"))
-    path, heard = tmp_path / "likelihood.jsonl", []
-    whole = measure(model, asked(model), EXAMPLES, path, heard.append)
-    assert sum(heard) == len(EXAMPLES) and len(heard) > 2
+    path, counts = tmp_path / "likelihood.jsonl", []
+    whole = measure(model, asked(model), EXAMPLES, path, counts.append)
+    assert sum(counts) == len(EXAMPLES) and len(counts) > 2
     bytes_before = path.read_bytes()
     measure(model, asked(model), EXAMPLES, path, lambda count: pytest.fail("nothing was left to read"))
     for kept in (1, 4, 7):
@@ -111,5 +111,5 @@ def test_only_a_finished_arm_with_the_same_prompts_and_weights_is_a_twin(
     write_lines_of(other / "likelihood.jsonl", [ReferenceLikelihood(id="e0", nats=1.0, tokens=1, characters=1)])
     for name in files:
         write_json(other / name, {})
-    from_twin(own)
+    copy_likelihood_of_same_prompts(own)
     assert (own / "likelihood.jsonl").exists() == taken

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from luthier.decoding import speculative
-from luthier.decoding.generate import Event, Generation, Request, generate
+from luthier.decoding.generate import Event, Request, generate
 from luthier.decoding.ragged import BLOCK, RaggedDecoder
-from luthier.decoding.speculative import GUESSES, Followers, SpeculativeDecoder
+from luthier.decoding.sampling import Generation
+from luthier.decoding.speculative import GUESSES, NgramTable, SpeculativeDecoder
 from luthier.model.model import Model
 from tests import tiny
 from tests.decoding.test_ragged import alone, rows_of
@@ -24,9 +25,9 @@ SETTINGS = [
 ]
 
 
-def written(model: Model, request: Request, known: Followers | None = None) -> list[Event]:
+def written(model: Model, request: Request, ngrams: NgramTable | None = None) -> list[Event]:
     """Events, their log-probabilities rounded: three tokens at once are added up in another order than one."""
-    return [replace(event, logprob=round(event.logprob, 3)) for event in generate(model, [request], known)]
+    return [replace(event, logprob=round(event.logprob, 3)) for event in generate(model, [request], ngrams)]
 
 
 @pytest.fixture
@@ -43,13 +44,13 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_followers_remember_what_came_last() -> None:
-    followers = Followers([[1, 2, 3, 4], [9, 3, 5]])
-    assert followers.after((1, 2, 3)) == 4
-    assert followers.after((3,)) == 5, "the later text"
-    assert followers.after((4,)) is None and followers.after((2, 9)) is None
-    followers.learn([1, 2, 3, 6, 7], start=4)
-    assert followers.after((3, 6)) == 7 and followers.after((1, 2, 3)) == 4, "only what starts there"
+def test_an_ngram_table_remembers_what_came_last() -> None:
+    table = NgramTable([[1, 2, 3, 4], [9, 3, 5]])
+    assert table.next_token((1, 2, 3)) == 4
+    assert table.next_token((3,)) == 5, "the later text"
+    assert table.next_token((4,)) is None and table.next_token((2, 9)) is None
+    table.add([1, 2, 3, 6, 7], start=4)
+    assert table.next_token((3, 6)) == 7 and table.next_token((1, 2, 3)) == 4, "only what starts there"
 
 
 @pytest.mark.parametrize("kind", tiny.DECODERS)
@@ -77,18 +78,18 @@ def test_answers_are_those_without_guesses(
     monkeypatch.setattr(speculative, "GUESSES", 0)
     plain = [written(model, request) for request in requests]
     monkeypatch.setattr(speculative, "GUESSES", GUESSES)
-    known = Followers()
-    assert [written(model, request, known) for request in requests] == plain
-    assert [written(model, request, known) for request in requests] == plain, "knowing all of them"
+    ngrams = NgramTable()
+    assert [written(model, request, ngrams) for request in requests] == plain
+    assert [written(model, request, ngrams) for request in requests] == plain, "knowing all of them"
 
 
 def test_a_known_answer_is_read_in_a_third_of_the_passes(tiny_folder: Callable[[str], Path], passes: list[int]) -> None:
-    model, known = tiny.fresh(tiny_folder("decoder-chat")), Followers()
+    model, ngrams = tiny.fresh(tiny_folder("decoder-chat")), NgramTable()
     request = Request("a", tuple(rows_of([30])[0]), 1 + 3 * 8)
     model = replace(model, end_ids=frozenset())
-    first = written(model, request, known)
+    first = written(model, request, ngrams)
     passes.clear()
-    assert written(model, request, known) == first
+    assert written(model, request, ngrams) == first
     assert sum(passes) <= request.limit - 1, "nothing is read beyond the limit"
     assert len(passes) < request.limit / 2
 
@@ -107,7 +108,7 @@ def test_wrong_guesses_are_taken_back(tiny_folder: Callable[[str], Path]) -> Non
     model, (row,) = tiny.fresh(tiny_folder("decoder-chat")), rows_of([12])
     with torch.inference_mode():
         decoder = SpeculativeDecoder(RaggedDecoder(model, [row]), [row], [40])
-        decoder._after = lambda last: 5  # type: ignore[method-assign]
+        decoder._next_token = lambda last: 5  # type: ignore[method-assign]
         logits = decoder.start()
         for _ in range(12):
             torch.testing.assert_close(logits[0], alone(model, row), rtol=1e-4, atol=1e-4)

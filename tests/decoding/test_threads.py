@@ -15,8 +15,9 @@ from torch import nn
 
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking
-from luthier.decoding.generate import GREEDY, Generation, Request, fold, generate
+from luthier.decoding.generate import Request, fold, generate
 from luthier.decoding.likelihood import reference_nats
+from luthier.decoding.sampling import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model

@@ -17,9 +17,9 @@ from transformers import AutoConfig, FalconConfig, FalconForCausalLM
 
 from luthier.model.attention import (
     BLOCK,
-    LONGEST,
+    MOST_KEYS,
     NAME,
-    USUAL,
+    TRANSFORMERS_NAME,
     Trials,
     alike,
     attending,
@@ -49,7 +49,7 @@ def test_a_ready_model_says_what_it_said(kind: str, tiny_folder: Callable[[str],
     module: Any = tiny.fresh(tiny_folder(kind)).module
     assert is_ready(module)
     plain = copy.deepcopy(module)
-    plain.config._attn_implementation = USUAL
+    plain.config._attn_implementation = TRANSFORMERS_NAME
     padded = {"attention_mask": torch.tensor([[0, 0, 1, 1, 1]])}
     for how in ({}, padded, {"position_ids": torch.tensor([[0, 1, 0, 1, 2]]), "use_cache": False}):
         assert torch.equal(said(module, **how), said(plain, **how))
@@ -81,7 +81,7 @@ def test_an_architecture_with_ways_of_its_own_is_left_alone(tiny_folder: Callabl
     """Falcon asks for the usual attention by name, and would take a slower way under another."""
     config = FalconConfig(vocab_size=380, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     falcon = replace(tiny.fresh(tiny_folder("decoder-chat")), module=FalconForCausalLM(config).eval()).module
-    assert not is_ready(falcon) and falcon.config._attn_implementation == USUAL  # type: ignore[union-attr]
+    assert not is_ready(falcon) and falcon.config._attn_implementation == TRANSFORMERS_NAME  # type: ignore[union-attr]
     eager: Any = tiny.module("decoder-chat")
     eager.config._attn_implementation = "eager"
     make_ready(eager)
@@ -108,7 +108,7 @@ def test_alike_is_equal_but_for_rounding() -> None:
 
 
 @pytest.mark.parametrize("before", [0, 5])
-@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7, LONGEST + 3])
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7, MOST_KEYS + 3])
 def test_attention_and_its_gradients_equal_torchs(length: int, before: int) -> None:
     dice = torch.Generator().manual_seed(length)
     shapes = [(2, 6, length, 8), (2, 2, before + length, 8), (2, 2, before + length, 8)]

@@ -16,7 +16,7 @@ from torch import nn
 
 from luthier.decoding.generate import Request, generate
 from luthier.model import prepacked as module_of
-from luthier.model.prepacked import FEWEST, MOST, has_laid_out_weight, laid_out_weights, make_ready
+from luthier.model.prepacked import FEWEST_ROWS, MOST_ROWS, has_laid_out_weight, laid_out_weights, make_ready
 from tests import tiny
 
 needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch has no MKL")
@@ -31,7 +31,7 @@ def layers(**how: bool) -> nn.Sequential:
 
 def taken(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rows of every product that is taken with laid-out weights from now on."""
-    module_of._works()  # its own products, of the first time, do not count
+    module_of._mkl_works()  # its own products, of the first time, do not count
     rows: list[int] = []
     multiply = module_of._multiply
 
@@ -45,13 +45,13 @@ def taken(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @needs_mkl
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows", [1, 2, FEWEST, 17, MOST, MOST + 1, 300])
+@pytest.mark.parametrize("rows", [1, 2, FEWEST_ROWS, 17, MOST_ROWS, MOST_ROWS + 1, 300])
 def test_products_are_the_usual_ones(rows: int, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = layers(bias=bias), torch.randn(1, rows, 48)
     usual, noted = module(x), taken(module, monkeypatch)
-    with laid_out_weights(module, rows=FEWEST).in_use(), torch.inference_mode():
+    with laid_out_weights(module, rows=FEWEST_ROWS).in_use(), torch.inference_mode():
         ours = module(x)
-        assert noted == ([rows] * 2 if rows <= MOST else [])
+        assert noted == ([rows] * 2 if rows <= MOST_ROWS else [])
         assert ours.shape == usual.shape and torch.allclose(ours, usual, rtol=1e-5, atol=1e-5)
         assert torch.equal(module(x.transpose(0, 1)), ours.transpose(0, 1))  # any layout of the input
 
@@ -61,7 +61,7 @@ def test_products_are_the_usual_ones(rows: int, bias: bool, monkeypatch: pytest.
 def test_what_does_not_fit_is_refused_as_ever(wrong: torch.Tensor) -> None:
     """The functions below take addresses: what they were given must be what they read."""
     module = layers()
-    with laid_out_weights(module, rows=FEWEST).in_use(), torch.inference_mode():
+    with laid_out_weights(module, rows=FEWEST_ROWS).in_use(), torch.inference_mode():
         with pytest.raises(RuntimeError):
             module(wrong)
         assert module(torch.empty(0, 48)).shape == (0, 7)
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_refused_as_ever(wrong: torch.Tensor) -> None:
 @needs_mkl
 def test_a_gradient_goes_the_usual_way() -> None:
     module, x = layers(), torch.randn(3, 48)
-    with laid_out_weights(module, rows=FEWEST).in_use():
+    with laid_out_weights(module, rows=FEWEST_ROWS).in_use():
         module(x).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in module.parameters())
 
@@ -79,7 +79,7 @@ def test_a_gradient_goes_the_usual_way() -> None:
 def test_only_the_call_that_brought_them_multiplies_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     module, x = layers(), torch.randn(3, 48)
     noted = taken(module, monkeypatch)
-    weights = laid_out_weights(module, rows=FEWEST)
+    weights = laid_out_weights(module, rows=FEWEST_ROWS)
     with torch.inference_mode():
         with pytest.raises(KeyboardInterrupt), weights.in_use():
             module(x)
@@ -93,8 +93,8 @@ def test_only_the_call_that_brought_them_multiplies_with_them(monkeypatch: pytes
 @needs_mkl
 def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> None:
     module, x = layers(), torch.randn(3, 48)
-    first = laid_out_weights(module, rows=FEWEST)
-    assert laid_out_weights(module, rows=FEWEST + 3) is first
+    first = laid_out_weights(module, rows=FEWEST_ROWS)
+    assert laid_out_weights(module, rows=FEWEST_ROWS + 3) is first
     assert not has_laid_out_weight(module[0])
     with first.in_use():
         assert has_laid_out_weight(module[0])
@@ -102,7 +102,7 @@ def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> Non
         with torch.no_grad():
             (module[0].weight if change == "in place" else module[0].weight.data).mul_(2)
         usual = module(x)
-        second = laid_out_weights(module, rows=FEWEST)  # the first is held still, by an answer that nobody finishes
+        second = laid_out_weights(module, rows=FEWEST_ROWS)  # an unfinished answer still holds the first
         assert second is not first, change
         with second.in_use(), torch.inference_mode():
             assert torch.allclose(module(x), usual, rtol=1e-5, atol=1e-5)
@@ -134,13 +134,14 @@ def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         module = nn.Sequential(nn.Linear(48, 80))
         module[0].weight = nn.Parameter(torch.randn(48, 80).t())
     if why == "too large":
-        monkeypatch.setattr(module_of, "SHARE", 1e-12)
+        monkeypatch.setattr(module_of, "MOST_MEMORY_SHARE", 1e-12)
     if why == "another torch":
         monkeypatch.setattr(module_of, "_mkl", lambda: ctypes.CDLL(None))  # it has no such functions
-        monkeypatch.setattr(module_of, "_works", module_of._works.__wrapped__)  # what was found before does not count
+        # Without the cached result.
+        monkeypatch.setattr(module_of, "_mkl_works", module_of._mkl_works.__wrapped__)
     kinds = [type(layer) for layer in module.modules()]
     make_ready(module)
-    with laid_out_weights(module, rows=FEWEST - 1 if why == "few rows" else FEWEST).in_use():
+    with laid_out_weights(module, rows=FEWEST_ROWS - 1 if why == "few rows" else FEWEST_ROWS).in_use():
         assert not any(map(has_laid_out_weight, module.modules()))
     assert [type(layer) for layer in module.modules()] == kinds
 
@@ -149,11 +150,11 @@ def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_answers_are_the_same(kind: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.fresh(tiny_folder(kind))
-    requests = [Request(str(n), tuple(range(5, 9 + n)), limit=6) for n in range(FEWEST)]
+    requests = [Request(str(n), tuple(range(5, 9 + n)), limit=6) for n in range(FEWEST_ROWS)]
 
     def answered() -> list[tuple[str, int]]:
         return [(event.id, event.token) for event in generate(model, requests)]
 
     ours = answered()
-    monkeypatch.setattr(module_of, "FEWEST", FEWEST + 1)
-    assert ours == answered() and len(ours) > FEWEST
+    monkeypatch.setattr(module_of, "FEWEST_ROWS", FEWEST_ROWS + 1)
+    assert ours == answered() and len(ours) > FEWEST_ROWS

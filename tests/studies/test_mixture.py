@@ -8,7 +8,7 @@ import pytest
 
 from luthier.errors import SettingsError
 from luthier.settings import settings_from
-from luthier.studies.mixture import Drawn, Mixture, counted, draw, quotas, rates
+from luthier.studies.mixture import Mixture, MixtureSample, draw, mixture_record, quotas, rates
 
 SIZES = {"small": 10, "middle": 30, "large": 160}
 ONE = dict.fromkeys(SIZES, 1)
@@ -64,15 +64,15 @@ def test_nothing_is_drawn_again_before_everything_was_drawn_once() -> None:
 def test_what_is_drawn_again_comes_under_the_next_template() -> None:
     drawn = draw({"a": 20}, {"a": 3}, Mixture(), 60, 0)
     for index in range(20):
-        mine = sorted((one for one in drawn if one.index == index), key=lambda one: one.again)
+        mine = sorted((one for one in drawn if one.index == index), key=lambda one: one.repeat)
         assert [(one.template - mine[0].template) % 3 for one in mine] == [0, 1, 2]
-    assert len({one.template for one in drawn if one.again == 0}) == 3
+    assert len({one.template for one in drawn if one.repeat == 0}) == 3
 
 
 def test_what_was_seen_is_counted() -> None:
-    drawn = [Drawn("a", 0, 0, 0), Drawn("b", 1, 1, 0), Drawn("a", 0, 1, 1)]
+    drawn = [MixtureSample("a", 0, 0, 0), MixtureSample("b", 1, 1, 0), MixtureSample("a", 0, 1, 1)]
     names = {"a": ["plain", "brief"], "b": ["own", "other"]}
-    found = counted(drawn, [(10, 2), (7, 1), (12, 2)], {"a": 1, "b": 4}, names, Mixture(kind="equal")).tasks
+    found = mixture_record(drawn, [(10, 2), (7, 1), (12, 2)], {"a": 1, "b": 4}, names, Mixture(kind="equal")).tasks
     assert found["a"].as_json() == {
         "available": 1, "rate": 0.5, "drawn": 2, "distinct": 1, "passes": 2.0, "tokens": 22, "supervised_tokens": 4,
         "templates": {"plain": 1, "brief": 1},

@@ -8,7 +8,7 @@ from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.model.model import load
 from luthier.results.folder import StudyFolder
-from luthier.studies.fit import Work
+from luthier.studies.fit import StudyContext
 from luthier.studies.origin import arm_table, study_origin
 from luthier.task.task import load_task
 
@@ -17,9 +17,9 @@ NAMES = ("zero-shot:question", "bare", "zero-shot:brief", "zero-shot", "zero-sho
 
 def test_templates_stand_in_the_order_of_the_arms(tmp_path: Path, tiny_folder) -> None:
     task, model = load_task("dialogues"), load(str(tiny_folder("decoder-plain")))
-    work = Work(task, task.train, task.dev, task.test, 0, model.name, "fp32", StudyFolder(tmp_path))
+    context = StudyContext(task, task.train, task.dev, task.test, 0, model.name, "fp32", StudyFolder(tmp_path))
     arms = [resolve(name, parse(name), task) for name in NAMES]
-    record = study_origin({}, "", work, {model.name: model}, arms, power=[], effort=[], health=[])
+    record = study_origin({}, "", context, {model.name: model}, arms, power=[], training_notes=[], health=[])
     assert list(record.task.templates) == ["question", "bare", "brief", "plain", "facts"]
     assert record.status == "running"
 

@@ -7,7 +7,7 @@ import pytest
 from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.results.cost import Cost
-from luthier.studies.runs import effort, runs, time_left
+from luthier.studies.runs import runs, time_left, training_notes
 from luthier.task.task import load_task
 
 
@@ -24,13 +24,13 @@ def test_every_arm_comes_once_before_any_comes_again() -> None:
 
 
 def test_the_effort_is_said_and_so_is_its_absence() -> None:
-    assert effort(arms("zero-shot"), 1, 0) == []
-    once, untuned = effort(arms("lora", "zero-shot"), 1, 0)
+    assert training_notes(arms("zero-shot"), 1, 0) == []
+    once, untuned = training_notes(arms("lora", "zero-shot"), 1, 0)
     assert "1 trained arm (lora) under one seed" in once and "0 trials" in untuned
-    thrice, tuned = effort(arms("lora", "full"), 3, 8)
+    thrice, tuned = training_notes(arms("lora", "full"), 3, 8)
     assert "under 3 seeds: 6 trainings" in thrice
     assert "8 configurations in 3 rounds, about as long as 3 trainings more" in tuned
-    assert "2 configurations in 1 round, about as long as 1 training more" in effort(arms("lora"), 1, 2)[1]
+    assert "2 configurations in 1 round, about as long as 1 training more" in training_notes(arms("lora"), 1, 2)[1]
 
 
 def test_the_time_left_goes_by_the_same_arm_and_tuning_is_not_repeated() -> None:

@@ -16,7 +16,7 @@ from luthier.errors import FolderError, SettingsError
 from luthier.results.arm_record import TRIALS_FILE, Trial, Tuning
 from luthier.results.folder import StudyFolder
 from luthier.results.record import read_lines_of
-from luthier.studies.fit import Work, fit
+from luthier.studies.fit import StudyContext, fit
 from luthier.studies.tune import configurations, configured, halvings, tune
 from luthier.task.task import load_task
 from tests.studies.test_study import make_task
@@ -28,14 +28,14 @@ def task(tmp_path_factory):
 
 
 @pytest.fixture
-def work(task, tmp_path: Path, tiny_folder) -> Work:
+def context(task, tmp_path: Path, tiny_folder) -> StudyContext:
     """No test example: a trial that looked at one would fail."""
     folder, model = StudyFolder(tmp_path / "study"), str(tiny_folder("decoder-plain"))
-    return Work(task, task.train, task.dev[:3], (), 0, model, "fp32", folder, trials=4)
+    return StudyContext(task, task.train, task.dev[:3], (), 0, model, "fp32", folder, trials=4)
 
 
-def trials_of(work: Work, name: str) -> list[Trial]:
-    return read_lines_of(Trial, work.folder.arm(name) / "tune" / TRIALS_FILE)
+def trials_of(context: StudyContext, name: str) -> list[Trial]:
+    return read_lines_of(Trial, context.folder.arm(name) / "tune" / TRIALS_FILE)
 
 
 def arm(task, text: str = "lora+epochs=1"):
@@ -88,9 +88,9 @@ def test_halvings(count: int, rounds: int) -> None:
     assert halvings(count) == rounds
 
 
-def test_the_better_half_goes_on_with_twice_the_budget(work: Work, task) -> None:
-    chosen, about = tune(work, arm(task))
-    rows = trials_of(work, "lora+epochs=1")
+def test_the_better_half_goes_on_with_twice_the_budget(context: StudyContext, task) -> None:
+    chosen, about = tune(context, arm(task))
+    rows = trials_of(context, "lora+epochs=1")
     first, second = ([row for row in rows if row.round == round] for round in (0, 1))
     assert [len(first), len(second)] == [4, 2]
     assert {row.passes for row in first} == {0.25} and {row.passes for row in second} == {0.5}
@@ -103,11 +103,11 @@ def test_the_better_half_goes_on_with_twice_the_budget(work: Work, task) -> None
     assert chosen.training.epochs == 1 and chosen.training.evaluations == arm(task).training.evaluations
     assert (about.trials, about.trainings, about.steps, about.dev_answers) == (4, 6, 8, 18)
     assert about.train_tokens == sum(row.train_tokens for row in rows) > 0
-    assert [path.name for path in (work.folder.arm("lora+epochs=1") / "tune").iterdir()] == ["trials.jsonl"]
-    assert work.folder.cost().of("lora+epochs=1").tune_seconds > 0
+    assert [path.name for path in (context.folder.arm("lora+epochs=1") / "tune").iterdir()] == ["trials.jsonl"]
+    assert context.folder.cost().of("lora+epochs=1").tune_seconds > 0
 
 
-def test_trials_that_are_on_disk_are_not_run_again(work: Work, task, monkeypatch, tmp_path: Path) -> None:
+def test_trials_that_are_on_disk_are_not_run_again(context: StudyContext, task, monkeypatch, tmp_path: Path) -> None:
     def until(calls: int) -> Any:
         """fit, which is interrupted in the middle of a training after that many calls."""
         made = []
@@ -122,40 +122,40 @@ def test_trials_that_are_on_disk_are_not_run_again(work: Work, task, monkeypatch
 
         return interrupted
 
-    other = replace(work, folder=StudyFolder(tmp_path / "other"))
+    other = replace(context, folder=StudyFolder(tmp_path / "other"))
     whole = tune(other, arm(task))
     for calls in (2, 3):
         monkeypatch.setattr(luthier.studies.tune, "fit", until(calls))
         with pytest.raises(KeyboardInterrupt):
-            tune(work, arm(task))
+            tune(context, arm(task))
     monkeypatch.setattr(luthier.studies.tune, "fit", until(1))
-    assert tune(work, arm(task)) == whole
+    assert tune(context, arm(task)) == whole
     monkeypatch.setattr(luthier.studies.tune, "fit", until(0))
-    assert tune(work, arm(task)) == whole
-    places = [one.folder.arm("lora+epochs=1") / "tune" for one in (work, other)]
+    assert tune(context, arm(task)) == whole
+    places = [one.folder.arm("lora+epochs=1") / "tune" for one in (context, other)]
     assert len({(place / "trials.jsonl").read_bytes() for place in places}) == 1
     assert [path.name for path in places[0].iterdir()] == ["trials.jsonl"]
 
 
-def test_trials_of_other_settings_are_refused(work: Work, task) -> None:
-    tune(replace(work, trials=2), arm(task))
+def test_trials_of_other_settings_are_refused(context: StudyContext, task) -> None:
+    tune(replace(context, trials=2), arm(task))
     with pytest.raises(FolderError, match="holds trials of other settings"):
-        tune(work, arm(task))
+        tune(context, arm(task))
 
 
-def test_settings_that_cannot_be_trained_lose(work: Work, task, monkeypatch) -> None:
+def test_settings_that_cannot_be_trained_lose(context: StudyContext, task, monkeypatch) -> None:
     tried = [{"learning_rate": 1e-3}, {"learning_rate": 1e30}]
     monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: tried)
-    _, about = tune(work, arm(task, "full+epochs=4"))
+    _, about = tune(context, arm(task, "full+epochs=4"))
     assert about.chosen == tried[0] and about.failed == 1
-    (failed,) = [row for row in trials_of(work, "full+epochs=4") if not row.steps]
+    (failed,) = [row for row in trials_of(context, "full+epochs=4") if not row.steps]
     assert failed.dev is None and "no longer a number" in failed.reason
     monkeypatch.setattr(luthier.studies.tune, "configurations", lambda *_: [tried[1], {"learning_rate": 2e30}])
     with pytest.raises(SettingsError, match="every trial failed; the first said: the loss is no longer a number"):
-        tune(work, arm(task, "full+epochs=5"))
+        tune(context, arm(task, "full+epochs=5"))
 
 
-def test_nothing_is_tried_unless_asked_for(work: Work, task) -> None:
+def test_nothing_is_tried_unless_asked_for(context: StudyContext, task) -> None:
     own = arm(task)
-    assert tune(replace(work, trials=0), own) == (own, Tuning(trials=0))
-    assert not work.folder.path.exists()
+    assert tune(replace(context, trials=0), own) == (own, Tuning(trials=0))
+    assert not context.folder.path.exists()

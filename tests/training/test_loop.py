@@ -355,7 +355,7 @@ def test_checkpoints_take_little_of_the_time(
 
     def save(self: Any) -> None:
         now[0] += slow
-        saves.append(self.progress["step"])
+        saves.append(self.progress.step)
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(loop._State, "save", save)

@@ -20,9 +20,9 @@ from luthier.records import Prompt
 from luthier.training import memory
 from luthier.training.batches import length_of
 from luthier.training.memory import (  # fmt: skip
-    CACHE,
+    CACHE_FACTOR,
     NO_BOUND,
-    PROGRAM,
+    PROGRAM_BYTES,
     Bound,
     Room,
     answering_room,
@@ -51,7 +51,7 @@ class Case:
         return micro_tokens(self.module, self.loss, self.prompts, Bound(bound_bytes, training=True))
 
     def fixed(self, training: bool = True) -> float:
-        return PROGRAM + (held_bytes if training else weight_bytes)(self.module)
+        return PROGRAM_BYTES + (held_bytes if training else weight_bytes)(self.module)
 
     def kept(self) -> int:
         return kept_bytes(self.module, lambda: self.loss([max(self.prompts, key=length_of)]))
@@ -90,7 +90,7 @@ def test_what_moves_is_held_five_times() -> None:
 
 
 def test_without_a_bound_the_usual_length(case: Case) -> None:
-    assert case.bounded(None) == memory.USUAL["cpu"]
+    assert case.bounded(None) == memory.USUAL_TOKENS["cpu"]
 
 
 def test_a_smaller_bound_gives_shorter_micro_batches(case: Case) -> None:
@@ -149,7 +149,7 @@ def test_a_token_takes_its_keys_and_values_in_every_layer(kind: str, tiny_folder
 
 
 def test_a_bound_shortens_batches_of_answers_and_then_weights_are_not_laid_out(case: Case) -> None:
-    each, weights = CACHE * cache_bytes(case.module), weight_bytes(case.module)
+    each, weights = CACHE_FACTOR * cache_bytes(case.module), weight_bytes(case.module)
 
     def room(tokens: int, more: float = 0) -> Room:
         return answering_room(case.module, 20, Bound(case.fixed(False) + more + (tokens + 0.5) * each))
@@ -178,7 +178,7 @@ def test_answers_under_a_bound_are_the_same(tiny_folder: Callable[[str], Path]) 
     tiny.scramble(model.module)
     prompts = tiny.train_prompts(model, 12)
     longest = max(len(p.prompt_ids) for p in prompts) + 6
-    bound = Bound(Bound(1).fixed(model.module) + 2.5 * longest * CACHE * cache_bytes(model.module))
+    bound = Bound(Bound(1).fixed(model.module) + 2.5 * longest * CACHE_FACTOR * cache_bytes(model.module))
     free, bounded = (asking(model, prompts, "generation", limit=6, bound=some) for some in (NO_BOUND, bound))
     assert len(bounded.batches) > len(free.batches) == 1
     texts = [{a.id: a.text for batch in some.batches for a in some.answer(batch)} for some in (free, bounded)]
