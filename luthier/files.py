@@ -270,6 +270,12 @@ def sha256_of_text(*parts: str) -> str:
     return hashlib.sha256(b"".join(part.encode() + b"\0" for part in parts)).hexdigest()
 
 
+def refuse_link(path: Path) -> None:
+    """Raises FolderError where `path` is a symbolic link: what is written or read there would lie elsewhere."""
+    if path.is_symlink():
+        raise FolderError(f"{path}: is a symbolic link, and links inside a study are not followed; put the file there")
+
+
 def inside(folder: Path, name: str) -> Path:
     """`folder / name`, refused with FolderError when it would leave the folder."""
     # A zero byte is no part of any name, and resolve() would stumble over it.

@@ -15,6 +15,7 @@ from luthier.errors import SettingsError
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.records import Prompt
+from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 from luthier.settings import settings_from
@@ -93,7 +94,7 @@ def _asked(
 def _source(source: str, arm: str | None) -> Shipped:
     path = Path(source)
     if StudyRecord.is_in(path):
-        return load_arm(path / "arms" / (arm or arm_to_ask(path)))
+        return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
     if arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
     if ShippedNote.is_in(path):

@@ -23,6 +23,7 @@ from luthier.model.widths import read
 from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison
 from luthier.results.lines import ANSWERS_FILE
+from luthier.results.names import arm_folder
 from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import Base, Probe, ShippedNote, Shot
 from luthier.settings import settings_from
@@ -171,6 +172,6 @@ def _answers(
 def arm_to_ask(study: Path) -> str:
     """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
     for name in Comparison.read(study).arms_to_ask():
-        if ShippedNote.is_in(study / "arms" / name):
+        if ShippedNote.is_in(arm_folder(study, name)):
             return name
     raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

@@ -28,6 +28,7 @@ from luthier.records import Example, Prompt
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import EXAMPLES_FILE
+from luthier.results.names import arm_names, study_folder
 from luthier.results.record import write_lines_of
 from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
 from luthier.results.study_record import Health, StudyRecord
@@ -83,7 +84,9 @@ def study(
     found = load_task(str(spec.task))
     specs = with_baselines(arm_specs(spec.arms, found, spec.model), found, spec.model)
     specs = with_defaults(specs, spec.defaults)
+    arm_names(specs)
     resolved = [resolve(name, arm, found, spec.model) for name, arm in specs.items()]
+    arm_names(specs)
     folder = StudyFolder(Path(out) if out else _default_folder(spec, found))
     with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, found, resolved, command)
@@ -130,6 +133,7 @@ class Plan:
 def _planned(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Arm], stored: StudyRecord | None) -> Plan:
     """What was asked, joined with what is stored. Raises FolderError where the folder holds another study, TaskError
     where it began with other data."""
+    arm_names([*(stored.arms if stored else ()), *(arm.name for arm in arms)])
     asked = spec.model_dump(mode="json") | {"task": task.name}
     if stored is None:
         return Plan(asked, list(arms), spec.seeds)
@@ -201,7 +205,7 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     """studies/TASK-MODEL-xxxxxxxx: the same arguments, arms and seeds apart, come back to the same folder."""
     same = spec.model_dump_json(exclude={"arms", "task", "seeds"})
     mark = sha256_of_text(same, *task.hashes().values())[:8]
-    return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
+    return study_folder(task.name, spec.model, mark)
 
 
 def _with_stored_arms(arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str) -> list[Arm]:

@@ -420,3 +420,31 @@ def test_defaults_that_mean_nothing_are_refused(defaults, sentence: str, tmp_pat
 def test_an_arm_named_twice_is_refused() -> None:
     with pytest.raises(SettingsError, match="'bare' is named twice"):
         study("dialogues", arms="bare,bare")
+
+
+NAMED = 'task = "TASK"\nmodel = "MODEL"\n[arms."lora"]\nmethod = "lora"\n[arms."NAME"]\nmethod = "zero-shot"\n'
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".", "lora/seed-1", "/tmp/x", "Lora", "a\\u001b[31m", "seed-1"])
+def test_an_arm_whose_name_is_no_folder_s_is_refused_before_anything_is_made(
+    name: str, task_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = NAMED.replace("TASK", str(task_folder)).replace("MODEL", str(tiny_folder("decoder-chat")))
+    (tmp_path / "study.toml").write_text(text.replace("NAME", name))
+    with pytest.raises(SettingsError, match=r"^arm '"):
+        study(config=tmp_path / "study.toml", out=tmp_path / "out" / "study")
+    assert [path.name for path in tmp_path.rglob("*")] == ["study.toml"]
+
+
+def test_a_task_whose_name_is_no_folder_s_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    (tmp_path / "task").mkdir()
+    task = make_task(tmp_path / "task")
+    (task / "task.toml").write_text('name = "../../x"\n')
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(SettingsError, match=r"task '\.\./\.\./x': its name holds a / or"):
+        study(task, model=str(tiny_folder("decoder-chat")), arms="copy-3")
+    assert list((tmp_path / "here").iterdir()) == []
