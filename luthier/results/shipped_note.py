@@ -56,7 +56,9 @@ class ShippedNote(Record):
 
     format: FirstFormat
     method: str
-    weights: str | None  # the folder beside this file that holds them; None: the base's own
+    weights: (
+        Literal["adapter", "weights", "quantized"] | None
+    )  # the folder beside this file that holds them; None: the base's own
     width: str | None
     weights_sha256: str | None  # of weights that were made narrow
     base: Base
