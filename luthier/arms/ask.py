@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
+from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import chosen, label_logprobs
 from luthier.decoding.generate import Generation, Request, generate
 from luthier.errors import SettingsError
@@ -28,13 +29,15 @@ def ask(
     arm: str | None = None,
     generation: dict[str, Any] | None = None,
     seed: int | None = None,
+    verify: bool = False,
 ) -> Iterator[str]:
     """Streams the answer to `text` in pieces.
 
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the text as it is.
-    `generation` overrides what the arm was measured with. Raises LuthierError sentences for what cannot be had.
+    `generation` overrides what the arm was measured with. `verify` asks the arm's probes first. Raises LuthierError
+    sentences for what cannot be had, and for probes that are answered differently.
     """
-    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    shipped, prompt, request = _asked(source, text, arm, generation, seed, verify)
     if shipped.answers_by == "generation":
         yield from _pieces(shipped, request)
     else:
@@ -49,6 +52,7 @@ def ask_probabilities(
     generation: dict[str, Any] | None = None,
     seed: int | None = None,
     top: int = 5,
+    verify: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """What `ask` would say, a record for each new token: the token, and the `top` most likely ones in its place.
 
@@ -56,7 +60,7 @@ def ask_probabilities(
     repetition penalty, temperature, top-k and top-p. An arm that chooses among labels gives one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
-    shipped, prompt, request = _asked(source, text, arm, generation, seed)
+    shipped, prompt, request = _asked(source, text, arm, generation, seed, verify)
     model = shipped.model
     if shipped.answers_by != "generation":
         yield _label_record(model, prompt, top)
@@ -76,13 +80,22 @@ def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
 
 
 def _asked(
-    source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
+    source: str | Path,
+    text: str,
+    arm: str | None,
+    generation: dict[str, Any] | None,
+    seed: int | None,
+    check_probes: bool,
 ) -> tuple[Shipped, Prompt, Request]:
     """What `source` ships, and the prompt and the request that put `text` to it."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     keep_freed_memory()
     shipped = _source(str(source), arm)
+    if check_probes and not shipped.probes:
+        raise SettingsError(f"{source}: is a model and no arm, so it has no probes to verify; leave --verify out")
+    if check_probes:
+        verify_probes(shipped)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     prompt = shipped.prompt(text)

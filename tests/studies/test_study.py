@@ -12,11 +12,12 @@ import pytest
 from luthier.arms.ask import ask
 from luthier.arms.shipped import load_arm, verify
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
-from luthier.files import read_json, read_lines, write_json, write_lines
+from luthier.files import read_json, read_lines, write_lines
 from luthier.records import Answer, Prompt, from_row
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.resume import look_ahead, open_test
+from luthier.results.shipped_note import ShippedNote
 from luthier.studies.study import prompt_of, sample, study
 from luthier.task.task import load_task
 from luthier.verdicts.conclude import conclude, further_seeds
@@ -359,7 +360,7 @@ def test_another_base_or_template_is_refused(change: dict, sentence: str, finish
     note = read_json(place / "luthier.json")
     for key, value in change.items():
         note[key] = note[key] | value if isinstance(value, dict) else value
-    write_json(place / "luthier.json", note)
+    ShippedNote.model_validate_json(json.dumps(note)).sealed().write(place)
     with pytest.raises(ModelError, match=sentence):
         load_arm(place)
 
