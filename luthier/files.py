@@ -56,6 +56,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises FolderError when the disk refuses.
     """
+    refuse_link(path)
     with _refusals(path):
         _make(path.parent)
         part = _aside(path)
@@ -80,6 +81,7 @@ def building(folder: Path) -> Iterator[Path]:
     A folder that is there already is replaced. What a kill left of an earlier try is swept away. Raises FolderError
     when the disk refuses.
     """
+    refuse_link(folder)
     with _refusals(folder):
         _make(folder.parent)
         sweep(folder)
@@ -181,6 +183,7 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Adds one JSON line a row and flushes them to disk; a torn tail left by a kill is cut off first."""
+    refuse_link(path)
     with _refusals(path):
         _make(path.parent)
         is_new = not path.exists()
@@ -242,10 +245,11 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     others may `wait` for it: they would be left holding a lock that nobody else can see. Raises FolderError when
     another process holds it and `wait` is False.
     """
+    lock = folder / ".lock"
+    refuse_link(lock)
     with _refusals(folder):
         is_passing = not wait and not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        lock = folder / ".lock"
         file = open(lock, "ab")  # noqa: SIM115 - held open for the whole block
     with file:
         try:
@@ -277,6 +281,19 @@ def sha256_of(*paths: Path) -> str:
 def sha256_of_text(*parts: str) -> str:
     """One SHA-256 over the texts, each ended by a zero byte so that borders count (hex)."""
     return hashlib.sha256(b"".join(part.encode() + b"\0" for part in parts)).hexdigest()
+
+
+def refuse_link(path: Path) -> None:
+    """Raises FolderError where `path` is a symbolic link: what is written or read there would lie elsewhere."""
+    if path.is_symlink():
+        raise FolderError(f"{path}: is a symbolic link, and links inside a study are not followed; put the file there")
+
+
+def refuse_links_in(folder: Path) -> None:
+    """Raises FolderError where anything below `folder` is a symbolic link; the folder itself may be one."""
+    for above, folders, files in os.walk(folder):
+        for name in sorted([*folders, *files]):
+            refuse_link(Path(above) / name)
 
 
 def inside(folder: Path, name: str) -> Path:

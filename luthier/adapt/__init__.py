@@ -2,7 +2,7 @@
 
     method         what a row of the METHODS table holds
     peft_format    how peft wraps a model, and its format on disk
-    baselines      copied turns, the commonest label, the nearest neighbour; no model
+    baselines      copied turns, the commonest label, the nearest neighbour: no model
     prompting      bare, zero, one and few shots
     full           every parameter
     select         some layers, biases, embeddings

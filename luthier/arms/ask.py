@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
+from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
 from luthier.decoding.generate import Request, generate
 from luthier.decoding.sampling import Generation
@@ -16,6 +17,7 @@ from luthier.errors import SettingsError
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.records import Prompt
+from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 from luthier.settings import settings_from
@@ -28,14 +30,15 @@ def ask(
     arm: str | None = None,
     generation: dict[str, Any] | None = None,
     seed: int | None = None,
+    verify: bool = False,
 ) -> Iterator[str]:
     """Streams the answer to `text` in pieces.
 
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the bare text.
-    `generation` overrides the settings that the arm was measured with. Raises LuthierError for a source, arm or setting
-    that does not exist.
+    `generation` overrides the settings that the arm was measured with. `verify` asks the arm's probes first.
+    Raises LuthierError for a source, arm or setting that does not exist, and for probes with another answer.
     """
-    shipped, prompt, request = _request(source, text, arm, generation, seed)
+    shipped, prompt, request = _request(source, text, arm, generation, seed, verify)
     if shipped.answers_by == "generation":
         yield from _pieces(shipped, request)
     else:
@@ -50,6 +53,7 @@ def ask_probabilities(
     generation: dict[str, Any] | None = None,
     seed: int | None = None,
     top: int = 5,
+    verify: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The answer of `ask` as a record for each new token: the token, and the `top` most likely ones in its place.
 
@@ -57,7 +61,7 @@ def ask_probabilities(
     repetition penalty, temperature, top-k and top-p. An arm that chooses among labels yields one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
-    shipped, prompt, request = _request(source, text, arm, generation, seed)
+    shipped, prompt, request = _request(source, text, arm, generation, seed, verify)
     model = shipped.model
     if shipped.answers_by != "generation":
         yield _label_record(model, prompt, top)
@@ -77,13 +81,22 @@ def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
 
 
 def _request(
-    source: str | Path, text: str, arm: str | None, generation: dict[str, Any] | None, seed: int | None
+    source: str | Path,
+    text: str,
+    arm: str | None,
+    generation: dict[str, Any] | None,
+    seed: int | None,
+    check_probes: bool,
 ) -> tuple[Shipped, Prompt, Request]:
     """The arm or model of `source`, and the prompt and the request for `text`."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     keep_freed_memory()
     shipped = _load_source(str(source), arm)
+    if check_probes and not shipped.probes:
+        raise SettingsError(f"{source}: is a model and no arm, so it has no probes to verify; leave --verify out")
+    if check_probes:
+        verify_probes(shipped)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     prompt = shipped.prompt(text)
@@ -95,7 +108,7 @@ def _request(
 def _load_source(source: str, arm: str | None) -> Shipped:
     path = Path(source)
     if StudyRecord.is_in(path):
-        return load_arm(path / "arms" / (arm or arm_to_ask(path)))
+        return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
     if arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
     if ShippedNote.is_in(path):

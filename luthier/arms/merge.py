@@ -15,6 +15,7 @@ from luthier.files import building
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, write_files
+from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 
@@ -25,7 +26,7 @@ def merge(
     """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
     place = Path(source)
     if StudyRecord.is_in(place):
-        place = place / "arms" / (arm or arm_to_ask(place))
+        place = run_folder(place, arm_to_ask(place) if arm is None else arm)
     elif arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
     return merge_arm(place, Path(folder), width, differ)

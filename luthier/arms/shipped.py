@@ -17,12 +17,15 @@ from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Generation
 from luthier.decoding.speculative import Followers
 from luthier.errors import FolderError, ModelError
+from luthier.files import refuse_link
+from luthier.model.fingerprint import files_of_arm, files_of_base, refuse_other_files
 from luthier.model.model import Model, load
-from luthier.model.sources import weights_sha256
+from luthier.model.sources import resolve, weights_sha256
 from luthier.model.widths import read
 from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison
 from luthier.results.lines import ANSWERS_FILE
+from luthier.results.names import arm_folder
 from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import Base, Probe, ShippedNote, Shot
 from luthier.settings import settings_from
@@ -72,15 +75,21 @@ def write_note(
     if ShippedNote.is_in(place):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
-    known: dict[str, Any] = {"answers_by": answers_by}
+    known: dict[str, Any] = {"answers_by": answers_by, "weights": shipped}
     ShippedNote(
         **known,
         format=1,
         method=method_name,
-        weights=shipped,
         width=width,
         weights_sha256=weights_sha256(place / str(shipped)) if width else None,
-        base=Base(name=model.name, sha256=model.base_sha256, family=model.family, precision=precision),
+        files=files_of_arm(place / shipped) if shipped else {},
+        base=Base(
+            name=model.name,
+            sha256=model.base_sha256,
+            family=model.family,
+            precision=precision,
+            files=files_of_base(resolve(model.name)),
+        ),
         template=template,
         shots=[Shot.of(shot) for shot in shots],
         prompt_sha256=model.renderer.hash(template, shots),
@@ -96,19 +105,26 @@ def write_note(
             )
             for probe in probes
         ],
-    ).write(place)
+        note_sha256="",
+    ).sealed().write(place)
 
 
 def load_arm(place: Path) -> Shipped:
     """The arm in `place` on its base model.
 
-    Raises FolderError when the folder is not an arm's, ModelError when the base or the prompt is another one.
+    Raises FolderError when the folder is not an arm's or its note was changed, ModelError when a file of the arm or of
+    its base, or the prompt, is another one than was measured.
     """
     if not ShippedNote.is_in(place):
         beside = sorted(note.parent.name for note in place.parent.glob(f"*/{ShippedNote.FILE}"))
         there = f"; there are: {', '.join(beside)}" if place.parent.name == "arms" and beside else ""
         raise FolderError(f"{place}: no {ShippedNote.FILE} here; name a finished arm{there}")
     note = ShippedNote.read(place)
+    note.refuse_changed(place)
+    if note.weights:
+        weights = place / note.weights
+        refuse_link(weights)
+        refuse_other_files(weights, note.files, files_of_arm(weights), "make the arm again")
     adapted = (_narrow if note.width else _on_its_base)(place, note)
     shots = tuple(shot.example for shot in note.shots)
     generation = settings_from(Generation, note.generation, ShippedNote.path_in(place), FolderError)
@@ -121,12 +137,14 @@ def load_arm(place: Path) -> Shipped:
 def _on_its_base(place: Path, note: ShippedNote) -> Model:
     """The base that the arm was measured on, with what the arm's folder holds."""
     base, found = note.base, method(note.method)
-    model = load(base.name, precision=base.precision, labels=note.labels)
-    if model.base_sha256 != base.sha256:
+    folder = resolve(base.name)
+    if (here := weights_sha256(folder)) != base.sha256:
         raise ModelError(
             f"{place}: made on another {base.name} (weights {base.sha256[:12]}, here "
-            f"{model.base_sha256[:12]}); load it with the base that it was measured on"
+            f"{here[:12]}); load it with the base that it was measured on"
         )
+    refuse_other_files(folder, base.files, files_of_base(folder), f"give {place} the base that it was measured on")
+    model = load(base.name, precision=base.precision, labels=note.labels)
     return found.load(model, place / str(note.weights)) if isinstance(found, Tuning) else model
 
 
@@ -134,8 +152,6 @@ def _narrow(place: Path, note: ShippedNote) -> Model:
     """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
     weights, base = place / str(note.weights), note.base
     model = read(weights, str(note.width), base.precision)
-    if model.base_sha256 != note.weights_sha256:
-        raise ModelError(f"{weights}: not the weights that were measured; make the arm again")
     return replace(model, name=base.name, base_sha256=base.sha256, labels=tuple(note.labels))
 
 
@@ -171,6 +187,6 @@ def _answers(
 def arm_to_ask(study: Path) -> str:
     """The arm that the study ships, else its provisional choice, else the best one that has a model to ask."""
     for name in Comparison.read(study).arms_to_ask():
-        if ShippedNote.is_in(study / "arms" / name):
+        if ShippedNote.is_in(arm_folder(study, name)):
             return name
     raise FolderError(f"{study}: no arm with a model is finished; name one with --arm")

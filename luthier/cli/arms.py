@@ -27,6 +27,9 @@ def ask(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Print each token's likeliest rivals, before and after filters.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Ask the arm's probes first; go on only if they are answered as measured.")
+    ] = False,
 ) -> None:
     """Stream an answer of an arm or of a model. An arm answers with its own template, shots and settings, unless you
     give others.
@@ -40,7 +43,7 @@ def ask(
         "max_new_tokens": max_new_tokens,
     }  # fmt: skip
     given = {key: value for key, value in generation.items() if value is not None}
-    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed}
+    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed, "verify": verify}
     if probabilities:
         return screen.print_steps(luthier.ask_probabilities(source, screen.input_text(text, file), **about))
     for piece in luthier.ask(source, screen.input_text(text, file), **about):

@@ -7,13 +7,13 @@ user's cache. Only safetensors weights are read. Only a conversion imports torch
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier import defaults
 from luthier.errors import ModelError
 from luthier.files import building, cache_folder, locked, sha256_of, write_json
+from luthier.hashes import sha256_of_files
 from luthier.model.quiet import quiet
 
 
@@ -63,11 +63,8 @@ def resolve(name: str) -> Path:
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a folder. A converted folder stores it, so it is computed once."""
-    stored = folder / "luthier-source.json"
-    if stored.exists():
-        return str(json.loads(stored.read_text())["weights_sha256"])
-    return sha256_of(*sorted(folder.glob("*.safetensors")))
+    """SHA-256 over the safetensors files of a folder, from their bytes whatever a file beside them says."""
+    return sha256_of_files(*sorted(folder.glob("*.safetensors")))
 
 
 def _from_hub(name: str) -> Path:

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import append_lines, inside, locked, sha256_of_text
+from luthier.files import append_lines, locked, sha256_of_text
 from luthier.records import Answer, Example, Vote, as_row
 from luthier.results.comparison import Comparison
+from luthier.results.names import arm_folder
 from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, VoteLine
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
@@ -267,7 +268,7 @@ def _hash(answers: Answers, ids: Sequence[str]) -> str:
 
 
 def _texts(folder: Path, arm: str) -> dict[str, str]:
-    path = inside(folder / "arms", arm) / "answers.jsonl"
+    path = arm_folder(folder, arm) / "answers.jsonl"
     if not path.exists():
         raise FolderError(f"{path}: no such file; finish the study first, or choose other arms with --arms")
     return {answer.id: answer.text for answer in read_lines_of(Answer, path)}

@@ -22,6 +22,7 @@ from luthier.rating.ballot import Ballot, open_ballot
 from luthier.rating.votes import LEVEL, people_of, preferences_of, rater_of, share_of, side_of
 from luthier.rating.words import sentences
 from luthier.records import Score, Vote
+from luthier.results.names import arm_folder
 from luthier.results.ratings_record import (
     Correlation,
     Figure,
@@ -84,7 +85,7 @@ def _ratings(ballot: Ballot, votes: Sequence[Vote], scores: Scores) -> Ratings:
 
 
 def _scores(folder: Path, arm: str) -> dict[str, Score]:
-    return {score.id: score for score in read_lines_of(Score, folder / "arms" / arm / "scores.jsonl")}
+    return {score.id: score for score in read_lines_of(Score, arm_folder(folder, arm) / "scores.jsonl")}
 
 
 # ------------------------------------------------------------------------------------------ metrics, judges, people

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from luthier.errors import FolderError
-from luthier.files import inside
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.reports.plots import Dot
 from luthier.results.arm_record import ArmCounts, ArmRecord, Tuning, bytes_to_ship, ships_base
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
+from luthier.results.names import run_folder
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
 from luthier.results.record import read_lines_of
@@ -132,7 +132,7 @@ class StudyPage:
 def read_study(folder: Path) -> StudyPage:
     """Everything that a report needs. Raises FolderError for a folder or a file that is missing or damaged."""
     study, compare, cost = StudyRecord.read(folder), _comparison(folder), Cost.read(folder)
-    places = {name: inside(folder / "arms", name) for name in [*compare.by_mean(), *study.arms]}
+    places = {name: run_folder(folder, name) for name in [*compare.by_mean(), *study.arms]}
     records = {name: ArmRecord.read_if_there(place) for name, place in places.items()}
     shipped = bytes_to_ship({name: record for name, record in records.items() if record})
     return StudyPage(

@@ -23,6 +23,7 @@ from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import EffortRow, MixtureRecord, MultitaskRecord, TaskPair, TaskRow, TasksRecord
+from luthier.results.names import arm_folder, slug
 from luthier.stats import simultaneous
 from luthier.verdicts.compare import comparison
 
@@ -65,7 +66,7 @@ def conclude(folder: Path) -> TasksRecord:
 
 def _training(folder: Path, arm: str) -> Path:
     """Where an arm was trained on the mixture."""
-    return folder / "multi" / multi(arm)
+    return folder / "multi" / slug("arm", multi(arm))
 
 
 def _pair(study: StudyFolder, task: TaskRow, arm: str, found: Comparison, level: float) -> TaskPair:
@@ -82,7 +83,7 @@ def _effort(folder: Path, record: MultitaskRecord, arm: str) -> list[EffortRow]:
     single = {task: member.folder for task, member in record.tasks.items() if not member.held_out}
     return [
         *(
-            EffortRow.of(arm, task, place, TrainingRecord.read(folder / place / "arms" / arm))
+            EffortRow.of(arm, task, place, TrainingRecord.read(arm_folder(folder / place, arm)))
             for task, place in single.items()
         ),
         EffortRow.of(multi(arm), "all together", ".", TrainingRecord.read(_training(folder, arm))),

@@ -11,6 +11,7 @@
     shipped_note      luthier.json, the note beside an arm's weights
     multitask_record  multitask.json, mixture.json, tasks.json
     looks             how often a test set was looked at, counted in the user's cache
+    names             which names folders may have: an arm's, a study's, a task's; nothing else names one
     folder            the study's folder: places, costs, log
     resume            going on with a study: whose folder it is, whether the same is asked, which look it takes
 

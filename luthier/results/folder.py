@@ -14,6 +14,7 @@ from luthier.records import Answer, Example, Score
 from luthier.results.arm_record import ArmRecord
 from luthier.results.cost import Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, LOG_FILE, SCORES_FILE, Event
+from luthier.results.names import run_folder
 from luthier.results.record import Number, append_lines_of, read_lines_of
 
 _OF_EVERY_ARM = (ANSWERS_FILE, SCORES_FILE)
@@ -27,7 +28,7 @@ class StudyFolder:
 
     def arm(self, name: str) -> Path:
         """The folder of one arm, or of `NAME/seed-K`."""
-        return self.path / "arms" / name
+        return run_folder(self.path, name)
 
     def finished(self, name: str) -> bool:
         """Whether an arm, or one of its seeds, is whole. What is gone again (scores.jsonl) is made again."""

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_core import PydanticCustomError
 
 from luthier.errors import FolderError
-from luthier.files import append_lines, write_json, write_lines
+from luthier.files import append_lines, refuse_link, write_json, write_lines
 from luthier.records import as_row
 
 Number = int | float  # an int stays an int, so that what was read is written again as it was
@@ -89,12 +89,13 @@ class Record(Part):
 
     @classmethod
     def is_in(cls, folder: Path) -> bool:
-        return cls.path_in(folder).exists()
+        return cls.path_in(folder).exists() or cls.path_in(folder).is_symlink()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """The record in `folder`. Raises FolderError, with file and field, for what is missing, damaged or foreign."""
         path = cls.path_in(folder)
+        refuse_link(path)
         try:
             text = path.read_bytes()
         except FileNotFoundError:
@@ -153,6 +154,7 @@ def read_lines_of(kind: type[Kind], path: Path) -> list[Kind]:
 
     Raises FolderError for a whole line that is no such record: that is damage, not a kill.
     """
+    refuse_link(path)
     if not path.exists():
         return []
     adapter: TypeAdapter[Kind] = _adapter(cast(Any, kind))

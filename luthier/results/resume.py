@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from luthier.errors import FolderError
-from luthier.files import locked, sweep_all
+from luthier.files import locked, refuse_links_in, sweep_all
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.looks import count_look, next_look
@@ -26,6 +26,7 @@ def locked_study(folder: StudyFolder, kind: type[Plan]) -> AbstractContextManage
     """One process at a time works on a study; somebody else's folder is refused before anything is written to it."""
     if folder.path.exists():
         stored_in(folder, kind)
+        refuse_links_in(folder.path)
     return locked(folder.path)
 
 

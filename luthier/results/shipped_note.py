@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import json
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
+from luthier.errors import FolderError
+from luthier.files import sha256_of_text
 from luthier.records import Example
 from luthier.results.record import FirstFormat, Part, Record, SettingsTable
 
@@ -18,6 +22,7 @@ class Base(Part):
     sha256: str
     family: str
     precision: str
+    files: dict[str, str]  # file -> SHA-256, of all that decide its answers
 
 
 class Shot(Part):
@@ -56,9 +61,12 @@ class ShippedNote(Record):
 
     format: FirstFormat
     method: str
-    weights: str | None  # the folder beside this file that holds them; None: the base's own
+    weights: (
+        Literal["adapter", "weights", "quantized"] | None
+    )  # the folder beside this file that holds them; None: the base's own
     width: str | None
     weights_sha256: str | None  # of weights that were made narrow
+    files: dict[str, str]  # file in the folder of the weights -> SHA-256
     base: Base
     template: str
     shots: list[Shot]
@@ -68,3 +76,18 @@ class ShippedNote(Record):
     answers_by: Literal["generation", "likelihood", "head"]
     seed: int
     probes: list[Probe]
+    note_sha256: str  # of all other fields
+
+    def sealed(self) -> Self:
+        """The note with its own hash, so that a field that is changed later is seen."""
+        return self.model_copy(update={"note_sha256": self._hash()})
+
+    def _hash(self) -> str:
+        fields = {key: value for key, value in self.as_json().items() if key != "note_sha256"}
+        return sha256_of_text(json.dumps(fields, sort_keys=True))
+
+    def refuse_changed(self, folder: Path) -> None:
+        """Raises FolderError where a field is not the one that was written."""
+        if self.note_sha256 != self._hash():
+            path = self.path_in(folder)
+            raise FolderError(f"{path}: a field of it was changed since the arm was measured; {self.REMEDY}")

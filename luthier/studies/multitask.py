@@ -9,7 +9,6 @@ training reads only the trained tasks. The studies of held-out tasks have no arm
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from typing import Any
 
 from luthier.adapt.methods import method
 from luthier.arms.resolve import Arm, TrainedArm, resolve, resolve_trained, with_defaults
-from luthier.arms.short_form import parse
+from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
@@ -34,6 +33,7 @@ from luthier.reports.tasks import multi, overview
 from luthier.reports.words import mixture_words
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
+from luthier.results.names import arm_names, keys, member_folder, slug
 from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in
 from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
@@ -80,7 +80,7 @@ class Group:
 
     def training(self, arm: str) -> Path:
         """The folder of a multi-task arm's training."""
-        return self.folder.path / "multi" / arm
+        return self.folder.path / "multi" / slug("arm", arm)
 
 
 def multitask(
@@ -122,6 +122,7 @@ def multitask(
     }  # fmt: skip
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
+    arm_names(map(name_of, spec.arms))
     folder = StudyFolder(Path(out) if out else _default_folder(spec))
     members = _members(spec, folder)
     with locked_study(folder, MultitaskRecord), stoppable():
@@ -136,10 +137,10 @@ def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
         task = load_task(name)
         if task.labels:
             raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
-        folder_name = re.sub(r"[^\w.-]+", "-", task.name).strip(".-") or "task"
-        if folder_name in members:
+        folder_name = member_folder(task.name)
+        if twice := next((other for other in members if keys(other) & keys(folder_name)), None):
             raise TaskError(
-                f"{name}: there is a task called '{task.name}' already ({members[folder_name].task.folder}); a task is "
+                f"{name}: there is a task called '{task.name}' already ({members[twice].task.folder}); a task is "
                 "either trained on or held out, once; change the name in task.toml if they are two"
             )
         members[folder_name] = Member(

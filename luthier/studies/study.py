@@ -28,6 +28,7 @@ from luthier.records import Example, Prompt
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import EXAMPLES_FILE
+from luthier.results.names import arm_names, study_folder
 from luthier.results.record import write_lines_of
 from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
 from luthier.results.study_record import Health, StudyRecord
@@ -83,6 +84,7 @@ def study(
     loaded = load_task(str(spec.task))
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
+    arm_names(specs)
     resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
     with locked_study(folder, StudyRecord), stoppable():
@@ -134,6 +136,7 @@ def _planned(
 
     Raises FolderError if the folder holds another study, TaskError if the study began with other data.
     """
+    arm_names([*(stored.arms if stored else ()), *(arm.name for arm in arms)])
     asked = spec.model_dump(mode="json") | {"task": task.name}
     if stored is None:
         return StudyPlan(asked, list(arms), spec.seeds)
@@ -205,7 +208,7 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     """studies/TASK-MODEL-xxxxxxxx. The same arguments give the same folder, whatever arms and seeds."""
     same = spec.model_dump_json(exclude={"arms", "task", "seeds"})
     mark = sha256_of_text(same, *task.hashes().values())[:8]
-    return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
+    return study_folder(task.name, spec.model, mark)
 
 
 def _with_finished_arms(

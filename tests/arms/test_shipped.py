@@ -13,7 +13,6 @@ from luthier.arms.merge import merge_arm
 from luthier.arms.shipped import load_arm, write_note
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError, ModelError, SettingsError
-from luthier.files import read_json, write_json
 from luthier.model.model import load
 from luthier.model.widths import NARROW, read
 from luthier.results.shipped_note import ShippedNote
@@ -58,9 +57,9 @@ def test_an_untied_t5_stays_untied(tiny_folder: Callable[[str], Path], tmp_path:
 
 def test_a_merge_that_answers_otherwise_leaves_nothing(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     place = arm(tiny_folder("decoder-chat"), "lora", tmp_path / "arm")
-    note = read_json(ShippedNote.path_in(place))
-    note["probes"][1]["tokens"][0] += 1
-    write_json(ShippedNote.path_in(place), note)
+    note = ShippedNote.read(place)
+    note.probes[1].tokens[0] += 1
+    note.sealed().write(place)
     with pytest.raises(ModelError, match="probe 'e1' is answered differently"):
         merge_arm(place, tmp_path / "out" / "merged")
     assert list((tmp_path / "out").iterdir()) == []

@@ -59,11 +59,11 @@ def test_sources_are_known_without_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_a_hash_that_a_conversion_noted_is_believed(tmp_path: Path) -> None:
+def test_a_hash_that_a_file_states_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert weights_sha256(tmp_path) == sha256_of(tmp_path / "model.safetensors")
     (tmp_path / "luthier-source.json").write_text('{"weights_sha256": "abc"}')
-    assert weights_sha256(tmp_path) == "abc"
+    assert weights_sha256(tmp_path) == sha256_of(tmp_path / "model.safetensors")
 
 
 # --- the packaged model -------------------------------------------------------------------------------------------

@@ -95,7 +95,9 @@ def read_back(kind: type[Record], value: dict[str, Any]) -> Record:
 SHOT = {"id": "e1", "input": "Ann: Hi.", "references": ["Ann greets."], "meta": {"k": 1}, "unit": "e1", "row": 1}
 NOTE = {
     "format": 1, "method": "lora", "weights": "adapter", "width": None, "weights_sha256": None,
-    "base": {"name": "smollm2-135m", "sha256": "dd44", "family": "decoder", "precision": "fp32"},
+    "files": {"adapter_config.json": "aa11"}, "note_sha256": "bb22",
+    "base": {"name": "smollm2-135m", "sha256": "dd44", "family": "decoder", "precision": "fp32",
+             "files": {"config.json": "cc33"}},
     "template": "{input}", "shots": [SHOT], "prompt_sha256": "ee55", "generation": records.GENERATION, "labels": [],
     "answers_by": "generation", "seed": 0, "probes": [{"id": "d1", "prompt_ids": [1, 2], "text": "a", "tokens": [3]}],
 }  # fmt: skip

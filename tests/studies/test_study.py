@@ -12,12 +12,13 @@ import pytest
 from luthier.arms.ask import ask
 from luthier.arms.shipped import load_arm, verify
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
-from luthier.files import read_json, read_lines, write_json, write_lines
+from luthier.files import read_json, read_lines, write_lines
 from luthier.records import Prompt
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.record import read_lines_of
 from luthier.results.resume import look_ahead, open_test
+from luthier.results.shipped_note import ShippedNote
 from luthier.studies.study import prompt_of, sample, study
 from luthier.task.task import load_task
 from luthier.verdicts.conclude import conclude, further_seeds
@@ -360,7 +361,7 @@ def test_another_base_or_template_is_refused(change: dict, sentence: str, finish
     note = read_json(place / "luthier.json")
     for key, value in change.items():
         note[key] = note[key] | value if isinstance(value, dict) else value
-    write_json(place / "luthier.json", note)
+    ShippedNote.model_validate_json(json.dumps(note)).sealed().write(place)
     with pytest.raises(ModelError, match=sentence):
         load_arm(place)
 
@@ -421,3 +422,31 @@ def test_defaults_that_mean_nothing_are_refused(defaults, sentence: str, tmp_pat
 def test_an_arm_named_twice_is_refused() -> None:
     with pytest.raises(SettingsError, match="'bare' is named twice"):
         study("dialogues", arms="bare,bare")
+
+
+NAMED = 'task = "TASK"\nmodel = "MODEL"\n[arms."lora"]\nmethod = "lora"\n[arms."NAME"]\nmethod = "zero-shot"\n'
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".", "lora/seed-1", "/tmp/x", "Lora", "a\\u001b[31m", "seed-1"])
+def test_an_arm_whose_name_is_no_folder_s_is_refused_before_anything_is_made(
+    name: str, task_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = NAMED.replace("TASK", str(task_folder)).replace("MODEL", str(tiny_folder("decoder-chat")))
+    (tmp_path / "study.toml").write_text(text.replace("NAME", name))
+    with pytest.raises(SettingsError, match=r"^arm '"):
+        study(config=tmp_path / "study.toml", out=tmp_path / "out" / "study")
+    assert [path.name for path in tmp_path.rglob("*")] == ["study.toml"]
+
+
+def test_a_task_whose_name_is_no_folder_s_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder
+) -> None:
+    (tmp_path / "task").mkdir()
+    task = make_task(tmp_path / "task")
+    (task / "task.toml").write_text('name = "../../x"\n')
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(SettingsError, match=r"task '\.\./\.\./x': its name holds a / or"):
+        study(task, model=str(tiny_folder("decoder-chat")), arms="copy-3")
+    assert list((tmp_path / "here").iterdir()) == []
