@@ -17,7 +17,7 @@ from luthier.model.model import Model, load
 from luthier.records import Prompt
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
-from luthier.settings import settings_from
+from luthier.settings import checked_seed, settings_from
 
 
 def ask(
@@ -86,7 +86,8 @@ def _asked(
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
-    request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
+    drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
+    request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)
     return shipped, prompt, request
 
 
