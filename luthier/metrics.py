@@ -50,6 +50,7 @@ CORPUS = tuple(name for name in SUMMED if name in METRICS)
 DECIDING = "rouge1"  # where nobody names another
 DECIDING_LABELS = "accuracy"
 MARGIN = 0.02  # the smallest difference that matters, on 0 to 1, where nobody states another
+SMALLEST_MARGIN = 1e-4  # a hundredth of a point; what is smaller would take billions of examples
 MANY_UNITS = 500  # of a test split, which show half of what fewer do
 
 

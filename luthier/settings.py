@@ -13,17 +13,28 @@ import re
 import tomllib
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from luthier.errors import LuthierError, SettingsError
 
 
 class Settings(BaseModel):
-    """Base of every settings model: unknown keys fail, `"80"` is not 80, and nothing changes after reading."""
+    """Base of every settings model: unknown keys fail, `"80"` is not 80, nan is no number, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+
+def checked_seed(seed: int, where: str) -> int:
+    """The seed. Raises SettingsError when it is none that every generator of random numbers takes."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise SettingsError(f"{where}: the seed is {seed}; give a whole number from 0 to {LARGEST_SEED}")
+    return seed
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -68,7 +79,7 @@ def value_of(text: str) -> Any:
     """A number where it reads as one, else the text itself."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # Python reads no number of more than 4,300 digits
         return text
 
 

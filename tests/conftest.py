@@ -23,6 +23,7 @@ LONGEST = (
     "test_docs_studies",
     "studies/test_interrupted",
     "studies/test_multitask",
+    "cli/test_extremes",
     "test_docs",
     "model/test_model",
     "adapt/test_saved",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from luthier.errors import SettingsError
-from luthier.settings import Settings, read_settings, settings_from, toml_of
+from luthier.settings import Seed, Settings, assignments, checked_seed, read_settings, settings_from, toml_of, value_of
 
 
 class Arm(Settings):
@@ -62,3 +63,28 @@ def test_a_file_that_says_something_else_is_one_sentence(toml: str, sentence: st
     with pytest.raises(SettingsError, match=f"x.toml: .*{sentence}") as error:
         read_settings(Plain, tmp_path / "x.toml")
     assert "\n" not in str(error.value)
+
+
+class Rate(Settings):
+    rate: float = 0.0
+    seed: Seed = 0
+
+
+@pytest.mark.parametrize("given", [{"rate": math.inf}, {"rate": math.nan}, {"seed": -1}, {"seed": 2**32}])
+def test_what_is_no_number_and_no_seed_is_refused(given: dict):
+    with pytest.raises(SettingsError, match=f"study.toml: the key '{next(iter(given))}' is "):
+        settings_from(Rate, given, "study.toml")
+
+
+def test_a_seed_that_stands_in_no_settings_is_checked_too():
+    assert checked_seed(2**32 - 1, "ask") == 2**32 - 1
+    with pytest.raises(SettingsError, match="ask: the seed is -1; give a whole number from 0 to 4294967295"):
+        checked_seed(-1, "ask")
+
+
+def test_assignments_are_numbers_where_they_read_as_such():
+    read = assignments("rank=8, rate=1e-3,name=a=b", "defaults")
+    assert read == {"rank": 8, "rate": 1e-3, "name": "a=b"}
+    assert value_of("9" * 5000) == "9" * 5000 and value_of("[" * 10**6) == "[" * 10**6
+    with pytest.raises(SettingsError, match="defaults 'rank': 'rank' has no value; write key=value,key=value"):
+        assignments("rank", "defaults")

@@ -38,7 +38,7 @@ FEED_FORWARD = ("mlp.down_proj", "mlp.c_proj", "DenseReluDense.wo", "fc2", "mlp.
 class BottleneckSettings(Settings):
     """The adapters."""
 
-    width: int = Field(32, ge=1, description="m, the inner width of an adapter")
+    width: int = Field(32, ge=1, le=2**14, description="m, the inner width of an adapter")
     place: Literal["both", "feed-forward"] = Field(
         "both", description="'both' (behind attention too, Houlsby) or 'feed-forward' (Pfeiffer)"
     )

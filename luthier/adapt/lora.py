@@ -22,8 +22,8 @@ from luthier.training.loop import Training
 class Lora(Settings):
     """LoRA's own settings. docs/training.md gives the reasons for the defaults."""
 
-    rank: int = Field(16, ge=1, description="r, the inner width of the update")
-    alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / r; None: alpha = 2 r")
+    rank: int = Field(16, ge=1, le=2**14, description="r, the inner width of the update")
+    alpha: float | None = Field(None, gt=0, le=1e6, description="the update is scaled by alpha / r; None: alpha = 2 r")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
     targets: str = Field(
         "all-linear", description="'all-linear', or module names joined by commas such as 'q_proj,v_proj'"

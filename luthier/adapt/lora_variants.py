@@ -35,12 +35,15 @@ START = "start"  # the frozen second adapter of pissa
 
 class RsLora(Lora):
     alpha: float | None = Field(
-        None, gt=0, description="the update is scaled by alpha / sqrt(r); None: 8, which at rank 16 is lora's scale"
+        None,
+        gt=0,
+        le=1e6,
+        description="the update is scaled by alpha / sqrt(r); None: 8, which at rank 16 is lora's scale",
     )
 
 
 class LoraPlus(Lora):
-    ratio: float = Field(16.0, gt=0, description="B's learning rate as a multiple of A's")
+    ratio: float = Field(16.0, gt=0, le=1e6, description="B's learning rate as a multiple of A's")
 
 
 def apply(model: Model, settings: Lora, seed: int, **more: Any) -> nn.Module:

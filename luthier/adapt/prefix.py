@@ -34,7 +34,9 @@ class Prefix(Settings):
     """The learned keys and values."""
 
     tokens: int = Field(16, ge=1, le=1024, description="positions of learned keys and values")
-    hidden: int | None = Field(None, ge=1, description="width of a network that writes them; None: learned directly")
+    hidden: int | None = Field(
+        None, ge=1, le=2**16, description="width of a network that writes them; None: learned directly"
+    )
     start: Literal["vocabulary", "random", "zero"] | None = Field(
         None,
         description="'vocabulary' (of random words that the model has read), 'random' (standard normal) or 'zero'; "

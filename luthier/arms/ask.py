@@ -20,7 +20,7 @@ from luthier.records import Prompt
 from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
-from luthier.settings import settings_from
+from luthier.settings import checked_seed, settings_from
 
 
 def ask(
@@ -101,7 +101,8 @@ def _request(
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
-    request = Request("input", prompt.prompt_ids, limit, settings, shipped.seed if seed is None else seed)
+    drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
+    request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)
     return shipped, prompt, request
 
 

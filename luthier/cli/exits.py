@@ -1,11 +1,13 @@
 """How the command line ends: whatever a verb raises that is no bug becomes one sentence and an exit code.
 
-0 done; 1 `check` found errors, or nobody reads the output any more; 2 bad input; 130 stopped by Ctrl-C, with the
-command that goes on. A traceback is our own bug.
+0 done; 1 `check` found errors, or nobody reads the output; 2 bad input, or a machine that is too small for it; 130
+stopped by Ctrl-C, with the command that goes on. A traceback is our own bug.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import sys
 import warnings
@@ -16,6 +18,15 @@ from typer.core import TyperGroup
 
 import luthier
 from luthier.cli import screen
+
+CODES = {0, 1, 2, 130}
+ADVICE = {  # what libraries raise about a user's machine or files -> what would help
+    "memory": "there is not enough memory for this; end other programs, choose a smaller model, rank or batch_size, or "
+    "bound a study with --memory",
+    "weights": "a file of weights is damaged or cut off; fetch the model or make the arm again",
+    "text": "a text or a name holds bytes that are not UTF-8; save it as UTF-8, or give it another name",
+    "nesting": "what was given is nested too deeply to be read; give a simpler file",
+}
 
 
 class Verbs(TyperGroup):
@@ -33,10 +44,30 @@ class Verbs(TyperGroup):
             raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
         except OSError as error:
             screen.close()
-            if isinstance(error, BrokenPipeError):  # whoever read our output had enough, and nobody waits for a word
+            if error.errno in (errno.EPIPE, errno.EBADF):  # whoever read our output had enough, or never was there
                 raise typer.Exit(1) from None
             where = f"{error.filename}: " if error.filename else "standard output or a file: "
             raise exit_with(2, f"{where}{error.strerror or error}; make room or name another place") from None
+        except Exception as error:
+            if (advice := advice_on(error)) is None:
+                raise
+            raise exit_with(2, advice) from None
+
+
+def advice_on(error: Exception) -> str | None:
+    """One sentence on an error that a library raises about the machine or a file; None for any other, which is a bug.
+
+    Libraries are known by the names of their errors, because none of them may be imported here.
+    """
+    names, said = {kind.__name__ for kind in type(error).__mro__}, str(error)
+    allocators = ("can't allocate memory", "DefaultCPUAllocator", "out of memory")
+    if names & {"MemoryError", "OutOfMemoryError"} or ("RuntimeError" in names and any(a in said for a in allocators)):
+        return ADVICE["memory"]
+    if "SafetensorError" in names:
+        return f"{ADVICE['weights']} ({said})"
+    if "UnicodeError" in names:
+        return f"{ADVICE['text']} ({getattr(error, 'reason', said)})"
+    return ADVICE["nesting"] if "RecursionError" in names else None
 
 
 def exit_with(code: int, sentence: str) -> typer.Exit:
@@ -57,7 +88,12 @@ def command() -> str:
 
 
 def prepare() -> None:
-    """Keeps out of the output what is no sentence: encoding errors, and the warnings of libraries."""
+    """Opens what the caller closed, and keeps out of the output what is no sentence: encoding errors, warnings."""
+    # A stream that the caller closed is None, and the next file that is opened would take its place.
+    for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:  # standard output refuses to be written: a result that is lost is no success
+            handle = os.open(os.devnull, mode)
+            setattr(sys, name, open(handle, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - until the end
     for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")

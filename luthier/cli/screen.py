@@ -30,9 +30,17 @@ PIPE_WIDTH = 160  # a file or a pipe has no width to fit into
 
 
 def print_json(value: Any) -> None:
-    """The value that `files.write_json` would write; what steers a terminal stands there as JSON's escapes."""
+    """The value that `files.write_json` would write; what steers a terminal stands there as JSON's escapes.
+
+    JSON is UTF-8 whatever the locale says; half a surrogate, of a name that is not UTF-8, is an escape too.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    print(_STEERS_TERMINAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    line = _STEERS_TERMINAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    if (bytes_out := getattr(sys.stdout, "buffer", None)) is None:  # a text in memory
+        sys.stdout.write(line)
+        return
+    sys.stdout.flush()
+    bytes_out.write(line.encode("utf-8", "backslashreplace"))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -163,6 +171,10 @@ def input_text(text: str | None, file: Path | None) -> str:
     if text is not None and file is not None:
         raise SettingsError("ask: the text is given twice; give it as an argument or with --file")
     if text is not None:
+        if (
+            not text.isascii() and text.encode("utf-8", "replace").decode() != text
+        ):  # half a surrogate: bytes of no letter
+            raise DataError("the text is not UTF-8; save it as UTF-8", file="the argument")
         return text
     if file is None and sys.stdin.isatty():
         sys.stderr.write("Type the text and end it with Ctrl-D.\n")

@@ -18,6 +18,10 @@ from luthier.errors import SettingsError
 from luthier.stats.intervals import MIN_NONZERO, MIN_UNITS, Estimate, critical_value
 from luthier.stats.simultaneous import simultaneous_level
 
+# A critical value beyond which the mean's own noise, of sd 1, is lost in that of the estimated sd, by which the
+# critical value is multiplied. Few and skewed units at a later look come to it; scipy's search does not end there.
+FAR = 1e3
+
 
 class Needed(NamedTuple):
     """How many units are needed in all, and the range that the uncertainty of the sd leaves."""
@@ -43,7 +47,10 @@ def power_of(
 ) -> float:
     """The probability that n >= 2 units show a true `difference` (on its own side of 0)."""
     critical = critical_value(n, simultaneous_level(level, comparisons), squared_skewness)
-    return 1 - float(special.nctdtr(n - 1, abs(difference) / sd * math.sqrt(n), critical))
+    noncentrality = abs(difference) / sd * math.sqrt(n)
+    if critical > FAR:
+        return float(special.chdtr(n - 1, (n - 1) * (noncentrality / critical) ** 2))
+    return 1 - float(special.nctdtr(n - 1, noncentrality, critical))
 
 
 def detectable_difference(
@@ -58,6 +65,8 @@ def detectable_difference(
     """The true difference that n units show with probability `power`: the noncentrality of t that exceeds the critical
     value so often, times sd / sqrt(n)."""
     critical = critical_value(n, simultaneous_level(level, comparisons), squared_skewness)
+    if critical > FAR:
+        return critical * math.sqrt(float(special.chdtri(n - 1, 1 - power)) / (n - 1)) * sd / math.sqrt(n)
     return float(special.nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
 
 

@@ -22,6 +22,8 @@ from luthier.records import Verdict
 from luthier.stats.intervals import MIN_NONZERO, MIN_UNITS, Estimate, Floats, Interval, t_quantile
 
 JOINT_FROM = 60  # units from which the estimated correlation of the differences is trusted
+HALVED_UNTIL = 20  # looks; halved further, the level would soon be 1 in a float, where no interval has an end
+LEAST_RATE = 1e-12  # what a look may always spend: the level can be told from 1 for 120 pairs too
 DRAWS = 2**15  # directions; with another seed the critical value changes by a few thousandths, for 16 arms too
 
 Pairs = Mapping[tuple[str, str], Estimate]
@@ -100,14 +102,19 @@ def _directions(rank: int, draws: int) -> Floats:
 
 
 def alpha_at_look(k: int, alpha: float = 0.05) -> float:
-    """The error rate that the k-th look at one test set may spend: alpha / 2^k, k = 1, 2, ...
+    """The error rate that the k-th look at one test set may spend, k = 1, 2, ...; it is never 0.
 
-    The first look has alpha / 2, so that however often one looks the rates never add up to more than alpha.
+    alpha / 2^k up to h = HALVED_UNTIL, so that however often one looks the rates never add up to more than alpha. What
+    is left then, alpha / 2^(h-1) at look h, goes on by 1 / ((k - h + 1) (k - h + 2)), which adds up to 1 as well and
+    falls more slowly. After some hundred looks each spends LEAST_RATE, which adds nothing that anybody could notice.
     Raises SettingsError for k below 1.
     """
     if k < 1:
         raise SettingsError(f"look {k}: looks at a test set are counted from 1")
-    return float(alpha / 2**k)
+    later = k - HALVED_UNTIL
+    if later <= 0:
+        return float(alpha / 2**k)
+    return max(LEAST_RATE, alpha / 2 ** (HALVED_UNTIL - 1) / ((later + 1) * (later + 2)))
 
 
 # ----------------------------------------------------------------------------------------------------- verdicts

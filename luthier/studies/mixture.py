@@ -35,7 +35,7 @@ class Mixture(Settings):
     """How tasks share one training."""
 
     kind: Kind = Field("proportional", description="how a task's share of the training follows from its size")
-    temperature: float | None = Field(None, ge=1, description="T of a temperature mixture; 1 is proportional")
+    temperature: float | None = Field(None, ge=1, le=1e6, description="T of a temperature mixture; 1 is proportional")
     cap: int | None = Field(None, ge=1, description="K: a task counts as at most this many examples; None: no limit")
     templates: int | None = Field(
         None, ge=1, description="templates of each task to train under, the answering one first; None: all"

@@ -15,10 +15,11 @@ from pydantic.config import JsonDict
 from luthier import defaults
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
-from luthier.settings import Settings, assignments, read_settings, settings_from
+from luthier.settings import Seed, Settings, assignments, read_settings, settings_from
 from luthier.studies.mixture import Mixture
 
 FEWEST_SEEDS = 3  # fewer do not estimate the spread between trainings well enough for a verdict on a recipe
+MOST_SEEDS, MOST_TRIALS, MOST_GB = 1000, 1000, 1e6  # a larger number is more likely a typing error than a machine
 # How the command line shows a value that is not a single word.
 SHORT_FORMS: JsonDict = {"metavar": "ARM,ARM,..."}
 ASSIGNMENTS: JsonDict = {"metavar": "KEY=VALUE,..."}
@@ -42,15 +43,17 @@ class StudySpec(Settings):
     train: int | None = Field(None, ge=1, description="training examples, a seeded nested sample; None: all")
     dev: int | None = Field(None, ge=1, description="dev examples that settings are chosen on; None: at most 32")
     test: int | None = Field(None, ge=1, description="test examples, a seeded nested sample; None: all")
-    seed: int = Field(0, description="seed of samples, adapters, batches and sampling")
+    seed: Seed = Field(0, description="seed of samples, adapters, batches and sampling")
     seeds: int = Field(
-        1, ge=1, description="seeds that every trained arm is trained under; 3 or more to judge a recipe"
+        1, ge=1, le=MOST_SEEDS, description="seeds that every trained arm is trained under; 3 or more to judge a recipe"
     )
-    tune: int = Field(0, ge=0, description="configurations tried on dev for every trained arm, by successive halving")
+    tune: int = Field(
+        0, ge=0, le=MOST_TRIALS, description="configurations tried on dev for every trained arm, by successive halving"
+    )
     likelihood: bool = Field(
         False, description="read the references under every arm: bits per character; a quarter more answering time"
     )
-    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
+    memory: float | None = Field(None, gt=0, le=MOST_GB, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="precision of frozen weights and of answering"
     )
@@ -91,8 +94,8 @@ class MultitaskSpec(Settings):
     train: int | None = Field(None, ge=1, description="training examples of a task at most, a seeded sample; None: all")
     dev: int | None = Field(None, ge=1, description="dev examples of a task at most; None: 32")
     test: int | None = Field(None, ge=1, description="test examples of a task at most, a seeded sample; None: all")
-    seed: int = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
-    memory: float | None = Field(None, gt=0, description="GB that the process may hold; None: what is fast")
+    seed: Seed = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
+    memory: float | None = Field(None, gt=0, le=MOST_GB, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="precision of frozen weights and of answering"
     )

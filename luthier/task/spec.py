@@ -17,8 +17,8 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN
-from luthier.settings import Settings
+from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN
+from luthier.settings import Seed, Settings
 from luthier.task.examples import Columns
 
 Split = Literal["train", "dev", "test"]
@@ -52,7 +52,7 @@ class PromptSpec(Settings):
 
     default: str = Field(default="plain", description="The template of an arm that names none.")
     templates: dict[str, str] = Field(default=TEMPLATES, description="Each holds {input} once; there is always 'bare'.")
-    shot_seed: int = Field(default=0, description="The seed that draws the shots of few-shot arms from train.")
+    shot_seed: Seed = Field(default=0, description="The seed that draws the shots of few-shot arms from train.")
 
     @field_validator("templates")
     @classmethod
@@ -108,7 +108,9 @@ class DecideSpec(Settings):
     """[decide]: what settles a study; declared before the test split is opened."""
 
     metric: str = Field(default=DECIDING, description=f"The metric that gives verdicts: {', '.join(CAN_DECIDE)}.")
-    margin: float = Field(default=MARGIN, gt=0, lt=1, description="Arms closer than this, on 0 to 1, are equivalent.")
+    margin: float = Field(
+        default=MARGIN, ge=SMALLEST_MARGIN, lt=1, description="Arms closer than this, on 0 to 1, are equivalent."
+    )
     references: Literal["mean", "max"] = Field(
         default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
     )
@@ -154,7 +156,7 @@ class TaskSpec(Settings):
 class HeldOut(Settings):
     """splits.json: ids of the train file that are dev or test, and the seed and the file that they were drawn from."""
 
-    seed: int | None = Field(default=None, description="The seed of the draw; null when people chose.")
+    seed: Seed | None = Field(default=None, description="The seed of the draw; null when people chose.")
     dev: list[str] = Field(default=[], description="Ids that are dev.")
     test: list[str] = Field(default=[], description="Ids that are test.")
     train_sha256: str | None = Field(default=None, description="SHA-256 of the train file then; null: not watched.")

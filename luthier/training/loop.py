@@ -34,19 +34,24 @@ MOST_SAVING = 0.05
 class Training(Settings):
     """How an arm is trained. Defaults that depend on the method stand in the method's file (docs/training.md)."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=1e3, description="peak learning rate of AdamW")
     epochs: float | None = Field(
         None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
     )
-    most_epochs: float = Field(2.0, gt=0, description="with epochs None, at most as many")
-    batch_size: int = Field(8, ge=1, description="examples an optimizer step")
+    most_epochs: float = Field(2.0, gt=0, le=1000, description="with epochs None, at most as many")
+    batch_size: int = Field(8, ge=1, le=2**20, description="examples an optimizer step")
     micro_tokens: int | None = Field(
-        None, ge=1, description="most padded tokens in memory at once; batches are cut to it; None: see memory.py"
+        None,
+        ge=1,
+        le=2**30,
+        description="most padded tokens in memory at once; batches are cut to it; None: see memory.py",
     )
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    weight_decay: float = Field(0.0, ge=0, le=1e3, description="AdamW's decoupled weight decay")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
-    evaluations: int = Field(3, ge=1, description="times the dev metric is taken; the best checkpoint is kept")
+    evaluations: int = Field(
+        3, ge=1, le=2**20, description="times the dev metric is taken; the best checkpoint is kept"
+    )
     checkpoint_seconds: float = Field(
         25.0, ge=0, description="seconds of work that a kill may cost, more where checkpoints are large; 0: every step"
     )

@@ -144,7 +144,8 @@ def comparison_of_columns(
     from luthier.verdicts.compare import check_settings, comparison
 
     _refuse_twins(reference, answers)
-    check_settings(answers, metric, margin, level=level)  # scoring takes a while; a misspelt metric need not wait
+    # Scoring takes a while, and a misspelt metric need not wait for it.
+    check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
     arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)

@@ -15,10 +15,11 @@ from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from luthier.errors import SettingsError
-from luthier.metrics import CAN_DECIDE, DECIDING, MARGIN
+from luthier.metrics import CAN_DECIDE, DECIDING, MARGIN, SMALLEST_MARGIN
 from luthier.results.comparison import ArmMetric, Comparison, Pair
 from luthier.results.record import plain
 from luthier.scoring.score import signature
+from luthier.settings import checked_seed
 from luthier.stats import simultaneous
 from luthier.verdicts.align import Arms, align, metrics_of, missing
 from luthier.verdicts.decide import (
@@ -63,7 +64,7 @@ def comparison(
 
     Raises SettingsError for an option out of its range, DataError when the arms do not share their examples.
     """
-    check_settings(arms, deciding, margin, cost, level)
+    check_settings(arms, deciding, margin, cost, level, seed, look)
     table = align(arms, deciding)
     columns = {metric: measure(table, metric, deciding, seed) for metric in metrics_of(table)}
     strict = level if look is None else 1 - simultaneous.alpha_at_look(look, 1 - level)
@@ -116,7 +117,13 @@ def _with_recipes(found: Comparison, recipes: Recipes) -> Comparison:
 
 
 def check_settings(
-    arms: Collection[str], deciding: str, margin: float, cost: Cost | None = None, level: float = 0.95
+    arms: Collection[str],
+    deciding: str,
+    margin: float,
+    cost: Cost | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    look: int | None = None,
 ) -> None:
     """Refuses with SettingsError what `compare` cannot do; `arms` are names, so nothing need be scored beforehand."""
     if not arms:
@@ -125,7 +132,12 @@ def check_settings(
         raise SettingsError(f"'{deciding}' cannot decide between arms; choose one of {', '.join(CAN_DECIDE)}")
     if not 0 < margin < 1:
         raise SettingsError(f"margin {margin} is not between 0 and 1; scores are on 0 to 1, so 2 points are 0.02")
+    if margin < SMALLEST_MARGIN:
+        raise SettingsError(f"margin {margin} is smaller than any test set can show; give {SMALLEST_MARGIN:g} or more")
     if not 0.5 <= level < 1:
         raise SettingsError(f"level {level} is not in 0.5 to 1; 95 % confidence is 0.95")
     if unpriced := [name for name in arms if cost is not None and name not in cost]:
         raise SettingsError(f"no cost is given for {', '.join(unpriced)}; give one for every arm, or none at all")
+    checked_seed(seed, "compare")
+    if look is not None:
+        simultaneous.alpha_at_look(look)

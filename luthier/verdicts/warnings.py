@@ -183,6 +183,11 @@ def words(warning: Caution) -> str:
         case SeveralReferences(fewest, most, rule):
             many = f"{most} references" if fewest == most else f"{fewest} to {most} references"
             return f"Examples have {many}, which make one score, not several units (ROUGE: {rule})."
+        case LaterLook(look, alpha) if alpha < 1e-6:  # which would be called 100 % confidence
+            return (
+                f"This is look {look} at this test set, so verdicts may err once in {1 / alpha:,.0f} times, and "
+                "hardly any difference can be shown; draw a new test set."
+            )
         case LaterLook(look, alpha):
             return (
                 f"This is look {look} at this test set, so verdicts need {100 * (1 - alpha):.5g} % confidence: each "

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from luthier.arms.resolve import TrainedArm, resolve, resolve_trained, with_defaults
+from luthier.adapt.methods import METHODS
+from luthier.arms.resolve import TrainedArm, homes, resolve, resolve_trained, with_defaults
 from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import with_baselines
 from luthier.errors import SettingsError
 from luthier.settings import assignments
@@ -37,3 +41,24 @@ def test_only_an_arm_that_trains_has_training_and_weights() -> None:
     }  # fmt: skip
     with pytest.raises(SettingsError, match="arm 'x': zero-shot trains nothing; choose a method that does"):
         resolve_trained("x", parse("zero-shot"), task)
+
+
+HARMLESS = {  # only compared with something, or a count of what is there
+    "clip_norm", "checkpoint_seconds", "lines", "layers", "neighbours",
+}  # fmt: skip
+EXTREMES = (math.nan, math.inf, -math.inf, 1e300, -1e300, 1e-300, 0, -1, 10**30, 10**9)
+SETTINGS = [(name, key) for name, row in METHODS.items() if not row.labels for key in homes(row)]
+
+
+@pytest.mark.parametrize("name, key", SETTINGS, ids=[f"{name}-{key}" for name, key in SETTINGS])
+def test_an_extreme_setting_is_refused_in_one_sentence_or_is_a_number_that_can_be_used(name: str, key: str) -> None:
+    task, table = load_task("dialogues"), homes(METHODS[name])[key]
+    for value in EXTREMES:
+        spec = ArmSpec(method=name, **{table: {key: value}})
+        try:
+            arm = resolve("x", spec, task)
+        except SettingsError as refused:
+            assert str(refused).startswith("arm 'x': ") and "\n" not in str(refused)
+            continue
+        found = getattr(getattr(arm, table), key)
+        assert isinstance(found, bool | str) or abs(found) <= (1e300 if key in HARMLESS else 2**31), (key, value)

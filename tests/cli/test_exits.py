@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands import CSV, one_sentence, process
+from luthier.cli import exits
+from tests.commands import CSV, ROOT, one_sentence, process
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -271,3 +274,67 @@ def test_ctrl_c_says_how_to_go_on(task, tiny_folder, monkeypatch, luthier_says):
     assert said.code == 130
     command = f"luthier study {task} --arms zero-shot,lora --seed 3"
     assert said.err == f"luthier: stopped, and the work so far is saved; go on with: {command}\n"
+
+
+# --- what libraries raise, and streams that are closed or speak no UTF-8 ------------------------------------------
+
+
+def raised(what: Callable[[], Any]) -> Exception:
+    with pytest.raises(Exception) as error:
+        what()
+    return error.value
+
+
+def deep(levels: int) -> Any:
+    return json.loads("[" * levels + "]" * levels)
+
+
+def test_what_the_machine_or_a_file_lacks_is_a_sentence_and_a_bug_is_none(tmp_path):
+    import safetensors.torch
+    import torch
+
+    (tmp_path / "weights.safetensors").write_bytes(b"not weights")
+    for what, words in {
+        lambda: torch.empty(2**55): "not enough memory for this; end other programs",
+        lambda: bytearray(2**60): "not enough memory for this",
+        lambda: safetensors.torch.load_file(tmp_path / "weights.safetensors"): "weights is damaged or cut off",
+        lambda: "caf\udce9".encode(): "bytes that are not UTF-8",
+        lambda: deep(10**6): "nested too deeply",
+    }.items():
+        assert words in (exits.advice_on(raised(what)) or "")
+    for bug in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("metrics"), AssertionError()):
+        assert exits.advice_on(bug) is None
+
+
+@pytest.mark.parametrize(
+    "locale, name",
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, "caf\u00e9.csv"),
+        # A locale of ASCII reads the name as bytes of no letter, and so JSON shows them.
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "caf\udcc3\udca9.csv"),
+    ],
+)
+def test_json_is_utf_8_whatever_the_locale_says(locale, name, tmp_path):
+    (tmp_path / "caf\u00e9.csv").write_text("summary,other\n" + "Ann asks.,Ann fragt.\n" * 3, encoding="utf-8")
+    words = ["score", "caf\u00e9.csv", "--reference", "summary", "--answer", "other", "--cluster", "none", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "luthier", *words],
+        capture_output=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], **locale},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("utf-8"))["file"] == name
+
+
+@pytest.mark.parametrize("closed, code", [("<&-", 2), (">&-", 1), ("2>&-", 2), ("<&- >&- 2>&-", 1)])
+def test_closed_streams_end_in_no_traceback(closed, code, answers):
+    verb = f"score {answers} --reference summary --answer other"
+    if "<" in closed and ">" not in closed:
+        verb = "ask nowhere"  # which reads standard input
+    if closed == "2>&-":
+        verb = "check nowhere"
+    done = subprocess.run(f"{sys.executable} -m luthier {verb} {closed}", shell=True, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
+    assert sorted(path.name for path in answers.parent.iterdir() if path.name != "cache") == ["answers.csv"]

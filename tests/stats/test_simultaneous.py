@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from luthier.stats import intervals, simultaneous
+from luthier.metrics import SMALLEST_MARGIN
+from luthier.stats import intervals, power, simultaneous
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -153,3 +155,34 @@ def test_forty_arms_that_are_not_separated_are_one_group():
     """Each of their 2^40 subsets is together too; none of them is looked at."""
     names = [f"arm-{number:02}" for number in range(40)]
     assert simultaneous.not_separated(names, []) == [names]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 11, 60])
+def test_a_critical_value_out_of_all_bounds_has_a_power_too(n):
+    """Few units, a later look and skewness multiply: 17 at look 1, 10^12 at look 20."""
+    plain = intervals.critical_value(n, 0.975)
+    longer = intervals.critical_value(n, 0.975, 1.0) / plain - 1  # by a squared skewness of 1
+    to_far = (power.FAR / plain - 1) / longer
+    near, far = ({"level": 0.975, "squared_skewness": share * to_far} for share in (0.999, 1.001))
+    difference = power.detectable_difference(n, 0.2, **far)
+    assert difference == pytest.approx(power.detectable_difference(n, 0.2, **near), rel=5e-3)
+    for side in (near, far):
+        assert power.power_of(difference, n, 0.2, **side) == pytest.approx(0.8, abs=0.01)
+    for look in (1, 5, 20, 10**6):
+        level = 1 - simultaneous.alpha_at_look(look)
+        for skewness in (0.5, 4.0, 1e6):
+            half = power.half_width(n, 0.2, 120, level=level, squared_skewness=skewness)
+            found = power.detectable_difference(n, 0.2, 120, level=level, squared_skewness=skewness)
+            assert half / 2 < found < math.inf
+
+
+def test_however_often_one_looks_the_rates_hardly_add_up_to_more_and_no_interval_is_without_end():
+    rates = [simultaneous.alpha_at_look(k) for k in range(1, 1001)]
+    assert rates[:3] == [0.025, 0.0125, 0.00625]
+    assert all(rate <= before for before, rate in pairwise(rates))
+    assert sum(rates[:600]) <= 0.05 and sum(rates) < 0.05 + 1e-9
+    assert rates[-1] == simultaneous.alpha_at_look(10**20) == simultaneous.LEAST_RATE
+    for n in (2, 5, 20, 5000):
+        for pairs in (1, 120):
+            assert math.isfinite(power.half_width(n, 0.2, pairs, level=1 - rates[-1], squared_skewness=4.0))
+    assert power.examples_to_be_sure(SMALLEST_MARGIN, 1.0, 120, level=1 - rates[-1]) < 10**12

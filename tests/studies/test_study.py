@@ -12,7 +12,7 @@ import pytest
 from luthier.arms.ask import ask
 from luthier.arms.shipped import load_arm, verify
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
-from luthier.files import read_json, read_lines, write_lines
+from luthier.files import cache_folder, read_json, read_lines, write_json, write_lines
 from luthier.records import Prompt
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
@@ -301,6 +301,17 @@ def test_looks_at_the_test_split_are_counted_over_studies(task_folder: Path, tmp
     assert look("one", "one-shot") == (3, 0.00625, 3), "a folder with one arm more"
     (tmp_path / "cache" / "test-openings.json").unlink()
     assert look("three", "one-shot") == (2, 0.0125, 2), "the folder remembers what a lost cache does not"
+
+
+def test_a_hundredth_look_at_a_test_split_is_a_study_like_any_other(
+    task_folder: Path, tmp_path: Path, tiny_folder
+) -> None:
+    test = load_task(task_folder).hashes()["test"]
+    write_json(cache_folder() / "test-openings.json", {test: [f"{number:016x}" for number in range(99)]})
+    out = study(task_folder, model=str(tiny_folder("decoder-plain")), arms="copy-3", out=tmp_path / "out")
+    found = read_json(out / "compare.json")
+    assert found["look"] == 100 and found["ship"]["verdict"] == "cannot tell"
+    assert (out / "report.html").exists()
 
 
 def test_a_stopped_study_is_the_look_it_was_counted_as(finished: Path) -> None:

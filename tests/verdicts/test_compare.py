@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import sacrebleu
 import scipy.stats
 
 from luthier.errors import DataError, SettingsError
-from luthier.metrics import METRICS
+from luthier.metrics import METRICS, SMALLEST_MARGIN
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Comparison
 from luthier.scoring.score import score
@@ -132,6 +133,15 @@ def test_a_later_look_spends_less():
     assert not any("look" in warning for warning in compare(arms)["warnings"])
 
 
+@pytest.mark.parametrize("look", [49, 100, 10**20])
+def test_a_test_set_that_was_looked_at_often_still_gives_an_answer(look):
+    found = compare(planted(a=0.416, b=0.4, c=0.9), look=look, margin=SMALLEST_MARGIN)
+    assert found["look"] == look and 0 < found["alpha"] < 1e-8
+    assert pair(found, "a", "b")["verdict"] == "cannot tell" and pair(found, "a", "c")["verdict"] == "worse"
+    (warning,) = [one for one in found["warnings"] if "look" in one]
+    assert "verdicts may err once in " in warning and "draw a new test set" in warning
+
+
 def test_a_family_of_correlated_pairs_is_narrower_than_bonferroni_and_wider_than_one_pair():
     large, small = compare(planted(200, a=0.4, b=0.4, c=0.4)), compare(planted(59, a=0.4, b=0.4, c=0.4))
 
@@ -242,6 +252,10 @@ def test_arms_that_share_nothing_or_contradict_are_refused():
         {"deciding": "length_ratio"},  # more is not better
         {"margin": 2},  # percent instead of 0..1
         {"margin": 0},
+        {"margin": 1e-300},
+        {"margin": math.nan},
+        {"seed": -1},
+        {"seed": 2**32},
         {"level": 95},
         {"look": 0},
         {"cost": {"a": (1,)}},  # b has no price
