@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.reports.read import ArmPage, StudyPage
-from luthier.scoring.labels import by_class, counts, said
+from luthier.scoring.labels import by_class, counts, label_in
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _of_arm(page: StudyPage, arm: ArmPage) -> Matrix:
     sums = [0] * len(counts(0, None, len(labels)))
     for example in page.examples:
         if example.id in arm.answers and example.references[0] in labels:
-            truth, found = labels.index(example.references[0]), said(arm.answers[example.id].text, labels)
+            truth, found = labels.index(example.references[0]), label_in(arm.answers[example.id].text, labels)
             matrix[truth][len(labels) if found is None else found] += 1
             sums = [a + b for a, b in zip(sums, counts(truth, found, len(labels)), strict=True)]
     return Matrix(arm, [_line(labels[i], i, cells, by_class(sums)[i]) for i, cells in enumerate(matrix)])

@@ -12,7 +12,7 @@ from luthier.metrics import LIKELIHOOD
 from luthier.reports.read import ArmPage, StudyPage
 from luthier.results.arm_record import LengthChoice, Weight
 from luthier.results.comparison import ArmMetric, Mean, Pair
-from luthier.results.profile_record import ArmProfile, Bucket, BudgetRow, Facts
+from luthier.results.profile_record import ArmProfile, Bucket, EqualLengthRow, Facts
 from luthier.results.study_record import ArmTable
 
 SHAPE: dict[str, Callable[[ArmProfile], Mean]] = {  # what answers look like
@@ -38,7 +38,7 @@ def profiled(page: StudyPage) -> dict[str, ArmProfile]:
     return {arm.name: arms[arm.name] for arm in page.arms if arm.name in arms}
 
 
-def budget_rows(page: StudyPage) -> tuple[BudgetRow, ...]:
+def equal_length_rows(page: StudyPage) -> tuple[EqualLengthRow, ...]:
     """The arms' means, and which verdicts change, when all answers are cut to a budget."""
     return page.profile.budgets.rows if page.profile else ()
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from luthier.records import Answer, Example
 from luthier.reports.read import ArmPage, StudyPage
-from luthier.scoring.facts import Fact, Source, common_words, unsupported
+from luthier.scoring.facts import Fact, unsupported
+from luthier.scoring.source import Source, common_words
 
 APART = 16  # examples shown because the arms differ most on them
 AT_RANDOM = 8  # examples shown whatever the arms did

@@ -16,10 +16,10 @@ from typing import Any
 from markupsafe import Markup
 
 from luthier.reports import plots
-from luthier.reports.evidence import buckets_of, budget_rows, facts_of, length_choices, likelihoods, profiled
+from luthier.reports.evidence import buckets_of, equal_length_rows, facts_of, length_choices, likelihoods, profiled
 from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
-from luthier.reports.words import budget
+from luthier.reports.words import limit_words
 from luthier.results.comparison import Mean
 from luthier.results.profile_record import Share
 from luthier.results.ratings_record import FigureRow
@@ -119,12 +119,12 @@ def _profile(page: StudyPage) -> Figures:
     words = {name: (row.words.mean, row.words) for name, row in profiled(page).items()}
     facts = {name: (row.any.share, row.any) for name, row in facts_of(page).items()}
     bits = {name: (row.mean, row) for name, row in likelihoods(page).items()}
-    budgets = [(budget(row.budget), row.arms) for row in budget_rows(page)]
+    at_limits = [(limit_words(row.budget), row.arms) for row in equal_length_rows(page)]
     found = {
         "words": _points("words", words, "words in an answer"),
         "facts_figure": _points("facts", facts, "share of answers with something unsupported"),
         "bits": _points("bits", bits, "bits per character of the reference; lower is better"),
-        "budgets": _across(page, "budgets", budgets, "all answers cut to"),
+        "budgets": _across(page, "budgets", at_limits, "all answers cut to"),
     }
     for what, buckets in buckets_of(page).items():
         columns = [("{:.0f} to {:.0f}".format(*row.words), row.arms) for row in buckets]

@@ -10,7 +10,7 @@ from luthier.records import Verdict
 from luthier.reports.pairs import unbeaten, undecided
 from luthier.reports.read import StudyPage
 from luthier.results.multitask_record import TaskPair
-from luthier.results.profile_record import BudgetRow
+from luthier.results.profile_record import EqualLengthRow
 from luthier.results.study_record import ArmTable
 from luthier.verdicts.warnings import UnbeatenBaselines, sentences_besides
 
@@ -101,12 +101,12 @@ def detectable(page: StudyPage) -> list[str]:
 # ------------------------------------------------------------------------------------------------ labels of tables
 
 
-def budget(words: int | str | None) -> str:
+def limit_words(words: int | str | None) -> str:
     """What all answers are cut to."""
     return "as answered" if words is None else f"{words} words" if isinstance(words, int) else words
 
 
-def at_budget(row: BudgetRow) -> str:
+def limit_effect(row: EqualLengthRow) -> str:
     """What changes when all answers are cut to a budget."""
     if row.budget is None:
         return "the study's verdict"

@@ -23,7 +23,7 @@ from luthier.reports.confusion import confusion_rows, matrices
 from luthier.reports.evidence import (
     SHAPE,
     buckets_of,
-    budget_rows,
+    equal_length_rows,
     facts_of,
     length_choices,
     likelihoods,
@@ -101,7 +101,11 @@ def environment(finalize: Callable[[Any], Any] | None) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= formats.FILTERS
-    environment.filters |= {"budget": words.budget, "at_budget": words.at_budget, "weights": words.weights}
+    environment.filters |= {
+        "limit_words": words.limit_words,
+        "limit_effect": words.limit_effect,
+        "weights": words.weights,
+    }
     return environment
 
 
@@ -153,7 +157,7 @@ def _shown(page: StudyPage) -> Names:
         "examples": examples_to_show(page),
         "shape": SHAPE,
         "profiles": profiled(page),
-        "budgets": budget_rows(page),
+        "equal_lengths": equal_length_rows(page),
         "buckets": buckets_of(page),
         "facts": facts_of(page),
         "widths": width_rows(page),

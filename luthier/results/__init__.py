@@ -1,6 +1,6 @@
-"""The study's folder: its files as types, and where they lie.
+"""The study's folder: each file as a type, and the paths.
 
-    record            what every file's type is built on: one reader, one writer, damage said in a sentence
+    record            the base of every file's type: one reader, one writer, damage reported in a sentence
     comparison        compare.json: pairs, verdicts, the decision
     profile_record    profile.json
     ratings_record    rating-plan.json, ratings.jsonl and ratings.json
@@ -10,9 +10,9 @@
     arm_record        arm.json, training.json, tune/trials.jsonl; what an arm takes to ship
     shipped_note      luthier.json, the note beside an arm's weights
     multitask_record  multitask.json, mixture.json, tasks.json
-    looks             how often a test set was looked at, counted in the user's cache
-    folder            the study's folder: places, costs, log
-    resume            going on with a study: whose folder it is, whether the same is asked, which look it takes
+    looks             the number of looks at a test set, counted in the user's cache
+    folder            the study's folder: paths, costs, log
+    resume            continuing a study: whether the folder and the specification match, which look it takes
 
 Doors: `folder.StudyFolder`.
 """

@@ -1,15 +1,15 @@
-"""Scores into a decision.
+"""From scores to the decision which arm to ship.
 
-    align         the examples that every arm can be judged on; what was left out, and why
+    align         the examples that all arms have scores for; the examples left out, with reasons
     measure       one metric of aligned arms -> an estimate for each arm and pair
-    decide        estimates -> verdicts, the arm to ship, what several seeds say
-    warnings      what a reader must know before believing a comparison: records, and the one function that words them
-    compare       compare(): the rows of compare.json, and its warnings
-    detect        what a test set can show, said before the run
-    equal_length  the verdicts again when all arms answer at the same length
-    profile       lengths, copying, repetition, unsupported facts: what profile.json holds
+    decide        estimates -> verdicts, the arm to ship, results over seeds
+    warnings      warnings about a comparison: records, and the function that words them
+    compare       compare(): the numbers and warnings of compare.json
+    detect        what a test set can show, stated before the run
+    equal_length  the verdicts with all answers cut to the same length
+    profile       lengths, copying, repetition, unsupported facts: profile.json
     conclude      a finished study's scores and costs -> compare.json, profile.json
-    columns       answers of other tools enter here
+    columns       answers of other tools, read from the columns of a file
 
 Doors: `compare.compare`, `conclude.conclude`, `columns.compare_columns`.
 """

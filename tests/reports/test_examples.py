@@ -7,7 +7,8 @@ from luthier.records import Answer
 from luthier.reports.examples import APART, AT_RANDOM, examples_to_show, marked
 from luthier.reports.read import read_study
 from luthier.reports.write import report
-from luthier.scoring.facts import Source, unsupported
+from luthier.scoring.facts import unsupported
+from luthier.scoring.source import Source
 from tests.reports.made import made_examples, make_study
 
 
