@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from luthier.files import read_lines, write_json, write_text
-from luthier.records import Score, from_row
+from luthier.files import write_json, write_text
 from luthier.results.comparison import Comparison
+from luthier.results.folder import StudyFolder
 from luthier.stats import intervals, power, simultaneous
 from luthier.stats.intervals import Estimate, Floats
 from luthier.verdicts.align import align
@@ -54,7 +54,7 @@ def matrix_of(folder: Path) -> tuple[list[str], Floats, float]:
     """The arms, their (units, arms) scores on the deciding metric, and the margin."""
     said = Comparison.read(folder)
     arms = list(said.arms)
-    scores = {a: [from_row(Score, r) for r in read_lines(folder / "arms" / a / "scores.jsonl")] for a in arms}
+    scores = {arm: StudyFolder(folder).scores(arm) for arm in arms}
     column = measure(align(scores, said.deciding), said.deciding, said.deciding, SEED)
     values = [column.arms[arm].values for arm in arms]
     if any(own is None for own in values):

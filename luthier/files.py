@@ -100,7 +100,16 @@ def building(folder: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Removes what a kill left of `path` in the making: files and folders called .NAME.*.part beside it."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+    _remove(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
+
+
+def sweep_all(folder: Path) -> None:
+    """Removes all that a kill left in the making in a folder and below it."""
+    _remove(list(folder.rglob(".*.part")))
+
+
+def _remove(parts: Iterable[Path]) -> None:
+    for part in parts:
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
         else:

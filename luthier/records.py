@@ -1,15 +1,15 @@
 """The frozen records of a study: Example -> Prompt -> Answer -> Score, and Vote beside Score.
 
-Each arrow is a function from records to records. `as_row` turns a record into one JSON line, `from_row` reads it back.
+Each arrow is a function from records to records. `as_row` makes one JSON line of a record, and `read_lines_of`
+(results/record.py) reads it back.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
-Record = TypeVar("Record")
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -129,14 +129,3 @@ class Vote:
 def as_row(record: Any) -> dict[str, Any]:
     """The record as a plain dict in field order, ready for one JSON line."""
     return dataclasses.asdict(record)
-
-
-def from_row(kind: type[Record], row: dict[str, Any]) -> Record:
-    """The record `kind` from a row that `as_row` wrote; lists become tuples where the field is a tuple."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    values = {
-        name: tuple(value) if isinstance(value, list) and "tuple" in str(fields[name].type) else value
-        for name, value in row.items()
-        if name in fields
-    }
-    return kind(**values)

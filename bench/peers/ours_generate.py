@@ -7,7 +7,7 @@ import importlib
 
 from luthier import machine
 
-machine.keep_freed_memory()  # as `luthier study` does, before torch is there
+machine.keep_freed_memory()  # as `luthier study` does
 
 import common  # noqa: E402
 

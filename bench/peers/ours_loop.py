@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier import machine
 
-machine.keep_freed_memory()  # as `luthier study` does, before torch is there
+machine.keep_freed_memory()  # as `luthier study` does
 
 from luthier.adapt.methods import METHODS  # noqa: E402
 from luthier.model.forward import collate, supervised_loss  # noqa: E402

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,10 @@ from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
 from luthier.arms.shipped import arm_to_ask, differing, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.files import building
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
-from luthier.model.widths import file_bytes, quantize, read, save
+from luthier.model.widths import file_bytes, quantize, read, write_files
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 
@@ -51,16 +50,13 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
         raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")
     plain = shipped.model if measured else _merged(place, note)
     made, found = quantize(plain, width) if width and not measured else plain, width or measured
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
-        building = Path(part) / "model"
-        save(made, building)
+    with building(folder) as part:
+        write_files(made, part)
         precision, labels = note.base.precision, shipped.model.labels
-        again = read(building, found, precision) if found else load(str(building), precision=precision, labels=labels)
+        again = read(part, found, precision) if found else load(str(part), precision=precision, labels=labels)
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
             raise ModelError(_other_answers(place, others, len(shipped.probes), None if measured else width))
-        os.replace(building, folder)
     return {"probes": len(shipped.probes), "differ": others, "width": found, "file_bytes": file_bytes(folder)}
 
 

@@ -154,8 +154,8 @@ def _make_ready(module: nn.Module, family: str) -> None:
 
     Done once for a module, before anybody asks it; a call then changes nothing of it.
     """
-    if family == "encoder":
-        return
+    if family == "encoder" or not hasattr(module, "get_output_embeddings"):
+        return  # it writes nothing
     logits.make_ready(module)
     if next(module.parameters()).device.type == "cpu":
         prepacked.make_ready(module)

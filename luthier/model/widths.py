@@ -12,7 +12,6 @@ no calibration data, so nothing of the task is looked at.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from luthier.errors import ModelError, SettingsError
+from luthier.files import building
 from luthier.model.model import PRECISIONS, Model, load, parameter_counts
 from luthier.model.narrow import Int4Linear, hasten
 from luthier.model.prepacked import PLAIN_LINEAR
@@ -225,15 +225,17 @@ class _Int4Quantizer(HfQuantizer):
 
 
 def save(model: Model, folder: Path) -> None:
-    """A model folder: configuration, safetensors, tokenizer. Whole or not there."""
+    """A model folder: configuration, safetensors, tokenizer. Whole or not there. Raises FolderError on a full disk."""
+    with building(folder) as part:
+        write_files(model, part)
+
+
+def write_files(model: Model, folder: Path) -> None:
+    """The files of a model into a folder that is there."""
     module: Any = model.module
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
     with quiet():
-        module.save_pretrained(part)
-        model.tokenizer.save_pretrained(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+        module.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
 
 
 def read(folder: Path, name: str, precision: str) -> Model:

@@ -16,6 +16,8 @@ from luthier.results.cost import Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, LOG_FILE, SCORES_FILE, Event
 from luthier.results.record import Number, append_lines_of, read_lines_of
 
+_OF_EVERY_ARM = (ANSWERS_FILE, SCORES_FILE)
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -28,8 +30,8 @@ class StudyFolder:
         return self.path / "arms" / name
 
     def finished(self, name: str) -> bool:
-        """Whether an arm, or one of its seeds, is finished."""
-        return ArmRecord.is_in(self.arm(name))
+        """Whether an arm, or one of its seeds, is finished and its files are there; missing ones are made again."""
+        return ArmRecord.is_in(self.arm(name)) and all((self.arm(name) / file).exists() for file in _OF_EVERY_ARM)
 
     def arm_record(self, name: str) -> ArmRecord:
         return ArmRecord.read(self.arm(name))

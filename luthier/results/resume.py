@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from luthier.errors import FolderError
-from luthier.files import locked
+from luthier.files import locked, sweep_all
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.looks import count_look, next_look
@@ -61,8 +61,7 @@ def begin(folder: StudyFolder, record: Plan, stored: Plan | None) -> None:
 
     A finished study stays finished when nothing more is asked of it.
     """
-    for part in folder.path.rglob(".*.part"):
-        part.unlink(missing_ok=True)  # a kill left it; the lock is ours, so nobody writes it now
+    sweep_all(folder.path)  # what a kill left; the lock is ours, so nobody writes it now
     if stored is None or not (stored.is_done and stored.asks_the_same_as(record)):
         record.write(folder.path)
     folder.log("start" if stored is None else "resume", arms=list(record.arms))

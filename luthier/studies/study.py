@@ -139,7 +139,7 @@ def _planned(folder: StudyFolder, spec: StudySpec, task: Task, arms: Sequence[Ar
             f"{task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
         )
     seeds = max(spec.seeds, stored.seeds)
-    return Plan(asked | {"seeds": seeds}, _with_stored_arms(arms, stored, task, spec.model), seeds)
+    return Plan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
 
 
 def _look_over(
@@ -204,11 +204,19 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     return Path("studies") / f"{task.name}-{Path(spec.model).name}-{mark}"
 
 
-def _with_stored_arms(arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str) -> list[Arm]:
-    """The arms asked for, after those that the folder holds already; an arm of the same name must be the same."""
-    known = {
-        name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in stored.arms.items()
-    }
+def _with_finished_arms(
+    folder: StudyFolder, arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str
+) -> list[Arm]:
+    """The arms asked for, after those that the folder holds already; an arm of the same name must be the same.
+
+    An arm that was begun and is not asked for any more is left out: it may be one that fails.
+    """
+    asked = {arm.name for arm in arms}
+    kept = {name: table for name, table in stored.arms.items() if name in asked or folder.finished(name)}
+    for name in stored.arms:
+        if name not in kept:
+            say(f"{name}: was not finished and is not asked for any more, so it is left out")
+    known = {name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in kept.items()}
     for arm in arms:
         if arm.name in known and known[arm.name] != arm:
             raise SettingsError(f"arm '{arm.name}' was run with other settings in this folder; give it another name")

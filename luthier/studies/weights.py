@@ -13,6 +13,7 @@ from pathlib import Path
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.arms.shipped import QUANTIZED
 from luthier.errors import FolderError
+from luthier.files import building
 from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
@@ -45,11 +46,12 @@ def tuned_and_trained(work: Work, arm: TrainedArm) -> Trained:
 
 def train_arm(work: Work, arm: TrainedArm, place: Path, course: Course | None = None) -> TrainingRecord:
     """Trains, saves what moved, and returns what it took; a finished training is only read."""
-    if known := TrainingRecord.read_if_there(place):
-        return known
+    if record := _finished_training(arm, place):
+        return record
     fitted = fit(work, arm, place, f"{arm.name}: train", course)
     trained, saved = fitted.trained, place / arm.method.shipped
-    arm.method.save(fitted.module, saved)
+    with building(saved) as part:
+        arm.method.save(fitted.module, part)
     work.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
     record.write(place)
@@ -59,10 +61,20 @@ def train_arm(work: Work, arm: TrainedArm, place: Path, course: Course | None = 
     return record
 
 
+def _finished_training(arm: TrainedArm, place: Path) -> TrainingRecord | None:
+    """The record of a training whose weights are there, whole; None where it has to be done (again)."""
+    record = TrainingRecord.read_if_there(place)
+    if record and file_bytes(place / arm.method.shipped) != record.saved_bytes:
+        say(f"{arm.name}: its trained weights are damaged or gone, so it is trained again")
+        (place / TrainingRecord.FILE).unlink()
+        return None
+    return record
+
+
 def take_trained(work: Work, arm: TrainedArm, place: Path) -> TrainingRecord:
     """A training that was done elsewhere, once for several studies; its weights are copied to the arm."""
-    if known := TrainingRecord.read_if_there(place):
-        return known
+    if record := _finished_training(arm, place):
+        return record
     if (source := work.trained.get(arm.name)) is None:
         raise FolderError(
             f"{place}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
@@ -85,9 +97,10 @@ def _take_training_of_whole_arm(work: Work, arm: TrainedArm, place: Path) -> Non
 
 def _copy_training(source: Path, arm: TrainedArm, place: Path) -> TrainingRecord:
     """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
-    for part in ("tune", arm.method.shipped):
-        if (source / part).exists():
-            shutil.copytree(source / part, place / part, dirs_exist_ok=True)
+    for name in ("tune", arm.method.shipped):
+        if (source / name).exists():
+            with building(place / name) as part:
+                shutil.copytree(source / name, part, dirs_exist_ok=True)
     write_lines_of(place / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
     record = TrainingRecord.read(source)
     record.write(place)
@@ -102,7 +115,7 @@ def load_arm_model(work: Work, arm: Arm, base: Model) -> Model:
     place = work.folder.arm(arm.name)
     if arm.width is None:
         return arm.method.load(work.base(arm), place / arm.method.shipped) if isinstance(arm, TrainedArm) else base
-    if not (place / QUANTIZED).exists():
+    if not file_bytes(place / QUANTIZED):
         whole = work.base(arm)
         if isinstance(arm, TrainedArm):
             whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 
 import torch
 from pydantic import Field
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import replacing
-from luthier.progress import Stopped, bar, check_stop
+from luthier.progress import Stopped, bar, check_stop, say
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
 from luthier.settings import Settings
@@ -270,9 +270,15 @@ class _State:
         if not self.path.exists():
             write_lines_of(metrics, [])
             return
-        with safe_open(self.path, framework="pt") as stored:
-            about = stored.metadata()
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        try:
+            with safe_open(self.path, framework="pt") as stored:
+                about = stored.metadata()
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        except SafetensorError:
+            say(f"{self.path}: the checkpoint is damaged, so the training begins anew")
+            self.path.unlink()
+            write_lines_of(metrics, [])
+            return
         stored_shapes = {n.removeprefix("weights/"): t.shape for n, t in tensors.items() if n.startswith("weights/")}
         if stored_shapes != {name: parameter.shape for name, parameter in self.parameters.items()}:
             raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")

@@ -104,6 +104,17 @@ def test_threads_may_ask_an_adapted_model(name: str, tiny_folder: Callable[[str]
     assert found == expected
 
 
+def test_each_token_may_be_taken_by_another_thread(tiny_folder: Callable[[str], Path]) -> None:
+    """As servers do, which hand a stream from worker to worker."""
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    requests = [Request(str(n), prompt.prompt_ids, 5) for n, prompt in enumerate(tiny.train_prompts(model, 9))]
+    expected, answer, found = list(generate(model, requests)), generate(model, requests), list[Any]()
+    for _ in expected:
+        with ThreadPoolExecutor(1) as worker:
+            found.append(worker.submit(next, answer).result())
+    assert found == expected
+
+
 # ------------------------------------------------------------------------------------------------- after errors
 
 

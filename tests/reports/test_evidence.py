@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import FolderError
-from luthier.files import read_json, read_lines, write_json
+from luthier.files import read_json, write_json
 from luthier.rating.ballot import open_ballot
 from luthier.rating.result import result
-from luthier.records import Answer, from_row
 from luthier.reports.evidence import equal_length_rows, facts_of, profiled, with_recipe
 from luthier.reports.read import read_study
 from luthier.reports.words import limit_effect
 from luthier.reports.write import report
+from luthier.results.folder import StudyFolder
 from luthier.verdicts.profile import profile
 from tests.rated import rate_all
 from tests.reports.made import changed, made_examples, make_study
@@ -30,7 +30,7 @@ def full(tmp_path_factory) -> Path:
     """A study with everything a folder may hold, by the code that writes it; seeds and likelihood are made up."""
     examples = made_examples(24)
     path = make_study(tmp_path_factory.mktemp("full"), ARMS, examples)
-    answers = {name: [from_row(Answer, r) for r in read_lines(path / f"arms/{name}/answers.jsonl")] for name in ARMS}
+    answers = {name: StudyFolder(path).answers(name) for name in ARMS}
     profile(answers, examples, examples, deciding="rouge1", margin=0.02).write(path)
     rate_all(open_ballot(path, list(ARMS)), "ann")
     result(path)

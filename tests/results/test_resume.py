@@ -9,7 +9,7 @@ import pytest
 from luthier.errors import FolderError
 from luthier.records import Answer
 from luthier.results.folder import StudyFolder
-from luthier.results.lines import ANSWERS_FILE, LOG_FILE, Event
+from luthier.results.lines import ANSWERS_FILE, LOG_FILE, SCORES_FILE, Event
 from luthier.results.multitask_record import MultitaskRecord
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.resume import (
@@ -123,6 +123,9 @@ def test_the_folder_reads_what_lies_in_it(folder: StudyFolder) -> None:
     arm_record("lora", trained=True).write(folder.arm("lora/seed-1"))
     answers = [Answer("e1", "yes", (1, 2), "end")]
     write_lines_of(folder.arm("lora") / ANSWERS_FILE, answers)
+    assert not folder.finished("lora/seed-1"), "its answers and scores are gone"
+    for file in (ANSWERS_FILE, SCORES_FILE):
+        write_lines_of(folder.arm("lora/seed-1") / file, [])
     assert folder.finished("lora/seed-1") and folder.arm_record("lora/seed-1").is_trained
     assert folder.answers("lora") == answers
     folder.spent("lora", train_seconds=1.5)

@@ -13,9 +13,10 @@ from luthier.arms.ask import ask
 from luthier.arms.shipped import load_arm, verify
 from luthier.errors import DataError, FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, read_lines, write_json, write_lines
-from luthier.records import Answer, Prompt, from_row
+from luthier.records import Prompt
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
+from luthier.results.record import read_lines_of
 from luthier.results.resume import look_ahead, open_test
 from luthier.studies.study import prompt_of, sample, study
 from luthier.task.task import load_task
@@ -93,7 +94,7 @@ def test_other_families_go_through_the_same_records(kind: str, task_folder: Path
     out = study(task_folder, model=str(tiny_folder(kind)), arms="one-shot,lora-r4,soft-4", out=tmp_path / "out")
     assert set(read_json(out / "compare.json")["arms"]) == {"copy-3", "zero-shot", "one-shot", "lora-r4", "soft-4"}
     assert set(read_json(out / "profile.json")["arms"]) == set(read_json(out / "compare.json")["arms"])
-    prompt = from_row(Prompt, read_lines(out / "arms" / "lora-r4" / "prompts.jsonl")[0])
+    prompt = read_lines_of(Prompt, out / "arms" / "lora-r4" / "prompts.jsonl")[0]
     assert prompt.prompt_ids
 
 
@@ -116,7 +117,7 @@ def test_the_limit_on_new_tokens_is_chosen_on_dev_unless_given(finished: Path) -
     assert chosen["dev"][str(chosen["chosen"])] == max(chosen["dev"].values())
     given = read_json(finished / "arms" / "zero-shot+max_new_tokens=6" / "arm.json")
     assert given["length"]["by"] == "given" and given["generation"]["max_new_tokens"] == 6
-    answers = [from_row(Answer, r) for r in read_lines(finished / "arms" / given["name"] / "answers.jsonl")]
+    answers = StudyFolder(finished).answers(given["name"])
     assert max(len(a.tokens) for a in answers) <= 6
 
 
@@ -395,7 +396,7 @@ def test_asking_for_what_cannot_be_had(source: str, keywords: dict, sentence: st
 
 def test_show_gives_the_prompt_of_the_study(finished: Path, task_folder: Path, tiny_folder) -> None:
     task, model = load_task(task_folder), tiny.fresh(tiny_folder("decoder-chat"))
-    stored = from_row(Prompt, read_lines(finished / "arms" / "few-shot-2" / "prompts.jsonl")[4])
+    stored = read_lines_of(Prompt, finished / "arms" / "few-shot-2" / "prompts.jsonl")[4]
     shown, _ = prompt_of(task, "few-shot-2", model, "test", stored.id)
     assert shown == stored
     assert prompt_of(task, "lora", model, "dev")[0].target_ids
