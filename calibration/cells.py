@@ -18,7 +18,7 @@ import numpy as np
 
 from calibration.matrices import Floats, centred, real
 from luthier.stats import intervals, power, simultaneous
-from luthier.stats.seeds import recipe_mean
+from luthier.stats.seeds import mean_over_seeds
 
 Random = np.random.Generator
 Draw = Callable[[Random], Floats]
@@ -314,7 +314,7 @@ def _seeds(matrices: dict[str, Floats]) -> Iterator[Cell]:
     def covers(seeds: int, seed_sd: float, n: int) -> Callable[[Random], bool]:
         def happens(random: Random) -> bool:
             shared = 0.1 * random.normal(size=n) + seed_sd * random.normal(size=(seeds, 1))
-            low, high = recipe_mean(shared + 0.1 * random.normal(size=(seeds, n))).interval(0.95)
+            low, high = mean_over_seeds(shared + 0.1 * random.normal(size=(seeds, n))).interval(0.95)
             return low <= 0 <= high
 
         return happens

@@ -21,7 +21,8 @@ from typing import Any
 
 from calibration.planting import CHECKED, NOT_CHECKED, examples, planted
 from luthier.files import write_json, write_text
-from luthier.scoring.facts import Source, common_words, unsupported
+from luthier.scoring.facts import unsupported
+from luthier.scoring.source import Source, common_words
 from luthier.stats.intervals import wilson
 
 HERE = Path(__file__).resolve().parent

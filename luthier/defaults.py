@@ -1,4 +1,4 @@
-"""What holds where nobody says otherwise, of values that several rooms share. What decides is in metrics.py."""
+"""Defaults that several rooms share. The default metric and margin are in metrics.py."""
 
 from __future__ import annotations
 

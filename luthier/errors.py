@@ -8,7 +8,7 @@
     ├── PromptError           an example that cannot be rendered for a model
     └── FolderError           a folder that is not ours, belongs to another study, is in use, or cannot be written
 
-A traceback is for our own bugs; everything a user can cause ends in one of these.
+A traceback means a bug in luthier. Everything that a user can cause raises one of these.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""The folder is the truth: atomic whole files, append-only line files with a torn tail dropped, one writer at a time.
+"""Files that survive a kill or a power failure: whole files in one step, line files that grow, one writer at a time.
 
-Whole files and whole folders are written beside their place and renamed into it, so that a reader sees the old one or
-the new one. Line files grow by whole batches of lines, each flushed to disk; after a kill the last line may be torn,
-and reading drops it. Text is UTF-8 with sorted keys nowhere: field order is the record's own.
+A whole file or folder is written under a hidden name and then renamed, so a reader sees the old one or the new one.
+A line file grows by batches of lines, and each batch is flushed to disk. A kill may tear the last line; reading drops
+it. Text is UTF-8, and keys stand in the order of the record's fields.
 
-Power may fail at any moment. A name that is on disk before its data is a torn file, so data is synced first, then the
-rename, then the folder that holds the name: when a function here returns, what it wrote is there after the lights come
-back, and what says that something is there is never there before it.
+A power failure must not leave a name without its data. So the data is synced first, then the file is renamed, then the
+folder that holds the name is synced. When a function here returns, what it wrote survives a power failure.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from luthier.errors import FolderError
 
 @contextlib.contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals (full disk, no permission) into one sentence."""
+    """Turns an error of the operating system (full disk, no permission) into a FolderError of one sentence."""
     try:
         yield
     except Exception as error:
@@ -78,8 +77,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def building(folder: Path) -> Iterator[Path]:
     """An empty folder to fill; when the block ends well it becomes `folder` in one step, otherwise it vanishes.
 
-    A folder that is there already is replaced. What a kill left of an earlier try is swept away. Raises FolderError
-    when the disk refuses.
+    It replaces a folder of that name, and removes what a kill left of an earlier try. Raises FolderError when the disk
+    refuses.
     """
     refuse_link(folder)
     with _refusals(folder):
@@ -128,7 +127,7 @@ def _make(folder: Path) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Brings the names in a folder to disk: files that came, went or were renamed."""
+    """Brings the names in a folder to disk: files that were added, removed or renamed."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -199,9 +198,9 @@ def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a line file that we wrote; a missing file has none, a torn last line is dropped.
+    """The rows of a line file that luthier wrote. A missing file has none; a torn last line is dropped.
 
-    Raises FolderError for a bad line that is not the last: that is damage, not a kill.
+    Raises FolderError for another bad line: a kill tears only the last one.
     """
     if not path.exists():
         return []
@@ -241,9 +240,9 @@ def _whole_bytes(file: IO[bytes], block: int = 1 << 16) -> int:
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """One writer in `folder` at a time; the lock goes with the process, so a kill leaves none behind.
 
-    A new folder in which nothing was written (what was asked for was refused) is taken away again, but not where
-    others may `wait` for it: they would be left holding a lock that nobody else can see. Raises FolderError when
-    another process holds it and `wait` is False.
+    A new folder in which nothing was written is removed again. It stays where others may `wait` for it, since they
+    would hold a lock on a file that is gone. Raises FolderError when another process holds the lock and `wait` is
+    False.
     """
     lock = folder / ".lock"
     refuse_link(lock)
@@ -254,7 +253,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            # A lock that its last holder took away with the folder guards nothing.
+            # The last holder may have removed the file with its folder; such a lock guards nothing.
             is_held = lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat())
         except BlockingIOError:
             is_held = False

@@ -1,4 +1,4 @@
-"""What the machine is, how much memory the process took, and one setting that makes big tensors cheap again."""
+"""The machine, the memory that the process used, and settings that make large tensors cheaper."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters (mal
 def keep_freed_memory() -> None:
     """Lets the whole process reuse freed memory instead of handing it back after every tensor, from now on.
 
-    Activations are megabytes large, and glibc maps and unmaps each of them: 5 million page faults in 100 s of LoRA
-    training, 0.4 million with this and huge pages; a tenth off a training step and off reading a prompt (docs/log.md).
-    Two settings of glibc's malloc (mallopt) that nothing reads back, so they cannot be undone: whoever else works in
-    this process has them too. A second call does nothing more, and nor does the first where the C library is another.
+    Activations are megabytes large, and glibc maps and unmaps each of them, which costs page faults (docs/log.md has
+    the figures). This changes two settings of glibc's malloc (mallopt). They hold for the whole process and cannot be
+    undone, since glibc does not report the old values. Under another C library this does nothing.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -36,12 +35,12 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def huge_pages_for_tensors() -> Iterator[None]:
-    """Inside, torch's first tensor should be made: with it torch settles that large ones lie in huge pages.
+    """Make torch's first tensor inside this block: torch then places large tensors in huge pages.
 
-    torch reads the variable that says so once. It says nothing to the processes that this one starts.
+    torch reads the environment variable once. The block removes it again, so child processes do not inherit it.
     """
     variable = "THP_MEM_ALLOC_ENABLE"
-    if variable in os.environ:  # somebody decided
+    if variable in os.environ:  # the user decided
         yield
         return
     os.environ[variable] = "1"
@@ -52,14 +51,14 @@ def huge_pages_for_tensors() -> Iterator[None]:
 
 
 def give_back_freed_memory() -> None:
-    """Hands what was freed back to the system: tensors of other sizes come next, and would be put beside the holes."""
+    """Hands freed memory back to the system. Use it before tensors of other sizes, which do not fit into the holes."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def reset_peak() -> None:
-    """Starts a new measurement of peak memory. What was freed is given back first: it is nobody's any more."""
+    """Starts a new measurement of peak memory. It first gives back freed memory, which would count otherwise."""
     give_back_freed_memory()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
@@ -79,15 +78,15 @@ def peak_bytes() -> int:
 
 
 def versions() -> dict[str, str]:
-    """The versions that shape the numbers."""
+    """The versions of the packages that the numbers depend on."""
     packages = ("luthier", "torch", "transformers", "tokenizers", "peft", "rouge-score", "sacrebleu", "numpy", "scipy")
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def describe(device: str) -> dict[str, Any]:

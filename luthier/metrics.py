@@ -1,6 +1,6 @@
-"""The metrics in one table: what each is called, what it speaks of, how it sums, whether it decides, and words for it.
+"""One table of metrics: the name, what it measures, how it sums over answers, and whether it can decide.
 
-Here are facts about metrics; `scoring/` computes their values and says with which library.
+`scoring/` computes the values and names the libraries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Metric:
 
     name: str
     words: str  # what it measures, for the head of a table
-    # texts and labels are judged against references; an answer is described, without a reference; weights are asked
+    # texts, labels: an answer against its references; answers: the answer alone; weights: a model's likelihood
     of: Literal["texts", "labels", "answers", "weights"]
     # how many answers become one number: their mean, the share of yes, or one value formed from summed counts
     sums: Literal["mean", "share", "counts"] = "mean"
@@ -47,17 +47,17 @@ WORDS = {row.name: row.words for row in TABLE}
 ROUGE = tuple(name for name in METRICS if name.startswith("rouge"))
 CORPUS = tuple(name for name in SUMMED if name in METRICS)
 
-DECIDING = "rouge1"  # where nobody names another
+DECIDING = "rouge1"  # the default
 DECIDING_LABELS = "accuracy"
-MARGIN = 0.02  # the smallest difference that matters, on 0 to 1, where nobody states another
-SMALLEST_MARGIN = 1e-4  # a hundredth of a point; what is smaller would take billions of examples
-MANY_UNITS = 500  # of a test split, which show half of what fewer do
+MARGIN = 0.02  # the smallest difference that matters, on 0 to 1; the default
+SMALLEST_MARGIN = 1e-4  # a hundredth of a point; a smaller one would take billions of examples
+MANY_UNITS = 500  # of a test split; so many resolve half the margin
 
 
 def usual_margin(units: int, labelled: bool) -> float:
-    """A margin that a test split of so many units can resolve: with few, half of MARGIN would end in no verdict at all.
+    """The default margin for a test split of so many units: large enough that the split can lead to a verdict.
 
-    Right and wrong vary more from row to row than ROUGE does.
+    Labels (right or wrong) vary more from row to row than ROUGE does, so their margin is larger.
     """
     few, many = (2.5 * MARGIN, MARGIN) if labelled else (MARGIN, MARGIN / 2)
     return many if units >= MANY_UNITS else few

@@ -1,4 +1,4 @@
-"""Long work shows itself: a bar with rate and time left, and on Ctrl-C a clean stop that says how to go on."""
+"""Progress of long work: a bar with the time left, and a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, emoji=False)  # 'zero-shot:question:' is no emoji
-SILENT_SECONDS = 60.0  # where there is no terminal; a study's log would else say nothing for many minutes
+SILENT_SECONDS = 60.0  # longest silence in a log file, where there is no terminal
 _stop = threading.Event()
 
 
@@ -50,7 +50,7 @@ def stoppable() -> Iterator[None]:
 
 
 class Bar:
-    """What shows how far long work is; `advance` takes the units done and a few words on how it goes."""
+    """A progress bar. `advance` takes the units that were done since the last call, and a few words to show."""
 
     def __init__(self, show: Callable[[float, str], None]) -> None:
         self._show = show
@@ -83,15 +83,15 @@ def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[B
 
 
 class _Lines:
-    """Progress for a log file: a line at the start, and whenever nothing was said for a minute."""
+    """Progress for a log file: a line at the start, and one whenever SILENT_SECONDS passed without a line."""
 
     def __init__(self, title: str, total: float, unit: str, done: float) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.first = self.done = done
         self.began = self.said = time.monotonic()
-        say(f"{title}: {self.place()}")
+        say(f"{title}: {self.position()}")
 
-    def place(self) -> str:
+    def position(self) -> str:
         return f"{int(self.done):,} of {int(self.total):,} {self.unit}".rstrip()
 
     def show(self, count: float, words: str) -> None:
@@ -102,9 +102,9 @@ class _Lines:
         self.said = now
         left = (now - self.began) / (self.done - self.first) * (self.total - self.done)
         time_left = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-        say(", ".join([f"{self.title}: {self.place()}", f"{time_left} left", *([words] if words else [])]))
+        say(", ".join([f"{self.title}: {self.position()}", f"{time_left} left", *([words] if words else [])]))
 
 
 def say(text: str) -> None:
-    """One line for the person who waits; on standard error, so that it never mixes with a result."""
+    """Prints one line to standard error, so that it never mixes with a result."""
     console.print(text, markup=False, soft_wrap=True)  # a user's text may hold square brackets

@@ -1,7 +1,7 @@
-"""The frozen records that travel down the line: Example -> Prompt -> Answer -> Score, and Vote beside Score.
+"""The frozen records of a study: Example -> Prompt -> Answer -> Score, and Vote beside Score.
 
-Every arrow of the line is a function from records to records, and every record can be written as one JSON line by
-`as_row` and read back by `read_lines_of` (results/record.py).
+Each arrow is a function from records to records. `as_row` makes one JSON line of a record, and `read_lines_of`
+(results/record.py) reads it back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Example:
     references: tuple[str, ...]
     meta: dict[str, Any] = field(default_factory=dict)
     unit: str = ""  # examples with the same unit (one dialogue, several rows) are resampled together
-    row: int = 0  # where it stands in its file, for messages; the first data row is 1
+    row: int = 0  # its row in its file, for messages; the first data row is 1
 
     def __post_init__(self) -> None:
         if not self.unit:
@@ -34,17 +34,17 @@ class Example:
 
     @property
     def is_usable(self) -> bool:
-        """Whether something can be asked, and an answer be held against something."""
+        """Whether it has an input to ask and a reference to score the answer against."""
         return bool(self.input.strip() and self.references)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """An example rendered for one model under one arm: the only place where text has met a tokenizer.
+    """An example rendered for one model under one arm, as text and as tokens.
 
-    `prompt_ids` goes in front (decoder) or into the encoder. The target is what is trained or compared: `target_ids`,
-    their end token included, or for an encoder with a head `label`, the place of its label among the task's; both are
-    None when there is nothing to train on.
+    A decoder reads `prompt_ids` before the answer; an encoder reads them as its input. The target is `target_ids`, with
+    the end token, or for an encoder with a head `label`, the index of the label among the task's labels. Both are None
+    when there is nothing to train on.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -61,10 +61,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an arm said to an example.
+    """An arm's answer to an example.
 
-    `stop` is 'end' (stopped by itself), 'length' (hit its limit), 'chosen' (from the labels of a classification; then
-    `logprob` is that of the label among the labels) or 'given'.
+    `stop` is 'end' (it stopped by itself), 'length' (it hit its limit), 'chosen' (a label of a classification, where
+    `logprob` is that of the label among the labels) or 'given' (by another tool).
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -96,7 +96,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Vote:
-    """What one rater said of two answers to one example; `first` and `second` are arms, in the places they were shown.
+    """One rater's verdict on two answers to one example. `first` and `second` are arms, in the order they were shown.
 
     `verdict` is 'first', 'second', 'tie' or 'both bad', and None where a machine gave none, with the reason.
     """
@@ -108,12 +108,12 @@ class Vote:
     second: str
     rater: str
     verdict: str | None
-    repeat: bool = False  # asked once more with sides swapped, to see whether the rater says the same
+    repeat: bool = False  # asked again with sides swapped, to see whether the rater agrees with themselves
     machine: bool = False
-    consistent: bool = True  # False: a machine whose verdict turned with the sides, which counts as a tie
+    consistent: bool = True  # False: a machine's verdict changed with the order; it counts as a tie
     reason: str = ""
     seconds: float | None = None
-    replies: tuple[str, ...] = ()  # what a machine wrote, word for word
+    replies: tuple[str, ...] = ()  # of a machine, word for word
 
     @property
     def winner(self) -> str | None:
@@ -122,7 +122,7 @@ class Vote:
 
     @property
     def item(self) -> tuple[str, str, str]:
-        """What was judged, whatever the sides: the example and both arms by name."""
+        """What was judged, whatever the order: the example and both arms, sorted by name."""
         return (self.example, *sorted((self.first, self.second)))  # type: ignore[return-value]
 
 

@@ -1,6 +1,6 @@
-"""Settings read from TOML: frozen models that know every key, and one clear sentence where a file says something else.
+"""Settings read from TOML into frozen models, and one clear sentence where a file is wrong.
 
-A settings file is a pydantic model derived from `Settings`, kept beside the code that obeys it. `read_settings` reads
+A settings file is a pydantic model derived from `Settings`, kept beside the code that uses it. `read_settings` reads
 such a file, `settings_from` checks a dict that is already in memory; both say file, key, value and what is allowed.
 `toml_of` writes one for people to edit, with the description of each field above it.
 """
@@ -60,10 +60,10 @@ def settings_from(
     try:
         return model.model_validate(data)
     except ValidationError as problems:
-        found = problems.errors(include_url=False)
-        # A misspelt key is unknown, and missing under its right name: the misspelling is the news.
-        first = min(found, key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" ({len(found) - 1} more after this one)" if len(found) > 1 else ""
+        errors = problems.errors(include_url=False)
+        # A misspelt key causes two errors: an unknown key, and a missing one. The unknown key says what to mend.
+        first = min(errors, key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" ({len(errors) - 1} more after this one)" if len(errors) > 1 else ""
         raise error(f"{where}: {_sentence(model, first)}{more}") from None
 
 
@@ -84,25 +84,25 @@ def value_of(text: str) -> Any:
 
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:
-    """What is wrong with which key, and which keys or values would do."""
-    place, kind = problem["loc"], problem["type"]
-    # A union's branch, such as dict[str,ArmSpec], is a step of the place but no key that anybody wrote.
-    key = ".".join(str(step) for step in place if not re.match(r"(dict|list)\[", str(step)))
+    """Which key is wrong, why, and which keys or values are allowed."""
+    location, kind = problem["loc"], problem["type"]
+    # pydantic adds the branch of a union, such as dict[str,ArmSpec]; that is no key of the file.
+    key = ".".join(str(step) for step in location if not re.match(r"(dict|list)\[", str(step)))
     if kind == "extra_forbidden":
-        keys = _keys(model, place)
-        near = difflib.get_close_matches(str(place[-1]), keys, n=1)
+        keys = _keys(model, location)
+        near = difflib.get_close_matches(str(location[-1]), keys, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         return f"the key '{key}' is not known; {hint}the keys there are {', '.join(keys)}"
     if kind == "missing":
-        return f"the key '{key}' is missing; the keys there are {', '.join(_keys(model, place))}"
-    if kind == "value_error":  # our own validators, which say the value themselves where it helps
+        return f"the key '{key}' is missing; the keys there are {', '.join(_keys(model, location))}"
+    if kind == "value_error":  # from our own validators, whose message names the value
         return problem["msg"].removeprefix("Value error, ") + (f" (key '{key}')" if key else "")
     return f"the key '{key}' is {_shown(problem['input'])}; {problem['msg'].replace('Input', 'it', 1)}"
 
 
-def _keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed in the table that holds the last step of `place`, found by walking down the models."""
-    for step in place[:-1]:
+def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed in the table that holds the last step of `location`."""
+    for step in location[:-1]:
         # Steps that are no field (a name in a dict of tables, an index, a union's tag) stay where they are.
         if isinstance(step, str) and (field := model.model_fields.get(step)):
             model = _model_in(field.annotation) or model
@@ -113,7 +113,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The first model inside an annotation such as `DataSpec | None` or `dict[str, ArmSpec]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+    return next((model for part in typing.get_args(annotation) if (model := _model_in(part))), None)
 
 
 def _shown(value: Any, longest: int = 60) -> str:

@@ -1,4 +1,4 @@
-"""The command line: one verb a step of the line. A verb parses, calls one function of the library, prints one record.
+"""The command line, all verbs together. A verb parses, calls one function of the library, prints one record.
 
 Results go to standard output, everything else to standard error. exits.py has the exit codes, screen.py the tables.
 

@@ -1,4 +1,4 @@
-"""Verbs about a finished arm: ask it, make one plain model of it."""
+"""Verbs about a finished arm: ask it, merge it into one plain model."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ def merge(
     differ: Annotated[int, typer.Option(min=0, help="How many probes may be answered in other words.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write an arm as one plain model that every tool loads. What was learned goes into the base's weights; the file is
-    read back and asked the arm's probes, and kept only if it answers as it did when it was measured.
+    """Write an arm as one plain model that every tool loads. It merges the training into the base's weights, reads the
+    model back, and keeps it only if it answers the arm's probes as it did in the study.
 
     \b
     Example:
       luthier merge studies/mine --arm lora --out lora-merged
     """
-    found = luthier.merge(source, out, arm=arm, width=width, differ=differ)
+    merged = luthier.merge(source, out, arm=arm, width=width, differ=differ)
     if as_json:
-        return screen.print_json(found)
-    same = found["probes"] - len(found["differ"])
-    says = f"{out}: {found['file_bytes'] / 1e6:,.1f} MB; {same} of {found['probes']} probes are answered as measured."
+        return screen.print_json(merged)
+    same = merged["probes"] - len(merged["differ"])
+    says = f"{out}: {merged['file_bytes'] / 1e6:,.1f} MB; {same} of {merged['probes']} probes are answered as measured."
     screen.print_lines([says])

@@ -27,10 +27,12 @@ def score(
     input: Input = None,
     id: RowId = None,
     references: References = "mean",
-    labels: Annotated[bool, typer.Option("--labels", help="They are labels: accuracy and macro-F1.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="References and answers are labels: accuracy and macro-F1.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score a column of answers that any tool made. ROUGE, BLEU, chrF and length, each with its 95 % interval.
+    """Score a column of answers that any tool made. Prints ROUGE, BLEU, chrF and length, each with its 95 % interval.
 
     \b
     Example:
@@ -38,11 +40,11 @@ def score(
     """
     from luthier.verdicts.columns import scores_of_column
 
-    found = scores_of_column(
+    result = scores_of_column(
         file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
         labels=labels,
     )  # fmt: skip
-    return screen.print_json(found.as_json()) if as_json else screen.print_scores(found)
+    return screen.print_json(result.as_json()) if as_json else screen.print_scores(result)
 
 
 def compare(
@@ -56,12 +58,14 @@ def compare(
     margin: Annotated[float, typer.Option(help="Differences below it do not matter, on 0 to 1.")] = MARGIN,
     baseline: Annotated[list[str] | None, typer.Option(help="An answer column that others must beat.")] = None,
     references: References = "mean",
-    look: Annotated[int | None, typer.Option(help="The k-th look at these references; else it is counted.")] = None,
+    look: Annotated[
+        int | None, typer.Option(help="The number of this look at these references; by default it is counted.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare columns of answers on the same rows. Paired differences with intervals, verdicts, and which to take; with
-    --json, what a study's compare.json holds.
+    """Compare columns of answers on the same rows. Prints paired differences with intervals, verdicts, and the column
+    to take; with --json the same JSON as a study's compare.json.
 
     \b
     Example:
@@ -69,8 +73,8 @@ def compare(
     """
     from luthier.verdicts.columns import comparison_of_columns
 
-    found = comparison_of_columns(
+    result = comparison_of_columns(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
         baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
     )  # fmt: skip
-    return screen.print_json(found.as_json()) if as_json else screen.print_comparison(found)
+    return screen.print_json(result.as_json()) if as_json else screen.print_comparison(result)

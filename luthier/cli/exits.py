@@ -1,7 +1,7 @@
-"""How the command line ends: whatever a verb raises that is no bug becomes one sentence and an exit code.
+"""Exit codes: every error that is not a bug ends in one sentence and an exit code.
 
-0 done; 1 `check` found errors, or nobody reads the output; 2 bad input, or a machine that is too small for it; 130
-stopped by Ctrl-C, with the command that goes on. A traceback is our own bug.
+0: done. 1: `check` found errors, or the reader of the output is gone. 2: bad input, or a machine that is too small for
+it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A traceback means a bug in luthier.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ADVICE = {  # what libraries raise about a user's machine or files -> what would
 
 
 class Verbs(TyperGroup):
-    """The group of all verbs: whatever one of them raises that is no bug becomes one sentence and an exit code."""
+    """The group of all verbs; an error that is not a bug becomes one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb and empties standard output, so that a full disk behind it is heard of here."""
+        """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -44,10 +44,10 @@ class Verbs(TyperGroup):
             raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
         except OSError as error:
             screen.close()
-            if error.errno in (errno.EPIPE, errno.EBADF):  # whoever read our output had enough, or never was there
+            if error.errno in (errno.EPIPE, errno.EBADF):  # the reader of the output is gone, or never was there
                 raise typer.Exit(1) from None
             where = f"{error.filename}: " if error.filename else "standard output or a file: "
-            raise exit_with(2, f"{where}{error.strerror or error}; make room or name another place") from None
+            raise exit_with(2, f"{where}{error.strerror or error}; make room or name another path") from None
         except Exception as error:
             if (advice := advice_on(error)) is None:
                 raise
@@ -88,7 +88,7 @@ def command() -> str:
 
 
 def prepare() -> None:
-    """Opens what the caller closed, and keeps out of the output what is no sentence: encoding errors, warnings."""
+    """Opens the streams that the caller closed, prevents encoding errors, and hides the warnings of libraries."""
     # A stream that the caller closed is None, and the next file that is opened would take its place.
     for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:  # standard output refuses to be written: a result that is lost is no success
@@ -97,5 +97,5 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")
-    if not sys.warnoptions:  # what libraries warn of is for developers, who ask with -W
+    if not sys.warnoptions:  # warnings of libraries are for developers, who use -W
         warnings.simplefilter("ignore")

@@ -1,7 +1,7 @@
-"""Options that several verbs share, and options made of a settings model's fields, so that each sentence stands once.
+"""Options that several verbs share, and options made from the fields of a settings model.
 
 A field gives an option of its name: `int | None` a number, a Literal one of its words, list[str] an option to repeat,
-and what is no single word the text that its `metavar` shows. No option has a default: what is not typed is not given.
+and any other type a text as its `metavar` shows. No option has a default: an option that was not typed is not passed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RowId = Annotated[str | None, typer.Option("--id", help="A column of unique name
 def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> None:
     """Adds `verb`, with an option for each field of the settings model `module:Class` that it does not declare itself.
 
-    The model is imported when the verb is typed: pydantic takes as long as everything else that `--help` imports.
+    The model is imported only when the verb runs, since pydantic is slow to import.
     """
 
     @functools.cache
@@ -49,16 +49,16 @@ def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> 
 
 
 def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:
-    """The fields by their options' names; a model among them gives its own, and its `kind` is called as it is."""
-    found: dict[str, FieldInfo] = {}
+    """Fields by option name. A field that is a model gives its own fields, and its `kind` takes the field's name."""
+    fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
-        found |= {name: field} if inner is None else {name if n == "kind" else n: f for n, f in inner.items()}
-    return found
+        fields |= {name: field} if inner is None else {name if n == "kind" else n: f for n, f in inner.items()}
+    return fields
 
 
 def _with_fields(verb: Callable[..., None], model: type[Settings]) -> Callable[..., None]:
-    """`verb` with a signature in which its `**given` are options; it is handed what was typed."""
+    """`verb` with a signature in which its `**given` are options; it gets only what was typed."""
     declared = [p for p in inspect.signature(verb, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     names = {parameter.name for parameter in declared}
 

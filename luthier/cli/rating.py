@@ -51,7 +51,9 @@ def rate(
     rater: Annotated[str | None, typer.Option(help="Your name; each rater has one.")] = None,
     arms: Annotated[str | None, typer.Option(help="Two to four arms with commas between; else the best ones.")] = None,
     dialogues: Annotated[int | None, typer.Option(help="How many dialogues; 60 if there are as many.")] = None,
-    result: Annotated[bool, typer.Option("--result", help="Say what the votes say, and write ratings.json.")] = False,
+    result: Annotated[
+        bool, typer.Option("--result", help="Show the results of the votes, and write ratings.json.")
+    ] = False,
     judge: Annotated[str | None, typer.Option(help="Let a model judge: an OpenAI-compatible address.")] = None,
     judge_model: Annotated[str | None, typer.Option(help="The name of its model.")] = None,
     as_json: Json = False,
@@ -261,7 +263,7 @@ def _cooked(stream: TextIO) -> Iterator[None]:
 
 
 def print_result(ratings: Ratings) -> None:
-    """What `luthier rate STUDY --result` shows: what can be said, then the numbers it rests on."""
+    """Prints the results of `luthier rate STUDY --result`: sentences, then the numbers."""
     _print_lines(ratings.sentences)
     if (people := ratings.people) is not None:
         _print_preferences(people.strengths, people.pairs)

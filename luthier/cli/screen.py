@@ -50,8 +50,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, title in enumerate(header):
-        table.add_column(Text(title), justify="left" if place == 0 else "right", overflow="fold")
+    for position, title in enumerate(header):
+        table.add_column(Text(title), justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     _console().print(table)
@@ -75,9 +75,9 @@ def print_painted(tokens: Iterable[tuple[str, bool]]) -> None:
     from rich.text import Text
 
     console, painted = _console(), Text()
-    for place, (token, supervised) in enumerate(tokens):
+    for position, (token, supervised) in enumerate(tokens):
         if console.is_terminal:
-            painted.append(token, style="bold black on green" if supervised else ("", "on grey19")[place % 2])
+            painted.append(token, style="bold black on green" if supervised else ("", "on grey19")[position % 2])
         else:
             painted.append(f"\u27e6{token}\u27e7" if supervised else token)
     console.print(painted, soft_wrap=True)
@@ -112,39 +112,41 @@ def print_task(summary: dict[str, Any]) -> None:
     print_lines([*summary["notes"], decide])
 
 
-def print_findings(found: Iterable[Finding]) -> None:
-    """A line for each thing that is wrong with a task, its level in colour."""
+def print_findings(findings: Iterable[Finding]) -> None:
+    """A line for each finding about a task, its level in colour."""
     colours = {"error": "red", "warning": "yellow", "note": "dim"}
-    print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in found])
+    print_lines([(f"{finding.level:8}", colours[finding.level], finding.text) for finding in findings])
 
 
-def print_scores(found: ColumnScores) -> None:
+def print_scores(scores: ColumnScores) -> None:
     """A row for each metric of one column of answers, and how many answers have no value."""
-    rows = [(metric, *_mean(row), str(row.n)) for metric, row in found.metrics.items() if row.mean is not None]
-    print_table((found.answer, "mean", "95 % interval", "n"), rows)
+    rows = [(metric, *_mean(row), str(row.n)) for metric, row in scores.metrics.items() if row.mean is not None]
+    print_table((scores.answer, "mean", "95 % interval", "n"), rows)
     print_lines(
-        f"{metric}: no value for {count} of {found.examples} answers: {reason}."
-        for metric, reasons in found.unknown.items()
+        f"{metric}: no value for {count} of {scores.examples} answers: {reason}."
+        for metric, reasons in scores.unknown.items()
         for reason, count in reasons.items()
     )
 
 
-def print_comparison(found: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
     """The deciding metric of each arm, the verdict of each pair, and which arm to ship."""
-    rows = [(name, row[found.deciding]) for name, row in found.arms.items()]
-    print_table(("arm", found.deciding, "95 % interval", "n"), [(name, *_mean(row), str(row.n)) for name, row in rows])
+    rows = [(name, row[comparison.deciding]) for name, row in comparison.arms.items()]
+    print_table(
+        ("arm", comparison.deciding, "95 % interval", "n"), [(name, *_mean(row), str(row.n)) for name, row in rows]
+    )
     pairs = [
         (
             f"{pair.a} - {pair.b}",
             *_interval(pair.difference, pair.simultaneous_low, pair.simultaneous_high),
             str(pair.verdict),
         )
-        for pair in found.deciding_pairs
+        for pair in comparison.deciding_pairs
     ]
     if pairs:
         print_table(("pair", "difference", "simultaneous interval", "verdict"), pairs)
-    not_separated = [f"Not separated: {', '.join(group)}." for group in found.groups_not_separated()]
-    print_lines([*not_separated, *found.warnings, found.ship.sentence])
+    not_separated = [f"Not separated: {', '.join(group)}." for group in comparison.groups_not_separated()]
+    print_lines([*not_separated, *comparison.warnings, comparison.ship.sentence])
 
 
 def _mean(row: Mean) -> tuple[str, str]:
@@ -152,13 +154,13 @@ def _mean(row: Mean) -> tuple[str, str]:
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
-    """('0.312', '0.290 to 0.334'), with a dash for what is not known."""
+    """('0.312', '0.290 to 0.334'), with a dash for an unknown number."""
     mean, low_end, high_end = ("-" if number is None else f"{number:.3f}" for number in (value, low, high))
     return mean, f"{low_end} to {high_end}"
 
 
 def complain(sentence: str) -> None:
-    """One line on standard error, whatever signs a file's name or a row has brought into the sentence."""
+    """One line on standard error; control characters and line breaks of names and rows become spaces."""
     line = "".join(sign if sign.isprintable() else " " for sign in sentence)
     sys.stderr.write(f"luthier: {' '.join(line.split())}\n")
 
@@ -191,7 +193,7 @@ def input_text(text: str | None, file: Path | None) -> str:
 
 
 def close() -> None:
-    """Sends standard output nowhere, so that what could not be written is not tried once more at exit."""
+    """Sends standard output nowhere, so that Python does not try to write it again at exit."""
     with contextlib.suppress(OSError, ValueError):
         handle = sys.stdout.fileno()
         os.dup2(os.open(os.devnull, os.O_WRONLY), handle)

@@ -1,6 +1,6 @@
 """Verbs about studies: run one, run one over several tasks, write its report again.
 
-What a study may be told stands in studies/spec.py, and becomes options in options.py.
+The settings of a study are in studies/spec.py; options.py makes options from them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ def study(
     task: Annotated[str | None, typer.Argument(help="A task folder, or one that ships; may stand in --config.")] = None,
     *,
     out: Annotated[Path | None, typer.Option(help="The study's folder; else one in studies/.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A study.toml; options go before what it says.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A study.toml; options override it.")] = None,
     **given: Any,
 ) -> None:
-    """Try every arm on the same examples and decide. This is the main job; stopped and started again with the same
-    arguments it goes on, and ends with the same numbers.
+    """Try every arm on the same examples and decide. If it is stopped, the same command continues it, and ends with the
+    same numbers.
 
     \b
     Example:
@@ -40,8 +40,8 @@ def multitask(
     out: Annotated[Path | None, typer.Option(help="The folder; else one in studies/.")] = None,
     **given: Any,
 ) -> None:
-    """Train one model on several tasks, and set it against one model a task. A study for each task, held-out ones too,
-    and one table over them; stopped and started again with the same arguments it goes on.
+    """Train one model on several tasks, and compare it with one model a task. It makes a study for each task, also for
+    held-out ones, and one table over them. If it is stopped, the same command continues it.
 
     \b
     Example:

@@ -47,8 +47,8 @@ def init(
     seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a task folder from your own file. Splits that you do not give are drawn by a seed, whole clusters
-    and equal inputs together.
+    """Make a task folder from your own file. Splits that you do not give are drawn by a seed; clusters and
+    equal inputs stay together.
 
     \b
     Example:
@@ -70,20 +70,20 @@ def check(
     model: Annotated[str | None, typer.Option(help="Count tokens with this model: a name, hub id or folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a task. Empty and repeated rows, leaks between splits and, with a model, what would be cut
-    or could not be rendered. Exit code 1 when there are errors.
+    """Check a task for problems: empty and repeated rows, leaks between splits and, with a model, inputs that would be
+    cut or cannot be rendered. The exit code is 1 when there are errors.
 
     \b
     Example:
       luthier check dialogues --model smollm2-135m
     """
     read = luthier.load_task(task)
-    found = luthier.check_task(read, luthier.load(model, labels=read.labels) if model else None)
-    errors = sum(finding.level == "error" for finding in found)
+    findings = luthier.check_task(read, luthier.load(model, labels=read.labels) if model else None)
+    errors = sum(finding.level == "error" for finding in findings)
     if as_json:
-        screen.print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in found]})
+        screen.print_json({"task": task, "errors": errors, "findings": [vars(finding) for finding in findings]})
     else:
-        screen.print_findings(found)
+        screen.print_findings(findings)
     if errors:
         mend = (
             f"{task}: {errors} error{'s' * (errors > 1)} to mend before a study; each is named above with file and row"
@@ -106,8 +106,8 @@ def show(
     Example:
       luthier show dialogues --arm lora --split train
     """
-    found = luthier.load_task(task)
-    loaded = luthier.load(luthier.model_of(arm) or model, labels=found.labels)
-    prompt, example = luthier.prompt_of(found, arm, loaded, split, id)
+    loaded_task = luthier.load_task(task)
+    loaded = luthier.load(luthier.model_of(arm) or model, labels=loaded_task.labels)
+    prompt, example = luthier.prompt_of(loaded_task, arm, loaded, split, id)
     screen.print_painted(luthier.paint(prompt, loaded.tokenizer))
     screen.print_counts(example.id, prompt)

@@ -1,4 +1,4 @@
-"""People and judges who say which of two answers is better, and what their votes say together.
+"""Votes of people and model judges on which of two answers is better, and the results of the votes.
 
     ballot     what raters are asked, and the file of their votes; no terminal
     strengths  votes -> strengths, shares, agreement, votes needed

@@ -1,16 +1,16 @@
-"""What raters are asked, and what they said: the plan, the question that comes next, the append-only file of votes.
+"""The plan of a rating, the next question for a rater, and the append-only file of votes.
 
     study folder --open_ballot--> Ballot --question--> Question --vote--> STUDY/ratings.jsonl
 
-This file knows no terminal and no page; both use the same four calls: `question`, `vote`, `undo`, `votes`. The order of
-questions follows from the study's seed and the rater's name, and what is still open from the file of votes, so a rater
-may stop at any time and several may work at once.
+A terminal or a page uses four calls: `question`, `vote`, `undo`, `votes`. The study's seed and the rater's name give
+the order of questions, and the file of votes says which are open. So a rater may stop at any time, and several may
+work at once.
 
 - A dialogue's pairs are asked one after the other, so that it is read once.
-- The first fifth of the dialogues is shared: every rater judges it. Others are judged by whoever comes first.
+- The first fifth of the dialogues is shared: every rater judges it. The others need one rater each.
 - Each rater sees each arm of a pair first in half of the dialogues.
-- A tenth is asked again half a block of dialogues later, sides swapped; it says how steady a rater is and nothing else.
-- Two answers of the same words are a tie, and nobody is asked about them.
+- A tenth is asked again half a block of dialogues later, sides swapped; it measures only how consistent a rater is.
+- Two equal answers are a tie, and no question.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, Vot
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
 
-MOST_ARMS = 4  # six pairs a dialogue; ten would tire a rater before they tell anything apart
+MOST_ARMS = 4  # six pairs a dialogue; five arms would make ten
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
 JUDGE = "judge:"  # names of machines begin with it, names of people do not
 
-# A person's votes are an afternoon's work: no advice deletes them.
+# No advice here may lead a user to delete votes.
 _MEND = "mend that line, or take it out and keep a copy of the file; all other votes stay"
 _BEGIN_ANEW = f"move {RatingPlan.FILE} and {VOTES_FILE} out of the folder to begin anew"
 
@@ -91,7 +91,7 @@ class Ballot:
         return Question(item, text, first, second, len(due) - len(unanswered), len(due))
 
     def vote(self, item: Item, rater: str, verdict: str, *, reason: str = "", seconds: float | None = None) -> Vote:
-        """Writes what a person said. Raises SettingsError for another verdict or a bad name, FolderError."""
+        """Writes a person's vote. Raises SettingsError for another verdict or a bad name, FolderError."""
         if verdict not in VERDICTS:
             raise SettingsError(f"'{verdict}' is no verdict; give one of {', '.join(VERDICTS)}")
         shown = (item.example, item.first, item.second)
@@ -100,7 +100,7 @@ class Ballot:
         return vote
 
     def undo(self, rater: str) -> Vote | None:
-        """Takes back this rater's last vote, in this sitting or an earlier one; what was said stays in the file."""
+        """Takes back this rater's last vote, also one of an earlier session. The file keeps both lines."""
         name = person_name(rater)
         votes = [vote for vote in self.votes() if vote.rater == name]
         if not votes:
@@ -122,7 +122,7 @@ class Ballot:
         if rater not in self._orders:
             rng = random.Random(f"rating-{self.plan.seed}-{rater}")
             ids, shared = self.plan.dialogues, self.plan.shared
-            # Shared dialogues come first: whoever stops early has judged what can be compared with others.
+            # Shared dialogues come first, so that a rater who stops early can be compared with others.
             self._orders[rater] = [*self._block(ids[:shared], True, rng), *self._block(ids[shared:], False, rng)]
         return self._orders[rater]
 
@@ -145,7 +145,7 @@ class Ballot:
         return set(rng.sample(asked, (len(asked) + spare) // 2))
 
     def identical(self, id: str, pair: tuple[str, str]) -> bool:
-        """Whether both arms say the same, white space aside."""
+        """Whether both answers are equal except for white space."""
         first, second = (" ".join(self.answers[arm][id].split()) for arm in pair)
         return first == second
 
@@ -161,7 +161,7 @@ def _with_repeats(groups: list[list[Item]], rng: random.Random) -> list[list[Ite
 
 
 def due_for(order: Sequence[Item], mine: set[Any], judged: set[Any]) -> list[Item]:
-    """What falls to one rater: what was answered by them, what is shared, and what no person has judged yet."""
+    """The items for one rater: those they answered, the shared ones, and those that no person has judged yet."""
     own = {key[:3] for key in mine}
     free = {item.key[:3] for item in order if item.shared or item.key[:3] in own or item.key[:3] not in judged}
     return [item for item in order if not item.identical and item.key[:3] in free]
@@ -274,11 +274,11 @@ def _texts(folder: Path, arm: str) -> dict[str, str]:
     return {answer.id: answer.text for answer in read_lines_of(Answer, path)}
 
 
-def _chosen(arms: Sequence[str], known: Sequence[str]) -> list[str]:
+def _chosen(arms: Sequence[str], existing: Sequence[str]) -> list[str]:
     """The arms that were named, checked."""
     named = [name.strip() for name in arms if name.strip()]
-    if unknown := [name for name in named if name not in known]:
-        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(known)}")
+    if unknown := [name for name in named if name not in existing]:
+        raise SettingsError(f"the study has no arm '{unknown[0]}'; it has {', '.join(existing)}")
     if len(set(named)) != len(named) or not 2 <= len(named) <= MOST_ARMS:
         raise SettingsError(
             f"{', '.join(named) or 'no arm'}: rate two to {MOST_ARMS} different arms; name them with --arms"

@@ -1,9 +1,8 @@
-"""One model behind an OpenAI-compatible address: asks it a question and returns its reply, or says why there is none.
+"""One model behind an OpenAI-compatible address: asks a question and returns the reply, or raises an error.
 
-Nothing here knows of votes. The key, if one is needed, comes from the environment variable LUTHIER_JUDGE_KEY, and no
-file, message or reply that is kept holds it.
+A key comes from the environment variable LUTHIER_JUDGE_KEY. No file, message or stored reply holds it.
 
-Whatever a server does, a question takes at most about QUESTION_SECONDS: a try has TRY_SECONDS from its connection to
+A question takes at most about QUESTION_SECONDS, whatever the server does: a try has TRY_SECONDS from its connection to
 its last byte, there are at most TRIES of them, and a wait that the server asks for is cut to LONGEST_WAIT_SECONDS.
 """
 
@@ -91,7 +90,7 @@ class Endpoint:
             ) from None
 
     def _refusal(self, error: urllib.error.HTTPError, end: float) -> Exception:
-        """Too many requests and the server's own faults pass; anything else will be refused again."""
+        """The error of a refusal: a _Retry for too many requests and server errors, else a ModelError."""
         answers = self._without_key(f"it answers {error.code} ({error.reason})")
         if error.code == 429 or error.code >= 500:
             return _Retry(answers, _seconds_after(error.headers.get("Retry-After") or ""))
@@ -106,7 +105,7 @@ class Endpoint:
         return ModelError(f"{self.url}: {answers}; {hint}. It says: {says}")
 
     def _without_key(self, text: str) -> str:
-        """Some servers repeat the key that they refuse, and a model may repeat what it was sent."""
+        """The text without the key, which servers and models may repeat."""
         return text.replace(self.key, "[the key]") if self.key and len(self.key) >= _SECRET_LETTERS else text
 
 
@@ -114,7 +113,7 @@ class Endpoint:
 
 
 def check_address(url: str) -> None:
-    """Raises SettingsError for what is no address of an endpoint; one that holds a password is not shown."""
+    """Raises SettingsError for a bad address. The message does not show an address with a password."""
     hint = "give one such as http://127.0.0.1:8080/v1"
     if re.search(r"//[^/]*@|[?#]", url):
         raise SettingsError(
@@ -163,7 +162,7 @@ def _within(seconds: float, request: Callable[[], bytes]) -> bytes:
     """What `request` returns or raises, or _Retry after so many seconds.
 
     A socket's timeout counts from one byte to the next, and looking up a name has none: a server that sends a byte a
-    minute would hold us for ever. A thread that hangs so is left behind; it holds one socket and no lock.
+    minute would block for ever. A thread that hangs is left behind; it holds one socket and no lock.
     """
     outcomes: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
 
@@ -194,7 +193,7 @@ def _read(reply: HTTPResponse | urllib.error.HTTPError, most: int, end: float) -
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Another address is not the one that was named, and must not be sent the key."""
+    """Follows no redirect, so that no other address gets the key."""
 
     def redirect_request(self, *about: Any, **named: Any) -> None:
         return None

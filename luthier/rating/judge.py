@@ -1,8 +1,8 @@
 """A model behind an OpenAI-compatible endpoint as a rater: the same items as people's, marked as a machine.
 
-The judge reads each item twice, and the answers change places in between. Where both replies prefer the same answer, it
-wins; where the verdict turns with the places, the item is a tie, marked as inconsistent; where a reply does not end in
-one verdict line, the item has no verdict, with the reason. The words of the question are `judge.txt` beside this file.
+The judge reads each item twice, with the answers in both orders. If both replies prefer the same answer, it wins. If
+the verdict changes with the order, the item is a tie, marked as inconsistent. If a reply does not end in one verdict
+line, the item has no verdict, with the reason. The prompt is `judge.txt` in this folder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def judge(
 ) -> dict[str, int]:
     """Lets a model judge all items of a study that it has not judged yet, and returns counts.
 
-    A judge that was stopped goes on where it was. Raises SettingsError for a bad address, model name or key, ModelError
+    A judge that was stopped continues. Raises SettingsError for a bad address, model name or key, ModelError
     when the endpoint refuses or cannot be reached, and what `open_ballot` raises.
     """
     check_address(url)
@@ -78,7 +78,7 @@ def _ask_all(ballot: Ballot, endpoint: Endpoint) -> Iterator[Vote]:
 
 
 def judged(ballot: Ballot, item: Item, endpoint: Endpoint, rater: str, task: str) -> Vote:
-    """The machine's vote on one item: two replies, the answers changing places, made into one verdict."""
+    """The machine's vote on one item: one verdict from two replies, with the answers in both orders."""
     text = ballot.examples[item.example].input
     first, second = (ballot.answers[arm][item.example] for arm in (item.first, item.second))
     began = time.monotonic()
@@ -91,7 +91,7 @@ def judged(ballot: Ballot, item: Item, endpoint: Endpoint, rater: str, task: str
 
 
 def combined(straight: str, swapped: str) -> tuple[str | None, bool, str]:
-    """(verdict, consistent, reason) from the replies to both orders, in the places of the first."""
+    """(verdict, consistent, reason) from the replies to both orders, as seen in the first order."""
     (one, why), (other, why_other) = verdict_in(straight), verdict_in(swapped)
     if one is None or other is None:
         return None, True, why or why_other
@@ -101,6 +101,6 @@ def combined(straight: str, swapped: str) -> tuple[str | None, bool, str]:
 
 
 def _prompt(task: str, text: str, first: str, second: str) -> str:
-    """Values are put in once: a dollar sign in an answer stays one."""
+    """The prompt of one question. Each value is substituted once, so a dollar sign in an answer stays."""
     template = Template((files("luthier.rating") / "judge.txt").read_text(encoding="utf-8"))
     return template.substitute(task=task, input=text, first=first, second=second)

@@ -1,6 +1,6 @@
-"""What the votes say: STUDY/ratings.jsonl -> `result` -> `Ratings`, written to STUDY/ratings.json.
+"""The results of votes: STUDY/ratings.jsonl -> `result` -> `Ratings`, written to STUDY/ratings.json.
 
-    votes of people   -> strengths, pairs, both bad, agreement, position, steadiness, metrics against people
+    votes of people   -> strengths, pairs, both bad, agreement, position, consistency, metrics against people
     votes of a judge  -> the same, each judge apart, and how far it agrees with people; never added to theirs
 
 No rater is asked and no model runs. The result holds the rows of the figures that a report draws.
@@ -154,7 +154,7 @@ def _correlation(items: Sequence[_ScoredItem], seed: int) -> Correlation | None:
 
 
 def _judge(ballot: Ballot, votes: Sequence[Vote], people: Sequence[Vote]) -> JudgeRatings:
-    """One machine's votes: what they say, how often they turned with the sides, and whether people agree."""
+    """The results of one machine's votes, how often they changed with the order, and whether people agree."""
     given = [vote for vote in votes if vote.verdict is not None]
     preferences = preferences_of(ballot, given) if given else None
     return JudgeRatings(
@@ -173,7 +173,7 @@ def _judge(ballot: Ballot, votes: Sequence[Vote], people: Sequence[Vote]) -> Jud
 
 
 def _with_people(machine: Sequence[Vote], people: Sequence[Vote]) -> WithPeople | None:
-    """Each person's vote beside the machine's on the same item: how often both say the same; and where both chose."""
+    """How often people and the machine agree on the same item: in all votes, and where both chose a side."""
     by_item = {vote.item: vote for vote in machine}
     both = [(vote, by_item[vote.item]) for vote in people if not vote.repeat and vote.item in by_item]
     if not both:

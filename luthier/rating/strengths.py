@@ -1,9 +1,9 @@
 """The statistics of votes between two answers: strengths, agreement, shares, and how many votes a difference needs.
 
 Outcomes are an array (dialogues, pairs, 3): the weight of *first preferred*, *no preference*, *second preferred*. All
-votes on one pair in one dialogue share the weight 1, so that a dialogue which several raters read counts once, and what
-is estimated is the *marginal preference*: how often one of these raters prefers the first arm, on a dialogue like
-these. Votes on one dialogue hang together, so dialogues are what is resampled, never votes.
+votes on one pair in one dialogue share the weight 1, so a dialogue that several raters read counts once. The estimate
+is the *marginal preference*: how often one of these raters prefers the first arm, on a dialogue like these. Votes on
+one dialogue depend on each other, so resampling draws dialogues, not votes.
 
 Choices and why (simulated raters, `python -m calibration.rating`):
 - Strengths: the percentile bootstrap over dialogues, widened to Student's t level, as for corpus metrics in
@@ -69,7 +69,7 @@ def davidson(outcomes: Floats, pairs: Pairs, arms: int) -> Davidson:
     Extending the Bradley-Terry Model to Accommodate Ties"). PRIOR votes are added to each outcome of a pair that was
     compared; half a vote is what Haldane (1956) and Anscombe (1956) add to a logit, against bias and infinity.
 
-    Raises DataError when the compared pairs do not link all arms: nothing then says how the groups compare.
+    Raises DataError when the compared pairs do not link all arms: the groups then have no common scale.
     """
     return _fit(outcomes + _prior(outcomes.reshape(-1, len(pairs), 3).sum(axis=0), pairs, arms), pairs, arms)
 
@@ -164,16 +164,16 @@ def strengths(
 ) -> StrengthEstimates:
     """Davidson's strengths from (dialogues, pairs, 3) outcomes, with bootstrap intervals over dialogues.
 
-    Where one group of arms lost no vote to the rest (Ford 1957), or nobody voted for anything, resamples look alike and
-    the bootstrap knows little: intervals are then made to hold the curvature's interval at the fit with its PRIOR votes
-    as well, and `one_sided` is set.
+    Where one group of arms lost no vote to the rest (Ford 1957), or there are only ties, resamples look alike and
+    the bootstrap interval is too short. The interval is then widened to hold also the normal one from the curvature at
+    the fit with its PRIOR votes, and `one_sided` is set.
     Raises DataError when the votes do not link all arms.
     """
     summed = outcomes.sum(axis=0)
     prior = _prior(summed, pairs, arms)
     fit = _fit(summed + prior, pairs, arms)
-    drawn = resampled_sums(outcomes.reshape(len(outcomes), -1), resamples, seed).reshape(-1, len(pairs), 3)
-    fits = _fit(drawn + prior, pairs, arms, fit).log_strengths
+    resampled = resampled_sums(outcomes.reshape(len(outcomes), -1), resamples, seed).reshape(-1, len(pairs), 3)
+    fits = _fit(resampled + prior, pairs, arms, fit).log_strengths
     intervals = [percentile_interval(fits[:, arm], len(outcomes), level) for arm in range(arms)]
     one_sided = _one_sided(summed, pairs, arms)
     if one_sided:
@@ -286,7 +286,7 @@ def agreement(
 
 
 def _expected_disagreement(totals: Floats, mirrored: bool) -> float:
-    """The share of pairs of votes that would differ if all votes were dealt out anew, without replacement."""
+    """The share of pairs of votes that would differ if all votes were shuffled."""
     if mirrored:
         totals = totals.copy()
         totals[[0, -1]] = (totals[0] + totals[-1]) / 2

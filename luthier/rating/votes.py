@@ -1,6 +1,6 @@
-"""What votes say of the arms, of people together, and of one rater.
+"""Results of votes: for the arms, for all people together, and for one rater.
 
-An item is one pair of arms on one dialogue. Its votes share the weight 1; repeats show only how steady a rater is.
+An item is one pair of arms on one dialogue. Its votes share the weight 1; repeats only measure consistency.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEVEL = 0.95
 
 
 class Preferences(NamedTuple):
-    """What votes say of the arms, whoever gave them; the fields are those of `PeopleRatings`."""
+    """Results for the arms, from people or a judge; the fields are those of `PeopleRatings`."""
 
     votes: int
     judged_dialogues: int
@@ -58,7 +58,7 @@ def preferences_of(ballot: Ballot, votes: Sequence[Vote]) -> Preferences:
 
 
 def people_of(ballot: Ballot, votes: Sequence[Vote]) -> PeopleRatings:
-    """Everything that the votes of people say together."""
+    """The results of all people's votes together."""
     counted = _counted(votes)
     return PeopleRatings(
         raters=len({vote.rater for vote in votes}),
@@ -76,7 +76,7 @@ def _counted(votes: Sequence[Vote]) -> list[Vote]:
 def _outcomes(ballot: Ballot, votes: Sequence[Vote]) -> tuple[Floats, int]:
     """(dialogues, pairs, 3) outcomes, each item weighing 1 however many votes it has; and how many are identical.
 
-    An identical item counts as a tie once a rater has come past it, as if it had been asked in its place.
+    An identical item counts as a tie once a rater has reached its position in the order.
     """
     by_item: dict[Any, list[int]] = defaultdict(list)
     pairs = {tuple(sorted(pair)): (number, pair) for number, pair in enumerate(ballot.plan.pairs)}
@@ -87,7 +87,7 @@ def _outcomes(ballot: Ballot, votes: Sequence[Vote]) -> tuple[Floats, int]:
     table: dict[str, Floats] = defaultdict(lambda: np.zeros((len(pairs), 3)))
     for (id, *arms), sides in by_item.items():
         table[id][pairs[tuple(arms)][0]] = np.bincount(sides, minlength=3) / len(sides)
-    # In the plan's order, so that the bootstrap does not hang on who voted when.
+    # In the plan's order, so that the bootstrap does not depend on the order of votes.
     rows = [table[id] for id in ballot.plan.dialogues if id in table]
     return np.array(rows).reshape(-1, len(pairs), 3), len(identical)
 
@@ -130,7 +130,7 @@ def _strengths(ballot: Ballot, outcomes: Floats) -> Strengths:
 
 
 def _win_rates(fit: strengths.Davidson, pairs: strengths.Pairs) -> list[float]:
-    """What the model expects of each arm against one of the others drawn at random, ties counted half."""
+    """The expected win rate of each arm against a random other arm, ties counted half."""
     arms = len(fit.log_strengths)
     rates = np.zeros(arms)
     for (i, j), (first, tie, second) in zip(pairs, fit.chances(pairs), strict=True):
@@ -140,7 +140,7 @@ def _win_rates(fit: strengths.Davidson, pairs: strengths.Pairs) -> list[float]:
 
 
 def _pair(ballot: Ballot, number: int, votes: Sequence[Vote], outcomes: Floats) -> PairRating:
-    """One pair by its own votes alone, whatever the model says: how often a wins, ties counted half."""
+    """One pair from its own votes, without the model: how often a wins, ties counted half."""
     pair = ballot.plan.pairs[number]
     own = [vote for vote in votes if vote.item[1:] == tuple(sorted(pair))]
     sides = Counter(side_of(vote, pair) for vote in own)
@@ -182,7 +182,7 @@ def _both_bad(ballot: Ballot, votes: Sequence[Vote]) -> BothBad:
 
 
 def rater_of(people: Sequence[Vote], name: str) -> Rater:
-    """One person: how much, how fast, how steady, leaning where."""
+    """One person: number of votes, speed, consistency, and preference for a side."""
     own = [vote for vote in people if vote.rater == name]
     once = [vote for vote in own if not vote.repeat]
     seconds = [vote.seconds for vote in own if vote.seconds is not None]

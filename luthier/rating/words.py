@@ -1,4 +1,4 @@
-"""The sentences of ratings.json: what can be concluded from votes, and what speaks against trusting them."""
+"""The sentences of ratings.json: conclusions from votes, and warnings about them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from luthier.results.ratings_record import PairRating, PeopleRatings, Rater, Share
 from luthier.stats.intervals import MIN_NONZERO
 
-ENOUGH_RATERS = 5  # from so many people on, something is said of more than these raters
-STEADY = 0.6  # a rater surely below this says the same hardly more often than chance does
+ENOUGH_RATERS = 5  # from so many people on, sentences speak of raters like these
+STEADY = 0.6  # a rater below this repeats verdicts hardly more often than by chance
 
 
 def sentences(people: PeopleRatings | None, raters: Sequence[Rater], votes_needed: Mapping[str, int]) -> list[str]:
-    """What can be concluded, for someone who reads nothing else.
+    """The conclusions, for a reader of nothing else.
 
-    people: what all people's votes say, None where nobody has voted. votes_needed: share of decisive votes, such as
-    '0.6' -> how many votes are needed to find it.
+    people: the results of all people's votes; None without votes. votes_needed: share of decisive votes, such as
+    '0.6' -> the votes needed to detect it.
     """
     if people is None:
         return ["No person has voted yet."]
@@ -71,7 +71,7 @@ def _strengths(people: PeopleRatings) -> list[str]:
 
 
 def _warnings(people: PeopleRatings, raters: Sequence[Rater]) -> list[str]:
-    """What speaks against trusting the votes: a lean to a side, a rater who is not steady, nobody to compare with."""
+    """Warnings: raters prefer a side, a rater is inconsistent, or only one rater judged."""
     warnings = []
     side = people.position
     if side and not side.low <= 0.5 <= side.high:

@@ -1,4 +1,4 @@
-"""A study's folder into pages. Nothing is computed here that another room computes.
+"""Reports: from a study's folder to HTML and Markdown pages. Other rooms compute the numbers.
 
     plots      SVG plots of the report
     read       a study's folder as the records of its files, its arms in the order of their quality
@@ -6,7 +6,7 @@
     examples   which examples are shown; what in their answers the inputs do not hold
     confusion  confusion matrices, precision and recall
     evidence   profile, limits on length, seeds, likelihood and widths as rows
-    words      the sentences: warnings, how sure, what could be detected, what a budget changes
+    words      the sentences: warnings, how sure, what could be detected, the effect of a limit on length
     figures    which figures a report has, each with its rows as csv
     formats    numbers as a reader sees them
     write      study folder -> report.html, report.md

@@ -1,16 +1,16 @@
-"""What a classification's report shows beside its metrics: each arm's confusion matrix, and precision and recall."""
+"""The confusion matrix of each arm of a classification, with precision and recall."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from luthier.reports.read import ArmPage, StudyPage
-from luthier.scoring.labels import by_class, counts, said
+from luthier.scoring.labels import by_class, counts, label_in
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How often one label was said to rows of another."""
+    """How often rows of one label were answered with another."""
 
     count: int
     share: float  # of the rows of the label; 0 where it has none
@@ -19,7 +19,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """A row of the matrix: what was said where this label is right."""
+    """A row of the matrix: the answers to the rows of one label."""
 
     label: str
     n: int
@@ -48,7 +48,7 @@ def matrices(page: StudyPage) -> list[Matrix]:
 
 
 def confusion_rows(page: StudyPage) -> list[dict[str, str | int]]:
-    """The matrices as one long table to be taken away: arm, label of the row, label of the answer, count."""
+    """The matrices as one long table for download: arm, label of the row, label of the answer, count."""
     return [
         {"arm": matrix.arm.name, "label": line.label, "said": label, "count": cell.count}
         for matrix in matrices(page)
@@ -63,19 +63,21 @@ def _of_arm(page: StudyPage, arm: ArmPage) -> Matrix:
     sums = [0] * len(counts(0, None, len(labels)))
     for example in page.examples:
         if example.id in arm.answers and example.references[0] in labels:
-            truth, found = labels.index(example.references[0]), said(arm.answers[example.id].text, labels)
-            matrix[truth][len(labels) if found is None else found] += 1
-            sums = [a + b for a, b in zip(sums, counts(truth, found, len(labels)), strict=True)]
+            truth, answered = labels.index(example.references[0]), label_in(arm.answers[example.id].text, labels)
+            matrix[truth][len(labels) if answered is None else answered] += 1
+            sums = [a + b for a, b in zip(sums, counts(truth, answered, len(labels)), strict=True)]
     return Matrix(arm, [_line(labels[i], i, cells, by_class(sums)[i]) for i, cells in enumerate(matrix)])
 
 
-def _line(label: str, place: int, cells: list[int], sums: tuple[float, float, float]) -> LabelRow:
-    has, told, both = sums
+def _line(label: str, position: int, cells: list[int], sums: tuple[float, float, float]) -> LabelRow:
+    has, answered, both = sums
     return LabelRow(
         label,
         n=int(has),
-        precision=both / told if told else None,
+        precision=both / answered if answered else None,
         recall=both / has if has else None,
-        f1=2 * both / (has + told) if has + told else None,
-        cells=[Cell(count, count / has if has else 0.0, right=at == place) for at, count in enumerate(cells)],
+        f1=2 * both / (has + answered) if has + answered else None,
+        cells=[
+            Cell(count, count / has if has else 0.0, right=column == position) for column, count in enumerate(cells)
+        ],
     )

@@ -1,4 +1,4 @@
-"""Which examples a report shows, and what in their answers the inputs do not hold.
+"""Which examples a report shows, and the names and quantities in their answers that the inputs do not support.
 
 The facts are looked up again for the examples that are shown, since profile.json keeps a few of each arm only.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from luthier.records import Answer, Example
 from luthier.reports.read import ArmPage, StudyPage
-from luthier.scoring.facts import Fact, Source, common_words, unsupported
+from luthier.scoring.facts import Fact, unsupported
+from luthier.scoring.source import Source, common_words
 
 APART = 16  # examples shown because the arms differ most on them
 AT_RANDOM = 8  # examples shown whatever the arms did
@@ -19,7 +20,7 @@ AT_RANDOM = 8  # examples shown whatever the arms did
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """What one arm said."""
+    """The answer of one arm."""
 
     arm: ArmPage
     answer: Answer
@@ -30,12 +31,12 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class ShownExample:
-    """An example with what each arm said to it."""
+    """An example with the answer of each arm."""
 
     example: Example
     apart: float  # the best value of the deciding metric minus the worst
     differ: bool  # whether that exceeds the margin
-    drawn: bool  # at random
+    at_random: bool
     answers: list[ShownAnswer]
 
 
@@ -52,16 +53,16 @@ def examples_to_show(page: StudyPage) -> list[ShownExample]:
 
     apart = sorted(answered, key=lambda example: -gap(example))[:APART]
     others = [example for example in answered if example not in apart]
-    drawn = random.Random("report").sample(others, min(AT_RANDOM, len(others)))
+    at_random = random.Random("report").sample(others, min(AT_RANDOM, len(others)))
     return [
         ShownExample(
             example,
             apart=gap(example),
             differ=gap(example) > page.compare.margin,
-            drawn=example in drawn,
+            at_random=example in at_random,
             answers=_answers(page, example.id, Source(example.input, common)),
         )
-        for example in apart + sorted(drawn, key=lambda example: -gap(example))
+        for example in apart + sorted(at_random, key=lambda example: -gap(example))
     ]
 
 
@@ -76,21 +77,21 @@ def _answers(page: StudyPage, id: str, source: Source) -> list[ShownAnswer]:
     for arm in page.arms:
         if answer := arm.answers.get(id):
             score = arm.scores.get(id)
-            found = [] if page.labels else unsupported(answer.text, source)
+            facts = [] if page.labels else unsupported(answer.text, source)
             shown.append(
                 ShownAnswer(
                     arm,
                     answer,
                     value=score.values.get(page.deciding) if score else None,
-                    parts=marked(answer, found),
-                    findings=list({(fact.kind, fact.text): fact for fact in found}.values()),
+                    parts=marked(answer, facts),
+                    findings=list({(fact.kind, fact.text): fact for fact in facts}.values()),
                 )
             )
     return shown
 
 
 def marked(answer: Answer, findings: Sequence[Fact]) -> list[tuple[str, str | None]]:
-    """The answer in pieces, each with the reason why it is not supported, or None; joined they are the answer."""
+    """The pieces of an answer in order, each with the reason why it is not supported, or None."""
     parts: list[tuple[str, str | None]] = []
     at = 0
     for fact in sorted(findings, key=lambda fact: fact.start):

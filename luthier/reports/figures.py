@@ -1,4 +1,4 @@
-"""Which figures a report has, each with its rows: what is drawn can be taken away as csv.
+"""The figures of a report, each with its rows, which the page offers as csv.
 
 A figure is its SVG and a data: link that holds the rows, so that the page stays one file. Where there is nothing to
 draw there is no figure.
@@ -16,10 +16,10 @@ from typing import Any
 from markupsafe import Markup
 
 from luthier.reports import plots
-from luthier.reports.evidence import buckets_of, budget_rows, facts_of, length_choices, likelihoods, profiled
+from luthier.reports.evidence import buckets_of, equal_length_rows, facts_of, length_choices, likelihoods, profiled
 from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
-from luthier.reports.words import budget
+from luthier.reports.words import limit_words
 from luthier.results.comparison import Mean
 from luthier.results.profile_record import Share
 from luthier.results.ratings_record import FigureRow
@@ -29,22 +29,22 @@ Row = dict[str, Any]  # one line of a csv file
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure as safe markup, and its rows as the address of a csv file."""
+class PageFigure:
+    """A figure as safe markup, and its rows as a data: address of a csv file."""
 
     svg: Markup
     file: str
     csv: str
 
 
-def figures(page: StudyPage) -> dict[str, Drawn]:
+def figures(page: StudyPage) -> dict[str, PageFigure]:
     """name -> figure, for those that have something to show."""
-    found = _quality(page) | _training(page) | _profile(page) | _people(page)
-    return {name: Drawn(Markup(svg), f"{name}.csv", csv_link(rows)) for name, (svg, rows) in found.items()}
+    drawings = _quality(page) | _training(page) | _profile(page) | _people(page)
+    return {name: PageFigure(Markup(svg), f"{name}.csv", csv_link(rows)) for name, (svg, rows) in drawings.items()}
 
 
 def csv_link(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A data: address that holds the rows as csv, UTF-8 with a heading; unknown is empty."""
+    """The rows as a data: address of a csv, UTF-8 with a heading; unknown values are empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
@@ -54,12 +54,12 @@ def csv_link(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Puts an apostrophe before a text that a spreadsheet would read as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def pair_rows(page: StudyPage) -> list[Row]:
-    """The pairs as they are downloaded: numbers of the interval and of the one-sided bounds."""
+    """The pairs for download, with the ends of the intervals and of the one-sided bounds."""
     return [
         {"a": pair.a, "b": pair.b, "verdict": pair.verdict, "difference": pair.difference,
          "simultaneous_low": pair.simultaneous_low, "simultaneous_high": pair.simultaneous_high,
@@ -73,12 +73,12 @@ Figures = dict[str, Figure]
 
 
 def _quality(page: StudyPage) -> Figures:
-    """Means by arm, and the same against what an answer and the study cost."""
+    """Means by arm, also against tokens in a prompt and minutes in the study."""
     dots, compare, metric = page.dots(), page.compare, page.deciding
     if not dots:
         return {}
     low, high = compare.best.simultaneous_low, compare.best.simultaneous_high
-    known = None if low is None or high is None or not compare.comparisons else (float(low), float(high))
+    simultaneous = None if low is None or high is None or not compare.comparisons else (float(low), float(high))
     letters = letters_of(page)
     rows: list[Row] = [
         {"arm": arm.name, "kind": arm.kind, "mean": row.mean, "low": row.low, "high": row.high, "n": row.n,
@@ -90,7 +90,7 @@ def _quality(page: StudyPage) -> Figures:
     minutes = [arm.cost.minutes or 0.0 for arm in page.compared]
     groups = compare.groups_not_separated()
     return {
-        "forest": (plots.forest(dots, metric, compare.margin, known, groups), rows),
+        "forest": (plots.forest(dots, metric, compare.margin, simultaneous, groups), rows),
         "by_tokens": (plots.scatter(dots, tokens, metric, "tokens in a prompt", "tokens"), rows),
         "by_minutes": (plots.scatter(dots, minutes, metric, "minutes in this study", "minutes"), rows),
     }
@@ -98,51 +98,51 @@ def _quality(page: StudyPage) -> Figures:
 
 def _training(page: StudyPage) -> Figures:
     """Loss by step, and dev by the limit on new tokens."""
-    found: Figures = {}
+    figures: Figures = {}
     curves = {arm.name: arm.steps for arm in page.trained if arm.steps}
     if curves:
         best_steps = {arm.name: arm.counts.best_step if arm.counts else None for arm in page.trained}
         rows = [{"arm": name, **step.as_json()} for name, steps in curves.items() for step in steps]
-        found["curves"] = (plots.curves(curves, best_steps, page.deciding), rows)
+        figures["curves"] = (plots.curves(curves, best_steps, page.deciding), rows)
     if lengths := length_choices(page):
         rows = [
             {"arm": name, "limit": limit, "dev": value, "chosen": limit == length.chosen}
             for name, length in lengths.items()
             for limit, value in length.by_limit.items()
         ]
-        found["length_figure"] = (plots.lengths(lengths, _kinds(page), page.deciding), rows)
-    return found
+        figures["length_figure"] = (plots.lengths(lengths, _kinds(page), page.deciding), rows)
+    return figures
 
 
 def _profile(page: StudyPage) -> Figures:
-    """Words, facts and bits by arm; the metric under budgets and by length of input and reference."""
+    """Words, facts and bits by arm; the metric at equal length and by length of input and reference."""
     words = {name: (row.words.mean, row.words) for name, row in profiled(page).items()}
     facts = {name: (row.any.share, row.any) for name, row in facts_of(page).items()}
     bits = {name: (row.mean, row) for name, row in likelihoods(page).items()}
-    budgets = [(budget(row.budget), row.arms) for row in budget_rows(page)]
-    found = {
+    at_limits = [(limit_words(row.budget), row.arms) for row in equal_length_rows(page)]
+    figures = {
         "words": _points("words", words, "words in an answer"),
         "facts_figure": _points("facts", facts, "share of answers with something unsupported"),
         "bits": _points("bits", bits, "bits per character of the reference; lower is better"),
-        "budgets": _across(page, "budgets", budgets, "all answers cut to"),
+        "budgets": _across(page, "budgets", at_limits, "all answers cut to"),
     }
     for what, buckets in buckets_of(page).items():
         columns = [("{:.0f} to {:.0f}".format(*row.words), row.arms) for row in buckets]
-        found[f"by_{what}"] = _across(page, f"by_{what}", columns, f"words in the {what}")
-    return {name: figure for name, figure in found.items() if figure}
+        figures[f"by_{what}"] = _across(page, f"by_{what}", columns, f"words in the {what}")
+    return {name: figure for name, figure in figures.items() if figure}
 
 
 def _across(page: StudyPage, key: str, columns: Sequence[tuple[str, Mapping[str, Mean]]], title: str) -> Figure | None:
-    """One line an arm over labelled columns of means; None where nothing is known."""
+    """One line an arm over labelled columns of means; None without values."""
     means = {arm.name: [row.mean if (row := of.get(arm.name)) else None for _, of in columns] for arm in page.arms}
-    known = {name: values for name, values in means.items() if any(value is not None for value in values)}
+    lines = {name: values for name, values in means.items() if any(value is not None for value in values)}
     rows = [{title: label, "arm": name, **row.as_json()} for label, of in columns for name, row in of.items()]
     labels = [label for label, _ in columns]
-    return (plots.across(key, known, _kinds(page), labels, title, page.deciding), rows) if known else None
+    return (plots.across(key, lines, _kinds(page), labels, title, page.deciding), rows) if lines else None
 
 
 def _people(page: StudyPage) -> Figures:
-    """What people said: ratings.json holds the rows ready to be drawn."""
+    """The figures of people's ratings; ratings.json holds their rows."""
     return {
         f"people_{name}": (
             plots.points(f"people-{name}", figure.rows, figure.x, figure.reference),
@@ -154,11 +154,11 @@ def _people(page: StudyPage) -> Figures:
 
 
 def _points(key: str, of: Mapping[str, tuple[Number | None, Mean | Share]], x: str) -> Figure | None:
-    """arm -> (its number, where the number's interval and n stand), drawn one below the other; None of nothing."""
-    known = [(name, value, row) for name, (value, row) in of.items() if value is not None]
-    points = [FigureRow(label=name, value=value, low=row.low, high=row.high) for name, value, row in known]
-    rows = [point.as_json() | {"n": row.n} for point, (_, _, row) in zip(points, known, strict=True)]
-    return (plots.points(key, points, x), rows) if known else None
+    """A figure of arm -> (number, record with its interval and n), one below the other; None without numbers."""
+    valued = [(name, value, row) for name, (value, row) in of.items() if value is not None]
+    points = [FigureRow(label=name, value=value, low=row.low, high=row.high) for name, value, row in valued]
+    rows = [point.as_json() | {"n": row.n} for point, (_, _, row) in zip(points, valued, strict=True)]
+    return (plots.points(key, points, x), rows) if valued else None
 
 
 def _kinds(page: StudyPage) -> dict[str, str]:

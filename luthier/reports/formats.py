@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: filters of the templates. What is unknown is a dash, and never a zero.
+"""Numbers for readers: the filters of the templates. An unknown number is a dash, never a zero.
 
 {{ row.mean|score }} {{ row|interval }}     0.512 [0.480, 0.544]
 {{ row|estimate }}                          the same, in one
@@ -83,7 +83,7 @@ def megabytes(value: float | None) -> str:
 
 
 def gigabytes(value: float | None) -> str:
-    """Bytes as 3.2 GB; nobody holds no bytes, so 0 is unknown."""
+    """Bytes as 3.2 GB. A process always holds some bytes, so 0 means unknown."""
     return f"{value / 1e9:.1f} GB" if value else UNKNOWN
 
 
@@ -98,7 +98,7 @@ def percent(share: float | None) -> str:
 
 
 def words(value: Any) -> str:
-    """A table of settings or facts as 'name value, name value'; what is None was not given."""
+    """A table of settings or facts as 'name value, name value'; None is left out."""
     if isinstance(value, Part):
         value = value.as_json()
     if not isinstance(value, Mapping):

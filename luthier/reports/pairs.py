@@ -1,4 +1,4 @@
-"""What a study says of its arms: pairs, letters of groups, baselines that are not beaten, what could be detected."""
+"""The pairs of a study's arms: verdicts, letters of groups, baselines that are not beaten, examples needed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from luthier.results.comparison import ExamplesNeeded, Pair
 from luthier.results.multitask_record import TaskPair
 from luthier.stats.power import examples_needed
 
-DIFFERENCES = (0.01, 0.02, 0.03, 0.05, 0.1)  # for which the examples needed are told, beside the margin
+DIFFERENCES = (0.01, 0.02, 0.03, 0.05, 0.1)  # to show the examples needed for, besides the margin
 
 
 def ranked_pairs(page: StudyPage) -> list[Pair]:
     """The pairs on the deciding metric, each as seen from its better mean; the best arms first."""
     order = [arm.name for arm in page.compared]
 
-    def place(arm: str) -> int:
+    def rank(arm: str) -> int:
         return order.index(arm) if arm in order else len(order)
 
-    pairs = [pair.seen_from(min(pair.a, pair.b, key=place)) for pair in page.compare.deciding_pairs]
-    return sorted(pairs, key=lambda pair: (place(pair.a), place(pair.b)))
+    pairs = [pair.seen_from(min(pair.a, pair.b, key=rank)) for pair in page.compare.deciding_pairs]
+    return sorted(pairs, key=lambda pair: (rank(pair.a), rank(pair.b)))
 
 
 def against_the_best(page: StudyPage) -> dict[str, Pair]:
     """arm -> its pair with the best of the other arms, as seen from the arm."""
     order = [arm.name for arm in page.compared]
-    found = {}
+    pairs = {}
     for name in order:
         others = [other for other in order if other != name]
         if others and (pair := page.compare.pair(name, others[0])):
-            found[name] = pair
-    return found
+            pairs[name] = pair
+    return pairs
 
 
 def letters_of(page: StudyPage) -> dict[str, str]:
@@ -48,10 +48,10 @@ def letters_of(page: StudyPage) -> dict[str, str]:
 
 
 def strip_of(pairs: Sequence[Pair | TaskPair], margin: float) -> Callable[[float], float]:
-    """Difference -> place on a strip of 0 to 100, the same for all pairs, with 0 and both margins on it."""
+    """Difference -> position on a strip of 0 to 100, the same for all pairs, that shows 0 and both margins."""
     ends = [end for pair in pairs for end in (pair.simultaneous_low, pair.simultaneous_high, pair.difference)]
-    known = [end for end in ends if end is not None] + [-1.2 * margin, 1.2 * margin]
-    low, high = min(known), max(known)
+    numbers = [end for end in ends if end is not None] + [-1.2 * margin, 1.2 * margin]
+    low, high = min(numbers), max(numbers)
     return lambda difference: 100 * (difference - low) / (high - low)
 
 
@@ -68,8 +68,8 @@ class Unbeaten:
 
 
 def unbeaten(page: StudyPage) -> list[Unbeaten]:
-    """Of each baseline the arms, other than baselines, that are not shown to beat it; none where all are."""
-    found, baselines = [], page.compare.baseline_names()
+    """A row for each baseline that some arm, other than a baseline, is not shown to beat."""
+    rows, baselines = [], page.compare.baseline_names()
     for baseline in baselines:
         beats = {
             arm: rows[baseline].beats
@@ -77,8 +77,8 @@ def unbeaten(page: StudyPage) -> list[Unbeaten]:
             if baseline in rows and arm not in baselines
         }
         if losers := tuple(arm for arm, beaten in beats.items() if not beaten):
-            found.append(Unbeaten(baseline, losers, beaten=len(losers) < len(beats)))
-    return found
+            rows.append(Unbeaten(baseline, losers, beaten=len(losers) < len(beats)))
+    return rows
 
 
 # ----------------------------------------------------------------------------------------- what could be detected
@@ -86,21 +86,21 @@ def unbeaten(page: StudyPage) -> list[Unbeaten]:
 
 @dataclass(frozen=True)
 class Undecided:
-    """The pairs that are not decided, and what the one that needs most examples needs."""
+    """The undecided pairs, and the most examples that one of them needs."""
 
     pairs: int
     most: ExamplesNeeded
 
 
 def undecided(page: StudyPage) -> Undecided | None:
-    """None where every pair is decided, or nobody knows what one needs."""
+    """None where every pair is decided, or the need is unknown."""
     needed = [pair.examples_needed for pair in ranked_pairs(page) if pair.examples_needed]
     return Undecided(len(needed), max(needed, key=lambda one: one.more)) if needed else None
 
 
 @dataclass(frozen=True)
 class ExamplesFor:
-    """Examples that show a true difference in 80 % of studies; None where the pairs do not vary at all."""
+    """Examples that show a true difference with a power of 0.8; None where the pairs do not vary at all."""
 
     difference: float
     least: int | None  # for the pair that varies least

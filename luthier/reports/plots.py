@@ -30,7 +30,7 @@ INK, FAINT, BAND = "#333333", "#bdbdbd", "#ececec"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
 KINDS = {"baseline": (GREY, "D"), "prompt": (BLUE, "o"), "trained": (VERMILLION, "s")}  # colour, marker
-# Where every arm has its own line, kinds are still told apart: greys, cool and warm colours.
+# Every arm has its own colour, and each kind its range of colours: greys, cool and warm ones.
 PENS = {"baseline": (GREY, INK), "prompt": (BLUE, SKY, GREEN), "trained": (VERMILLION, ORANGE, PURPLE)}
 DASHES = ("-", "--", ":", "-.")
 
@@ -126,10 +126,10 @@ def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None 
         axes = figure.subplots()
         if reference is not None:
             axes.axvline(reference, color=GREY, linewidth=1, linestyle="--")
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             if row.low is not None and row.high is not None:
-                axes.plot((row.low, row.high), (place, place), color=BLUE, linewidth=3, solid_capstyle="butt")
-            axes.plot(row.value, place, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
+                axes.plot((row.low, row.high), (position, position), color=BLUE, linewidth=3, solid_capstyle="butt")
+            axes.plot(row.value, position, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
         _named_rows(axes, [row.label for row in rows])
         axes.set_xlabel(x)
 
@@ -145,15 +145,15 @@ def across(
     x: str,
     y: str,
 ) -> str:
-    """One line an arm over a few named places on x."""
+    """One line an arm over a few named positions on x."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         ends = []
         for (name, values), (colour, dash) in zip(by_arm.items(), _pens(by_arm, kinds), strict=True):
-            known = [(at, value) for at, value in enumerate(values) if value is not None]
-            axes.plot(*zip(*known, strict=True), dash, color=colour, linewidth=1.6, marker="o", markersize=4)
-            ends.append((name, *known[-1], colour))
+            points = [(at, value) for at, value in enumerate(values) if value is not None]
+            axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=1.6, marker="o", markersize=4)
+            ends.append((name, *points[-1], colour))
         _names_beside(figure, axes, ends)
         _quiet(axes, x, y)
         axes.set_xticks(range(len(ticks)), [tick.replace(" ", "\n", 1) for tick in ticks], parse_math=False)
@@ -245,8 +245,8 @@ def _named_rows(axes: Axes, names: Sequence[str]) -> None:
 def _brackets(axes: Axes, groups: Sequence[Sequence[int]]) -> None:
     """A line at the right of the axes for each group of rows, with a mark at each of its rows."""
     for number, rows in enumerate(groups):
-        places = [1.03 + 0.035 * number] * len(rows)
-        axes.plot(places, rows, "-", marker="o", color=INK, linewidth=1.2, markersize=3.5, clip_on=False,
+        positions = [1.03 + 0.035 * number] * len(rows)
+        axes.plot(positions, rows, "-", marker="o", color=INK, linewidth=1.2, markersize=3.5, clip_on=False,
                   transform=axes.get_yaxis_transform())  # fmt: skip
 
 
@@ -254,10 +254,10 @@ def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float,
     """(name, x, y, colour): each name in a column to the right, tied to its point by a hair line."""
     bottom, top = axes.get_ylim()
     inches = figure.get_figheight() * axes.get_position().height
-    places = spread([y for _, _, y, _ in points], 0.18 * (top - bottom) / inches)
-    for (name, x, y, colour), place in zip(points, places, strict=True):
+    positions = spread([y for _, _, y, _ in points], 0.18 * (top - bottom) / inches)
+    for (name, x, y, colour), position in zip(points, positions, strict=True):
         axes.annotate(
-            _short(name), (x, y), (1.04, place), textcoords=("axes fraction", "data"), va="center", fontsize=9,
+            _short(name), (x, y), (1.04, position), textcoords=("axes fraction", "data"), va="center", fontsize=9,
             color=_dark(colour), parse_math=False,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 5},
         )  # fmt: skip
@@ -265,7 +265,7 @@ def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float,
 
 
 def _dark(colour: str) -> str:
-    """Yellow and light blue lines are seen well on white, letters in them are not."""
+    """A darker colour for letters: yellow and light blue letters are hard to read on white."""
     return INK if colour in (ORANGE, SKY, PURPLE) else colour
 
 

@@ -31,7 +31,7 @@ Line = TypeVar("Line", Example, Prompt, Answer, Score)
 
 @dataclass(frozen=True)
 class ArmPage:
-    """One arm as its folder shows it."""
+    """One arm, read from its folder."""
 
     name: str
     kind: str  # 'baseline', 'prompt' or 'trained': a key of plots.KINDS
@@ -62,17 +62,17 @@ class ArmPage:
 
     @property
     def saved_megabytes(self) -> float | None:
-        """What has to be shipped beside the base model, and with it where arms have different ones."""
+        """MB to ship: without the base model, or with it where arms have different ones."""
         return None if self.shipped_bytes is None else self.shipped_bytes / 1e6
 
     @property
     def prompt_tokens(self) -> float | None:
-        """Mean over the test prompts; None for an arm that asks no model."""
+        """Mean over the test prompts; None for an arm without a model."""
         return self.counts.prompt_tokens_mean if self.counts else None
 
     @property
     def cut_answers(self) -> int:
-        """Answers that were stopped by the limit on new tokens."""
+        """Answers that the limit on new tokens stopped."""
         return self.counts.stopped.length if self.counts else 0
 
 
@@ -100,7 +100,7 @@ class StudyPage:
 
     @property
     def means(self) -> list[tuple[ArmPage, ArmMetric]]:
-        """The arms that have a mean of the deciding metric, with it; the best first."""
+        """Each arm that has a mean of the deciding metric, with its numbers; the best first."""
         return [(arm, row) for arm in self.arms if (row := self.result(arm)) and row.mean is not None]
 
     @property
@@ -117,7 +117,7 @@ class StudyPage:
 
     @property
     def ships_base(self) -> bool:
-        """Whether what an arm takes to ship counts its base model."""
+        """Whether the MB to ship include the base model."""
         return ships_base({arm.name: arm.record for arm in self.arms if arm.record})
 
     def result(self, arm: ArmPage) -> ArmMetric | None:
@@ -132,8 +132,8 @@ class StudyPage:
 def read_study(folder: Path) -> StudyPage:
     """Everything that a report needs. Raises FolderError for a folder or a file that is missing or damaged."""
     study, compare, cost = StudyRecord.read(folder), _comparison(folder), Cost.read(folder)
-    places = {name: run_folder(folder, name) for name in [*compare.by_mean(), *study.arms]}
-    records = {name: ArmRecord.read_if_there(place) for name, place in places.items()}
+    folders = {name: run_folder(folder, name) for name in [*compare.by_mean(), *study.arms]}
+    records = {name: ArmRecord.read_if_there(own) for name, own in folders.items()}
     shipped = bytes_to_ship({name: record for name, record in records.items() if record})
     return StudyPage(
         folder,
@@ -141,7 +141,7 @@ def read_study(folder: Path) -> StudyPage:
         compare,
         cost,
         _lines(Example, folder / EXAMPLES_FILE, needed=True),
-        [_arm(name, place, records[name], compare, cost, shipped.get(name)) for name, place in places.items()],
+        [_arm(name, own, records[name], compare, cost, shipped.get(name)) for name, own in folders.items()],
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
     )
@@ -156,7 +156,7 @@ def _comparison(folder: Path) -> Comparison:
 
 
 def _arm(
-    name: str, place: Path, record: ArmRecord | None, compare: Comparison, cost: Cost, shipped_bytes: int | None
+    name: str, folder: Path, record: ArmRecord | None, compare: Comparison, cost: Cost, shipped_bytes: int | None
 ) -> ArmPage:
     done = record is not None
     return ArmPage(
@@ -165,10 +165,10 @@ def _arm(
         record,
         cost.of(name),
         compare.arms.get(name, {}),
-        _lines(Prompt, place / PROMPTS_FILE, needed=record is not None and record.generation is not None),
-        {answer.id: answer for answer in _lines(Answer, place / ANSWERS_FILE, needed=done)},
-        {score.id: score for score in _lines(Score, place / SCORES_FILE, needed=done)},
-        read_lines_of(Step, place / METRICS_FILE),
+        _lines(Prompt, folder / PROMPTS_FILE, needed=record is not None and record.generation is not None),
+        {answer.id: answer for answer in _lines(Answer, folder / ANSWERS_FILE, needed=done)},
+        {score.id: score for score in _lines(Score, folder / SCORES_FILE, needed=done)},
+        read_lines_of(Step, folder / METRICS_FILE),
         shipped_bytes,
     )
 

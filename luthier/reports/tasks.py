@@ -31,22 +31,22 @@ LEVEL = 0.95
 
 
 def multi(arm: str) -> str:
-    """What the multi-task arm is called whose single-task twin is `arm`."""
+    """The name of the multi-task arm that is trained like the single-task `arm`."""
     return f"multi-{arm}"
 
 
 def conclude(folder: Path) -> TasksRecord:
-    """tasks.json from the finished studies; it is written too. Nothing here has a clock in it.
+    """tasks.json from the finished studies; writes it too. It holds no times.
 
     Raises FolderError when a file of a study is missing or damaged.
     """
     record = MultitaskRecord.read(folder)
     studies = {task: StudyFolder(inside(folder, member.folder)) for task, member in record.tasks.items()}
-    found = {task: Comparison.read(study.path) for task, study in studies.items()}
-    tasks = [TaskRow.of(task, member, found[task]) for task, member in record.tasks.items()]
+    comparisons = {task: Comparison.read(study.path) for task, study in studies.items()}
+    tasks = [TaskRow.of(task, member, comparisons[task]) for task, member in record.tasks.items()]
     questions = [(task, arm) for arm in record.trained for task in tasks]
     level = simultaneous.simultaneous_level(LEVEL, len(questions))
-    pairs = [_pair(studies[task.task], task, arm, found[task.task], level) for task, arm in questions]
+    pairs = [_pair(studies[task.task], task, arm, comparisons[task.task], level) for task, arm in questions]
     result = TasksRecord(
         format=1,
         level=LEVEL,
@@ -58,7 +58,7 @@ def conclude(folder: Path) -> TasksRecord:
         mixtures={multi(arm): MixtureRecord.read(_training(folder, arm)).tasks for arm in record.trained},
         effort=[row for arm in record.trained for row in _effort(folder, record, arm)],
         findings=record.findings,
-        warnings={task: list(compared.warnings) for task, compared in found.items()},
+        warnings={task: list(compared.warnings) for task, compared in comparisons.items()},
     )
     result.write(folder)
     return result
@@ -69,13 +69,13 @@ def _training(folder: Path, arm: str) -> Path:
     return folder / "multi" / slug("arm", multi(arm))
 
 
-def _pair(study: StudyFolder, task: TaskRow, arm: str, found: Comparison, level: float) -> TaskPair:
-    """The task's question on a multi-task arm, judged at the level of the whole family."""
+def _pair(study: StudyFolder, task: TaskRow, arm: str, in_study: Comparison, level: float) -> TaskPair:
+    """A multi-task arm against another arm on one task, judged at the level of the whole family."""
     a, b = multi(arm), "zero-shot" if task.held_out else arm
     scores = {name: study.scores(name) for name in (a, b)}
     judged = comparison(scores, deciding=task.metric, margin=task.margin, level=level, baselines=(), look=task.look)
     (pair,) = judged.deciding_pairs
-    return TaskPair.of(task, pair, found.pair(a, b))
+    return TaskPair.of(task, pair, in_study.pair(a, b))
 
 
 def _effort(folder: Path, record: MultitaskRecord, arm: str) -> list[EffortRow]:
@@ -83,8 +83,8 @@ def _effort(folder: Path, record: MultitaskRecord, arm: str) -> list[EffortRow]:
     single = {task: member.folder for task, member in record.tasks.items() if not member.held_out}
     return [
         *(
-            EffortRow.of(arm, task, place, TrainingRecord.read(arm_folder(folder / place, arm)))
-            for task, place in single.items()
+            EffortRow.of(arm, task, study_folder, TrainingRecord.read(arm_folder(folder / study_folder, arm)))
+            for task, study_folder in single.items()
         ),
         EffortRow.of(multi(arm), "all together", ".", TrainingRecord.read(_training(folder, arm))),
     ]
@@ -108,7 +108,7 @@ def overview(folder: str | Path) -> Path:
 
 
 def _shown(folder: Path, record: MultitaskRecord, result: TasksRecord) -> Names:
-    """The names that both templates know."""
+    """The variables of both templates."""
     return {
         "record": record,
         "result": result,
@@ -126,10 +126,10 @@ def _shown(folder: Path, record: MultitaskRecord, result: TasksRecord) -> Names:
 
 
 def _prompts(tasks: Sequence[TaskRow], trained: Sequence[str]) -> list[str]:
-    """The arms that train nothing. The copying baseline is left to each task's own report: each task has another."""
-    known = dict.fromkeys(arm for task in tasks for arm in task.arms)
+    """The arms without training, except the copying baseline, which differs between tasks."""
+    prompted = dict.fromkeys(arm for task in tasks for arm in task.arms)
     train = {name for arm in trained for name in (arm, multi(arm))}
-    return [arm for arm in known if arm not in train and not arm.startswith("copy")]
+    return [arm for arm in prompted if arm not in train and not arm.startswith("copy")]
 
 
 def _table(result: TasksRecord) -> dict[str, list[tuple[TaskPair, TaskRow]]]:
@@ -144,6 +144,6 @@ def _table(result: TasksRecord) -> dict[str, list[tuple[TaskPair, TaskRow]]]:
 
 
 def _minutes(folder: Path, arm: str) -> float | None:
-    """Minutes of training an arm, its dev answers on the way included; None where nobody measured."""
+    """Minutes of training an arm, its dev answers on the way included; None where it was not measured."""
     cost = Cost.read_if_there(folder)
     return cost.of(arm).fit_minutes if cost else None

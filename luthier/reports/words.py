@@ -1,4 +1,4 @@
-"""The sentences of a report; those that stand beside a table or a figure are in the templates."""
+"""The sentences of a report. Captions of tables and figures are in the templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from luthier.records import Verdict
 from luthier.reports.pairs import unbeaten, undecided
 from luthier.reports.read import StudyPage
 from luthier.results.multitask_record import TaskPair
-from luthier.results.profile_record import BudgetRow
+from luthier.results.profile_record import EqualLengthRow
 from luthier.results.study_record import ArmTable
 from luthier.verdicts.warnings import UnbeatenBaselines, sentences_besides
 
@@ -26,34 +26,36 @@ WAYS = {  # how an arm comes to a label
 
 
 def warnings_of(page: StudyPage) -> list[str]:
-    """What a reader must know first, the gravest first; one sentence each."""
-    found = []
+    """The warnings, the most serious first, one sentence each."""
+    sentences = []
     if page.unfinished:
-        found.append(f"Not finished, start the study again to go on: {', '.join(page.unfinished)}.")
-    found += _unbeaten(page)
+        sentences.append(f"Not finished, start the study again to go on: {', '.join(page.unfinished)}.")
+    sentences += _unbeaten(page)
     if (times := page.study.task.test_opened or 1) > 1:
-        found.append(
+        sentences.append(
             f"{times - 1} earlier {'study' if times == 2 else 'studies'} opened this test split; "
             "choices made on it since make its numbers optimistic."
         )
     if grave := [finding.text for finding in page.study.health if finding.level != "note"]:
-        found.append(
+        sentences.append(
             f"Data: {grave[0]}" if len(grave) == 1 else f"The data check found {len(grave)} problems: see Data."
         )
     for arm in page.compared:
         if arm.name == page.compare.ship.provisional and 5 * arm.cut_answers > len(arm.answers):
-            found.append(f"{arm.cut_answers} of {len(arm.answers)} answers of {arm.name} were stopped by its limit.")
+            sentences.append(
+                f"{arm.cut_answers} of {len(arm.answers)} answers of {arm.name} were stopped by its limit."
+            )
     # compare.json says of each arm apart which baselines it does not beat; _unbeaten gathers them by baseline.
-    return found + sentences_besides(page.compare, UnbeatenBaselines)
+    return sentences + sentences_besides(page.compare, UnbeatenBaselines)
 
 
 def _unbeaten(page: StudyPage) -> list[str]:
-    """Baselines that no arm is shown to beat, then those that some arms are not."""
-    found = unbeaten(page)
-    nobody = [one.baseline for one in found if not one.beaten]
+    """Baselines that no arm is shown to beat, then those that some arms are not shown to beat."""
+    rows = unbeaten(page)
+    nobody = [one.baseline for one in rows if not one.beaten]
     return [
         *([f"No arm is shown to beat the baseline {' or the baseline '.join(nobody)}."] if nobody else []),
-        *(f"Not shown to beat the baseline {one.baseline}: {', '.join(one.arms)}." for one in found if one.beaten),
+        *(f"Not shown to beat the baseline {one.baseline}: {', '.join(one.arms)}." for one in rows if one.beaten),
     ]
 
 
@@ -61,7 +63,7 @@ def _unbeaten(page: StudyPage) -> list[str]:
 
 
 def how_sure(page: StudyPage) -> str:
-    """The confidence, what it covers and from how much, in one sentence."""
+    """One sentence: the confidence, what it covers, and the number of examples."""
     compare, best = page.compare, page.compare.best
     units = f"{compare.n} independent test examples"
     if compare.examples != compare.n:
@@ -76,38 +78,38 @@ def how_sure(page: StudyPage) -> str:
 
 
 def detectable(page: StudyPage) -> list[str]:
-    """What the answers' real spread says about this test set; study.json has what was said before."""
+    """What this test set can show, given the spread of the answers. study.json has the estimate from before."""
     compare, power, margin = page.compare, page.compare.power, page.compare.margin
-    found = []
+    sentences = []
     if power.detectable is not None and power.sd_range:
         low, high = power.sd_range
-        found.append(
+        sentences.append(
             f"The difference between two arms varies from example to example with a standard deviation of {low:.3f} to "
             f"{high:.3f} {page.deciding}. With n = {compare.n} a true difference of {power.detectable:.3f} is "
             f"found in {100 * power.power:.0f} % of studies for the pair that varies most, a smaller one for others."
         )
         can = "could" if power.equivalence_possible else "could not"
-        found.append(f"Two arms {can} be found equivalent within {margin:.3f} with n = {compare.n}.")
+        sentences.append(f"Two arms {can} be found equivalent within {margin:.3f} with n = {compare.n}.")
     if open_pairs := undecided(page):
         most = open_pairs.most
-        found.append(
+        sentences.append(
             f"{open_pairs.pairs} of {compare.comparisons} pairs are undecided; to show a difference of "
             f"{margin:.3f} in each of them, about {most.more:,} more examples are needed "
             f"({most.total:,} in all; {most.low:,} to {most.high:,} as far as the spread is known)."
         )
-    return found
+    return sentences
 
 
 # ------------------------------------------------------------------------------------------------ labels of tables
 
 
-def budget(words: int | str | None) -> str:
-    """What all answers are cut to."""
+def limit_words(words: int | str | None) -> str:
+    """The length to which all answers are cut."""
     return "as answered" if words is None else f"{words} words" if isinstance(words, int) else words
 
 
-def at_budget(row: BudgetRow) -> str:
-    """What changes when all answers are cut to a budget."""
+def limit_effect(row: EqualLengthRow) -> str:
+    """What changes when all answers are cut to the same length."""
     if row.budget is None:
         return "the study's verdict"
     if row.ship_flips:
@@ -117,7 +119,7 @@ def at_budget(row: BudgetRow) -> str:
 
 
 def weights(arm: ArmTable) -> str:
-    """How an arm came to the width of its weights."""
+    """The width of an arm's weights, and how it came about."""
     if arm.base_width:
         return f"trained on {arm.base_width}"
     if arm.width:
@@ -129,16 +131,16 @@ def weights(arm: ArmTable) -> str:
 
 
 def task_sentences(arm: str, multi: str, pairs: Sequence[TaskPair]) -> list[str]:
-    """The answers to the two questions: is `multi` as good as one `arm` a task, and of use where it never trained?"""
+    """Two answers: is `multi` as good as one `arm` a task, and does it help on tasks it was not trained on?"""
     mine = [pair for pair in pairs if pair.a == multi]
     seen, unseen = ([pair for pair in mine if pair.held_out is held] for held in (False, True))
     counts = Counter(pair.verdict for pair in seen)
     by_verdict = ", ".join(f"{verdict} on {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
-    found = [f"One {multi} against one {arm} a task: {by_verdict} of {len(seen)} tasks."]
+    sentences = [f"One {multi} against one {arm} a task: {by_verdict} of {len(seen)} tasks."]
     for verdict in VERDICTS:
         if names := [pair.task for pair in unseen if pair.verdict == verdict]:
-            found.append(f"{_than_zero_shot(multi, verdict)} on {' and '.join(names)}, never trained on.")
-    return found
+            sentences.append(f"{_than_zero_shot(multi, verdict)} on {' and '.join(names)}, never trained on.")
+    return sentences
 
 
 def _than_zero_shot(arm: str, verdict: Verdict) -> str:
@@ -151,7 +153,7 @@ def _than_zero_shot(arm: str, verdict: Verdict) -> str:
 
 
 def family(questions: int, level: float, looks: Sequence[int | None]) -> str:
-    """What holds together, and at which confidence."""
+    """Which verdicts hold together, and at which confidence."""
     later = ", and by 2^k more at the k-th look at a test set" if any(looks) else ""
     return (
         f"A verdict is about one task; all {questions} hold together with {100 * level:.4g} % confidence, because each "

@@ -1,4 +1,4 @@
-"""The report of a study: its folder and nothing else -> report.html and report.md.
+"""The report of a study: its folder -> report.html and report.md.
 
 The page is one file that opens offline, with its style and figures inside and no script at all; a policy in its head
 forbids the browser to load or run anything, whatever an answer says. The same folder gives the same bytes.
@@ -23,7 +23,7 @@ from luthier.reports.confusion import confusion_rows, matrices
 from luthier.reports.evidence import (
     SHAPE,
     buckets_of,
-    budget_rows,
+    equal_length_rows,
     facts_of,
     length_choices,
     likelihoods,
@@ -63,7 +63,7 @@ def report(folder: Path) -> Path:
 
 
 def _sections(page: StudyPage) -> list[tuple[str, str]]:
-    """(id, title) of the sections that have something to say, in the order of the page; a template each."""
+    """(id, title) of the sections that have content, in the order of the page; each has a template."""
     ratings = page.ratings
     every = [
         ("pairs", "Pairs", True),
@@ -90,7 +90,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
 
 
 def environment(finalize: Callable[[Any], Any] | None) -> Environment:
-    """Templates in which every value is escaped: for HTML, or by `finalize`; a misspelt name is an error."""
+    """Templates in which every value is escaped: for HTML, or by `finalize`; an unknown name is an error."""
     environment = Environment(
         loader=PackageLoader("luthier.reports", "templates"),
         autoescape=finalize is None,
@@ -101,7 +101,11 @@ def environment(finalize: Callable[[Any], Any] | None) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= formats.FILTERS
-    environment.filters |= {"budget": words.budget, "at_budget": words.at_budget, "weights": words.weights}
+    environment.filters |= {
+        "limit_words": words.limit_words,
+        "limit_effect": words.limit_effect,
+        "weights": words.weights,
+    }
     return environment
 
 
@@ -117,7 +121,7 @@ def markdown(value: Any) -> Any:
 
 
 def _shown(page: StudyPage) -> Names:
-    """The names that both templates know."""
+    """The variables of both templates."""
     study, compare, pairs = page.study, page.compare, ranked_pairs(page)
     warnings = words.warnings_of(page)
     return {
@@ -153,7 +157,7 @@ def _shown(page: StudyPage) -> Names:
         "examples": examples_to_show(page),
         "shape": SHAPE,
         "profiles": profiled(page),
-        "budgets": budget_rows(page),
+        "equal_lengths": equal_length_rows(page),
         "buckets": buckets_of(page),
         "facts": facts_of(page),
         "widths": width_rows(page),

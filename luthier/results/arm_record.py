@@ -1,4 +1,4 @@
-"""arm.json, training.json and tune/trials.jsonl: what an arm is, what its training took, and what was tried before.
+"""arm.json, training.json and tune/trials.jsonl: an arm, its training, and the trials of its tuning.
 
 `settings`, `training` and `generation` stay tables of plain values: the models that own them are those of the methods
 (adapt/), of the loop (training/) and of the generator (decoding/).
@@ -14,7 +14,7 @@ from luthier.records import STRICT
 from luthier.results.record import Number, Part, Record, SettingsTable
 
 TRIALS_FILE = "trials.jsonl"  # in an arm's tune/
-BASELINE = "baseline"  # how an arm that asks no model answers
+BASELINE = "baseline"  # how an arm without a model answers
 REMEDY = "remove the arm's folder and start the study again"
 
 
@@ -36,9 +36,9 @@ class Trial:
 
 
 class TrainingCounts(Part):
-    """What one training did; equal between two runs."""
+    """Counts of one training; equal between two runs."""
 
-    trainable: int  # parameters that moved
+    trainable: int  # trained parameters
     parameters: int
     train_examples: int
     train_prompts_cut: int
@@ -51,16 +51,16 @@ class TrainingCounts(Part):
 
 
 class TrainingRecord(TrainingCounts, Record):
-    """training.json: an arm's own training, written last, so that it says that the weights are whole."""
+    """training.json: an arm's own training. It is written last, so its presence means that the weights are complete."""
 
     FILE: ClassVar[str] = "training.json"
     REMEDY: ClassVar[str] = REMEDY
 
-    saved_bytes: int  # of what the method saves, beside the base
+    saved_bytes: int  # of what the method saves, without the base
 
 
 class Weight(Part):
-    """What the model that answers weighs; ratios are against two bytes for each weight."""
+    """Size of the model that answers; ratios are to two bytes for each weight."""
 
     linear_bytes: int
     linear_weights: int
@@ -107,7 +107,7 @@ class ArmCounts(Part):
 
 
 class Tuning(Part):
-    """What tuning tried, took and chose; `trials` alone, 0, where there was no choice."""
+    """Counts and choice of tuning; only `trials`, which is 0, where there was nothing to choose."""
 
     trials: int
     rounds: int | None = None
@@ -124,7 +124,7 @@ class Tuning(Part):
 
 
 class LengthChoice(Part):
-    """The limit on new tokens, who chose it, and the dev metric at each limit that was tried."""
+    """The limit on new tokens, how it was chosen, and the dev metric at each limit that was tried."""
 
     chosen: int
     by: Literal["given", "labels", "dev"]
@@ -144,7 +144,7 @@ class DevValue(Part):
 
 
 class ArmRecord(Record):
-    """arm.json: an arm that is whole."""
+    """arm.json: a finished arm."""
 
     FILE: ClassVar[str] = "arm.json"
     REMEDY: ClassVar[str] = REMEDY
@@ -152,12 +152,12 @@ class ArmRecord(Record):
     name: str
     method: str
     summary: str
-    model: str | None  # None: it asks none
+    model: str | None  # None: the arm uses no model
     answers_by: Literal["generation", "likelihood", "head", "baseline"]
     template: str | None
     settings: SettingsTable
     training: SettingsTable | None
-    trained_on: str | None = None  # said only of an arm whose weights another training made
+    trained_on: str | None = None  # only of an arm whose weights come from another training
     generation: SettingsTable | None
     width: str | None
     counts: ArmCounts
@@ -181,10 +181,9 @@ def ships_base(arms: Mapping[str, ArmRecord]) -> bool:
 
 
 def bytes_to_ship(arms: Mapping[str, ArmRecord]) -> dict[str, int]:
-    """arm -> bytes that shipping it takes: what it saved, beside the base.
+    """arm -> bytes to ship: what the arm saved, without the base.
 
-    Where `ships_base` it is all that answering needs, the base included: a small adapter of a large model is no
-    small thing beside a small model, and an arm made narrow is a whole model of its own.
+    Where `ships_base`, the base counts too: arms then need different bases, and an arm made narrow is a whole model.
     """
     whole = ships_base(arms)
 

@@ -1,4 +1,4 @@
-"""compare.json: what a comparison of arms says, from every arm's means to the arm to ship.
+"""compare.json: a comparison of arms, from every arm's means to the arm to ship.
 
     Comparison     the whole file
     ArmMetric      one arm on one metric           ArmRecipe   the same over seeds
@@ -6,7 +6,7 @@
     Decision       which arm to ship, and why      Best, Power, AgainstBaseline, LeftOut, Claims
 
 Scores are on 0 to 1. `low` and `high` are the ends of an interval of the comparison's `level`, for this one number
-alone; None is a number that is not known, or a bound that is infinite. n counts independent units.
+alone; None is an unknown number or an infinite bound. n counts independent units.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Mean(Part):
 
 
 class ArmRecipe(Part):
-    """What holds of an arm when it is trained again with another seed: seeds and units are random."""
+    """An arm over training seeds: seeds and units are random."""
 
     mean: Number  # over all seeds
     low: Number | None
@@ -47,7 +47,7 @@ class ArmRecipe(Part):
 
 
 class PairRecipe(Part):
-    """What holds of a pair when its arms are trained again: the fields of ArmRecipe, of the difference a - b."""
+    """A pair over training seeds: the fields of ArmRecipe, for the difference a - b."""
 
     difference: Number
     low: Number | None
@@ -60,14 +60,14 @@ class PairRecipe(Part):
 class ArmMetric(Mean):
     """One arm on one metric."""
 
-    recipe: ArmRecipe | None = None  # where further seeds were trained; None where they are too few for a claim
+    recipe: ArmRecipe | None = None  # over seeds; None where there are too few for a claim
 
 
 class ExamplesNeeded(Part):
     """How many units decide a pair, if they vary as these do."""
 
     more: int  # from here on
-    total: int  # shows a true difference of one margin in 80 % of studies
+    total: int  # shows a true difference of one margin with a power of 0.8
     low: int  # `low` to `high` is what the uncertainty of the spread makes of `total`
     high: int
     to_be_sure: int  # decides whatever the true difference is
@@ -92,7 +92,7 @@ class Pair(Part):
     within_margin: bool | None = None  # whether the one-sided bounds lie inside the margin
     sd: Number | None = None  # standard deviation of the difference of one unit
     nonzero: int | None = None  # units on which the two differ
-    identical: bool | None = None  # whether the two score the same in everything
+    identical: bool | None = None  # whether all scores of the two are equal
     examples_needed: ExamplesNeeded | None = None  # of a pair that is not decided
     recipe: PairRecipe | None = None  # as of ArmMetric
 
@@ -123,11 +123,11 @@ class Pair(Part):
 
 def _turned_ends(of: Pair | PairRecipe, prefixes: Sequence[str]) -> dict[str, Number | None]:
     """Both ends of each interval, of the negated number."""
-    found: dict[str, Number | None] = {}
+    ends: dict[str, Number | None] = {}
     for prefix in prefixes:
         low, high = f"{prefix}low", f"{prefix}high"
-        found |= {low: _minus(getattr(of, high)), high: _minus(getattr(of, low))}
-    return found
+        ends |= {low: _minus(getattr(of, high)), high: _minus(getattr(of, low))}
+    return ends
 
 
 def _minus(number: Number | None) -> Number | None:
@@ -144,7 +144,7 @@ class Best(Part):
 
 
 class Power(Part):
-    """What this test set can show on the deciding metric."""
+    """The power of this test set on the deciding metric."""
 
     power: Number  # probability with which `detectable` is found
     sd_range: tuple[Number, Number] | None  # sd of the pair that varies least and of the one that varies most
@@ -163,11 +163,11 @@ class Decision(Part):
     """The arm to ship: the cheapest whose lower bound against the best of the others is above -margin."""
 
     verdict: Literal["ship", "cannot tell"]
-    arm: str | None  # None where it cannot be told
+    arm: str | None  # None: cannot tell
     provisional: str  # the highest mean
-    may_be_best: tuple[str, ...]  # the arms that the bounds do not exclude
+    may_be_best: tuple[str, ...]  # the arms that the bounds do not rule out
     lower_bounds: dict[str, Number | None]  # arm -> lower bound of its mean minus the best of the others
-    more_examples: int | None  # that would tell differences of one margin apart, where it cannot be told
+    more_examples: int | None  # needed to show differences of one margin, where nothing is decided
     sentence: str  # the decision with its numbers
 
     @property
@@ -184,7 +184,7 @@ class LeftOut(Part):
 
 
 class Claims(Part):
-    """Two sentences about the arm to ship: this one model, and its recipe."""
+    """Two sentences about the arm to ship: on this one model, and on its training over seeds (the recipe)."""
 
     model: str
     recipe: str
@@ -199,13 +199,13 @@ class Comparison(Record):
     deciding: str  # the metric that verdicts come from
     margin: Number  # the smallest difference of it that matters
     level: Number  # confidence of descriptive intervals
-    look: int | None  # this is the k-th look at the test set; None where nobody counts
-    alpha: Number  # error rate of the verdicts, all together
+    look: int | None  # number of the look at the test set; None where looks are not counted
+    alpha: Number  # error rate of all verdicts together
     n: int
     examples: int  # rows; several may make one unit
     comparisons: int  # pairs of arms
     seed: int  # of the bootstrap
-    signatures: dict[str, str]  # metric -> with what it was computed
+    signatures: dict[str, str]  # metric -> library, version and options
     arms: dict[str, dict[str, ArmMetric]]  # arm -> metric -> its mean
     best: Best
     pairs: tuple[Pair, ...]  # on every metric
@@ -216,7 +216,7 @@ class Comparison(Record):
     excluded: dict[str, tuple[LeftOut, ...]]  # arm -> the examples that it had no value for
     missing: dict[str, dict[str, dict[str, int]]]  # arm -> metric -> reason -> answers without a value of it
     claims: Claims | None = None  # where further seeds were trained
-    warnings: tuple[str, ...]  # what a reader must know before believing the numbers, one sentence each
+    warnings: tuple[str, ...]  # one sentence each
 
     def pairs_on(self, metric: str) -> tuple[Pair, ...]:
         """Every pair of arms on one metric."""
@@ -229,8 +229,8 @@ class Comparison(Record):
     def pair(self, a: str, b: str, metric: str | None = None) -> Pair | None:
         """a against b, as seen from a, on the deciding metric or another; None where the two were not compared."""
         named = metric or self.deciding
-        found = next((pair for pair in self.pairs if pair.metric == named and pair.arms == {a, b}), None)
-        return found and found.seen_from(a)
+        pair = next((pair for pair in self.pairs if pair.metric == named and pair.arms == {a, b}), None)
+        return pair and pair.seen_from(a)
 
     def deciding_row(self, arm: str) -> ArmMetric | None:
         """An arm on the deciding metric; None for an arm that was not compared."""
@@ -238,17 +238,17 @@ class Comparison(Record):
 
     def by_mean(self) -> list[str]:
         """The arms, the highest mean of the deciding metric first, those without one last."""
-        means = {arm: row.mean for arm in self.arms if (row := self.deciding_row(arm))}
-        known = {arm: mean for arm, mean in means.items() if mean is not None}
-        return [*sorted(known, key=lambda arm: -known[arm]), *(arm for arm in self.arms if arm not in known)]
+        rows = {arm: self.deciding_row(arm) for arm in self.arms}
+        means = {arm: row.mean for arm, row in rows.items() if row and row.mean is not None}
+        return [*sorted(means, key=lambda arm: -means[arm]), *(arm for arm in self.arms if arm not in means)]
 
     def arms_to_ask(self) -> list[str]:
-        """The arms in the order in which one is chosen to be asked: to ship, provisional, then by their means."""
+        """The arms by preference for asking one: the arm to ship, the provisional one, then by their means."""
         first = [self.ship.arm] if self.ship.arm else []
         return list(dict.fromkeys([*first, self.ship.provisional, *self.by_mean()]))
 
     def baseline_names(self) -> list[str]:
-        """The arms that others are held against as baselines."""
+        """The arms that others are compared with as baselines."""
         return list(dict.fromkeys(name for rows in self.baselines.values() for name in rows))
 
     def groups_not_separated(self) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""cost.json: what the clock and the memory said of every arm, over all sittings of a study."""
+"""cost.json: seconds, tokens and peak memory of every arm, over all runs of a study."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from luthier.results.record import Number, Part, Record
 
 
 class ArmCost(Part):
-    """Seconds, tokens and peaks of one arm, or of one of its further seeds; absent is what was never spent.
+    """Seconds, tokens and peaks of one arm, or of one of its further seeds; a key is absent where nothing was spent.
 
-    The keys stand in the order in which they were first spent, which hangs on where a study was stopped and gone on
-    with; a row is written in the order in which it was given.
+    Keys stand in the order in which they were first spent, which differs when a study was interrupted. A row is written
+    in the order in which it was given.
     """
 
     tune_seconds: Number = 0  # training of trials
@@ -44,7 +44,7 @@ class ArmCost(Part):
         return {key: row[key] for key in self._order}
 
     def with_more(self, spent: dict[str, Number]) -> ArmCost:
-        """The row with more seconds and tokens added, and of peaks the higher one."""
+        """The row with seconds and tokens added; of peaks it keeps the higher one."""
         row = self.as_json()
         for key, value in spent.items():
             is_peak = key.endswith("_bytes")
@@ -53,7 +53,7 @@ class ArmCost(Part):
 
     @property
     def known_seconds(self) -> dict[str, Number]:
-        """What was spent, and how many seconds."""
+        """The keys of seconds that were spent, with their values."""
         return {key: value for key, value in self.as_json().items() if key.endswith("_seconds")}
 
     @property
@@ -63,7 +63,7 @@ class ArmCost(Part):
 
     @property
     def seconds_untuned(self) -> Number:
-        """All seconds but those of tuning, which is done under the study's own seed alone."""
+        """All seconds without tuning, which runs only under the study's own seed."""
         return sum(value for key, value in self.known_seconds.items() if not key.startswith("tune_"))
 
     @property
@@ -117,12 +117,12 @@ class ArmCost(Part):
         return self.new_tokens / self.answering_seconds if self.answering_seconds else None
 
     def _minutes(self, *keys: str) -> float | None:
-        known = [value for key, value in self.known_seconds.items() if key in keys]
-        return sum(known) / 60 if known else None
+        seconds = [value for key, value in self.known_seconds.items() if key in keys]
+        return sum(seconds) / 60 if seconds else None
 
 
 class Cost(Record):
-    """The rows of all arms, and the seconds of all of them together."""
+    """The rows of all arms, and the sum of their seconds."""
 
     FILE: ClassVar[str] = "cost.json"
     REMEDY: ClassVar[str] = "remove the file, and the study goes on without the seconds that were counted"
@@ -135,7 +135,7 @@ class Cost(Record):
         return self.arms.get(arm, ArmCost())
 
     def spent(self, arm: str, **more: Number) -> Cost:
-        """With seconds and tokens added to an arm's row, and the higher of its peaks kept."""
+        """The record with seconds and tokens added to an arm's row; of peaks it keeps the higher one."""
         arms = {**self.arms, arm: self.of(arm).with_more(more)}
         return Cost(
             seconds=round(sum(value for row in arms.values() for value in row.known_seconds.values()), 3), arms=arms

@@ -1,6 +1,6 @@
-"""The study's folder: where things lie, what the clock said, and the log of what was done when.
+"""The study's folder: paths, costs, and the log.
 
-Files with a clock in them are cost.json, log.jsonl and an arm's metrics.jsonl; all others are equal between two runs.
+Only cost.json, log.jsonl and an arm's metrics.jsonl hold times; all other files are equal between two runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StudyFolder:
         return run_folder(self.path, name)
 
     def finished(self, name: str) -> bool:
-        """Whether an arm, or one of its seeds, is whole. What is gone again (scores.jsonl) is made again."""
+        """Whether an arm, or one of its seeds, is finished and its files are there; missing ones are made again."""
         return ArmRecord.is_in(self.arm(name)) and all((self.arm(name) / file).exists() for file in _OF_EVERY_ARM)
 
     def arm_record(self, name: str) -> ArmRecord:
@@ -49,7 +49,7 @@ class StudyFolder:
         return read_lines_of(Score, self.arm(name) / SCORES_FILE)
 
     def log(self, event: str, **about: Any) -> None:
-        """One line of log.jsonl: what is safely on disk from this moment on; `about` are fields of Event."""
+        """Adds one line to log.jsonl; call it when the result is safely on disk. `about` are fields of Event."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         append_lines_of(self.path / LOG_FILE, [Event(time=now, event=event, **about)])
 
@@ -58,7 +58,7 @@ class StudyFolder:
         return Cost.read_if_there(self.path) or Cost()
 
     def spent(self, arm: str, **more: Number) -> None:
-        """Adds seconds and tokens to an arm's row of cost.json, and keeps the highest of its peaks; over all sittings
-        of a study. `more` are fields of ArmCost.
+        """Adds seconds and tokens to an arm's row of cost.json, over all runs of a study, and keeps the highest peaks.
+        `more` are fields of ArmCost.
         """
         self.cost().spent(arm, **more).write(self.path)

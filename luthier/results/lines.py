@@ -1,6 +1,6 @@
-"""The line files of a study's folder, and the lines of metrics.jsonl, likelihood.jsonl and log.jsonl.
+"""The names of a study's line files, and the types of the lines of metrics.jsonl, likelihood.jsonl and log.jsonl.
 
-The lines of the others stand in records.py: Example, Prompt, Answer, Score.
+The types of the other lines are in records.py: Example, Prompt, Answer, Score.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from luthier.results.record import Number, Part
 
 EXAMPLES_FILE, LOG_FILE = "examples.jsonl", "log.jsonl"  # of a study
-# Of an arm: what it was asked and said on test, the same on dev, and what its training did at each step.
+# Of an arm: its prompts, answers and scores on test, the same on dev, and the steps of its training.
 PROMPTS_FILE, ANSWERS_FILE, SCORES_FILE = "prompts.jsonl", "answers.jsonl", "scores.jsonl"
 DEV_ANSWERS_FILE, DEV_SCORES_FILE = "dev_answers.jsonl", "dev_scores.jsonl"
 LIKELIHOOD_FILE, METRICS_FILE = "likelihood.jsonl", "metrics.jsonl"
@@ -35,7 +35,7 @@ class Step(Part):
 
 
 class ReferenceLikelihood(Part):
-    """likelihood.jsonl: how likely an arm finds one reference; `nats` is None with a reason where nothing was read."""
+    """likelihood.jsonl: how likely one reference is under an arm. `nats` is None, with a reason, if it was not read."""
 
     id: str
     nats: Number | None  # summed over the tokens of the reference
@@ -52,7 +52,7 @@ class ReferenceLikelihood(Part):
 
 
 class Event(Part):
-    """log.jsonl: what is safely on disk from this moment on."""
+    """log.jsonl: an event, written when its result is safely on disk."""
 
     time: str  # UTC, ISO 8601
     event: str

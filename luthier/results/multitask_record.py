@@ -1,4 +1,4 @@
-"""multitask.json, mixture.json and tasks.json: a training on several tasks, what it saw, and what came of it.
+"""multitask.json, mixture.json and tasks.json: a training on several tasks, its mixture, and its results.
 
 The specification stays a table of plain values: its keys are those of studies/multitask.py's MultitaskSpec.
 """
@@ -16,9 +16,9 @@ from luthier.results.study_record import Machine, Split, Status
 
 
 class MemberTask(Part):
-    """One task of the group, and where its own study lies."""
+    """One task of the group, and the folder of its own study."""
 
-    folder: str  # inside the group's
+    folder: str  # inside the folder of the group
     held_out: bool
     description: str
     hashes: dict[Split, str]  # split -> SHA-256
@@ -40,7 +40,7 @@ class MultitaskRecord(Record):
 
     format: FirstFormat
     specification: SettingsTable
-    arms: dict[str, SettingsTable]  # names alone: each task's study has their settings
+    arms: dict[str, SettingsTable]  # only names; each task's study has their settings
     trained: list[str]
     command: str
     tasks: dict[str, MemberTask]
@@ -62,12 +62,12 @@ class MultitaskRecord(Record):
         return self.status == "done"
 
     def asks_the_same_as(self, other: MultitaskRecord) -> bool:
-        """Whether both name the same arms, so that a study that was done still is."""
+        """Whether both name the same arms, so that a finished study stays finished."""
         return self.arms == other.arms
 
 
 class TaskShare(Part):
-    """What the training on the mixture saw of one task."""
+    """One task's share of the mixture that was trained on."""
 
     available: int
     rate: Number
@@ -98,7 +98,7 @@ class MixtureRecord(Record):
 
 
 class TaskRow(Part):
-    """One task as its own study found it."""
+    """One task with the results of its own study."""
 
     task: str
     folder: str
@@ -110,23 +110,23 @@ class TaskRow(Part):
     arms: dict[str, Mean]  # on the deciding metric
 
     @classmethod
-    def of(cls, task: str, member: MemberTask, found: Comparison) -> Self:
-        """A task of the group, from what its own study found."""
-        means = {arm: row for arm in found.arms if (row := found.deciding_row(arm))}
+    def of(cls, task: str, member: MemberTask, comparison: Comparison) -> Self:
+        """A task of the group, from the comparison of its own study."""
+        means = {arm: row for arm in comparison.arms if (row := comparison.deciding_row(arm))}
         return cls(
             task=task,
             folder=member.folder,
             held_out=member.held_out,
-            metric=found.deciding,
-            margin=found.margin,
-            n=found.n,
-            look=found.look,
+            metric=comparison.deciding,
+            margin=comparison.margin,
+            n=comparison.n,
+            look=comparison.look,
             arms={arm: Mean(mean=row.mean, low=row.low, high=row.high, n=row.n) for arm, row in means.items()},
         )
 
 
 class TaskPair(Part):
-    """The question on a multi-task arm: is it better on this task than its rival?"""
+    """A multi-task arm against another arm on one task."""
 
     task: str
     held_out: bool
@@ -189,7 +189,7 @@ class EffortRow(Part):
 
 
 class TasksRecord(Record):
-    """tasks.json: the tasks, the questions about each, and what the trainings took. Nothing here has a clock in it."""
+    """tasks.json: the tasks, the pairs of arms on each, and the counts of the trainings. It holds no times."""
 
     FILE: ClassVar[str] = "tasks.json"
     REMEDY: ClassVar[str] = "write the report again, which makes it"

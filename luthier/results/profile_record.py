@@ -1,11 +1,11 @@
-"""profile.json: what answers look like beyond their metrics, and whether verdicts hold at equal length.
+"""profile.json: a description of the answers beyond their metrics, and the verdicts at equal length.
 
     ProfileRecord  the whole file
-    Budgets        the arms compared again with their answers cut to the same length: BudgetRow, Flip
+    EqualLengths   the arms compared again with their answers cut to the same length: EqualLengthRow, Flip
     Bucket         the deciding metric on short, middle and long inputs or references
     ArmProfile     one arm: Words, LengthRatio, Copied, Share, Facts
 
-Every mean and share carries n and an interval of the profile's `level`; None is what is not known.
+Every mean and share has n and an interval of the profile's `level`; None means unknown.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from luthier.records import Verdict
 from luthier.results.comparison import Mean
 from luthier.results.record import FirstFormat, Number, Part, Record
 
-Budget = int | Literal["two sentences"] | None  # words; None: as answered
+WordLimit = int | Literal["two sentences"] | None  # words; None: as answered
 
 
 class ReferenceWords(Part):
-    """How long references are, which gives the budgets."""
+    """How long references are, which gives the word limits."""
 
     n: int  # references
     quartiles: tuple[int, ...]  # words at 25, 50 and 75 %; none where there are no references
 
 
-class BudgetDecision(Part):
-    """The decision under one budget: three fields of comparison.Decision."""
+class EqualLengthDecision(Part):
+    """The decision under one word limit: three fields of comparison.Decision."""
 
     verdict: Literal["ship", "cannot tell"]
     arm: str | None
@@ -37,7 +37,7 @@ class BudgetDecision(Part):
 
 
 class PairVerdict(Part):
-    """The verdict of a against b under one budget."""
+    """The verdict of a against b under one word limit."""
 
     a: str
     b: str
@@ -45,7 +45,7 @@ class PairVerdict(Part):
 
 
 class Flip(Part):
-    """A verdict of a against b that a budget changes."""
+    """A verdict of a against b that a word limit changes."""
 
     a: str
     b: str
@@ -53,23 +53,23 @@ class Flip(Part):
     after: Verdict | None
 
 
-class BudgetRow(Part):
-    """One comparison on the deciding metric, with all answers cut to the same budget."""
+class EqualLengthRow(Part):
+    """One comparison on the deciding metric, with all answers cut to the same word limit."""
 
-    budget: Budget
+    budget: WordLimit
     arms: dict[str, Mean]
-    ship: BudgetDecision
+    ship: EqualLengthDecision
     verdicts: tuple[PairVerdict, ...]
     flips: tuple[Flip, ...]  # against the row of the answers as they were given
     ship_flips: bool  # whether another arm would be shipped
 
 
-class Budgets(Part):
-    """The arms as answered and under each budget."""
+class EqualLengths(Part):
+    """The arms as answered and under each word limit."""
 
     reference_words: ReferenceWords = Field(alias="reference words")
-    of: Literal["dev", "test"]  # the split whose references gave the budgets
-    rows: tuple[BudgetRow, ...]
+    of: Literal["dev", "test"]  # the split whose references gave the limits
+    rows: tuple[EqualLengthRow, ...]
 
 
 class Bucket(Part):
@@ -93,7 +93,7 @@ class Words(Mean):
 class LengthRatio(Mean):
     """Words of an answer over words of its reference."""
 
-    quantiles: dict[str, Number]  # percent -> ratio; empty where none is known
+    quantiles: dict[str, Number]  # percent -> ratio; empty where there is no ratio
 
 
 class Copied(Part):
@@ -105,14 +105,14 @@ class Copied(Part):
 
 
 class Share(Part):
-    """The share of answers that are so."""
+    """The share of answers that have a property."""
 
     share: Number
     low: Number | None
     high: Number | None
-    yes: int  # answers
+    yes: int  # answers that have it
     n: int
-    ids: tuple[str, ...]  # of the first few that are so
+    ids: tuple[str, ...]  # of the first few that have it
 
 
 class Finding(Part):
@@ -134,7 +134,7 @@ class FactExample(Part):
 
 
 class Facts(Part):
-    """How many answers say what their input does not support."""
+    """How many answers hold names or quantities that their input does not support."""
 
     any: Share
     kinds: dict[str, Share]
@@ -148,15 +148,15 @@ class ArmProfile(Part):
     words: Words
     length_ratio: LengthRatio
     copied: Copied
-    repeated: Mean  # share of an answer's trigrams that it said before
+    repeated: Mean  # share of an answer's trigrams that occur earlier in it
     empty: Share
     only_tags: Share  # nothing but speaker tags and punctuation
-    hit_limit: Share | None  # stopped by the limit on new tokens; None where nobody knows
+    hit_limit: Share | None  # stopped by the limit on new tokens; None where unknown
     facts: Facts
 
 
 class ProfileRecord(Record):
-    """The answers of all arms, described."""
+    """A description of the answers of all arms."""
 
     FILE: ClassVar[str] = "profile.json"
     REMEDY: ClassVar[str] = "remove the file and start the study again, and it is made from the answers"
@@ -165,8 +165,8 @@ class ProfileRecord(Record):
     level: Number  # confidence of every interval
     deciding: str
     margin: Number
-    signatures: dict[str, str]  # name -> how a number here is defined
-    budgets: Budgets
+    signatures: dict[str, str]  # name -> definition of the number
+    budgets: EqualLengths
     buckets: Buckets
     arms: dict[str, ArmProfile]
-    not_checked: tuple[str, ...]  # what facts cannot see
+    not_checked: tuple[str, ...]  # errors that `facts` cannot detect

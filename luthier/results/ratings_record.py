@@ -1,4 +1,4 @@
-"""rating-plan.json, ratings.jsonl and ratings.json: what raters are asked, what they said, and what their votes say.
+"""rating-plan.json, ratings.jsonl and ratings.json: the questions to raters, their votes, and the results.
 
 `Share.low` and `Share.high`, like every `low` and `high` here, are the ends of an interval of the level `Ratings.level`
 over dialogues. An item is one pair of arms on one dialogue.
@@ -18,26 +18,26 @@ VERDICTS = ("first", "second", "tie", "both bad")
 
 
 class RatingPlan(Record):
-    """What is judged, the same for every rater."""
+    """The questions, the same for every rater."""
 
     FILE: ClassVar[str] = "rating-plan.json"
     REMEDY: ClassVar[str] = "remove it and rate again with the same --arms and --dialogues; all votes stay"
 
     arms: tuple[str, ...]
     dialogues: tuple[str, ...]  # ids of examples, in a random order; a longer plan begins with a shorter one
-    shared: int  # so many of them, from the first on, are judged by every rater
+    shared: int  # every rater judges the first so many dialogues
     seed: int
-    answers_sha256: str  # of all texts that are judged: votes on other texts must not be mixed in
+    answers_sha256: str  # of all judged texts; votes on other texts do not count
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Every two arms, in the order of `arms`."""
+        """Every pair of arms, in the order of `arms`."""
         return list(combinations(self.arms, 2))
 
 
 @dataclass(frozen=True)
 class VoteLine(Vote):
-    """One line of ratings.jsonl: a vote, or the same vote once more with `undo`, which takes it back."""
+    """One line of ratings.jsonl: a vote, or the same vote with `undo`, which takes it back."""
 
     undo: bool = False
 
@@ -55,7 +55,7 @@ class VoteLine(Vote):
 
 
 class Share(Part):
-    """A share of votes, and how many votes it is of."""
+    """A share of votes with the number of votes."""
 
     value: Number
     low: Number
@@ -64,16 +64,16 @@ class Share(Part):
 
 
 class Agreement(Part):
-    """How far raters say the same of the same item, over the items with two votes or more."""
+    """How often raters agree on an item, over the items with two votes or more."""
 
-    percent: Share  # of pairs of votes on one item, those that say the same
-    alpha: Number | None  # Krippendorff's, nominal: 0 is chance, 1 perfect; None where nobody could have disagreed
+    percent: Share  # pairs of votes on one item with the same verdict
+    alpha: Number | None  # Krippendorff's, nominal: 0 is chance, 1 perfect; None where no disagreement was possible
     low: Number | None  # of alpha
     high: Number | None
     items: int
 
 
-# ------------------------------------------------------------------------------------------------ what the votes say
+# ------------------------------------------------------------------------------------------------ results
 
 
 class ArmStrength(Part):
@@ -83,14 +83,14 @@ class ArmStrength(Part):
     log_strength: Number  # natural logarithm; the arms' mean is 0
     low: Number | None
     high: Number | None
-    win_rate: Number  # what the model expects against one of the other arms drawn at random, ties counted half
+    win_rate: Number  # expected against a random other arm, ties counted half
 
 
 class Strengths(Part):
     """The arms, the strongest first; none, with the reason, where the votes do not link all arms."""
 
     arms: tuple[ArmStrength, ...]
-    log_tie: Number | None  # 0 where arms of equal strength tie in a third of votes
+    log_tie: Number | None  # 0: equally strong arms tie as often as each wins
     one_sided: bool | None  # whether a group of arms lost no decisive vote to the rest
     reason: str | None
 
@@ -120,42 +120,42 @@ class PairRating(Part):
 
 
 class BothBad(Part):
-    """How often both answers were called bad: of all votes, and of the votes that each arm was part of."""
+    """How often raters called both answers bad, in all votes and in the votes on each arm."""
 
     all: Share | None
     arms: dict[str, Share | None]
 
 
 class PeopleRatings(Part):
-    """What the votes of all people say together."""
+    """The results of all people's votes together."""
 
     raters: int
     votes: int  # repeats left out
     judged_dialogues: int
-    identical_items: int  # two answers of the same words, counted as a tie once a rater has come past them
+    identical_items: int  # items whose two answers are equal; a tie once a rater has reached them
     strengths: Strengths | None
     pairs: tuple[PairRating, ...]
     both_bad: BothBad
-    position: Share | None  # of decisive votes, those for the answer shown first
-    repeats: Share | None  # of the questions asked again with sides swapped, those with the same verdict
+    position: Share | None  # decisive votes for the answer shown first
+    repeats: Share | None  # questions asked again with sides swapped, with the same verdict
     agreement: Agreement | None
 
 
 class Rater(Part):
-    """One person: how much, how fast, how steady, leaning where."""
+    """One person: number of votes, speed, consistency, and preference for a side."""
 
     rater: str
     votes: int  # repeats included
     seconds_median: Number | None  # of a vote
     position: Share | None
     repeats: Share | None
-    with_others: Share | None  # of the other people's votes on the same items, those that say the same
+    with_others: Share | None  # other people's votes on the same items with the same verdict
     ties: Share | None
     both_bad: Share | None
 
 
 class Correlation(Part):
-    """Of a metric's differences with people's preferences, within dialogues."""
+    """The correlation of a metric's differences with people's preferences, within dialogues."""
 
     value: Number
     low: Number | None
@@ -164,29 +164,29 @@ class Correlation(Part):
 
 
 class MetricAgreement(Part):
-    """One metric against people."""
+    """How well one metric agrees with people."""
 
-    agrees: Share | None  # of decisive votes, those for the answer that the metric prefers
-    metric_ties: int  # decisive votes on two answers that the metric finds equal
+    agrees: Share | None  # decisive votes for the answer that the metric prefers
+    metric_ties: int  # decisive votes where the metric scores both answers the same
     correlation: Correlation | None
 
 
 class WithPeople(Part):
-    """How often a judge says what people say: of all votes on the same items, and of those where both chose a side."""
+    """How often a judge agrees with people: in all votes on the same items, and in those where both chose a side."""
 
     all: Share | None
     decisive: Share | None
 
 
 class JudgeRatings(Part):
-    """What the votes of one machine say; they are never added to people's."""
+    """The results of one machine's votes, which are never added to people's."""
 
     judge: str
     machine: Literal[True]
-    items: int  # that it was asked about
+    items: int  # asked
     no_verdict: dict[str, int]  # reason -> items
-    inconsistent: Share | None  # of items with a verdict, those where it turned with the sides
-    turned: dict[str, int]  # what it said in both orders -> items
+    inconsistent: Share | None  # items whose verdict changed when the sides were swapped
+    turned: dict[str, int]  # its verdicts in both orders -> items
     votes: int
     strengths: Strengths | None
     pairs: tuple[PairRating, ...]
@@ -204,15 +204,15 @@ class FigureRow(Part):
 
 
 class Figure(Part):
-    """Rows ready to be drawn."""
+    """The rows of one figure."""
 
     x: str  # the axis's name
-    reference: Number  # where the line for *no difference* stands
+    reference: Number  # position of the line for *no difference*
     rows: tuple[FigureRow, ...]
 
 
 class Ratings(Record):
-    """What the votes of a study say."""
+    """The results of the votes of a study."""
 
     FILE: ClassVar[str] = "ratings.json"
     REMEDY: ClassVar[str] = "make it again with: luthier rate STUDY --result"
@@ -227,6 +227,6 @@ class Ratings(Record):
     raters: tuple[Rater, ...]
     metrics: dict[str, MetricAgreement]
     judges: tuple[JudgeRatings, ...]
-    votes_needed: dict[str, int]  # share of decisive votes, such as '0.6' -> how many votes are needed to find it
+    votes_needed: dict[str, int]  # share of decisive votes, such as '0.6' -> votes needed to detect it
     figures: dict[str, Figure]  # strengths, pairs and metrics; none without people's votes
-    sentences: tuple[str, ...]  # what can be concluded, for someone who reads nothing else
+    sentences: tuple[str, ...]  # the conclusions, for a reader of nothing else

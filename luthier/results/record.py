@@ -1,13 +1,13 @@
-"""What every file of a study's folder is built on: a frozen type that writes its file and is the only one to read it.
+"""The base of every file of a study's folder: a frozen type that alone writes and reads its file.
 
     class Cost(Record): ...      Cost.read(folder) -> Cost      cost.write(folder)
     read_lines_of(Answer, path)  -> list[Answer]      append_lines_of(path, answers)     write_lines_of(path, answers)
 
-A file that is damaged, or is somebody else's, is refused here in one sentence that names file and field. Two versions
-of a type: `format` is counted up when old code could misread a file, and a newer format is refused.
+A damaged or foreign file raises FolderError, one sentence with file and field. `format` goes up when old code could
+misread a file; this code refuses a newer format.
 
-Bytes: fields are written in the order in which they are declared, and only those that were given; what was read is
-written again as it was.
+A record writes its fields in the order of declaration, and only those that were given. What was read is written again
+byte for byte.
 """
 
 from __future__ import annotations
@@ -34,38 +34,38 @@ Arguments = ParamSpec("Arguments")
 
 
 def _without_nan(table: dict[str, Any]) -> dict[str, Any]:
-    if (place := _nan_in(table)) is not None:
-        raise PydanticCustomError("nan_in_table", "it should hold a finite number at '{place}'", {"place": place})
+    if (path := _nan_in(table)) is not None:
+        raise PydanticCustomError("nan_in_table", "it should hold a finite number at '{place}'", {"place": path})
     return table
 
 
-def _nan_in(value: Any, place: str = "") -> str | None:
-    """Where a value holds a number that is none, as the keys that lead to it."""
+def _nan_in(value: Any, path: str = "") -> str | None:
+    """The path of keys to the first NaN or infinite number in a value; None where there is none."""
     if isinstance(value, dict | list):
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-        places = (_nan_in(one, f"{place}.{key}".lstrip(".")) for key, one in inner)
-        return next((found for found in places if found is not None), None)
-    return place if isinstance(value, float) and not math.isfinite(value) else None
+        paths = (_nan_in(one, f"{path}.{key}".lstrip(".")) for key, one in inner)
+        return next((path for path in paths if path is not None), None)
+    return path if isinstance(value, float) and not math.isfinite(value) else None
 
 
-# Plain values under keys that a lower room or a user owns, such as a method's settings; their owner checks them.
+# Plain values whose keys belong to another room or the user, such as a method's settings; their owner checks them.
 SettingsTable = Annotated[dict[str, Any], AfterValidator(_without_nan)]
 _NUMBERS = ("int_type", "float_type", "int_from_float", "finite_number")
 _BRANCH = re.compile(r"(int|float|str|bool|none)$|\w+\[")
 
 
 class Part(BaseModel):
-    """Base of what stands inside a record: unknown keys fail, text is no number, NaN is none, nothing changes."""
+    """Base of a part of a record. Unknown keys fail, a text is no number, NaN is refused, and the value is frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values: the fields that were given, in the order of their declaration."""
+        """Plain JSON values: the fields that were given, in the order of declaration."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 def plain(make: Callable[Arguments, Part], name: str) -> Callable[Arguments, dict[str, Any]]:
-    """`make` as a public function `name`: the same arguments, and plain JSON values, which is what `as_json` gives."""
+    """`make` as a public function `name` that takes the same arguments and returns plain JSON values (`as_json`)."""
 
     @functools.wraps(make)
     def values(*args: Arguments.args, **keywords: Arguments.kwargs) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Record(Part):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The record in `folder`. Raises FolderError, with file and field, for what is missing, damaged or foreign."""
+        """The record in `folder`. Raises FolderError when the file is missing, damaged or foreign."""
         path = cls.path_in(folder)
         refuse_link(path)
         try:
@@ -118,12 +118,12 @@ class Record(Part):
 
 
 def problem_in(problems: ValidationError, newest: int = 1) -> str:
-    """What is wrong with a file, in words: the first field that is not as it must be."""
+    """The first problem of a file as a sentence part: the field and what is wrong with it."""
     errors = problems.errors(include_url=False)
-    # Of a newer file many fields are strange; that it is newer is what to say.
+    # A newer format causes many errors; only the format explains them.
     first = next((error for error in errors if error["loc"] == ("format",)), errors[0])
     kind, value = first["type"], first["input"]
-    # The branch of a union, such as int or list[str], is a step of the place but no key that anybody wrote.
+    # pydantic adds the branch of a union, such as int or list[str]; that is no key of the file.
     field = ".".join(str(step) for step in first["loc"] if not _BRANCH.match(str(step)))
     if kind == "json_invalid":
         return f"this is not JSON ({first['ctx']['error']})"
@@ -150,21 +150,21 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def read_lines_of(kind: type[Kind], path: Path) -> list[Kind]:
-    """The records of a line file that we wrote, one a line; a missing file has none, a torn last line is dropped.
+    """The records of a line file that luthier wrote, one a line. A missing file has none; a torn last line is dropped.
 
-    Raises FolderError for a whole line that is no such record: that is damage, not a kill.
+    Raises FolderError for a whole line that is no such record: a kill tears only the last line.
     """
     refuse_link(path)
     if not path.exists():
         return []
     adapter: TypeAdapter[Kind] = _adapter(cast(Any, kind))
-    data, found = path.read_bytes(), []
+    data, records = path.read_bytes(), []
     for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
         try:
-            found.append(adapter.validate_json(line))
+            records.append(adapter.validate_json(line))
         except ValidationError as problems:
             raise FolderError(f"{path}: line {number} is damaged: {problem_in(problems)}") from None
-    return found
+    return records
 
 
 def write_lines_of(path: Path, lines: Iterable[Any]) -> None:

@@ -1,8 +1,9 @@
-"""Going on with a study: whose folder it is, whether the same is asked of it, and which look at its test set it takes.
+"""Continuing a study: whose folder it is, whether it is the same study, and which look at its test set it takes.
 
     locked_study, stored_in -> refuse_other_specification -> look_ahead -> begin -> (each arm) open_test -> done
 
-What is done is not done again: study.json says what a folder holds, and a study goes on only as what it began as.
+study.json says what a folder holds. A study continues only under the specification that it began with, and finished
+work is not repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Plan = TypeVar("Plan", StudyRecord, MultitaskRecord)
 
 
 def locked_study(folder: StudyFolder, kind: type[Plan]) -> AbstractContextManager[None]:
-    """One process at a time works on a study; somebody else's folder is refused before anything is written to it."""
+    """A lock: one process at a time works on a study. It refuses a foreign folder before it writes anything."""
     if folder.path.exists():
         stored_in(folder, kind)
         refuse_links_in(folder.path)
@@ -31,13 +32,13 @@ def locked_study(folder: StudyFolder, kind: type[Plan]) -> AbstractContextManage
 
 
 def stored_in(folder: StudyFolder, kind: type[Plan]) -> Plan | None:
-    """What the folder says of the study that it holds, None when it is new.
+    """The record of the study in the folder; None for a new folder.
 
-    Raises FolderError when the folder is somebody else's.
+    Raises FolderError when the folder holds other files.
     """
     if kind.is_in(folder.path):
         return kind.read(folder.path)
-    # Hidden names are our own lock and what a kill left of a file in the making.
+    # Hidden names are the lock, and parts of files that a kill left behind.
     others = [p for p in folder.path.iterdir() if p.name[0] != "."] if folder.path.is_dir() else []
     if others or folder.path.is_file():
         raise FolderError(f"{folder.path}: is not empty and holds no study of ours; name a new folder with --out")
@@ -47,9 +48,7 @@ def stored_in(folder: StudyFolder, kind: type[Plan]) -> Plan | None:
 def refuse_other_specification(
     folder: StudyFolder, stored: StudyRecord | MultitaskRecord, asked: Mapping[str, Any]
 ) -> None:
-    """Raises FolderError where what is asked is another study than the stored one; arms may join, so they are not
-    looked at.
-    """
+    """Raises FolderError when `asked` differs from the stored specification. Arms may differ, since they may join."""
     for key, value in asked.items():
         if key != "arms" and stored.specification.get(key) != value:
             raise FolderError(
@@ -59,28 +58,28 @@ def refuse_other_specification(
 
 
 def begin(folder: StudyFolder, record: Plan, stored: Plan | None) -> None:
-    """Writes the record before anything else, so that the folder is known as ours whenever a kill comes.
+    """Writes the record first, so that the folder stays recognizable after a kill.
 
-    A study that was done, and of which nothing more is asked, still is.
+    A finished study stays finished when nothing more is asked of it.
     """
-    sweep_all(folder.path)  # what a kill caught in the making; the lock is ours
+    sweep_all(folder.path)  # what a kill left; the lock is ours, so nobody writes it now
     if stored is None or not (stored.is_done and stored.asks_the_same_as(record)):
         record.write(folder.path)
     folder.log("start" if stored is None else "resume", arms=list(record.arms))
 
 
 def open_test(folder: StudyFolder, test_sha256: str) -> int:
-    """Counts that this study, as study.json now describes it, looks at the test split; returns which look that is.
+    """Counts a look of this study, as study.json now describes it, at the test split; returns the number of the look.
 
-    The same study is the same look, whether it goes on after a kill, is asked for again, or runs in another folder;
-    with one arm more it is another. A folder keeps the number that its compare.json has, whatever the cache says.
+    The same study is the same look: after a kill, when it is run again, or in another folder. One more arm makes it
+    another look. A folder keeps the number in its compare.json, whatever the cache says.
     """
     study = StudyRecord.read(folder.path)
     return _look_taken(folder, study.arms) or count_look(test_sha256, study.shape_sha256)
 
 
 def look_ahead(folder: StudyFolder, test_sha256: str, arms: Iterable[str]) -> int:
-    """Which look at the test split a study of these arms is, or would be; nothing is counted."""
+    """The number of the look that a study of these arms takes, or would take; counts nothing."""
     names = set(arms)
     if taken := _look_taken(folder, names):
         return taken

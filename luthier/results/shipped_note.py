@@ -1,4 +1,4 @@
-"""luthier.json: what makes an arm's folder a thing to ship: everything that shaped what was measured.
+"""luthier.json: the note in an arm's folder with everything that is needed to ask the arm again, as it was measured.
 
 `generation` stays a table of plain values: its keys are those of the generator's settings (decoding/sampling.py).
 """

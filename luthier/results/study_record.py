@@ -1,7 +1,7 @@
-"""study.json: what was asked for, where everything came from, and whether the study is done.
+"""study.json: the specification of a study, its origin, and whether it is finished.
 
 The specification stays a table of plain values: its keys and their defaults are those of study.toml, which
-studies/spec.py owns. Of an arm the same holds for `settings`, `training` and `generation` (arms/spec.py).
+studies/spec.py owns. The same holds for `settings`, `training` and `generation` of an arm (arms/spec.py).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Split = Literal["train", "dev", "test"]
 
 
 class ArmTable(Part):
-    """An arm as the study was asked for it: its short form in full, every setting resolved."""
+    """An arm with every setting of its short form resolved."""
 
     method: str
     template: str | None
-    width: str | None  # what the weights are made after training
+    width: str | None  # of the weights after training
     settings: SettingsTable
     training: SettingsTable
     generation: SettingsTable
-    model: str | None  # None: the study's
+    model: str | None  # None: the model of the study
     answer: str | None
     tune: list[str]  # what tuning may vary
-    trained_on: str | None = None  # said only of an arm whose weights another training made
+    trained_on: str | None = None  # only of an arm whose weights come from another training
 
     @property
     def base_width(self) -> str | None:
@@ -47,10 +47,10 @@ class TaskOrigin(Part):
     margin: Number
     hashes: dict[Split, str]  # split -> SHA-256
     counts: dict[str, int]  # split -> examples used
-    of: dict[str, int]  # split -> examples there
+    of: dict[str, int]  # split -> examples in the file
     templates: dict[str, str]
     notes: list[str]
-    test_opened: int | None = None  # this study is the k-th look at the test split; given once it is done
+    test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
 
 
 class ModelOrigin(Part):
@@ -76,7 +76,7 @@ class Machine(Part):
 
 
 class Health(Part):
-    """A finding about the data: one sentence, and the first place it speaks of."""
+    """A finding about the data: one sentence, and the first row that it concerns."""
 
     level: Literal["error", "warning", "note"]
     text: str
@@ -96,21 +96,21 @@ class StudyRecord(Record):
     command: str
     task: TaskOrigin
     model: ModelOrigin
-    models: dict[str, ModelOrigin]  # those that arms name for themselves, by name
+    models: dict[str, ModelOrigin]  # models that arms choose instead of the study's, by name
     versions: dict[str, str]
     machine: Machine
     commit: str | None
     dirty: bool | None
     power: list[str]  # what the test set can show, in sentences
-    effort: list[str]  # what is trained how often
+    effort: list[str]  # how often each training runs
     health: list[Health]
     status: Status
 
     @property
     def shape_sha256(self) -> str:
-        """What shapes the answers of the study, as one hash: its specification, arms, data and base weights.
+        """One hash over everything that shapes the study's answers: specification, arms, data and base weights.
 
-        `likelihood` reads references and changes no answer.
+        It leaves out `likelihood`, which changes no answer.
         """
         specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
         arms = {name: table.as_json() for name, table in self.arms.items()}
@@ -120,7 +120,7 @@ class StudyRecord(Record):
 
     @property
     def seeds(self) -> int:
-        """Under how many seeds every trained arm is trained."""
+        """The number of seeds under which every trained arm is trained."""
         return int(self.specification["seeds"])
 
     @property
@@ -132,10 +132,10 @@ class StudyRecord(Record):
         return self.status == "done"
 
     def done(self, look: int | None) -> StudyRecord:
-        """The record of the study when it is done; `look` is how often its test split was looked at, this study too."""
+        """The record of the finished study; `look` is the number of its look at the test split."""
         task = self.task.model_copy(update={"test_opened": look})
         return self.model_copy(update={"task": task, "status": "done"})
 
     def asks_the_same_as(self, other: StudyRecord) -> bool:
-        """Whether both name the same arms and seeds, so that a study that was done still is."""
+        """Whether both name the same arms and seeds, so that a finished study stays finished."""
         return self.arms == other.arms and self.seeds == other.seeds

@@ -1,4 +1,4 @@
-"""Answers held against references: metrics, labels, and facts that an input does not hold.
+"""Answers against references and inputs: metrics, labels, and facts that an input does not support.
 
     labels      which label an answer says; accuracy's and macro-F1's counts
     rouge       ROUGE by rouge-score

@@ -1,4 +1,4 @@
-"""BLEU and chrF by the sacrebleu library, as counts that are summed before they are formed (Post 2018)."""
+"""BLEU and chrF by the sacrebleu library (Post 2018), as counts that are summed first and formed into a value once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @cache
 def library(metric: str, sentence: bool = False) -> Any:
-    """sacrebleu's metric with its default options; a sentence's BLEU leaves out n-gram orders it is too short for."""
+    """sacrebleu's metric with its default options; a sentence's BLEU leaves out n-grams longer than it."""
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
@@ -21,9 +21,8 @@ def corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[li
 
     `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.
     `chrf`: for n = 1..6, n-grams in the answer, in the best reference, and matching.
-    sacrebleu 2.5 hands out BLEU's counts through its public names, but chrF's not: its public scores hold no counts.
-    So both go through the same two private methods; tests pin them to corpus_bleu, corpus_chrf and sacrebleu's own
-    test cases, and pyproject.toml keeps the library below version 3.
+    sacrebleu 2.5 publishes BLEU's counts, but not chrF's. So both use the same two private methods. Tests compare them
+    with corpus_bleu, corpus_chrf and sacrebleu's own test cases, and pyproject.toml keeps the library below version 3.
     """
     streams = [[reference] for reference in references]  # sacrebleu wants one list a reference, not one an answer
     counts = library(metric)._extract_corpus_statistics([text], streams)[0]

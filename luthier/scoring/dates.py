@@ -2,9 +2,9 @@
 
     [Token] --time_at, date_at--> Quantity(kind, text, start, end, readings or parts)
 
-Their readings say what they are, since a number alone would not: ("clock", minutes after 0:00 on a twelve-hour dial),
+A reading names its kind, since a number alone would not: ("clock", minutes after 0:00 on a twelve-hour dial),
 ("month", 1 to 12), ("weekday", 0 for Monday). A word that is also something else ("may", "sat") is taken for a date
-only where it looks the part.
+only where the words around it suggest one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MONTH = {name: number for number, name in enumerate(_MONTHS, 1)}
 _MONTH |= {name[:3]: number for name, number in _MONTH.items()} | {"sept": 9}
 _DAY = {name: number for number, name in enumerate(DAYS)} | {name[:3]: number for number, name in enumerate(DAYS)}
 _DAY |= {"tues": 1, "weds": 2, "thur": 3, "thurs": 3}
-_DATED = re.compile(  # what stands behind "May" and its kin where they are months: a day or a year
+_DATED = re.compile(  # what follows "May" and the like where they are months: a day or a year
     r"\.?\s*(\d|the \d|first|second|third|nineteen|twenty|thirty|two thousand|\w+th\b)"
 )
 CALENDAR = frozenset({*_MONTH, *_DAY})
@@ -159,7 +159,7 @@ def date_at(text: str, tokens: Sequence[Token], at: int) -> tuple[Quantity, int]
 
 
 def _named(text: str, token: Token, names: dict[str, int]) -> int | None:
-    """The weekday or month that a word names; a word that is also something else counts where it looks the part."""
+    """The weekday or month that a word names. An ambiguous word counts where its context suggests a date."""
     word = token.text if token.text in names or len(token.text) < 7 else token.text.removesuffix("s")
     number = names.get(word)
     if number is None or token.kind != "word" or not text[token.start].isupper():
@@ -195,11 +195,11 @@ def _day_number(tokens: Sequence[Token], at: int) -> tuple[float, int] | None:
 
 def _date_part(part: str) -> set[Reading]:
     value = int(part)
-    found: set[Reading] = {float(value)}
+    readings: set[Reading] = {float(value)}
     if value <= 12:
-        found.add(("month", value))
+        readings.add(("month", value))
     if len(part) == 2:
-        found |= {1900.0 + value, 2000.0 + value}
+        readings |= {1900.0 + value, 2000.0 + value}
     if len(part) == 4:
-        found.add(float(value % 100))
-    return found
+        readings.add(float(value % 100))
+    return readings

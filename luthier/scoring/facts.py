@@ -3,13 +3,13 @@
     Source(input, common)       what an input supports, read once (source.py)
     unsupported(answer, source) --> [Fact(kind, text, start, end, why)]
 
-ROUGE does not see a wrong name: one word of twenty. This check sees nothing else. It looks for things that can be
-looked up in the input, and says where they stand in the answer. It prefers silence to a false alarm:
+ROUGE hardly drops when one name in twenty words is wrong. This check finds such names and quantities, and where they
+stand in the answer. It would rather miss one than report a false one:
 
 - A name is a capitalised word that is no common word (names.py); "Ben" is supported by "Benjamin".
 - A number is supported however it is written (quantities.py), by a sum or difference of two numbers of a short input,
-  and one and two are never questioned: "both", "two options" count what the input lists.
-- A word of capitals (MRI) is an abbreviation, and abbreviations are not questioned.
+  and one and two are never reported: "both", "two options" count what the input lists.
+- A word of capitals (MRI) is an abbreviation, and abbreviations are never reported.
 
 What it cannot see: negation, omission, swapped roles, an invented event, and a wrong name or number that stands
 elsewhere in the input. docs/facts.md has the measured recall and false alarms. Deterministic; no model, no network.
@@ -22,11 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from luthier.scoring.names import unknown_names
-from luthier.scoring.numbers import before, behind
-from luthier.scoring.quantities import Quantity, Reading, quantities
-from luthier.scoring.source import TAG, without_tags
-from luthier.scoring.source import Source as Source
-from luthier.scoring.source import common_words as common_words
+from luthier.scoring.numbers import Quantity, Reading, before, behind
+from luthier.scoring.quantities import quantities
+from luthier.scoring.source import TAG, Source, without_tags
 
 KINDS = ("name", "number", "amount", "time", "date")
 NOT_CHECKED = ("negation", "omission", "swapped roles", "invented event", "wrong but present in the input")
@@ -50,10 +48,10 @@ class Fact:
 
 
 def unsupported(answer: str, source: Source) -> list[Fact]:
-    """The facts of an answer that its source does not support, in the order in which they stand."""
+    """The names and quantities of an answer that its source does not support, in order."""
     masked = without_tags(answer)
-    found = [*_tags(answer, source), *_quantities(masked, source), *_names(masked, source)]
-    return sorted(found, key=lambda fact: fact.start)
+    facts = [*_tags(answer, source), *_quantities(masked, source), *_names(masked, source)]
+    return sorted(facts, key=lambda fact: fact.start)
 
 
 def _tags(answer: str, source: Source) -> Iterator[Fact]:
@@ -78,21 +76,21 @@ def _quantities(answer: str, source: Source) -> Iterator[Fact]:
 
 
 def _supported(quantity: Quantity, source: Source, answer: str) -> bool:
-    known = source.readings
+    readings = source.readings
     if quantity.kind == "time":
-        return any(_time_known(reading[1], known) for reading in quantity.readings)
-    if quantity.readings & known or _only_counts(quantity, answer):
+        return any(_has_time(reading[1], readings) for reading in quantity.readings)
+    if quantity.readings & readings or _only_counts(quantity, answer):
         return True
-    if quantity.kind == "date" and _said_short(quantity, known):
+    if quantity.kind == "date" and _has_short_year(quantity, readings):
         return True
     clock = _says_when(quantity, answer)
     for value in (reading for reading in quantity.readings if isinstance(reading, float)):
         derived = value in source.derived and not quantity.text[-1].isalpha()
         if (value <= _SMALL and not clock) or derived:
             return True
-        if _converted(value, behind(answer, quantity.end)) & {*known, 1.0}:  # 1: "a day" is known without a number
+        if _converted(value, behind(answer, quantity.end)) & {*readings, 1.0}:  # 1: "a day" is known without a number
             return True
-    return bool(quantity.parts) and _parts_known(quantity.parts, known)
+    return bool(quantity.parts) and _has_parts(quantity.parts, readings)
 
 
 def _says_when(quantity: Quantity, answer: str) -> bool:
@@ -107,35 +105,36 @@ def _says_when(quantity: Quantity, answer: str) -> bool:
 
 
 def _only_counts(quantity: Quantity, answer: str) -> bool:
-    """The "3." of a list, "third" as a rank, and "five other ...", which is what is left of something."""
+    """Whether the number only counts: "3." of a list, "third" as a rank, or "five other ..." for a remainder."""
     ahead, after = before(answer, quantity.start).rstrip(" "), behind(answer, quantity.end)
     listed = quantity.text.isdigit() and re.match(r"[.)]\s", after) and (not ahead or ahead[-1] in ".\n;:!?")
     rest = re.match(r"\s(?:other|others|more|remaining)\b", after) and quantity.text.isalpha()
     return bool(listed or rest) or quantity.text.lower() == "third"
 
 
-def _said_short(quantity: Quantity, known: frozenset[Reading]) -> bool:
-    """1996 by "ninety six". Not 2008 by "eight", which would be true of most texts; "O eight" is a reading of 2008."""
+def _has_short_year(quantity: Quantity, readings: frozenset[Reading]) -> bool:
+    """Whether the input has a year in its short form: 1996 by "ninety six". "eight" alone does not support 2008, since
+    most texts have an eight; "O eight" does."""
     shorts = {year % 100 for year in quantity.readings if isinstance(year, float) and year >= 1900}
-    return any(short >= 10 and short in known for short in shorts)
+    return any(short >= 10 and short in readings for short in shorts)
 
 
 def _converted(value: float, after: str) -> set[Reading]:
-    """The same length of time in another unit, cents as the money's hundredth: "24 hours" is "a day"."""
+    """The same length of time in another unit ("24 hours" is "a day"), and the same money in cents."""
     unit = re.match(r"[\s-]*([a-z]+?)s?\b", after)
     factors = _CONVERSIONS.get(unit[1], ()) if unit else ()
     return {value * factor for factor in (*factors, 0.01, 100.0)}
 
 
-def _parts_known(parts: tuple[frozenset[Reading], ...], known: frozenset[Reading]) -> bool:
-    """All parts; but the year of a full date may come from what the writer knew when day and month are right."""
-    return all(part & known for part in (parts[:2] if len(parts) == 3 else parts))
+def _has_parts(parts: tuple[frozenset[Reading], ...], readings: frozenset[Reading]) -> bool:
+    """Whether the input has all parts of a date. A full date needs day and month only; the writer may know the year."""
+    return all(part & readings for part in (parts[:2] if len(parts) == 3 else parts))
 
 
-def _time_known(minutes: int, known: frozenset[Reading]) -> bool:
-    """By the same time; or a full hour by its number; or 5:30 by "five thirty", read as 530."""
+def _has_time(minutes: int, readings: frozenset[Reading]) -> bool:
+    """Whether the input has the time: the same time, a full hour as a number, or 5:30 as "five thirty" (530)."""
     hour, minute = divmod(minutes, 60)
     hours = (hour, hour + 12) if hour else (12, 0, 24)
-    if ("clock", minutes) in known:
+    if ("clock", minutes) in readings:
         return True
-    return any((float(h) if minute == 0 else float(100 * h + minute)) in known for h in hours)
+    return any((float(h) if minute == 0 else float(100 * h + minute)) in readings for h in hours)

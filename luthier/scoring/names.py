@@ -1,10 +1,11 @@
-"""Names of an answer that its input does not hold.
+"""Names of an answer that its input does not support.
 
     unknown_names(answer, source) --> [(start, end)]
 
 A name is a capitalised word that is no common word; "Ben" is supported by "Benjamin", "UK" by "United Kingdom",
-"Chinese" by "China", and a spelling one letter off counts as the same name. At the start of a sentence every word has
-a capital: there a word is taken for a name only where it looks like one. Rules and closed lists of English words.
+"Chinese" by "China", and a spelling with one letter changed counts as the same name. At the start of a sentence every
+word has a capital: there a word counts as a name only where its ending and the next words suggest one. English only;
+rules and closed lists of words.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from luthier.scoring.dates import CALENDAR
 from luthier.scoring.numbers import before, behind
-from luthier.scoring.quantities import CALENDAR
 from luthier.scoring.source import WORD, Source, bare
 
 _TITLES = {"mr", "mrs", "ms", "miss", "mister", "dr", "doctor", "prof", "professor", "sir", "madam", "aunt", "uncle"}
@@ -54,7 +55,7 @@ _COMMON_ENDINGS = re.compile(
 
 
 def unknown_names(answer: str, source: Source) -> Iterator[tuple[int, int]]:
-    """Where they stand, in order; a run of such words is one name. `answer` is without speaker tags."""
+    """The (start, end) of each unknown name, in order. Adjacent words are one name. `answer` has no speaker tags."""
     run: list[re.Match[str]] = []
     for match in WORD.finditer(answer):
         unknown = _is_unknown(match, answer, source)
@@ -68,7 +69,7 @@ def unknown_names(answer: str, source: Source) -> Iterator[tuple[int, int]]:
 
 
 def _as_one(run: list[re.Match[str]], source: Source) -> Iterator[tuple[int, int]]:
-    """The run from its beginning to its end, unless its initials are known: "United States" by "U S"."""
+    """The run as one name, unless the input has its initials: "United States" is supported by "U S"."""
     if len(run) == 1 or "".join(match.group()[0].lower() for match in run) not in source.words:
         yield run[0].start(), run[-1].start() + len(bare(run[-1].group()))
 
@@ -78,7 +79,7 @@ def _is_unknown(match: re.Match[str], answer: str, source: Source) -> bool:
     low = word.lower()
     if not word[:1].isupper() or len(word) < 2 or _ABBREVIATION.fullmatch(word):
         return False
-    if _DISCIPLINE.search(low) or _compound_known(match, answer, source):
+    if _DISCIPLINE.search(low) or _compound_in_source(match, answer, source):
         return False
     if (
         low in _CALENDAR
@@ -91,11 +92,11 @@ def _is_unknown(match: re.Match[str], answer: str, source: Source) -> bool:
         return False
     if _starts_sentence(answer, match.start()) and not _looks_like_a_name(match, answer, source):
         return False
-    return not _name_known(word, source)
+    return not _is_in_source(word, source)
 
 
-def _compound_known(match: re.Match[str], answer: str, source: Source) -> bool:
-    """Whether the word with what is tied to it is known: "Wal-Mart" by "Walmart"."""
+def _compound_in_source(match: re.Match[str], answer: str, source: Source) -> bool:
+    """Whether the input has the whole compound of the word: "Wal-Mart" is supported by "Walmart"."""
     tied = re.search(r"[A-Za-z]+[-/]$", before(answer, match.start()))
     led = re.match(r"[-/][A-Za-z]+", behind(answer, match.end()))
     whole = (tied.group() if tied else "") + match.group() + (led.group() if led else "")
@@ -124,12 +125,12 @@ def _looks_like_a_name(match: re.Match[str], answer: str, source: Source) -> boo
     if _COMMON_ENDINGS.search(word.lower()) and len(word) > 4:
         return False
     surname = re.match(r" ([A-Z]\w+)", behind(answer, match.end()))
-    if surname and (surname[1] in source.speakers or not _name_known(surname[1], source)):
+    if surname and (surname[1] in source.speakers or not _is_in_source(surname[1], source)):
         return True
     return bool(_SAYS.match(answer, match.start() + len(word)))
 
 
-def _name_known(word: str, source: Source) -> bool:
+def _is_in_source(word: str, source: Source) -> bool:
     low = word.lower()
     if low in source.words or low.removesuffix("s") in source.words or f"{low}s" in source.words:
         return True
@@ -137,21 +138,21 @@ def _name_known(word: str, source: Source) -> bool:
         return True
     if word.isupper() and low in source.initials:
         return True
-    return any(_same_name(low, known) for known in source.like(low))
+    return any(_same_name(low, source_name) for source_name in source.like(low))
 
 
 @lru_cache(maxsize=1 << 16)
-def _same_name(name: str, known: str) -> bool:
-    """A nickname by its beginning, a people by its country, or one letter's difference in a longer name."""
-    if len(name) >= 3 and known.startswith(name) and len(known) > 3:
+def _same_name(name: str, source_name: str) -> bool:
+    """Whether both are one name: a short form (Ben), a people and its country, or one letter changed in a long name."""
+    if len(name) >= 3 and source_name.startswith(name) and len(source_name) > 3:
         return True
-    if len(known) >= 4 and name.startswith(known):
+    if len(source_name) >= 4 and name.startswith(source_name):
         return True
-    stems = _ORIGINS.sub("", name), _ORIGINS.sub("", known)
-    shared = _shared_start(name, known)
-    if shared >= 4 and stems[0] != name and (shared >= len(stems[0]) or shared >= len(known) - 2):
+    stems = _ORIGINS.sub("", name), _ORIGINS.sub("", source_name)
+    shared = _shared_start(name, source_name)
+    if shared >= 4 and stems[0] != name and (shared >= len(stems[0]) or shared >= len(source_name) - 2):
         return True
-    return min(len(name), len(known)) >= 5 and name[0] == known[0] and _one_apart(name, known)
+    return min(len(name), len(source_name)) >= 5 and name[0] == source_name[0] and _one_apart(name, source_name)
 
 
 def _shared_start(a: str, b: str) -> int:

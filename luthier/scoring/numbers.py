@@ -47,7 +47,9 @@ SMALL = (
 _COUNTS = {"once", "twice", "both", "couple", "pair", "double", "twin", "triple", "single", "thrice", "fortnight"}
 LARGE = {"hundred": 100, "thousand": 1_000, "grand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 LARGE |= {f"{word}th": value for word, value in LARGE.items()}
-NEAR = 60  # characters beside a mention that may say what it is: what is read for a mention must not grow with the text
+NEAR = (
+    60  # characters beside a mention that are read to understand it; a limit, so that time does not grow with the text
+)
 _SCALE = {"k": 1e3, "m": 1e6, "bn": 1e9, "": 1.0}
 FRACTIONS = {"half": 0.5, "quarter": 0.25, "halves": 0.5, "quarters": 0.75}
 PLURALS = {word[:-1] + "ies": word for word in _TENS} | {f"{word}s": word for word in (*LARGE, *SMALL)}
@@ -102,17 +104,17 @@ def _read(text: str) -> Iterator[Token]:
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where more digits were written than a number can hold (310 and more)."""
+    """The value, or None where it is too large for a float (310 digits and more)."""
     return value if math.isfinite(value) else None
 
 
 def value_of(token: Token) -> float | None:
-    """What a word or digits say by themselves; None for "hundred" and its kin, which multiply what stands before."""
+    """The value of a word or of digits alone; None for "hundred" and so on, which multiply a number."""
     return token.value if token.value is not None else SMALL.get(_plain(token))
 
 
 def is_number(token: Token) -> bool:
-    """Whether a number may consist of this token, or hold it."""
+    """Whether the token can be a number or a part of one."""
     return value_of(token) is not None or _plain(token) in LARGE
 
 
@@ -121,22 +123,22 @@ def _plain(token: Token) -> str:
 
 
 def between(tokens: Sequence[Token], at: int) -> str:
-    """What stands between a token and the one before it."""
+    """The text between a token and the one before it."""
     return tokens[at].shown[tokens[at - 1].end : tokens[at].start]
 
 
 def before(text: str, start: int) -> str:
-    """The little that stands before `start`."""
+    """The NEAR characters before `start`."""
     return text[max(0, start - NEAR) : start]
 
 
 def behind(text: str, end: int) -> str:
-    """The little that stands behind `end`."""
+    """The NEAR characters behind `end`."""
     return text[end : end + NEAR]
 
 
 def goes_on(tokens: Sequence[Token], at: int) -> bool:
-    """Whether the token goes on with the number that the token before it belongs to: no comma or full stop between."""
+    """Whether the token continues the number of the token before it, with no comma or full stop between."""
     if not 0 < at < len(tokens) or between(tokens, at).strip(" -\n\t") or "\n" in between(tokens, at):
         return False
     token, last = tokens[at], tokens[at - 1]
@@ -157,27 +159,27 @@ def goes_on(tokens: Sequence[Token], at: int) -> bool:
 
 
 def readings_of(run: Sequence[Token]) -> set[Reading]:
-    """What a run of number words may mean: their sum as we learn it at school, or one written after the other."""
-    found: set[Reading] = set()
+    """What a run of number words may mean: the number it spells, or its parts written one after the other."""
+    readings: set[Reading] = set()
     if (value := spoken(run)) is not None:
-        found.add(value)
+        readings.add(value)
     groups = _groups(run)
     if groups and len(groups) > 1:
         if (joined := finite(float("".join(str(group) for group in groups)))) is not None:
-            found.add(joined)
+            readings.add(joined)
         if len(groups) == 2:
-            found.add(groups[0] + groups[1] / 100)  # "two eighty": 2.80
+            readings.add(groups[0] + groups[1] / 100)  # "two eighty": 2.80
             if groups[1] < 10:
-                found.add(groups[0] * 100.0 + groups[1])  # "nineteen O five"
+                readings.add(groups[0] * 100.0 + groups[1])  # "nineteen O five"
             if run[0].text in ("o", "oh") and groups[1] < 10:
-                found |= {1900.0 + groups[1], 2000.0 + groups[1]}  # "O eight": the year
+                readings |= {1900.0 + groups[1], 2000.0 + groups[1]}  # "O eight": the year
         if len(groups) == 3 and groups[1] == 0:
-            found.add(groups[0] * 100.0 + groups[2])
-    return found
+            readings.add(groups[0] * 100.0 + groups[2])
+    return readings
 
 
 def spoken(run: Sequence[Token]) -> float | None:
-    """What is said, as a number: 205 of "two hundred and five", 1.5 of "one point five"; None if it does not add up."""
+    """The number that words spell: 205 for "two hundred and five", 1.5 for "one point five"; None for no number."""
     total, current, last, decimals = 0.0, 0.0, 1e12, ""
     seen = False
     for index, token in enumerate(run):

@@ -23,10 +23,10 @@ def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
 
 @cache
 def _own_copy_of(module: str) -> Any:
-    """The library's module once more, with our table in it: it has no other way to say it, and others use its own."""
+    """A private copy of the library's module that uses our table. What other code imports stays unchanged."""
     spec = find_spec(module)
     assert spec is not None and spec.loader is not None
-    copy: Any = module_from_spec(spec)  # which is not in sys.modules, where others find theirs
+    copy: Any = module_from_spec(spec)  # not in sys.modules, so others import the original
     spec.loader.exec_module(copy)
     copy._lcs_table = _LcsTable
     return copy
@@ -36,19 +36,19 @@ class _LcsTable:
     """rouge-score's table of longest common subsequences, value for value, without its cells.
 
     table[i][j] is the length for the first i words of the reference and the first j of the answer. The library fills
-    the cells one by one, which takes the product of both lengths: minutes for texts of 20,000 words. Here a row is one
-    integer with a bit for each word of the answer, and the next row comes of it by one addition (Hyyrö 2004,
+    every cell, so its time grows with the product of both lengths. Here a row is one integer with a bit for each word
+    of the answer, and one addition makes the next row (Hyyrö 2004,
     "Bit-Parallel LCS-length Computation Revisited", section 3); a cell counts the bits that are 0 below it.
     """
 
     def __init__(self, reference: Sequence[str], answer: Sequence[str]) -> None:
-        places: dict[str, int] = {}
+        bits_of: dict[str, int] = {}
         for j, word in enumerate(answer):
-            places[word] = places.get(word, 0) | 1 << j
+            bits_of[word] = bits_of.get(word, 0) | 1 << j
         self.width, full = len(answer), (1 << len(answer)) - 1
         row, self.rows = full, [full]
         for word in reference:
-            same = row & places.get(word, 0)
+            same = row & bits_of.get(word, 0)
             row = ((row + same) | (row - same)) & full
             self.rows.append(row)
 
@@ -72,8 +72,8 @@ def _tokenizer() -> _Tokenizer:
 
 
 class _Tokenizer:
-    """rouge-score's own tokenizer with Porter's stemmer, which remembers texts, as each is tokenized for several
-    metrics, and stems, which took most of the time of scoring: texts repeat their words."""
+    """rouge-score's own tokenizer with Porter's stemmer. It caches texts, since several metrics tokenize the same text,
+    and stems, since texts repeat their words."""
 
     def __init__(self) -> None:
         from nltk.stem.porter import PorterStemmer
@@ -84,7 +84,10 @@ class _Tokenizer:
 
 
 def unreadable(example: Example) -> str:
-    """rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score a false 0."""
+    """Why ROUGE cannot score against this example, or an empty text.
+
+    rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score 0.
+    """
     tokenize = _tokenizer().tokenize
     unseen = [number for number, text in enumerate(example.references, 1) if not tokenize(text)]
     return f"reference {unseen[0]} has no word in a-z or 0-9, all that rouge-score reads; use chrf" if unseen else ""
@@ -99,7 +102,7 @@ def rouge_values(metrics: tuple[str, ...], text: str, references: Sequence[str],
 def _lines(text: str) -> str:
     """The text with one sentence a line, as rougeLsum expects (Lin 2004, section 3.2).
 
-    A text that has lines keeps them. Otherwise a line ends after . ! or ? followed by space: simple enough to know by
-    heart, and "Mr. Smith" costs little, since rougeLsum takes the union over lines. The other three do not see lines.
+    A text that has lines keeps them. Otherwise a line ends after . ! or ? followed by space. That splits "Mr. Smith"
+    too, which costs little: rougeLsum takes the union over lines. The other three metrics ignore lines.
     """
     return text if "\n" in text.strip() else re.sub(r"(?<=[.!?])\s+", "\n", text)

@@ -1,25 +1,25 @@
-"""Answer x references -> scores. No model is needed: a csv of another tool's answers enters here as well.
+"""Answers x references -> scores. No model is needed, so answers of another tool can be scored as well.
 
-Seven metrics, on 0 to 1 except `length_ratio`, where 1 means as long as the references and more is possible:
+Seven metrics for texts. All are on 0 to 1 except `length_ratio`, where 1 means as long as the references:
 
     rouge1 rouge2 rougeL rougeLsum   rouge-score, F-measure, Porter stemming     (Lin 2004, "ROUGE")
     bleu                             sacrebleu, tokenizer 13a                    (Papineni et al. 2002; Post 2018)
     chrf                             sacrebleu, characters up to 6, beta 2       (Popovic 2015)
     length_ratio                     words of the answer / mean words of the references
 
-for a classification instead of them two (classes.py):
+A classification has two other metrics (labels.py):
 
-    accuracy                         1 where the answer says the label of its row, else 0
+    accuracy                         1 where the answer names the label of its row, else 0
     macro_f1                         the mean over classes of F1
 
-and two that describe an answer without judging it: `stopped` (did it end by itself?) and `copied` (how much of it
-stands word for word in the input?).
+Two more describe an answer without judging it: `stopped` (did it end by itself?) and `copied` (how much of it stands
+word for word in the input?).
 
-BLEU, chrF and macro-F1 belong to a corpus, and their corpus value is *not* the mean of sentence values. So every Score
-keeps the additive counts in `statistics`; they are summed first, then formed once by `corpus_value`. The sentence
-values in `values` are smoothed, for looking at one answer, and enter no mean.
+The corpus value of BLEU, chrF and macro-F1 is *not* the mean of sentence values. So every Score keeps additive counts
+in `statistics`; sum them, then call `corpus_value` once. The sentence values in `values` are smoothed and serve only
+to look at one answer.
 
-An empty answer scores 0: it is a bad answer. A metric that cannot be computed is None with a reason: unknown is not 0.
+An empty answer scores 0. A metric that cannot be computed is None, with a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from luthier.errors import DataError, SettingsError
 from luthier.metrics import CLASS_METRICS, CORPUS, DESCRIPTIVE, LIKELIHOOD, METRICS, ROUGE, SUMMED
 from luthier.records import Answer, Example, Score
 from luthier.scoring.bleu import corpus_counts, library
-from luthier.scoring.labels import counts, macro_f1, said
+from luthier.scoring.labels import counts, label_in, macro_f1
 from luthier.scoring.rouge import REFERENCES, rouge_values, unreadable
 
 _STOPPED = {"end": 1.0, "length": 0.0}
@@ -51,12 +51,14 @@ def score(
 ) -> list[Score]:
     """One Score for each answer, in the order of the answers, matched to its example by id.
 
-    metrics: those to compute; all of them unless fewer are asked for.
-    labels: the words of a classification's labels, one of which is every example's reference; the metrics are then
-    CLASS_METRICS. An answer that says no label is wrong.
-    references: what ROUGE against several references becomes, their "mean" or their "max". The best of three is higher
-    than the best of two, so "max" asks for equally many in every example. Raises DataError when they are not, when an
-    answer's id is not among the examples, or when an id stands twice on either side; SettingsError for another rule.
+    metrics: those to compute.
+    labels: the words of a classification's labels. Every example's reference is one of them, the metrics are then
+    CLASS_METRICS, and an answer that names no label is wrong.
+    references: how ROUGE against several references becomes one value, their "mean" or "max". The best of three is
+    higher than the best of two, so "max" needs equally many references in every example.
+
+    Raises DataError when an answer's id is not among the examples, when an id stands twice on either side, or when
+    "max" meets unequal numbers of references; SettingsError for another rule.
     """
     if references not in REFERENCES:
         raise SettingsError(f"references '{references}' is no rule; choose one of {', '.join(REFERENCES)}")
@@ -70,7 +72,7 @@ def score(
 
 
 def refuse_unequal(examples: Sequence[Example]) -> None:
-    """Raises DataError when examples have not all as many references: "max" cannot be asked for."""
+    """Raises DataError when examples differ in their number of references, which "max" does not allow."""
     if other := next((e for e in examples if len(e.references) != len(examples[0].references)), None):
         raise DataError(
             f"example '{examples[0].id}' has {len(examples[0].references)} references and '{other.id}' has "
@@ -81,7 +83,7 @@ def refuse_unequal(examples: Sequence[Example]) -> None:
 def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
     """The corpus value, 0 to 1, of summed statistics: 10 counts for `bleu`, 18 for `chrf`, 3 a class for `macro_f1`.
 
-    Any non-negative integer combination of rows may be summed, so a bootstrap resample is a weighted sum.
+    Rows may be summed with any whole weights, as a bootstrap resample does.
     Raises SettingsError for a metric that is not in SUMMED.
     """
     if metric not in SUMMED:
@@ -103,7 +105,7 @@ def signature(metric: str, references: str = "mean") -> str:
     if metric in CORPUS:
         rule = "clipped by all, closest length" if metric == "bleu" else "best of all"
         scorer = library(metric)
-        scorer.num_refs = -1  # "varies by example"; it would say how many the answer scored last had
+        scorer.num_refs = -1  # "varies by example"; else it would give the number of the last answer
         return f"{metric}|sacrebleu {scorer.get_signature()}|scale:0-1|corpus|references:{rule}"
     rules = {
         "length_ratio": "words by whitespace|references:mean words",
@@ -124,12 +126,12 @@ def signature(metric: str, references: str = "mean") -> str:
 
 def _by_id(records: Iterable[Any], what: str) -> dict[str, Any]:
     """The records by id, in their order. Raises DataError for an id that stands twice."""
-    found: dict[str, Any] = {}
+    by_id: dict[str, Any] = {}
     for record in records:
-        if record.id in found:
+        if record.id in by_id:
             raise DataError(f"id '{record.id}' stands twice among the {what}; give each its own id")
-        found[record.id] = record
-    return found
+        by_id[record.id] = record
+    return by_id
 
 
 def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
@@ -143,7 +145,7 @@ def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
 
 
 def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule: str) -> Score:
-    """The asked values of one answer. Each of them is in `values`; those that are None are in `reasons` as well."""
+    """The metrics of one answer. Each stands in `values`; one that is None stands in `reasons` as well."""
     values: dict[str, float | None] = dict.fromkeys(m for m in METRICS + DESCRIPTIVE if m in metrics)
     statistics: dict[str, list[int]] = {}
     reasons: dict[str, str] = {}
@@ -174,19 +176,19 @@ def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule:
 
 
 def _score_label(answer: Answer, example: Example, labels: Sequence[str]) -> Score:
-    """Accuracy, and the counts of macro-F1; of one answer alone F1 is 1 where it is right, else 0."""
+    """Accuracy, and the counts of macro-F1. The F1 of a single answer is 1 where it is right, else 0."""
     if len(example.references) != 1 or example.references[0] not in labels:
         raise DataError(f"example '{example.id}': its reference is none of the labels {', '.join(labels)}; name it so")
     truth = labels.index(example.references[0])
-    found = said(answer.text, labels)
-    right = float(found == truth)
+    answered = label_in(answer.text, labels)
+    right = float(answered == truth)
     values: dict[str, float | None] = dict.fromkeys(CLASS_METRICS, right)
-    return Score(answer.id, example.unit, values, {"macro_f1": counts(truth, found, len(labels))})
+    return Score(answer.id, example.unit, values, {"macro_f1": counts(truth, answered, len(labels))})
 
 
 def _reference_problem(example: Example) -> str:
-    """Why no metric can be computed, or an empty text. One blank reference among three is enough: which two were
-    meant is not ours to guess, and a mean over a varying number of references is another metric."""
+    """Why no metric can be computed, or an empty text. One blank reference among several is enough: a mean over fewer
+    references would be another metric."""
     if not example.references:
         return "the example has no reference"
     blank = [number for number, reference in enumerate(example.references, 1) if not reference.strip()]
@@ -207,8 +209,8 @@ def _copied(text: str, source: str) -> tuple[float | None, str]:
         return None, f"the answer has fewer than {_NGRAM} words"
     if not source.strip():
         return None, "the input is not known"
-    known = set(_ngrams(source))
-    return sum(gram in known for gram in grams) / len(grams), ""
+    source_ngrams = set(_ngrams(source))
+    return sum(gram in source_ngrams for gram in grams) / len(grams), ""
 
 
 def words_of(text: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""An input as the thing that answers are held against: its words, names, speakers and quantities, each read once.
+"""An input, read once: the words, names, speakers and quantities that can support an answer.
 
     Source(input, common)
 
-What supports is read generously: a word in any of its forms, a number in any of its readings.
+A word supports all of its forms, and a number all of its readings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from luthier.scoring.quantities import Quantity, Reading, loose_readings, quantities
+from luthier.scoring.numbers import Quantity, Reading
+from luthier.scoring.quantities import loose_readings, quantities
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 TAG = re.compile(r"#\w+#")
@@ -21,10 +22,10 @@ _FEW = 3  # inputs with at most this many numbers: sums and differences of two a
 
 @dataclass(frozen=True)
 class Source:
-    """An input as the thing that answers are held against.
+    """What an input says, to compare answers with.
 
-    text: the input. common: words that are known to be common ones, lower case; a study gives those that its inputs
-    write in lower case (`common_words`), so that "Traffic" at the start of a sentence is not taken for a name.
+    text: the input. common: common words in lower case. A study gives those that its inputs write in lower case
+    (`common_words`), so that "Traffic" at the start of a sentence does not count as a name.
     """
 
     text: str
@@ -38,30 +39,31 @@ class Source:
     def words(self) -> frozenset[str]:
         """Lower-case words, without possessive; letters said one by one ("M R I") also as one word."""
         text = TAG.sub(" ", self.text)
-        found = {form for word in WORD.findall(text) for form in _forms(word)}
+        words = {form for word in WORD.findall(text) for form in _forms(word)}
         spelled = re.findall(r"\b(?:[A-Za-z][ .\-]+){1,}[A-Za-z]\b", text)
-        return frozenset(found | {re.sub(r"[^a-z]", "", run.lower()) for run in spelled} - {""})
+        return frozenset(words | {re.sub(r"[^a-z]", "", run.lower()) for run in spelled} - {""})
 
     def like(self, word: str) -> Iterator[str]:
         """The words that may be another form of `word`: they begin with the same three letters, or with the same letter
-        and are as long, give or take one. Looking through all of them would take the square of a text's length."""
+        and are as long, give or take one. Comparing with all words would take time
+        that grows with the square of the text's length."""
         yield from self._by_beginning.get(word[:3], ())
         for length in (len(word) - 1, len(word), len(word) + 1):
             yield from self._by_length.get((word[:1], length), ())
 
     @cached_property
     def _by_beginning(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        index: dict[str, list[str]] = {}
         for word in sorted(self.words):
-            found.setdefault(word[:3], []).append(word)
-        return found
+            index.setdefault(word[:3], []).append(word)
+        return index
 
     @cached_property
     def _by_length(self) -> dict[tuple[str, int], list[str]]:
-        found: dict[tuple[str, int], list[str]] = {}
+        index: dict[tuple[str, int], list[str]] = {}
         for word in sorted(self.words):
-            found.setdefault((word[:1], len(word)), []).append(word)
-        return found
+            index.setdefault((word[:1], len(word)), []).append(word)
+        return index
 
     @cached_property
     def speakers(self) -> frozenset[str]:
@@ -90,8 +92,8 @@ class Source:
 
     @cached_property
     def derived(self) -> frozenset[float]:
-        """Sums and differences of two numbers; of a long list of numbers they would support anything."""
-        numbers = {float(q) for found in self.quantities for q in found.readings if isinstance(q, float)}
+        """Sums and differences of two numbers of an input with few numbers; many numbers would support any sum."""
+        numbers = {float(q) for quantity in self.quantities for q in quantity.readings if isinstance(q, float)}
         if len(numbers) > _FEW:
             return frozenset()
         return frozenset(value for a in numbers for b in numbers for value in (a + b, abs(a - b)) if a != b)
@@ -107,7 +109,7 @@ def common_words(texts: Iterable[str]) -> frozenset[str]:
 
 
 def without_tags(text: str) -> str:
-    """The text with spaces for its speaker tags (#Person1#), so that everything else stays in its place."""
+    """The text with spaces for its speaker tags (#Person1#), so that all other positions stay the same."""
     return TAG.sub(lambda match: " " * len(match.group()), text)
 
 

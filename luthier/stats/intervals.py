@@ -1,13 +1,13 @@
 """Estimates of means, shares and paired differences over units, each with its interval.
 
 How to read the names: n counts *units* (dialogues, not rows or references); `sd` is the standard deviation of one unit;
-`level` is a confidence such as 0.95. Nothing here knows what was measured: compare.py brings the scores.
+`level` is a confidence such as 0.95. Nothing here knows what was measured; verdicts/ brings the scores.
 
 Choices and why (docs/calibration.md has the simulations on real score matrices):
-- Student's t over units, a little longer where the units are skewed, keeps its 95 %, also when half the differences are
-  tied; plain t covers 93 % of skewed ones, the percentile bootstrap and BCa cover less. So t for means, and the
-  bootstrap (widened to t's level) only for what is no mean: BLEU, chrF.
-- Taking three rows of one dialogue as independent covers far less than 95 %: `by_unit` first, then everything else.
+- Means use Student's t over units, a little longer where the units are skewed. It keeps its level, also when half the
+  differences are tied. Plain t, the percentile bootstrap and BCa cover less where units are skewed.
+- BLEU and chrF are no means, so they use the bootstrap, widened to t's level.
+- Rows of one dialogue are not independent. Call `by_unit` first: an interval over rows covers far too little.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _TIE = 1e-12  # scores are sums of a few fractions; a smaller difference is roun
 
 
 class Interval(NamedTuple):
-    """Both ends, in the metric's own unit; infinite where nothing is known (one unit)."""
+    """Both ends, in the metric's own unit; infinite for a single unit."""
 
     low: float
     high: float
 
 
-def known(number: float) -> float | None:
-    """A number that JSON can hold: an infinite bound or an unknown spread is None."""
+def finite_or_none(number: float) -> float | None:
+    """The number, or None where JSON cannot hold it: an infinite bound or an unknown spread."""
     return number if math.isfinite(number) else None
 
 
 def ends_of(ends: Interval | None, prefix: str = "") -> dict[str, Any]:
-    """Both ends of an interval as JSON can hold them, under `prefix`low and `prefix`high."""
-    low, high = map(known, ends) if ends else (None, None)
+    """Both ends of an interval under the keys `prefix`low and `prefix`high; None for an infinite end."""
+    low, high = map(finite_or_none, ends) if ends else (None, None)
     return {f"{prefix}low": low, f"{prefix}high": high}
 
 
@@ -80,7 +80,7 @@ class Estimate:
 def by_unit(values: Sequence[float] | Floats, units: Sequence[str]) -> tuple[Floats, list[str]]:
     """(rows,) values -> (units,) means and the units' names in order of first appearance; units then count equally.
 
-    Raises DataError when a value is missing: leaving it out is a decision, and counting it as 0 is wrong.
+    Raises DataError when a value is missing: the caller decides what to leave out, and 0 would be wrong.
     """
     rows = np.asarray(values, dtype=float)
     if not np.isfinite(rows).all():
@@ -96,7 +96,7 @@ def unit_index(units: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
 
 
 def mean_of(values: Sequence[float] | Floats) -> Estimate:
-    """The mean of (n,) unit values with `t_interval` around it, as long as their skewness asks for.
+    """The mean of (n,) unit values with a `t_interval` that accounts for their skewness.
 
     Raises DataError when there are no values.
     """
@@ -114,7 +114,7 @@ def mean_of(values: Sequence[float] | Floats) -> Estimate:
 
 
 def t_interval(mean: float, sd: float, n: int, level: float, squared_skewness: float = 0.0) -> Interval:
-    """mean +- `critical_value` sd / sqrt(n). Nothing is known of one unit: (-inf, inf)."""
+    """mean +- `critical_value` sd / sqrt(n). One unit gives (-inf, inf)."""
     if n < 2:
         return Interval(-math.inf, math.inf)
     reach = critical_value(n, level, squared_skewness) * sd / math.sqrt(n)
@@ -124,8 +124,8 @@ def t_interval(mean: float, sd: float, n: int, level: float, squared_skewness: f
 def critical_value(n: int, level: float, squared_skewness: float = 0.0) -> float:
     """Student's t of n units, made longer by the factor 1 + skewness^2 (t^4 + 2 t^2 - 3) / (18 n).
 
-    Where units are skewed, t lies beyond its quantile too often, on one side much more than it lacks on the other. Up
-    to 1/n the two-sided error has one term with the skewness, and the factor takes it away (Hall 1992, "The Bootstrap
+    Where units are skewed, t exceeds its quantile too often. Up to order 1/n the two-sided error has one term with the
+    skewness, and the factor removes it (Hall 1992, "The Bootstrap
     and Edgeworth Expansion", the two-sided expansion of Student's t). The term with the kurtosis is left out: it would
     shorten the interval, and is small.
     """
@@ -134,10 +134,10 @@ def critical_value(n: int, level: float, squared_skewness: float = 0.0) -> float
 
 
 def _squared_skewness(x: Floats) -> float:
-    """The square of the skewness of (n,) values, without what chance alone adds to it; never below 0.
+    """The square of the skewness of (n,) values, without what chance adds to it; never below 0.
 
     The sample's skewness is the third central moment over the second to the power 3/2. For normal values it has mean 0
-    and variance 6 (n - 2) / ((n + 1) (n + 3)) (Fisher 1930), which is what its square has too much.
+    and variance 6 (n - 2) / ((n + 1) (n + 3)) (Fisher 1930); this subtracts that variance.
     """
     n, from_mean = len(x), x - x.mean()
     variance = float((from_mean**2).mean())
@@ -153,7 +153,7 @@ def t_quantile(probability: float, df: float) -> float:
 
 
 def paired(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> Estimate:
-    """The mean of a - b over (n,) units answered by both; the pairing removes what is hard or easy about a unit."""
+    """The mean of a - b over (n,) units answered by both. Pairing removes how hard a unit is."""
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     return mean_of(np.where(np.abs(difference) > _TIE, difference, 0.0))
 
@@ -200,16 +200,17 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def resampled_sums(statistics: NDArray[Any], resamples: int, seed: int) -> Floats:
     """(n, columns) additive statistics -> (resamples, columns) sums over n units drawn with replacement.
 
-    Put the columns of all arms side by side: one draw then serves them all, which is what makes it paired. A draw is a
-    row of counts, and counts times statistics is the sum; in blocks, since resamples x n counts need not fit in memory.
+    Put the columns of all arms side by side: one draw then serves all arms, so resamples are paired. A draw is a row
+    of counts, and counts times statistics is the sum. It works in blocks, since resamples x n counts may not fit in
+    memory.
     """
-    n, random = len(statistics), np.random.default_rng(seed)
+    n, rng = len(statistics), np.random.default_rng(seed)
     block = max(1, 2**22 // n)
     sums = []
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        drawn = random.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]  # row r counts in r*n .. r*n+n-1
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        picks = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]  # row r counts in r*n .. r*n+n-1
+        counts = np.bincount(picks.ravel(), minlength=rows * n).reshape(rows, n)
         sums.append(counts.astype(float) @ statistics.astype(float))
     return np.concatenate(sums)
 
@@ -224,7 +225,7 @@ def resampled_estimate(value: float, resampled: Floats, n: int, nonzero: int) ->
 
 
 def percentile_interval(resampled: Floats, n: int, level: float) -> Interval:
-    """The bootstrap's percentiles, taken as far out as Student's t with n - 1 degrees of freedom asks for.
+    """The bootstrap's percentiles, widened to match Student's t with n - 1 degrees of freedom.
 
     The plain percentile interval is too narrow by sqrt((n - 1) / n) and by normal instead of t quantiles; the tail
     becomes Phi(-sqrt(n / (n - 1)) t) (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded

@@ -1,9 +1,8 @@
 """What a test set can show: the difference it detects, the units a difference needs, whether equivalence can occur.
 
-The power of a t test is that of the noncentral t, exact for normal differences. Before a study its family is a count of
-`comparisons`, paid by Bonferroni; afterwards `level` may be the one that simultaneous.py found, with one comparison.
-Where the units' `squared_skewness` is known, the critical value is the longer one that their interval will have: left
-out, a difference of 3 standard errors at n = 60 and skewness -1 is found 5 points less often than said, with it 2.
+The power of a t test is that of the noncentral t, exact for normal differences. Before a study, give the number of
+`comparisons`, which is corrected for by Bonferroni. After a study, give the `level` that simultaneous.py computed, and
+one comparison. Give the units' `squared_skewness` where it is known: the interval is then longer, and the power lower.
 """
 
 from __future__ import annotations
@@ -82,7 +81,8 @@ def examples_needed(
 ) -> Needed:
     """The units needed in all so that a true `difference` is shown with probability `power`; at least MIN_UNITS.
 
-    Ask for a difference that would matter (the margin), never for the one observed: that only repeats the p-value.
+    Give a difference that would matter (the margin), not the observed one: power at the observed difference only
+    repeats the p-value.
     When `sd` was estimated from m units, the range uses its 95 % interval, sd sqrt((m - 1) / chi2), m - 1 df.
     Raises SettingsError when the difference is not above 0.
     """
@@ -105,7 +105,7 @@ def examples_needed(
 def examples_to_be_sure(
     margin: float, sd: float, comparisons: int = 1, *, level: float = 0.95, squared_skewness: float = 0.0
 ) -> int:
-    """The units with which a pair is decided whatever the true difference, if the sd stays what it is.
+    """The units that decide a pair whatever the true difference is, if the sd stays the same.
 
     A difference that does not exclude 0 lies within the interval's half width; when the one-sided bound is no more than
     the rest of the margin away from it, the pair is equivalent.

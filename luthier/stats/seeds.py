@@ -1,6 +1,7 @@
-"""Seeds: what can be said of a recipe (train again with another seed), beside what holds for the one model that exists.
+"""Means and differences over training seeds, where both the seeds and the examples are random.
 
-*This model*: the examples are random, the weights are not; intervals.py says it. *This recipe*: seeds are random too.
+An interval of intervals.py speaks of one trained model: only the examples are random. An interval here speaks of the
+training procedure, which reports call the recipe: another seed would give another model.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 from luthier.errors import DataError, SettingsError
 from luthier.stats.intervals import Floats, Interval, t_quantile
 
-MIN_SEEDS = 3  # two seeds leave one degree of freedom: an interval that says nothing
+MIN_SEEDS = 3  # two seeds leave one degree of freedom, and the interval is too long to be of use
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The mean of a recipe (or a difference of two) over random seeds and random units."""
+class OverSeeds:
+    """A mean (or a difference of two means) over random seeds and random units."""
 
     value: float
     seeds: int
@@ -37,8 +38,8 @@ class Recipe:
         return Interval(self.value - reach, self.value + reach)
 
 
-def recipe_mean(scores: Sequence[Sequence[float]] | Floats) -> Recipe:
-    """The recipe's mean from (seeds, units) scores: every seed answered the same units.
+def mean_over_seeds(scores: Sequence[Sequence[float]] | Floats) -> OverSeeds:
+    """The mean from (seeds, units) scores; every seed answered the same units.
 
     Two-way random effects without repetition, y_su = mu + A_s + B_u + E_su (seed, unit, residual), S seeds, U units:
 
@@ -65,19 +66,19 @@ def recipe_mean(scores: Sequence[Sequence[float]] | Floats) -> Recipe:
     excess = max(ms_seed - ms_res, 0.0)
     total = ms_unit + excess
     share = excess / total if total else 0.0
-    return Recipe(
+    return OverSeeds(
         float(table.mean()), seeds, units, math.sqrt(total / (seeds * units)), share, math.sqrt(excess / units)
     )
 
 
-def recipe_difference(a: Sequence[Sequence[float]] | Floats, b: Sequence[Sequence[float]] | Floats) -> Recipe:
-    """The difference a - b of two recipes on the same units, from (seeds, units) scores each.
+def difference_over_seeds(a: Sequence[Sequence[float]] | Floats, b: Sequence[Sequence[float]] | Floats) -> OverSeeds:
+    """The difference a - b on the same units, from (seeds, units) scores each.
 
-    Seed s of a is set against seed s of b. Which two meet means nothing, they are independent, and their difference has
-    the same three parts. b may have a single seed: then it is that one model, a prompt perhaps, and a the recipe.
-    Raises what `recipe_mean` raises, and SettingsError when both have several seeds but not equally many.
+    Seed s of a is paired with seed s of b. Seeds are independent, so the order does not matter, and the difference has
+    the same three parts. b may have a single seed, such as a prompt without training. Raises what `mean_over_seeds`
+    raises, and SettingsError when both have several seeds but not equally many.
     """
     one, two = np.atleast_2d(np.asarray(a, dtype=float)), np.atleast_2d(np.asarray(b, dtype=float))
     if 1 not in (len(one), len(two)) and len(one) != len(two):
         raise SettingsError(f"{len(one)} seeds cannot be set against {len(two)}; give both arms equally many, or one 1")
-    return recipe_mean(one - two)
+    return mean_over_seeds(one - two)

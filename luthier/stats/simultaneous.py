@@ -2,9 +2,9 @@
 
     estimates of all pairs --joint_level--> level of each interval --verdict--> better, worse, equivalent, cannot tell
 
-An error rate of 5 % for each of 28 pairs calls some pair of equal arms *better* in half of all studies. Here the rate
-belongs to the whole family. Up to JOINT_FROM units each interval pays by Bonferroni, whatever the correlation; from
-there on the estimated correlation of the differences (they share arms) is used, which is a little narrower.
+With many pairs, an error rate for each pair finds some pair of equal arms *better* far too often. Here the error rate
+belongs to the whole family of pairs. Below JOINT_FROM units it is divided by Bonferroni. From there on the estimated
+correlation of the differences (they share arms) gives slightly narrower intervals.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def joint_level(
 
     From the critical value of max |t| (Hothorn, Bretz & Westfall 2008, "Simultaneous Inference in General Parametric
     Models"), and never beyond Bonferroni's. `one_sided`: only the low ends, or only the high ends, hold at once with
-    `level`; the sign of each estimate then matters. Bonferroni alone below JOINT_FROM units, and for corpus metrics:
-    their percentile ends hang on a few resamples, and no simulation here backs anything narrower.
+    `level`; the sign of each estimate then matters. Below JOINT_FROM units and for corpus metrics
+    it is Bonferroni alone: their percentile ends rest on a few resamples, and no simulation supports anything narrower.
     """
     sides, alpha = (1 if one_sided else 2), 1 - level
     bonferroni = alpha / sides / max(len(estimates), 1)  # of one tail
     columns = [e.values for e in estimates if e.values is not None and e.sd > 0]
-    known = len(columns) > 1 and all(e.values is not None for e in estimates)
-    if not known or len({len(column) for column in columns}) > 1 or len(columns[0]) < JOINT_FROM:
+    joint = len(columns) > 1 and all(e.values is not None for e in estimates)
+    if not joint or len({len(column) for column in columns}) > 1 or len(columns[0]) < JOINT_FROM:
         return 1 - 2 * bonferroni
     df = len(columns[0]) - 1
     critical = critical_value(np.corrcoef(columns), df, level, one_sided=one_sided, draws=draws)
@@ -89,16 +89,16 @@ def critical_value(
 
 @lru_cache(maxsize=64)
 def _radius(rank: int, df: int) -> tuple[Floats, Floats]:
-    """The distribution function of the radius R / S on a fine grid: asking F for every direction would be slow."""
+    """The distribution function of the radius R / S on a fine grid; computing F for every direction would be slow."""
     radii = np.linspace(0, math.sqrt(rank * special.fdtri(rank, df, 1 - 1e-9)), 2**13)
     return radii, special.fdtr(rank, df, radii**2 / rank)
 
 
 @lru_cache(maxsize=4)
 def _directions(rank: int, draws: int) -> Floats:
-    """(draws, rank) directions, uniform on the sphere; the same ones each time, so that two runs agree."""
-    drawn = np.random.default_rng(rank).normal(size=(draws, rank))
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+    """(draws, rank) directions, uniform on the sphere; the same in every run."""
+    points = np.random.default_rng(rank).normal(size=(draws, rank))
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
 def alpha_at_look(k: int, alpha: float = 0.05) -> float:
@@ -149,15 +149,15 @@ def not_separated(arms: Sequence[str], separated: Collection[frozenset[str]]) ->
     """The largest groups of arms without a *better* between any two; an arm may stand in several groups.
 
     arms: in order of their means, which is also the order within and of the groups. separated: the pairs with a verdict
-    of better or worse. The maximal cliques of the other pairs (Bron & Kerbosch 1973), each found once: what stands with
-    a pivot is met again beside it (Tomita, Tanaka & Takahashi 2006, section 3). Not separated is not equal.
+    of better or worse. They are the maximal cliques of the other pairs (Bron & Kerbosch 1973), with the pivot of
+    Tomita, Tanaka & Takahashi (2006, section 3). Not separated does not mean equal.
     """
     together = {a: {b for b in arms if b != a and frozenset((a, b)) not in separated} for a in arms}
-    found: list[set[str]] = []
+    groups: list[set[str]] = []
 
     def grow(group: set[str], candidates: set[str], tried: set[str]) -> None:
         if not candidates and not tried:
-            found.append(group)
+            groups.append(group)
             return
         pivot = max(sorted(candidates | tried), key=lambda arm: len(candidates & together[arm]))
         for arm in sorted(candidates - together[pivot]):
@@ -165,7 +165,7 @@ def not_separated(arms: Sequence[str], separated: Collection[frozenset[str]]) ->
             candidates, tried = candidates - {arm}, tried | {arm}
 
     grow(set(), set(arms), set())
-    ordered = [[arm for arm in arms if arm in group] for group in found]
+    ordered = [[arm for arm in arms if arm in group] for group in groups]
     return sorted(ordered, key=lambda group: [arms.index(arm) for arm in group])
 
 
@@ -199,7 +199,7 @@ def close_to_the_best(bounds: Mapping[str, Interval], margin: float) -> list[str
 
 
 def _upper_bounds(i: str, names: Sequence[str], pairs: Pairs, level: float, draws: int) -> dict[str, float]:
-    """j -> the upper bound of i - j, all at once with `level`; pairs that hardly differ pay by Bonferroni."""
+    """j -> the upper bound of i - j, all at once with `level`; pairs that hardly differ use Bonferroni."""
     others = {j: pairs[i, j] if (i, j) in pairs else pairs[j, i].turned() for j in names if j != i}
     share = (1 - level) / len(others)
     usual = [pair for pair in others.values() if pair.nonzero >= MIN_NONZERO]
@@ -211,11 +211,11 @@ def _upper_bounds(i: str, names: Sequence[str], pairs: Pairs, level: float, draw
 
 
 def _cautious(difference: Estimate, level: float) -> Interval:
-    """A wide interval for fewer than MIN_NONZERO units that differ, which does not lean on their spread.
+    """A wide interval for fewer than MIN_NONZERO units that differ; it does not use their spread.
 
     A mean of differences within -1..1 is no larger than the share of units that differ, and that share has an exact
-    upper bound (Clopper & Pearson 1934). So a quantized arm that repeats every answer on 500 units is within .01 of its
-    twin, and on 20 units is not known to be. For a corpus metric nothing so simple holds: anything in -1..1.
+    upper bound (Clopper & Pearson 1934). So a quantized arm that repeats every answer of the
+    original on 500 units is within .01 of it, and on 20 units it need not be. A corpus metric has no such bound: -1..1.
     """
     if not difference.is_mean or difference.nonzero == difference.n:
         return Interval(-1.0, 1.0)

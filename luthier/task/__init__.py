@@ -1,4 +1,4 @@
-"""A user's rows into a task: examples, splits, templates, prompts, and what is wrong with them.
+"""Tasks: from a user's rows to examples, splits, templates and prompts, with checks.
 
     external      parquet files and data sets of the hub -> rows; needs optional packages
     rows          csv, jsonl and parquet -> rows; every line that cannot be read is named

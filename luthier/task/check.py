@@ -1,10 +1,10 @@
-"""What is wrong, doubtful or worth knowing about a task, before an hour is spent on it: Task -> Findings.
+"""Checks of a task before a study: Task -> Findings.
 
     without a model   rows, what reading changed, empty and repeated rows, leaks between splits, one-word references
-    with a model      what its tokenizer makes of them (check_tokens.py)
+    with a model      lengths, control tokens and end tokens under its tokenizer (check_tokens.py)
 
-An error is what a study refuses or leaves out; a warning makes its numbers mean something else; a note is a fact.
-Findings of one kind are one sentence that names the first rows and counts the others, and nothing is changed.
+An error is something that a study refuses or leaves out. A warning changes what its numbers mean. A note is a fact.
+Rows with the same problem give one finding, which names the first rows and counts the others. Checks change nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from luthier.task.task import Task
 
 
 def check_task(task: Task, model: Tokenizing | None = None, *, answer_room: int | None = None) -> list[Finding]:
-    """Everything there is to say about a task, errors first; with a `model`, about its tokens as well.
+    """All findings about a task, errors first; with a `model` also about its tokens.
 
-    `answer_room` is how many tokens of the context window an answer needs; by default the task's max_new_tokens.
+    `answer_room` is the number of tokens that an answer needs in the context window; by default max_new_tokens.
     """
     findings = [
         *_rows(task),
@@ -109,7 +109,7 @@ def _classes(task: Task) -> Iterator[Finding]:
 
 
 def _repeated(task: Task) -> Iterator[Finding]:
-    """Rows whose input an earlier row of the split has: meant where a cluster column says so, else doubtful."""
+    """Rows that repeat an earlier row's input: a note if a cluster column groups them, else a warning."""
     for split in SPLITS:
         first: dict[str, Example] = {}
         pairs = []
@@ -139,9 +139,9 @@ def _repetition(task: Task, split: Split, pairs: Sequence[tuple[Example, Example
 
 
 def _leaks(task: Task) -> Iterator[Finding]:
-    """Rows whose unit or input another split has too: what was seen in training, or tuned on, scores too well.
+    """Rows whose unit or input another split has too, so that their scores are too high.
 
-    Real data has some, so it is a warning, and an error where most of the test split is not new.
+    Real data has some, so it is a warning; an error where most of the test split is in train.
     """
     ways: tuple[tuple[Split, Split], ...] = (("train", "test"), ("train", "dev"), ("dev", "test"))
     for seen, held in ways:
@@ -150,7 +150,7 @@ def _leaks(task: Task) -> Iterator[Finding]:
             for key in _keys(example):
                 where.setdefault(key, example)
         examples = task.split(held)
-        pairs = [(e, where[found[0]]) for e in examples if (found := [key for key in _keys(e) if key in where])]
+        pairs = [(e, where[shared[0]]) for e in examples if (shared := [key for key in _keys(e) if key in where])]
         if pairs:
             most = (seen, held) == ("train", "test") and 2 * len(pairs) > len(examples)
             origin = task.files[seen].name + " " if task.files[seen] != task.files[held] else ""
@@ -169,11 +169,11 @@ def _keys(example: Example) -> set[str]:
 def check_between(
     trained: Mapping[str, Sequence[Example]], asked: Mapping[str, Mapping[str, Sequence[Example]]]
 ) -> dict[str, list[Finding]]:
-    """task -> warnings about inputs of its dev and test that another task trains on, whatever is asked of them there.
+    """task -> warnings about inputs of its dev and test that another task trains on, also with another question.
 
     trained: task -> its training examples; asked: task -> split -> its examples. One warning for each pair of tasks.
     """
-    found: dict[str, list[Finding]] = {task: [] for task in asked}
+    findings: dict[str, list[Finding]] = {task: [] for task in asked}
     for task, examples in trained.items():
         where = {unit_of(example.input): example for example in reversed(examples) if example.input.strip()}
         for other, splits in asked.items():
@@ -191,5 +191,5 @@ def check_between(
                     f"leak: {len(pairs)} of {of} dev and test inputs of {other} are trained on in {task}: "
                     f"{named}{more}; a model of both has read them before, so remove them from the train rows of {task}"
                 )
-                found[other].append(Finding("warning", text))
-    return found
+                findings[other].append(Finding("warning", text))
+    return findings

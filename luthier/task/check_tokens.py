@@ -1,4 +1,4 @@
-"""A task seen through one model's tokenizer: lengths, what would be cut, control tokens, end tokens, shots."""
+"""Checks of a task with one model's tokenizer: lengths, cut inputs, control tokens, end tokens, shots."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from luthier.task.prompt import Renderer, draw_shots
 from luthier.task.spec import BARE, SPLITS, Split
 from luthier.task.task import Task
 
-MOST_SHOTS = 64  # as many as few-shot prompting takes
+MOST_SHOTS = 64  # the most that few-shot prompting takes
 
 
 class Tokenizing(Protocol):
-    """What a check needs of a model; a loaded Model has it, and a check needs no torch."""
+    """What a check needs of a model, so that it needs no torch. A loaded Model has it."""
 
     @property
     def name(self) -> str: ...
@@ -42,7 +42,7 @@ class _Rendered:
 
 
 class TokenCheck:
-    """A task seen through one model's tokenizer, under the default template."""
+    """The checks of a task with one model's tokenizer, under the default template."""
 
     def __init__(self, task: Task, model: Tokenizing, room: int) -> None:
         self.task, self.model, self.room = task, model, room
@@ -50,23 +50,23 @@ class TokenCheck:
         self.text = task.template(BARE if self.renderer.family == "encoder" else None)
 
     def findings(self) -> list[Finding]:
-        """All of them; a template that cannot be rendered is said once and not once a row."""
+        """All findings. A template that cannot be rendered gives one finding, not one for each row."""
         if token := self._spelled(self.text):
             name = self.task.spec.prompt.default
             return [Finding("error", f"the template '{name}' spells the model's control token '{token}'; change it")]
-        found: list[Finding] = []
+        findings: list[Finding] = []
         rendered: dict[Split, list[_Rendered]] = {}
         with bar("check: tokens", sum(len(self.task.split(split)) for split in SPLITS), "rows") as progress:
             for split in SPLITS:
-                found += self._control_tokens(split)
+                findings += self._control_tokens(split)
                 rendered[split], refused = self._render(split, progress)
-                found += refused
+                findings += refused
                 if rendered[split]:
-                    found += self._lengths(split, rendered[split])
+                    findings += self._lengths(split, rendered[split])
         if self.renderer.family == "encoder":  # it writes nothing, and no shot stands in front of its input
-            return found
-        found += self._end_tokens(rendered)
-        return found + list(self._shots(rendered["test"]))
+            return findings
+        findings += self._end_tokens(rendered)
+        return findings + list(self._shots(rendered["test"]))
 
     def _spelled(self, *texts: str) -> str | None:
         """The first control token that a text spells: it would end a turn in the middle of the text."""
@@ -133,11 +133,11 @@ class TokenCheck:
         name = f"'{self.renderer.tokenizer.decode([end])}' (id {end})"
         if end not in self.model.end_ids:
             return [Finding("error", f"the trained end token {name} does not end an answer of {self.model.name}")]
-        found = []
+        findings = []
         for split, rows in rendered.items():
             if lacking := [(r.example.row, "") for r in rows if not r.target_ids or r.target_ids[-1] != end]:
-                found.append(about("error", self.task, split, lacking, f"the target lacks its end token {name}"))
-        return found or [Finding("note", f"every target ends with the trained end token {name}")]
+                findings.append(about("error", self.task, split, lacking, f"the target lacks its end token {name}"))
+        return findings or [Finding("note", f"every target ends with the trained end token {name}")]
 
     def _shots(self, rendered: Sequence[_Rendered]) -> Iterator[Finding]:
         """How many solved examples fit in front of a typical and of the longest test input."""

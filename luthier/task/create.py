@@ -2,7 +2,7 @@
 
     the user's files --init_task--> folder with task.toml, the files, splits.json
 
-Splits that nobody gave are drawn by seed over units, so that equal inputs never straddle two.
+Splits that were not given are drawn by seed over units, so that equal inputs stay in one split.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from luthier.task.spec import CLASS_TEMPLATES, TEMPLATES, HeldOut, Split, TaskSp
 from luthier.task.splits import SPLIT_NAMES, Parts, moved, read_files, refuse_unsound
 from luthier.task.task import Task, load_task
 
-MOST_ROWS: dict[Split, int] = {"dev": 500, "test": 1000}  # beyond these, more rows cost time and tell little
+MOST_ROWS: dict[Split, int] = {"dev": 500, "test": 1000}  # more rows cost time and gain little precision
 HEADER = "# A task: what is asked, on which examples, and how it is decided. Edit it before the first study, not after."
 
 
@@ -53,14 +53,16 @@ def init_task(
     metric: str | None = None,
     margin: float | None = None,
 ) -> Task:
-    """A new task folder from the user's files, which are copied unchanged; splits that nobody gave are drawn by `seed`.
+    """A new task folder from the user's files, which are copied unchanged. Missing splits are drawn by `seed`.
 
-    `target` is the column of reference texts; or `labels` that of labels, and the task is a classification.
+    `target` is the column of reference texts; for a classification give `labels`, the column of labels, instead.
     `source` may be hub:owner/name, a data set of the Hugging Face hub, whose splits are then given.
     Shares are of the distinct units of `source`, up to MOST_ROWS rows. The margin is by default .01 where test has 500
     units or more, else .02; of a classification .02 and .05. The metric is rouge1, or accuracy. A failure leaves
-    nothing behind. Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict or
-    there is too little to draw from, FolderError for a folder in use.
+    nothing behind.
+
+    Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict each other or there
+    are too few rows to draw from, FolderError for a folder in use.
     """
     folder = Path(folder).resolve()
     _refuse_used(folder)
@@ -86,7 +88,7 @@ def init_task(
         names = _names(paths)
         words = words_of_labels(parts, paths["train"], labels) if labels else None
         test_units = len({example.unit for example in parts["test"]})
-        says = {
+        keys = {
             "name": name or folder.name,
             "description": f"From {input} to {target or labels}.",
             "data": {**names, "splits": "splits.json" if held else None, "columns": columns},
@@ -97,7 +99,7 @@ def init_task(
                 "margin": usual_margin(test_units, bool(labels)) if margin is None else margin,
             },
         }
-        spec = settings_from(TaskSpec, says, "init")
+        spec = settings_from(TaskSpec, keys, "init")
         copies = {names[split]: path for split, path in paths.items()}
         held_out = HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
         return _write(folder, spec, copies, held_out)
@@ -105,12 +107,12 @@ def init_task(
 
 @contextlib.contextmanager
 def _source_files(source: str | Path) -> Iterator[dict[Split, Path]]:
-    """The files that `source` stands for: itself, or the splits of a data set of the hub, which go when this ends."""
+    """The files of `source`: itself, or the splits of a data set of the hub, which are removed when the block ends."""
     if not str(source).startswith(HUB):
         yield {"train": Path(source)}
         return
-    with tempfile.TemporaryDirectory() as place:
-        files = hub_files(str(source).removeprefix(HUB), Path(place))
+    with tempfile.TemporaryDirectory() as download:
+        files = hub_files(str(source).removeprefix(HUB), Path(download))
         named = {SPLIT_NAMES[split]: path for split, path in files.items() if split in SPLIT_NAMES}
         if "train" not in named:
             raise TaskError(f"{source}: the data set has no split 'train'; it has {', '.join(files)}")
@@ -123,7 +125,7 @@ def _refuse_used(folder: Path) -> None:
 
 
 def _draw(parts: Parts, shares: dict[Split, float], seed: int) -> dict[Split, list[str]]:
-    """Ids of train rows to hold out for each split in `shares`, drawn over units; none of a given split's units."""
+    """Ids of train rows to hold out for each split in `shares`, drawn over units; no unit of a given split."""
     if any(not 0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
         raise SettingsError(f"init: shares of {shares} leave no room; give shares above 0 that sum to less than 1")
     elsewhere = {example.unit for split in ("dev", "test") for example in parts[split]}
@@ -166,7 +168,7 @@ def _templates(instruction: str | None, labelled: bool) -> dict[str, str]:
 
 
 def _names(paths: dict[Split, Path]) -> dict[str, str]:
-    """What each file is called in the folder: its own name, with the split in front where two are called the same."""
+    """The name of each file in the folder: its own, with the split in front where two have the same name."""
     names: dict[str, str] = {}
     for split, path in paths.items():
         if not path.name.isprintable():
@@ -176,7 +178,7 @@ def _names(paths: dict[Split, Path]) -> dict[str, str]:
 
 
 def _write(folder: Path, spec: TaskSpec, copies: dict[str, Path], held: HeldOut | None) -> Task:
-    """The folder, built beside its place, read back as a task, and moved there in one step."""
+    """Builds the folder under a hidden name, reads it back as a task, and renames it in one step."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)

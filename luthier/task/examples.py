@@ -1,9 +1,9 @@
-"""Rows of a file -> Examples. What is not as its columns say is refused by file, row and field.
+"""Rows of a file -> Examples. A bad row raises an error with file, row and field.
 
     Row --read_examples / read_native--> Example, Notes
 
-Texts are cleaned of carriage returns and control characters, which tokenizers and metrics treat in surprising ways;
-what was changed is counted in the file's Notes. Empty inputs and targets are kept, for a check to name them all.
+Carriage returns become line feeds and control characters spaces, since tokenizers and metrics treat them in surprising
+ways. The file's Notes count the changes. Empty inputs and targets are kept, so that a check can list them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Columns(Settings):
 
 @dataclass(frozen=True)
 class Notes:
-    """What reading changed in the texts of one file."""
+    """The changes that reading made to the texts of one file."""
 
     file: str
     rows: int
@@ -59,17 +59,17 @@ class Notes:
     blank_references: tuple[int, ...] = ()  # rows with a blank text among several references, left out
 
     def sentences(self) -> list[str]:
-        """What was changed, one sentence a kind; empty when nothing was."""
-        said = []
+        """The changes, one sentence a kind; empty when there were none."""
+        sentences = []
         if self.controls:
             kinds = ", ".join(f"{name} x {count}" for name, count in self.controls.items())
             where = _listing(self.control_rows)
-            said.append(f"{sum(self.controls.values())} control characters ({kinds}) became spaces, in {where}")
+            sentences.append(f"{sum(self.controls.values())} control characters ({kinds}) became spaces, in {where}")
         if self.line_endings:
-            said.append(f"{self.line_endings} carriage returns inside texts became line feeds")
+            sentences.append(f"{self.line_endings} carriage returns inside texts became line feeds")
         if self.blank_references:
-            said.append(f"blank references beside others were left out, in {_listing(self.blank_references)}")
-        return [f"{self.file}: {sentence}" for sentence in said]
+            sentences.append(f"blank references beside others were left out, in {_listing(self.blank_references)}")
+        return [f"{self.file}: {sentence}" for sentence in sentences]
 
 
 def _listing(rows: tuple[int, ...], most: int = 10) -> str:
@@ -77,7 +77,7 @@ def _listing(rows: tuple[int, ...], most: int = 10) -> str:
 
 
 def read_examples(path: str | Path, columns: Columns, role: str) -> tuple[list[Example], Notes]:
-    """The examples of a user's file, whose columns are named by `columns`, and what was changed in reading them.
+    """The examples of a user's file with these `columns`, and the changes that reading made.
 
     Without an id column, ids are f"{role}-{row}". The split column's value is kept in `meta`. Raises DataError for what
     `read_rows` refuses, a column that is not there, a value of the wrong type, an empty or repeated id.
@@ -88,7 +88,7 @@ def read_examples(path: str | Path, columns: Columns, role: str) -> tuple[list[E
 def read_native(path: str | Path) -> tuple[list[Example], Notes]:
     """The examples of a file in our own format: {"id", "input", "references": [...], "meta": {}} a line.
 
-    "meta" and "unit" may be left out. Raises DataError as `read_examples` does, and for a key that is none of ours.
+    "meta" and "unit" may be left out. Raises DataError as `read_examples` does, and for an unknown key.
     """
     return _collect(Path(path), _from_native)
 
@@ -103,7 +103,7 @@ def unit_of(text: str) -> str:
 
 @dataclass(frozen=True)
 class Cells:
-    """One row's values by column, each asked for by type; every refusal names the file, the row and the column."""
+    """One row's values by column, read by type; errors name the file, the row and the column."""
 
     path: Path
     row: Row
@@ -156,14 +156,14 @@ class _Cleaning:
     def text(self, text: str, row: int) -> str:
         text, returns = _CARRIAGE_RETURN.subn("\n", text)
         self.line_endings += returns
-        if found := _CONTROL.findall(text):
-            self.controls.update(f"U+{ord(character):04X}" for character in found)
+        if controls := _CONTROL.findall(text):
+            self.controls.update(f"U+{ord(character):04X}" for character in controls)
             self.control_rows[row] = None
         # A space, and not nothing or a guess at the lost encoding: two words stay two, and no character is invented.
         return _CONTROL.sub(" ", text)
 
     def references(self, texts: list[str], row: int) -> tuple[str, ...]:
-        """The texts that say something; a blank one beside others is counted, alone it is an example without target."""
+        """The texts that are not blank; a blank one beside others is counted."""
         kept = tuple(text for text in (self.text(text, row) for text in texts) if text.strip())
         if kept and len(kept) < len(texts):
             self.blank_references.append(row)

@@ -1,7 +1,7 @@
 """Rows that need a package of their own: parquet files, and data sets of the Hugging Face hub.
 
-Both packages are optional: pip install 'luthier[datasets]'. Without them every other file is read as before, and one
-of these is refused in a sentence that says what to install.
+Both packages are optional: pip install 'luthier[datasets]'. Without them, reading such data raises an error that says
+what to install.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSTALL = "pip install 'luthier[datasets]'"
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a parquet file, a batch in memory at a time. Raises DataError for one that cannot be read."""
+    """The rows of a parquet file, a batch in memory at a time. Raises DataError for a file that cannot be read."""
     arrow, parquet = _package("pyarrow", path), _package("pyarrow.parquet", path)
     rows = 0
     try:
@@ -39,16 +39,16 @@ def hub_files(name: str, folder: Path) -> dict[str, Path]:
     """The data set `name` as one jsonl file a split in `folder`, by the split's name.
 
     `name` is an id of the hub such as owner/name, or a folder that `datasets` can load; :configuration may follow.
-    Raises DataError for one that is not there.
+    Raises DataError for a data set that cannot be loaded.
     """
     datasets = _package("datasets", HUB + name)
-    place, _, configuration = name.partition(":")
+    source, _, configuration = name.partition(":")
     datasets.disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the refusal says it once
     try:
-        loaded = datasets.load_dataset(place, configuration or None, cache_dir=str(folder / "cache"))
+        loaded = datasets.load_dataset(source, configuration or None, cache_dir=str(folder / "cache"))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        problem = f"the data set cannot be had ({_reason(error)}); check its name and configuration, and the network"
+        problem = f"the data set cannot be loaded ({_reason(error)}); check its name and configuration, and the network"
         raise DataError(problem, file=HUB + name) from None
     files = {split: folder / f"{split}.jsonl" for split in loaded}
     for split, path in files.items():
@@ -65,7 +65,7 @@ def _package(name: str, file: str | Path) -> Any:
 
 
 def _plain(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows as JSON has them: a date becomes its text, and what is not a number (NaN) becomes null."""
+    """The rows as JSON values: a date becomes a text, and NaN becomes null."""
     for row in rows:
         yield json.loads(json.dumps(row, default=str), parse_constant=lambda _: None)
 

@@ -1,4 +1,4 @@
-"""A finding: one sentence on what is wrong, doubtful or worth knowing about a task's rows."""
+"""A finding about a task's rows: one sentence, and its level."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMED = 5  # rows of one kind that are named before the rest is counted
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence. `file` and `row` are the first place it speaks of, or None when it is about no row."""
+    """One sentence. `file` and `row` are the first row that it concerns, or None."""
 
     level: Level
     text: str

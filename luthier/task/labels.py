@@ -1,9 +1,9 @@
-"""What a label and its word are in a task: read from the rows, and refused where nothing could be learned.
+"""The labels of a task's rows and their words; refuses labels that cannot be learned.
 
     Example + [classes] --classified--> the same Example whose only reference is the word of its label
 
-A label is known by its place among the words of task.toml. What is wrong with the labels of a task is refused here,
-before a model is loaded, by file, row and field.
+The index of a label is its position among the words of task.toml. Problems with labels raise an error with file, row
+and field, before a model is loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def classified(
 ) -> dict[Split, list[Example]]:
     """The examples of each split with the word of their label as reference; unchanged where a task has no classes.
 
-    paths: the file of each split, of which messages speak. Raises DataError for a row without a label or with one that
+    paths: the file of each split, for messages. Raises DataError for a row without a label or with one that
     task.toml does not list, for a label that no train row has, and for a train split of one label.
     """
     if spec.classes is None:
@@ -39,18 +39,18 @@ def classified(
 def _labelled(example: Example, classes: ClassesSpec, path: Path, column: str) -> Example:
     label = _label(example, classes.field)
     if label not in classes.words:
-        known = ", ".join(classes.words)
-        problem = "the row has no label" if label is None else f"'{label}' is none of the labels ({known})"
+        labels = ", ".join(classes.words)
+        problem = "the row has no label" if label is None else f"'{label}' is none of the labels ({labels})"
         mend = "write one of them, or add it to [classes.words] in task.toml"
         raise DataError(f"{problem}; {mend}", file=path, row=example.row, field=column)
     return replace(example, references=(classes.words[label],))
 
 
 def _label(example: Example, field: str | None) -> str | None:
-    """What a row says its label is; None where it says nothing, or several things."""
+    """The label of a row; None where it has none, or several."""
     value = example.meta.get(field) if field else example.references[0] if len(example.references) == 1 else None
-    known = isinstance(value, str | int) and not isinstance(value, bool)
-    return (str(value).strip() or None) if known else None
+    is_label = isinstance(value, str | int) and not isinstance(value, bool)
+    return (str(value).strip() or None) if is_label else None
 
 
 def _refuse_unlearnable(parts: Mapping[Split, Sequence[Example]], paths: Mapping[Split, Path], column: str) -> None:
@@ -68,15 +68,15 @@ def _refuse_unlearnable(parts: Mapping[Split, Sequence[Example]], paths: Mapping
 
 
 def words_of_labels(parts: Mapping[Split, Sequence[Example]], path: Path, column: str) -> dict[str, str]:
-    """label -> its word, for a new task whose references are labels: each stands for itself.
+    """label -> its word, for a new task whose references are labels: each label is its own word.
 
     Raises DataError when there are as many labels as rows: such a column names rows, not classes.
     """
     rows = [example for examples in parts.values() for example in examples if example.references]
-    found = sorted({example.references[0].strip() for example in rows})
-    if len(found) == len(rows):
+    labels = sorted({example.references[0].strip() for example in rows})
+    if len(labels) == len(rows):
         raise DataError(
             f"all {len(rows)} rows have different labels; name a column of classes, or --target for texts",
             file=path, field=column,
         )  # fmt: skip
-    return {label: label for label in found}
+    return {label: label for label in labels}

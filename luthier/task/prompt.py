@@ -1,12 +1,12 @@
-"""Where text meets a tokenizer: templates, shots and chat templates become ids. Training, asking and serving use this.
+"""Prompts: templates, shots and chat templates become token ids, for training, asking and serving alike.
 
-Two steps, and a server enters at the second:
+There are two steps; a server needs only the second:
 
     template(example, text, shots) -> messages      (roles and words, no tokenizer)
     Renderer.render(messages, target) -> ids        (the model's own chat template, or plain text)
 
-`Renderer.prompt` joins them and fits the result into the context window: first shots are left out, last one first;
-only then is the input cut at its end. Both are counted in the Prompt, and nothing is cut without a count.
+`Renderer.prompt` joins them and fits the result into the context window. It first drops shots, the last one first, and
+then cuts the input at its end. The Prompt counts both.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]
 class Renderer:
     """Messages -> ids for one model. `family` is 'decoder', 'encoder-decoder' or 'encoder'; `window` counts tokens.
 
-    An encoder's target is no text but the place of its label among `labels`.
+    An encoder's target is the index of its label among `labels`.
     """
 
     tokenizer: Any
@@ -69,7 +69,7 @@ class Renderer:
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     def text(self, messages: Sequence[Message]) -> str:
-        """The whole prompt as text, up to the place where the answer begins."""
+        """The whole prompt as text, up to where the answer begins."""
         self._refuse_control_tokens(*(message["content"] for message in messages))
         if self.chats:
             return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
@@ -77,7 +77,7 @@ class Renderer:
         return "".join(message["content"] + breaks.get(message["role"], "\n") for message in messages)
 
     def render(self, messages: Sequence[Message], target: str | None = None) -> tuple[list[int], list[int] | None]:
-        """Prompt ids and, when `target` is given, its ids with the end token that the model must learn to say.
+        """Prompt ids and, when `target` is given, its ids with the end token that the model must learn.
 
         Prompt and target are tokenized apart, so that training sees exactly the prompt that asking will use.
         """
@@ -156,7 +156,7 @@ class Renderer:
         )
 
     def hash(self, text: str, shots: Sequence[Example]) -> str:
-        """One SHA-256 over everything that shapes a prompt except its input: another one means other prompts."""
+        """One SHA-256 over everything that shapes a prompt except its input."""
         probe = Example(id="probe", input=_SENTINEL, references=("",))
         end = str(self.end_id) if self.family != "encoder" else " ".join(self.labels)
         return sha256_of_text(self.family, self.text(template(probe, text, shots)), end)
@@ -188,13 +188,13 @@ class Renderer:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _refuse_control_tokens(self, *texts: str) -> None:
-        """A user's text that spells one of the model's control tokens would end a turn; it is refused by name."""
+        """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""
         for text in texts:
-            found = next((token for token in sorted(self.control_tokens) if token in text), None)
-            if found is not None:
+            spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
+            if spelled is not None:
                 raise PromptError(
                     f"the text '{text[:40].strip()}...' spells the model's control token "
-                    f"'{found}'; replace it in the data"
+                    f"'{spelled}'; replace it in the data"
                 )
 
 

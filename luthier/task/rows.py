@@ -1,4 +1,4 @@
-"""Rows of csv, tsv, jsonl or parquet. What cannot be read is refused by file, row and line; nothing is guessed.
+"""Rows of csv, tsv, jsonl or parquet. A row that cannot be read raises an error with file, row and line.
 
     bytes --_Lines--> lines --read_rows--> Row
 
@@ -35,7 +35,7 @@ class Row:
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The data rows of a .csv, .tsv or .jsonl file in UTF-8, or of a .parquet file, one at a time.
 
-    Blank lines are no rows; a parquet file has no lines, so its rows stand for them.
+    Blank lines are not rows. A parquet file has no lines, so `line` is the number of the row.
 
     Raises DataError, while iterating, for a file that is missing, empty, of another kind or not UTF-8; for a line over
     MAX_LINE_BYTES; for a csv row that is ragged or badly quoted; for a jsonl line that is not one JSON object.
@@ -54,7 +54,7 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open; the operating system's refusals (missing, a folder, no permission) become DataErrors."""
+    """The file, open; errors of the operating system (missing, a folder, no permission) become DataErrors."""
     try:
         with open(path, "rb") as file:
             yield file
@@ -63,7 +63,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _Lines:
-    """The lines of a file as text, and where reading stands, so that every refusal can say where."""
+    """The lines of a file as text, with the current line and row for error messages."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self.file = path, file
@@ -94,8 +94,8 @@ def _table_rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
     _, header = next(records, (0, []))
     if not header:
         raise DataError("the file is empty; it needs a header and at least one row", file=lines.path)
-    if twins := _twins(header):
-        raise DataError("the header has this column more than once; rename one", file=lines.path, field=twins[0])
+    if repeated := _repeated(header):
+        raise DataError("the header has this column more than once; rename one", file=lines.path, field=repeated[0])
     lines.row = 1
     for start, cells in records:
         if len(cells) != len(header):
@@ -109,7 +109,7 @@ def _table_rows(lines: _Lines, delimiter: str) -> Iterator[Row]:
 
 def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each record that is not blank, and the line it starts at; a quoted cell may hold line feeds."""
-    # The limit belongs to the whole process, so it is only ever raised: never below what other code has asked for.
+    # The limit belongs to the whole process, so this never lowers what other code has set.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
     start = 1
     try:
@@ -134,7 +134,7 @@ def _json_rows(lines: _Lines) -> Iterator[Row]:
 
 def _json_object(text: str, lines: _Lines) -> dict[str, Any]:
     try:
-        value = json.loads(text, object_pairs_hook=_without_twins)
+        value = json.loads(text, object_pairs_hook=_unique_keys)
         # What is read here is written again in every study: NaN and half a surrogate pair can be read, not written.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
@@ -145,11 +145,11 @@ def _json_object(text: str, lines: _Lines) -> dict[str, Any]:
     return value
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if twins := _twins([name for name, _ in pairs]):
-        raise ValueError(f"the key '{twins[0]}' is there twice")
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if repeated := _repeated([name for name, _ in pairs]):
+        raise ValueError(f"the key '{repeated[0]}' is there twice")
     return dict(pairs)
 
 
-def _twins(names: list[str]) -> list[str]:
+def _repeated(names: list[str]) -> list[str]:
     return [] if len(set(names)) == len(names) else [name for name, count in Counter(names).items() if count > 1]

@@ -1,4 +1,4 @@
-"""task.toml: the models that know its keys, each with one sentence, and the templates that every new task starts with.
+"""task.toml: its settings models, each key with one sentence, and the templates of a new task.
 
     TaskSpec
     ├── data: DataSpec        the user's own files, and their Columns; absent in a task in our own format
@@ -7,7 +7,7 @@
     ├── answer: AnswerSpec    how long an answer may be
     └── decide: DecideSpec    the metric and the margin that settle a study
 
-Each description is written above its key in a new task.toml, and is what an editor of that file has to go by.
+A new task.toml has each description above its key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from luthier.task.examples import Columns
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-BARE = "bare"  # the template of every task that gives the input alone
+BARE = "bare"  # a template of every task: the input alone
 
 TEMPLATES = {
     "plain": "Summarize the following conversation.\n\n{input}",
@@ -84,7 +84,7 @@ class ClassesSpec(Settings):
 
     @field_validator("words")
     @classmethod
-    def _told_apart(cls, words: dict[str, str]) -> dict[str, str]:
+    def _distinct(cls, words: dict[str, str]) -> dict[str, str]:
         if len(words) < 2:
             raise ValueError(f"there are {len(words)} labels; a classification tells at least two apart")
         seen: dict[str, str] = {}

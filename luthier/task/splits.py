@@ -1,7 +1,6 @@
-"""Which split an example is in, and what is refused about it.
+"""The split of each example, and checks of the splits.
 
-An example is train, dev or test because it stands in a file of that split, because splits.json lists its id, or because
-a split column says so.
+An example is train, dev or test by its file, by splits.json, which lists its id, or by a split column.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ def read_splits(folder: Path, spec: TaskSpec) -> tuple[Parts, list[Notes]]:
 
 
 def read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[Notes]]:
-    """The examples of each split from users' files; a split column is asked in the train file only.
+    """The examples of each split from users' files; a split column counts in the train file only.
 
     Raises DataError for bad rows, and TaskError when a split comes from its own file and from the column.
     """
     parts: Parts = {split: [] for split in SPLITS}
     pool, notes = read_examples(paths["train"], columns, "train")
     for example in pool:
-        parts[_said(example, columns.split, paths["train"]) if columns.split else "train"].append(example)
+        parts[_split_in_column(example, columns.split, paths["train"]) if columns.split else "train"].append(example)
     every_note = [notes]
     for split in ("dev", "test"):
         if split in paths:
@@ -55,8 +54,8 @@ def read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[
     return parts, every_note
 
 
-def _said(example: Example, column: str, path: Path) -> Split:
-    """The split that the split column says."""
+def _split_in_column(example: Example, column: str, path: Path) -> Split:
+    """The split that the split column names."""
     value = example.meta[column]
     split = SPLIT_NAMES.get(str(value).strip().lower())
     if split is None:
@@ -79,12 +78,12 @@ def _split_off(parts: Parts, path: Path) -> Parts:
 
 
 def changed_train_file(folder: Path, spec: TaskSpec) -> str | None:
-    """The train file's SHA-256 where splits.json says that it was drawn from another one."""
+    """The train file's SHA-256 if it differs from the one in splits.json; else None."""
     if spec.data is None or not spec.data.splits:
         return None
     drawn_from = _held_out(inside(folder, spec.data.splits)).train_sha256
-    found = sha256_of(inside(folder, spec.data.train)) if drawn_from else None
-    return found if found != drawn_from else None
+    current = sha256_of(inside(folder, spec.data.train)) if drawn_from else None
+    return current if current != drawn_from else None
 
 
 def _held_out(path: Path) -> HeldOut:
@@ -101,7 +100,7 @@ def moved(parts: Parts, ids: dict[Split, list[str]]) -> Parts:
 
 
 def refuse_unsound(where: Path, parts: Parts) -> None:
-    """Every split has rows, and an id names one example in the whole task."""
+    """Raises TaskError unless every split has rows and every id is unique in the task."""
     seen: dict[str, Split] = {}
     for split, examples in parts.items():
         if not examples:

@@ -1,8 +1,8 @@
-"""A task: a folder whose task.toml says what is asked, on which examples, and how it is decided.
+"""A task: a folder whose task.toml names the prompt, the examples, and the deciding metric.
 
     folder with task.toml, rows, splits.json --load_task--> Task
 
-A folder may hold more than one question about its rows: FOLDER:NAME reads NAME.toml in the place of task.toml.
+A folder may hold more than one question about its rows: FOLDER:NAME reads NAME.toml instead of task.toml.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True)
 class Task:
-    """A task that was read whole: its specification and the examples of its three splits."""
+    """A task: its specification and the examples of its three splits."""
 
     name: str
     folder: Path
@@ -38,7 +38,7 @@ class Task:
     test: tuple[Example, ...]
     notes: tuple[Notes, ...]  # what reading changed, file by file
     file: str = TASK_FILE  # which of the folder's specifications this is
-    changed: str | None = None  # the train file's SHA-256, where it is not the one that splits.json was drawn from
+    changed: str | None = None  # the train file's SHA-256, if the file changed after splits.json was drawn
 
     @property
     def files(self) -> dict[Split, Path]:
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def source(self) -> str:
-        """What `load_task` finds this task by: its folder, and the name of its file where that is not task.toml."""
+        """The argument with which `load_task` loads this task: its folder, and its file if that is not task.toml."""
         return f"{self.folder}:{self.file.removesuffix('.toml')}" if self.file != TASK_FILE else str(self.folder)
 
     def split(self, name: str) -> tuple[Example, ...]:
@@ -95,7 +95,7 @@ def _hash(examples: tuple[Example, ...]) -> str:
 
 
 def load_task(folder_or_name: str | Path) -> Task:
-    """The task in a folder, or the one of that name that ships with us.
+    """The task in a folder, or the shipped task of that name.
 
     Raises TaskError when there is neither, task.toml is wrong, a split is missing or two share an id; DataError for bad
     rows; FolderError when task.toml names a file outside its folder.
@@ -111,7 +111,7 @@ def load_task(folder_or_name: str | Path) -> Task:
 
 
 def find_task(folder_or_name: str | Path) -> Path:
-    """The specification that a folder, FOLDER:NAME, or the name of a shipped task stands for.
+    """The specification file of a folder, of FOLDER:NAME, or of a shipped task.
 
     Raises TaskError, with the names there are, when there is none.
     """
@@ -120,9 +120,9 @@ def find_task(folder_or_name: str | Path) -> Path:
     if before and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", question):  # a name, so that it stays in the folder
         asked.append((before, f"{question}.toml"))
     for folder, file in asked:
-        for place in (Path(folder), *([SHIPPED / folder] if folder in _shipped() else [])):
-            if (place / file).is_file():
-                return place / file
+        for parent in (Path(folder), *([SHIPPED / folder] if folder in _shipped() else [])):
+            if (parent / file).is_file():
+                return parent / file
     problem = "the folder has no task.toml" if Path(folder_or_name).is_dir() else "there is no such task"
     raise TaskError(f"{folder_or_name}: {problem}; name a folder made by `luthier init`{_shipped_names()}")
 

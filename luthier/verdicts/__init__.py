@@ -1,4 +1,4 @@
-"""Scores into a decision.
+"""From scores to the decision which arm to ship.
 
     align         the examples that every arm can be judged on; what was left out, and why
     measure       one metric of aligned arms -> an estimate for each arm and pair

@@ -1,7 +1,7 @@
-"""Arms aligned by example: the examples that every arm can be judged on, and what was left out and why.
+"""Arms aligned by example: the examples that all arms have scores for, and the examples left out, with reasons.
 
-A comparison is made on the same examples or not at all. Nothing is dropped silently: an example that one arm has no
-value for is left out for every arm, and listed under the arm that lacked it.
+Arms are compared on the same examples only. An example without a value for one arm is left out for every arm, and
+listed under the arm that lacks it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Arms = Mapping[str, Sequence[Score]]
 
 @dataclass(frozen=True)
 class Table:
-    """The scores, a column for each arm and a row for each example; every cell can be judged by the deciding metric."""
+    """The scores, a column for each arm and a row for each example; every cell has a value of the deciding metric."""
 
     ids: list[str]
     units: list[str]  # (rows,)
@@ -30,10 +30,10 @@ class Table:
 
 
 def align(arms: Arms, deciding: str) -> Table:
-    """Keeps the examples that every arm has a value for: a mean over fewer, easier examples is not the same mean.
+    """Keeps the examples that every arm has a value for; means over different examples are not comparable.
 
-    Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit or about what is done
-    with several references, when an arm lacks more than half of the examples, or when nothing is left.
+    Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit or about the rule for
+    several references, when an arm lacks more than half of the examples, or when none is left.
     """
     by_id = {name: _scores_by_id(name, scores) for name, scores in arms.items()}
     units = _units(by_id)
@@ -82,15 +82,15 @@ def _units(by_id: Mapping[str, Mapping[str, Score]]) -> dict[str, str]:
 
 def _lacking(scores: Mapping[str, Score], ids: Sequence[str], metric: str) -> tuple[LeftOut, ...]:
     """The examples for which an arm has no answer, or an answer without a value, each with the reason."""
-    lacking = [id for id in ids if id not in scores or not known(scores[id], metric)]
+    lacking = [id for id in ids if id not in scores or not has_value(scores[id], metric)]
     return tuple(
         LeftOut(id=id, reason=scores[id].reasons.get(metric, "no reason was given") if id in scores else "no answer")
         for id in lacking
     )
 
 
-def known(score: Score, metric: str) -> bool:
-    """Whether the metric has a value, and its counts where it is formed over a corpus. None is not 0."""
+def has_value(score: Score, metric: str) -> bool:
+    """Whether the metric has a value, and its counts if it is a corpus metric."""
     return score.values.get(metric) is not None and (metric not in SUMMED or metric in score.statistics)
 
 
@@ -101,10 +101,10 @@ def metrics_of(table: Table) -> list[str]:
 
 
 def missing(table: Table, metrics: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """arm -> metric -> reason -> on how many of the compared examples another than the deciding metric is unknown."""
-    found = {}
+    """arm -> metric -> reason -> the number of compared examples without a value of the metric."""
+    counted = {}
     for name, scores in table.scores.items():
         own = {score.id: score for score in scores}
         counts = {metric: Counter(row.reason for row in _lacking(own, table.ids, metric)) for metric in metrics}
-        found[name] = {metric: dict(count) for metric, count in counts.items() if count}
-    return {name: counts for name, counts in found.items() if counts}
+        counted[name] = {metric: dict(count) for metric, count in counts.items() if count}
+    return {name: counts for name, counts in counted.items() if counts}

@@ -1,9 +1,9 @@
-"""Answers that another tool made enter here: columns of a csv or jsonl become Answers and Examples.
+"""Answers of another tool: columns of a csv or jsonl file become Answers and Examples.
 
     file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> Comparison, as compare.json holds
 
-An arm is called like its column. Texts are scored as they are written: nothing is cleaned, cut or guessed. Rows that
-repeat an input are not guessed about either: one has to say whether they are one unit.
+An arm has the name of its column. Texts are scored as they are written, without cleaning or cutting. Where rows repeat
+an input, the user has to say whether they form one unit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from luthier.task.rows import Row, read_rows
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None
 
-NO_CLUSTER = "none"  # said instead of a column: every row is a unit of its own
+NO_CLUSTER = "none"  # instead of a column: every row is a unit of its own
 LONG = 40  # characters; a shorter text may be repeated by chance
 REPEATED = 0.1  # share of rows; fewer hardly change an interval
 
@@ -42,13 +42,14 @@ def from_columns(
 ) -> tuple[Arms, list[Example]]:
     """The answers of each column in `answers`, and the examples they answer, one a row.
 
-    Rows equal in `cluster` are one statistical unit (several rows may belong to one dialogue); with "none", or where no
-    input is repeated, each row is. An empty answer is an answer, and scores 0. In jsonl a reference may be a list of
-    several. Raises DataError for a file that cannot be read, a column that is not there, an empty reference, a repeated
-    id, and for rows that repeat their input (or, in a tenth of the rows, a long text of a column that nobody named)
-    when no cluster is given; SettingsError when one column is named for two things.
+    Rows equal in `cluster` form one statistical unit (one dialogue may have several rows). With "none", or where no
+    input repeats, each row is a unit. An empty answer scores 0. In jsonl a reference may be a list of several.
+
+    Raises DataError for a file that cannot be read, a missing column, an empty reference or a repeated id. Without a
+    cluster it also raises DataError for rows that repeat their input, or (in REPEATED of the rows or more) a long text
+    of another column. Raises SettingsError when one column is named twice.
     """
-    _refuse_twins(reference, answers)
+    _refuse_same_column(reference, answers)
     arms: Arms = {name: [] for name in answers}
     examples, row_of = [], dict[str, int]()
     rows = list(read_rows(path))
@@ -75,8 +76,8 @@ class ColumnScores(Part):
     examples: int  # rows
     level: float  # confidence of the intervals
     metrics: dict[str, ArmMetric]
-    signatures: dict[str, str]  # metric -> with what it was computed
-    unknown: dict[str, dict[str, int]]  # metric -> reason -> how many answers have no value for it
+    signatures: dict[str, str]  # metric -> library, version and options
+    unknown: dict[str, dict[str, int]]  # metric -> reason -> answers without a value
 
 
 def scores_of_column(
@@ -95,26 +96,26 @@ def scores_of_column(
     """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown}.
 
     labels: references and answers are labels, scored by accuracy and macro-F1.
-    `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> how many answers have no value for it.
+    `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> answers without a value.
     Raises what `from_columns` raises.
     """
     from luthier.verdicts.compare import comparison
 
     arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
     scores = _scores(arms, examples, references, labels)
-    # chrF decides because it has a value wherever there is a reference: nothing is left out for want of another metric.
+    # chrF decides because it has a value wherever there is a reference, so no example is left out.
     deciding = DECIDING_LABELS if labels else "chrf"
-    found = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
+    compared = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
     return ColumnScores(
         file=str(path),
         reference=reference,
         answer=answer,
-        n=found.n,
-        examples=found.examples,
+        n=compared.n,
+        examples=compared.examples,
         level=level,
-        metrics=found.arms[answer],
-        signatures=found.signatures,
-        unknown=found.missing.get(answer, {}),
+        metrics=compared.arms[answer],
+        signatures=compared.signatures,
+        unknown=compared.missing.get(answer, {}),
     )
 
 
@@ -134,17 +135,18 @@ def comparison_of_columns(
     look: Look = None,
     seed: int = 0,
 ) -> Comparison:
-    """The columns compared as a study compares its arms: what compare.json holds.
+    """Compares columns as a study compares its arms; the result is what compare.json would hold.
 
     metric: with accuracy or macro_f1 references and answers are labels.
-    references: what ROUGE against several becomes, "mean" or "max". look: this is the k-th look at these references;
-    "count" counts it in the user's cache, where the same question of the same texts is the same look. Raises what
-    `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is none of the columns.
+    references: how ROUGE against several becomes one value, "mean" or "max". look: the number of this look at these
+    references; "count" counts it in the user's cache, where the same comparison of the same texts is the same look.
+
+    Raises what `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is no column.
     """
     from luthier.verdicts.compare import check_settings, comparison
 
-    _refuse_twins(reference, answers)
-    # Scoring takes a while, and a misspelt metric need not wait for it.
+    _refuse_same_column(reference, answers)
+    # Before the scoring, which takes a while.
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
@@ -158,7 +160,7 @@ def comparison_of_columns(
 
     if not isinstance(look, str):
         return compared(look)
-    first = compared(1)  # before it is counted: what is refused was no look
+    first = compared(1)  # before it is counted: a comparison that fails is no look
     counted = _counted(arms, examples, metric, repr(margin), repr(level), references, repr(seed))
     return first if counted == 1 else compared(counted)
 
@@ -175,7 +177,7 @@ def _scores(arms: Arms, examples: Sequence[Example], references: str, labels: bo
 
 
 def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:
-    """Which look at these references this question is: the answers, the units and the options."""
+    """The number of this look at these references; the answers, the units and the options identify it."""
     test = sha256_of_text(*sorted(reference for example in examples for reference in example.references))
     answers = [part for name, given in arms.items() for part in (name, *(answer.text for answer in given))]
     return count_look(test, sha256_of_text(*options, *(example.unit for example in examples), *answers)[:16])
@@ -201,12 +203,12 @@ def _refuse_repeats(path: Path, rows: Sequence[Row], input: str | None, named: C
 
 
 def _looks_like_inputs(texts: Sequence[Any], times: Counter[str], repeated: int) -> bool:
-    """Whether a column that nobody named holds inputs: long texts, many of them repeated, and not one everywhere."""
+    """Whether an unnamed column seems to hold inputs: long texts, many of them repeated, and not all the same."""
     long = all(isinstance(text, str) and len(text) >= LONG for text in texts)
     return long and len(times) > 1 and repeated >= REPEATED * len(texts)
 
 
-def _refuse_twins(reference: str, answers: Sequence[str]) -> None:
+def _refuse_same_column(reference: str, answers: Sequence[str]) -> None:
     if not answers:
         raise SettingsError("no column of answers is named; name at least one")
     if twice := next((name for name in answers if list(answers).count(name) > 1), None):

@@ -1,11 +1,11 @@
-"""Arms aligned by example key -> verdicts: `comparison`, and `compare`, which says the same in plain JSON values.
+"""Scores of arms -> verdicts: `comparison` returns a Comparison, `compare` the same as plain JSON values.
 
-    align      the examples that every arm has a value of the deciding metric for; all others are listed, by arm
+    align      the examples that every arm has a value of the deciding metric for; the others are listed by arm
     measure    for each metric: each arm, and each pair *on the same units*, by t, Wilson or bootstrap
-    verdicts   the deciding metric's pairs from simultaneous intervals, the arm to ship, what several seeds say
-    warn       what a reader must know before believing any of it
+    decide     verdicts on the deciding metric's pairs, the arm to ship, results over seeds
+    warnings   warnings about the comparison
 
-Everything follows from scores, a seed and what was declared: no text, model or clock, so two runs give the same file.
+The result depends only on scores, a seed and the options, so two runs give the same file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from luthier.stats import simultaneous
 from luthier.verdicts.align import Arms, align, metrics_of, missing
 from luthier.verdicts.decide import (
     Cost,
-    Recipes,
+    SeedResults,
     against_baselines,
     arm_metric,
     best_of,
@@ -33,11 +33,11 @@ from luthier.verdicts.decide import (
     groups_of,
     pair_of,
     power_of,
-    recipes_of,
     rule_of,
+    seed_results_of,
 )
 from luthier.verdicts.measure import Seeds, measure, seed_tables
-from luthier.verdicts.warnings import beside, warnings_of, words
+from luthier.verdicts.warnings import score_facts, warnings_of, words
 
 
 def comparison(
@@ -52,15 +52,16 @@ def comparison(
     look: int | None = None,
     seeds: Seeds | None = None,
 ) -> Comparison:
-    """Compares all pairs of arms on the examples they share. None stands for what is not known.
+    """Compares all pairs of arms on the examples they share. None means unknown.
 
     arms: name -> its scores; a pair (a, b) follows the order of the names, and its difference is mean a - mean b.
     deciding: the metric that verdicts come from; margin: the smallest difference in it that matters (0.02 is 2 points).
-    Both are declared before the test split is opened. cost: name -> numbers, smaller is cheaper, the first counts most.
-    level: confidence of the intervals. look: this is the k-th look at this test set, whose verdicts spend
-    (1 - level) / 2^k; None for no correction. seed: of the bootstrap for bleu, chrf and macro_f1.
-    seeds: name -> the scores of each further seed of a trained arm; `recipe` rows beside the deciding metric's numbers
-    then say what holds when it is trained again, without a verdict, and `claims` says so in two sentences.
+    Both are declared before the test split is opened. cost: name -> numbers; smaller is cheaper, and the first
+    number counts most.
+    level: confidence of the intervals. look: the number k of this look at the test set; its verdicts
+    spend (1 - level) / 2^k. None for no correction. seed: of the bootstrap for bleu, chrf and macro_f1.
+    seeds: name -> the scores of each further seed of a trained arm. The deciding metric then gets `recipe` rows, means
+    over seeds without a verdict, and `claims` says them in two sentences.
 
     Raises SettingsError for an option out of its range, DataError when the arms do not share their examples.
     """
@@ -71,7 +72,7 @@ def comparison(
     decider, rule = columns[deciding], rule_of(columns[deciding], deciding, margin, level, strict)
     pairs = [pair_of(table, columns[metric], pair, rule) for pair in combinations(arms, 2) for metric in columns]
     judged = {(pair.a, pair.b): pair for pair in pairs if pair.metric == deciding}
-    found = Comparison(
+    result = Comparison(
         deciding=deciding,
         margin=margin,
         level=level,
@@ -94,26 +95,26 @@ def comparison(
         warnings=(),
     )
     if seeds is not None:
-        found = _with_recipes(found, recipes_of(seed_tables(table, deciding, seeds), level))
-    warnings = warnings_of(found, beside(table, baselines))
-    return found.model_copy(update={"warnings": tuple(map(words, warnings))})
+        result = _with_seed_results(result, seed_results_of(seed_tables(table, deciding, seeds), level))
+    warnings = warnings_of(result, score_facts(table, baselines))
+    return result.model_copy(update={"warnings": tuple(map(words, warnings))})
 
 
 compare = plain(comparison, "compare")
 
 
-def _with_recipes(found: Comparison, recipes: Recipes) -> Comparison:
-    """`recipe` beside the deciding metric's numbers, and `claims` about the arm to ship, or the best."""
+def _with_seed_results(result: Comparison, seed_results: SeedResults) -> Comparison:
+    """Adds `recipe` to the deciding metric's numbers, and `claims` about the arm to ship, or the best."""
 
     def arm(name: str, rows: dict[str, ArmMetric]) -> dict[str, ArmMetric]:
-        return rows | {found.deciding: rows[found.deciding].model_copy(update={"recipe": recipes.arms[name]})}
+        return rows | {result.deciding: rows[result.deciding].model_copy(update={"recipe": seed_results.arms[name]})}
 
     def pair(of: Pair) -> Pair:
-        return of.model_copy(update={"recipe": recipes.pairs[of.a, of.b]}) if of.metric == found.deciding else of
+        return of.model_copy(update={"recipe": seed_results.pairs[of.a, of.b]}) if of.metric == result.deciding else of
 
-    arms, name = {name: arm(name, rows) for name, rows in found.arms.items()}, found.ship.choice
-    claims = claims_of(name, arms[name][found.deciding], recipes.seeds[name], found.deciding, found.level)
-    return found.model_copy(update={"arms": arms, "pairs": tuple(map(pair, found.pairs)), "claims": claims})
+    arms, name = {name: arm(name, rows) for name, rows in result.arms.items()}, result.ship.choice
+    claims = claims_of(name, arms[name][result.deciding], seed_results.seeds[name], result.deciding, result.level)
+    return result.model_copy(update={"arms": arms, "pairs": tuple(map(pair, result.pairs)), "claims": claims})
 
 
 def check_settings(
@@ -125,7 +126,7 @@ def check_settings(
     seed: int = 0,
     look: int | None = None,
 ) -> None:
-    """Refuses with SettingsError what `compare` cannot do; `arms` are names, so nothing need be scored beforehand."""
+    """Raises SettingsError for options that `compare` does not accept; needs only the names of the arms."""
     if not arms:
         raise SettingsError("there are no arms to compare; give at least one")
     if deciding not in CAN_DECIDE:

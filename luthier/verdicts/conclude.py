@@ -1,4 +1,4 @@
-"""A finished study's decision: scores and costs of its arms -> compare.json and profile.json. No model is asked."""
+"""A finished study's decision: scores and costs of its arms -> compare.json and profile.json. It needs no model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from luthier.task.task import Task
 from luthier.verdicts.compare import comparison
 from luthier.verdicts.profile import profile
 
-ZERO_SHOT = "zero-shot"  # the arm that is a baseline though it asks a model
+ZERO_SHOT = "zero-shot"  # a baseline, although it asks a model
 
 
 def conclude(folder: StudyFolder, task: Task) -> Comparison:
-    """Compares all arms of a study whose arms and further seeds are whole; returns what compare.json holds."""
+    """Compares all arms of a study and writes compare.json and profile.json. All arms and seeds must be finished."""
     study = StudyRecord.read(folder.path)
     arms = {name: folder.arm_record(name) for name in study.arms}
     decide = task.spec.decide
-    found = comparison(
+    compared = comparison(
         {name: folder.scores(name) for name in arms},
         deciding=decide.metric,
         margin=decide.margin,
@@ -29,9 +29,9 @@ def conclude(folder: StudyFolder, task: Task) -> Comparison:
         look=open_test(folder, task.hashes()["test"]),
         seeds=further_seeds(folder, arms, study.seeds) or None,
     )
-    found.write(folder.path)
+    compared.write(folder.path)
     if task.labels:  # a label has no length and no facts
-        return found
+        return compared
     profile(
         {name: answers for name in arms if (answers := folder.answers(name))},
         folder.examples(),
@@ -40,7 +40,7 @@ def conclude(folder: StudyFolder, task: Task) -> Comparison:
         margin=decide.margin,
         references=decide.references,
     ).write(folder.path)
-    return found
+    return compared
 
 
 def further_seeds(folder: StudyFolder, arms: dict[str, ArmRecord], seeds: int) -> dict[str, list[list[Score]]]:
@@ -51,7 +51,7 @@ def further_seeds(folder: StudyFolder, arms: dict[str, ArmRecord], seeds: int) -
 
 
 def costs(arms: dict[str, ArmRecord]) -> dict[str, tuple[float, float, float]]:
-    """What shipping each arm costs, most important first: MB to ship, tokens a prompt, passes. Nothing timed."""
+    """The costs of each arm, most important first: MB to ship, tokens a prompt, 1 if it asks a model. No times."""
     shipped = bytes_to_ship(arms)
     return {
         name: (shipped[name] / 1e6, arm.counts.prompt_tokens_mean or 0.0, float(arm.asks_model))

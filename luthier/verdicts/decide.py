@@ -1,10 +1,10 @@
-"""Verdicts: pairs and arms on the deciding metric -> the parts of a Comparison, and the decision which arm to ship.
+"""Verdicts on the deciding metric, the decision which arm to ship, and results over seeds: the parts of a Comparison.
 
-    judge      pairs on the deciding metric alone, from simultaneous intervals; other metrics are descriptive
+    pairs      verdicts of the deciding metric, from simultaneous intervals; other metrics are descriptive
     ship       Hsu: the cheapest arm whose lower bound against the best of the others is above -margin
-    recipe     what several seeds say beside it, without a verdict
+    seeds      means and differences over training seeds, without a verdict
 
-A number that is not known, or has no bound, is None.
+An unknown number or an infinite bound is None.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from luthier.results.comparison import (
     turned,
 )
 from luthier.stats import intervals, power, simultaneous
-from luthier.stats.intervals import Estimate, Floats, ends_of, known
-from luthier.stats.seeds import MIN_SEEDS, Recipe, recipe_difference, recipe_mean
+from luthier.stats.intervals import Estimate, Floats, ends_of, finite_or_none
+from luthier.stats.seeds import MIN_SEEDS, OverSeeds, difference_over_seeds, mean_over_seeds
 from luthier.verdicts.align import Table
 from luthier.verdicts.measure import Column, PairOfArms
 
@@ -44,7 +44,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Rule:
-    """What was declared before looking, and what the family of all pairs makes of it."""
+    """The declared metric, margin and levels, and the levels of intervals for the family of all pairs."""
 
     deciding: str
     margin: float
@@ -87,7 +87,7 @@ def pair_of(table: Table, column: Column, arms: PairOfArms, rule: Rule) -> Pair:
 
 
 def _judged(table: Table, estimate: Estimate, arms: PairOfArms, rule: Rule) -> dict[str, Any]:
-    """The fields of a Pair that the deciding metric alone has."""
+    """The fields of a Pair that only the deciding metric has."""
     ends, bounds = estimate.interval(rule.each), estimate.interval(rule.within)
     verdict = simultaneous.verdict(ends, margin=rule.margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
     more = power.more_needed(estimate, rule.margin, level=rule.each, power=POWER)
@@ -97,15 +97,15 @@ def _judged(table: Table, estimate: Estimate, arms: PairOfArms, rule: Rule) -> d
         **ends_of(ends, "simultaneous_"),
         **ends_of(bounds, "one_sided_"),
         "within_margin": -rule.margin < bounds.low and bounds.high < rule.margin,
-        "sd": known(estimate.sd),
+        "sd": finite_or_none(estimate.sd),
         "nonzero": estimate.nonzero,
-        "identical": all(_what_was_said(x) == _what_was_said(y) for x, y in zip(a, b, strict=True)),
+        "identical": all(_text_scores(x) == _text_scores(y) for x, y in zip(a, b, strict=True)),
         "examples_needed": ExamplesNeeded(**more) if more and verdict == "cannot tell" else None,
     }
 
 
-def _what_was_said(score: Score) -> dict[str, Any]:
-    """All that depends on the text of an answer, and not on how it ended: the same text may be given or generated."""
+def _text_scores(score: Score) -> dict[str, Any]:
+    """The scores that depend only on the text of an answer, not on how it ended or on the model."""
     return {**score.values, **score.statistics, "stopped": None, LIKELIHOOD: None}
 
 
@@ -117,7 +117,7 @@ def best_of(column: Column, rule: Rule) -> Best:
 
 
 def power_of(column: Column, rule: Rule) -> Power:
-    """What this test set can show on the deciding metric, from the smallest and the largest sd among the pairs."""
+    """The power on the deciding metric, from the smallest and the largest sd among the pairs."""
     spread = sorted((pair for pair in column.pairs.values() if pair.n > 1), key=lambda pair: pair.sd)
     if not spread:
         return Power(power=POWER, sd_range=None, detectable=None, equivalence_possible=False)
@@ -135,7 +135,7 @@ def power_of(column: Column, rule: Rule) -> Power:
 
 
 def groups_of(column: Column, judged: Judged) -> tuple[tuple[str, ...], ...]:
-    """The groups of arms that are not separated, in order of their means. Caption them so: they are never equal."""
+    """The groups of arms that are not separated, in order of their means. They are not shown to be equal."""
     by_mean = sorted(column.arms, key=lambda name: -column.arms[name].value)
     separated = {pair.arms for pair in judged.values() if pair.separated}
     return tuple(map(tuple, simultaneous.not_separated(by_mean, separated)))
@@ -163,7 +163,7 @@ def against_baselines(
 def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -> Decision:
     """Hsu's rule: the cheapest arm whose lower bound against the best of the others is above -margin.
 
-    It replaces "the cheapest that is not significantly worse", which on a small test set ships almost anything.
+    "The cheapest that is not significantly worse" would ship almost any arm on a small test set.
     """
     means = {name: estimate.value for name, estimate in column.arms.items()}
     bounds = simultaneous.against_the_best(list(means), column.pairs, rule.strict)
@@ -179,7 +179,7 @@ def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -
         arm=arm,
         provisional=best,
         may_be_best=tuple(rivals),
-        lower_bounds={name: known(bounds[name].low) for name in means},
+        lower_bounds={name: finite_or_none(bounds[name].low) for name in means},
         more_examples=max(more) if arm is None and more else None,
         sentence="",
     )
@@ -189,7 +189,7 @@ def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -
 def _ship_sentence(
     decision: Decision, bounds: Mapping[str, intervals.Interval], arms: Mapping[str, Estimate], rule: Rule
 ) -> str:
-    """The decision with its numbers, for someone who reads nothing else."""
+    """The decision with its numbers, in one sentence."""
     best, metric, margin = arms[decision.provisional], rule.deciding, f"{rule.margin:.3f}"
     if len(arms) == 1:
         return (
@@ -211,39 +211,44 @@ def _ship_sentence(
     )
 
 
-# --------------------------------------------------------------------------------------------------------- recipe
+# --------------------------------------------------------------------------------------------------------- seeds
 
 
 @dataclass(frozen=True)
-class Recipes:
-    """What several seeds say of each arm and each pair, descriptive; None where too few seeds allow no claim."""
+class SeedResults:
+    """Results over seeds for each arm and pair, descriptive; None where there are too few seeds."""
 
     arms: dict[str, ArmRecipe | None]
     pairs: dict[PairOfArms, PairRecipe | None]
-    seeds: dict[str, int]  # arm -> how many were trained
+    seeds: dict[str, int]  # arm -> seeds that were trained
 
 
-def recipes_of(tables: Mapping[str, Floats], level: float) -> Recipes:
-    """tables: arm -> (seeds, units) scores. Of a pair, one arm at least has enough seeds, the other as many or one."""
+def seed_results_of(tables: Mapping[str, Floats], level: float) -> SeedResults:
+    """Results over seeds from tables, arm -> (seeds, units) scores.
 
-    def said(of: Recipe) -> dict[str, Any]:
-        spread = {"seeds": of.seeds, "seed_share": of.seed_share, "seed_sd": of.seed_sd}
-        return {**ends_of(of.interval(level)), **spread}
+    A pair has a result where one arm has MIN_SEEDS seeds or more, and the other as many or one.
+    """
 
-    means = {name: recipe_mean(scores) for name, scores in tables.items() if len(scores) >= MIN_SEEDS}
-    arms = {name: ArmRecipe(mean=means[name].value, **said(means[name])) if name in means else None for name in tables}
+    def fields_of(estimate: OverSeeds) -> dict[str, Any]:
+        spread = {"seeds": estimate.seeds, "seed_share": estimate.seed_share, "seed_sd": estimate.seed_sd}
+        return {**ends_of(estimate.interval(level)), **spread}
+
+    means = {name: mean_over_seeds(scores) for name, scores in tables.items() if len(scores) >= MIN_SEEDS}
+    arms = {
+        name: ArmRecipe(mean=means[name].value, **fields_of(means[name])) if name in means else None for name in tables
+    }
     pairs: dict[PairOfArms, PairRecipe | None] = {}
     for a, b in combinations(tables, 2):
         counts = {len(tables[a]), len(tables[b])}
         pairs[a, b] = None
         if max(counts) >= MIN_SEEDS and (len(counts) == 1 or 1 in counts):
-            found = recipe_difference(tables[a], tables[b])
-            pairs[a, b] = PairRecipe(difference=found.value, **said(found))
-    return Recipes(arms, pairs, {name: len(scores) for name, scores in tables.items()})
+            difference = difference_over_seeds(tables[a], tables[b])
+            pairs[a, b] = PairRecipe(difference=difference.value, **fields_of(difference))
+    return SeedResults(arms, pairs, {name: len(scores) for name, scores in tables.items()})
 
 
 def claims_of(arm: str, row: ArmMetric, seeds: int, metric: str, level: float) -> Claims:
-    """Two sentences about an arm: this model, whose examples alone are random, and this recipe, seeds random too."""
+    """Two sentences about an arm: on this model (only examples are random), and on its training (seeds too)."""
     percent = f"{100 * level:.4g} %"
     model = (
         f"This model: {arm} has {metric} {_shown(row.mean)}, between {_shown(row.low)} and {_shown(row.high)} "

@@ -1,4 +1,4 @@
-"""What a test set can and cannot show, in sentences that are said before anything is trained."""
+"""What a test set can and cannot show, in sentences for before the training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from luthier.task.task import Task
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
 TYPICAL_SD = (0.08, 0.13, 0.17)
 
-# Of right and wrong: the root of the share of examples on which one of two arms alone is right, 10, 25 and 40 %.
+# For labels: the square root of the share of examples where only one of two arms is right (10, 25 and 40 %).
 CLASS_SD = (0.32, 0.5, 0.63)
 
 
 def can_show(task: Task, test: Sequence[Example], arms: int, look: int) -> list[str]:
-    """What can and cannot be detected with these test examples, at this look at them, among `arms` arms."""
+    """Sentences on what these test examples can and cannot show among `arms` arms, at this look at them."""
     units, level = len({example.unit for example in test}), 1 - alpha_at_look(look)
     margin, pairs = task.spec.decide.margin, arms * (arms - 1) // 2
     spreads = CLASS_SD if task.labels else TYPICAL_SD
@@ -39,7 +39,7 @@ def can_show(task: Task, test: Sequence[Example], arms: int, look: int) -> list[
 
 
 def unseen_labels(task: Task, train: Sequence[Example]) -> list[str]:
-    """The labels that a sample of the train split has no row of, so that no arm can learn them from it."""
+    """A sentence with the labels that no train example has, so that no arm can learn them; none if all have one."""
     seen = {example.references[0] for example in train}
     lacking = [label for label in task.labels if label not in seen]
     return [f"The {len(train)} train examples have no row of: {', '.join(lacking)}."] if lacking else []

@@ -1,10 +1,10 @@
 """Would the verdicts be the same if all arms had answered at the same length?
 
-    arms, their scores --budgets--> Budgets: as answered, under three budgets of words, cut to two sentences
+    arms, scores --at_equal_length--> EqualLengths: as answered, under three word limits, cut to two sentences
 
-ROUGE's F rewards a lucky length, so answers are cut to fixed budgets and scored and compared again. The budgets are the
-quartiles of the references' words on dev. These rows are descriptive: the study's verdict stays the one on the answers
-as they were given.
+ROUGE's F depends on the length of an answer. So answers are cut to fixed word limits, scored and compared again. The
+limits are the quartiles of the references' words on dev. These rows are descriptive: the study's verdict is the one on
+the answers as they were given.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Comparison, Mean
 from luthier.results.profile_record import (
-    Budget,
-    BudgetDecision,
-    BudgetRow,
-    Budgets,
+    EqualLengthDecision,
+    EqualLengthRow,
+    EqualLengths,
     Flip,
     PairVerdict,
     ReferenceWords,
+    WordLimit,
 )
 from luthier.scoring.score import score
 from luthier.verdicts.compare import comparison
@@ -40,12 +40,12 @@ def cut_words(text: str, words: int) -> str:
 
 
 def cut_sentences(text: str, sentences: int = 2) -> str:
-    """The first sentences; one ends at . ! or ? before space. Mr. and Dr. end none."""
+    """The first sentences. A sentence ends at . ! or ? before space, but not after Mr, Mrs, Ms or Dr."""
     ends = [m.end() for m in re.finditer(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)[.!?]+(?=\s)", text)]
     return text if len(ends) < sentences else text[: ends[sentences - 1]]
 
 
-def budgets(
+def at_equal_length(
     arms: Arms,
     scores: Mapping[str, Sequence[Score]],
     examples: Sequence[Example],
@@ -53,21 +53,21 @@ def budgets(
     deciding: str,
     margin: float,
     level: float,
-) -> Budgets:
-    """The arms as answered, under three budgets of words, and cut to two sentences; and which verdicts change."""
+) -> EqualLengths:
+    """The arms as answered, under three word limits, and cut to two sentences; and the verdicts that change."""
     lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
     parts = (0.25, 0.5, 0.75) if lengths else ()
     quartiles = [max(1, round(float(np.quantile(lengths, part)))) for part in parts]
-    cuts: list[tuple[Budget, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
+    cuts: list[tuple[WordLimit, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
     plain = _compared(scores, deciding, margin, level)
     rows = [_row(None, plain, plain)]
-    for budget, cut in [*cuts, ("two sentences", cut_sentences)]:
+    for limit, cut in [*cuts, ("two sentences", cut_sentences)]:
         again = {
             name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()
         }
-        rows.append(_row(budget, _compared(again, deciding, margin, level), plain))
+        rows.append(_row(limit, _compared(again, deciding, margin, level), plain))
     words = ReferenceWords(n=len(lengths), quartiles=tuple(quartiles))
-    return Budgets(**{"reference words": words}, of="dev" if dev else "test", rows=tuple(rows))
+    return EqualLengths(**{"reference words": words}, of="dev" if dev else "test", rows=tuple(rows))
 
 
 def _scored_again(
@@ -77,7 +77,7 @@ def _scored_again(
     metrics: tuple[str, ...],
     cut: Callable[[str], str],
 ) -> list[Score]:
-    """The scores of the cut answers; an answer that the cut leaves as it is keeps its score."""
+    """The scores of the cut answers; an answer that the cut does not change keeps its score."""
     shorter = {a.id: dataclasses.replace(a, text=short) for a in answers if (short := cut(a.text)) != a.text}
     rule = scores[0].references
     again = {one.id: one for one in score(shorter.values(), examples, metrics, references=rule)}
@@ -85,7 +85,7 @@ def _scored_again(
 
 
 def _compared(scores: Mapping[str, Sequence[Score]], deciding: str, margin: float, level: float) -> Comparison:
-    """One comparison on the deciding metric alone: the others were compared already, and BLEU's bootstrap is slow."""
+    """One comparison on the deciding metric alone; the others are not needed, and BLEU's bootstrap is slow."""
     alone = {name: [_only(one, deciding) for one in own] for name, own in scores.items()}
     return comparison(alone, deciding=deciding, margin=margin, level=level, baselines=())
 
@@ -97,19 +97,19 @@ def _only(one: Score, metric: str) -> Score:
     return dataclasses.replace(one, values=values, statistics=statistics, reasons=reasons)
 
 
-def _row(budget: Budget, found: Comparison, plain: Comparison) -> BudgetRow:
-    """What a budget says, and the verdicts that it changes against `plain`, the answers as they were given."""
-    ship = found.ship
+def _row(limit: WordLimit, compared: Comparison, plain: Comparison) -> EqualLengthRow:
+    """The comparison under one limit, and the verdicts that differ from `plain`, the answers as given."""
+    ship = compared.ship
     flips = (
         Flip(a=old.a, b=old.b, before=old.verdict, after=new.verdict)
-        for old, new in zip(plain.pairs, found.pairs, strict=True)
+        for old, new in zip(plain.pairs, compared.pairs, strict=True)
         if old.verdict != new.verdict
     )
-    return BudgetRow(
-        budget=budget,
-        arms={name: Mean(**rows[found.deciding].as_json()) for name, rows in found.arms.items()},
-        ship=BudgetDecision(verdict=ship.verdict, arm=ship.arm, provisional=ship.provisional),
-        verdicts=tuple(PairVerdict(a=pair.a, b=pair.b, verdict=pair.verdict) for pair in found.pairs),
+    return EqualLengthRow(
+        budget=limit,
+        arms={name: Mean(**rows[compared.deciding].as_json()) for name, rows in compared.arms.items()},
+        ship=EqualLengthDecision(verdict=ship.verdict, arm=ship.arm, provisional=ship.provisional),
+        verdicts=tuple(PairVerdict(a=pair.a, b=pair.b, verdict=pair.verdict) for pair in compared.pairs),
         flips=tuple(flips),
         ship_flips=plain.ship.arm != ship.arm,
     )

@@ -1,8 +1,8 @@
 """One metric of aligned arms -> an estimate for each arm and each pair on the same units: by t, Wilson or bootstrap.
 
-    scores (rows) --by unit--> values (units) --> Estimate of each arm, of each pair, and (seeds, units) of a recipe
+    scores (rows) --by unit--> values (units) --> Estimate of each arm and pair; (seeds, units) tables
 
-A value that is not known leaves its example out of that metric, for both arms of a pair; it is never taken as 0.
+An unknown value leaves its example out of that metric, for both arms of a pair; it never counts as 0.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from luthier.records import Score
 from luthier.scoring.score import corpus_value
 from luthier.stats import intervals
 from luthier.stats.intervals import Estimate, Floats
-from luthier.verdicts.align import Table, known
+from luthier.verdicts.align import Table, has_value
 
 PairOfArms = tuple[str, str]  # a, b: differences are a - b
 Seeds = Mapping[str, Sequence[Sequence[Score]]]
 
 RESAMPLES = 1_000
-RESAMPLES_DECIDING = 10_000  # simultaneous levels read the outermost percentiles, of which 1,000 draws know little
+RESAMPLES_DECIDING = 10_000  # simultaneous levels read the outermost percentiles, for which 1,000 draws are too few
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Column:
 
 
 def measure(table: Table, metric: str, deciding: str, seed: int) -> Column:
-    """The column of one metric; `seed` is of the bootstrap, which draws more where verdicts hang on it."""
+    """The column of one metric; `seed` is of the bootstrap, which draws more for the deciding metric."""
     if metric in SUMMED:
         return _corpus_column(table, metric, RESAMPLES_DECIDING if metric == deciding else RESAMPLES, seed)
     return _mean_column(table, metric)
@@ -51,7 +51,7 @@ def _mean_column(table: Table, metric: str) -> Column:
         (intervals.share_of, intervals.paired_shares) if metric in SHARES else (intervals.mean_of, intervals.paired)
     )
     values = {
-        name: np.array([score.values.get(metric) for score in scores], dtype=float)  # None becomes nan, only in here
+        name: np.array([score.values.get(metric) for score in scores], dtype=float)  # None becomes nan
         for name, scores in table.scores.items()
     }
 
@@ -60,24 +60,26 @@ def _mean_column(table: Table, metric: str) -> Column:
         units = [table.units[row] for row in rows]
         return [intervals.by_unit(values[name][rows], units)[0] for name in names] if units else []
 
-    arms = {name: one(*found) for name in values if (found := unit_means(name))}
-    pairs = {pair: two(*found) for pair in combinations(values, 2) if (found := unit_means(*pair))}
+    arms = {name: one(*columns) for name in values if (columns := unit_means(name))}
+    pairs = {pair: two(*columns) for pair in combinations(values, 2) if (columns := unit_means(*pair))}
     return Column(metric, arms, pairs)
 
 
 def _corpus_column(table: Table, metric: str, resamples: int, seed: int) -> Column:
-    """Counts are summed first and the metric is formed last, in the data and in every resample of units.
+    """Sums the counts, then forms the metric, for the data and for every resample of units.
 
-    A unit of several rows is drawn whole, and weighs as much as its text is long: that is how corpus metrics are made.
+    A unit of several rows is drawn whole. It weighs by the length of its text, as in every corpus metric.
     """
     names = list(table.scores)
-    rows = [i for i in range(len(table.ids)) if all(known(table.scores[name][i], metric) for name in names)]
+    rows = [i for i in range(len(table.ids)) if all(has_value(table.scores[name][i], metric) for name in names)]
     if not rows:
         return Column(metric, {}, {})
     sums = _unit_sums(table, metric, rows)
-    n, drawn = len(sums), intervals.resampled_sums(sums.reshape(len(sums), -1), resamples, seed)
-    drawn = np.vstack([sums.sum(axis=0).reshape(1, -1), drawn]).reshape(-1, *sums.shape[1:])  # first row: the data
-    formed = {a: np.array([corpus_value(metric, row) for row in drawn[:, i].tolist()]) for i, a in enumerate(names)}
+    n, resampled = len(sums), intervals.resampled_sums(sums.reshape(len(sums), -1), resamples, seed)
+    resampled = np.vstack([sums.sum(axis=0).reshape(1, -1), resampled]).reshape(
+        -1, *sums.shape[1:]
+    )  # first row: the data
+    formed = {a: np.array([corpus_value(metric, row) for row in resampled[:, i].tolist()]) for i, a in enumerate(names)}
 
     def estimate(values: Floats, changed: NDArray[np.bool_]) -> Estimate:
         return intervals.resampled_estimate(float(values[0]), values[1:], n, int(changed.any(axis=1).sum()))
@@ -106,7 +108,7 @@ def seed_tables(table: Table, metric: str, seeds: Seeds) -> dict[str, Floats]:
     """arm -> (seeds, units) unit means of a metric: the compared scores first, then those of each further seed.
 
     Raises SettingsError for an arm that is not compared or a corpus metric, which has no value of one unit; DataError
-    when a further seed lacks a value for a compared example: another set of examples would be another mean.
+    when a further seed lacks a value for a compared example.
     """
     if metric in SUMMED:
         other = DECIDING_LABELS if metric == "macro_f1" else DECIDING

@@ -1,13 +1,12 @@
-"""What the answers of a study look like beyond its metrics: lengths, copying, repetition, unsupported facts.
+"""A description of a study's answers beyond their metrics: lengths, copying, repetition, unsupported facts.
 
     examples, arms {name: answers} --profile--> ProfileRecord, which is STUDY/profile.json
 
-Two questions stand behind it. *Would the verdicts be the same if all arms had answered at the same length?*
-equal_length.py says it. *What does ROUGE not see?* Facts that the input does not hold (facts.py), answers copied from
-the input, answers that repeat themselves.
+It answers two questions. *Would the verdicts be the same if all arms had answered at the same length?*
+(equal_length.py). *What does ROUGE not see?* Names and quantities that the input does not support (facts.py), answers
+copied from the input, answers that repeat themselves.
 
-Scores are those of score.py; verdicts those of compare.py, with the study's own deciding metric and margin. The budget
-rows are descriptive: the study's verdict stays the one on the answers as they were given.
+Scores come from score.py and verdicts from compare.py, with the study's own deciding metric and margin.
 """
 
 from __future__ import annotations
@@ -36,11 +35,12 @@ from luthier.results.profile_record import (
     Share,
     Words,
 )
-from luthier.scoring.facts import KINDS, NOT_CHECKED, Source, common_words, unsupported
+from luthier.scoring.facts import KINDS, NOT_CHECKED, unsupported
 from luthier.scoring.score import score, signature, words_of
+from luthier.scoring.source import Source, common_words
 from luthier.stats import intervals
 from luthier.verdicts.decide import mean_of
-from luthier.verdicts.equal_length import Arms, budgets
+from luthier.verdicts.equal_length import Arms, at_equal_length
 
 SHOWN = 5  # ids and examples that are listed of each arm
 QUANTILES = (5, 25, 50, 75, 95)
@@ -69,9 +69,9 @@ def profile(
     references: str = "mean",
     level: float = 0.95,
 ) -> ProfileRecord:
-    """Everything of arms' answers to `examples`; the budgets come from the references of `dev`, if there are any.
+    """Profiles arms' answers to `examples`. The word limits come from the references of `dev`, else of `examples`.
 
-    Raises DataError when an answer belongs to none of the examples, or an arm has none at all.
+    Raises DataError when an answer belongs to none of the examples, or an arm has no answers.
     """
     by_id = {example.id: example for example in examples}
     for name, answers in arms.items():
@@ -89,7 +89,7 @@ def profile(
         deciding=deciding,
         margin=margin,
         signatures={deciding: signature(deciding, references), **SIGNATURES},
-        budgets=budgets(arms, scores, examples, dev, deciding, margin, level),
+        budgets=at_equal_length(arms, scores, examples, dev, deciding, margin, level),
         buckets=_buckets(scores, by_id, deciding, level),
         arms={name: _arm(answers, scores[name], by_id, sources, level) for name, answers in arms.items()},
         not_checked=NOT_CHECKED,
@@ -105,12 +105,12 @@ def _buckets(
     """The deciding metric by terciles of the input's and of the (mean) reference's words."""
     inputs = {e.id: float(len(e.input.split())) for e in examples.values()}
     references = {e.id: fmean(len(r.split()) for r in e.references) for e in examples.values() if e.references}
-    found: Buckets = {}
+    buckets: Buckets = {}
     if inputs:
-        found["input"] = _terciles(scores, inputs, deciding, level)
+        buckets["input"] = _terciles(scores, inputs, deciding, level)
     if references:
-        found["reference"] = _terciles(scores, references, deciding, level)
-    return found
+        buckets["reference"] = _terciles(scores, references, deciding, level)
+    return buckets
 
 
 def _terciles(
@@ -148,9 +148,9 @@ class _Input:
         self.source = Source(text, common)
         self.words = words_of(text)
         self.trigrams = set(_trigrams(self.words))
-        self.places: dict[str, list[int]] = {}  # word -> where it stands
+        self.positions: dict[str, list[int]] = {}  # word -> its positions
         for at, word in enumerate(self.words):
-            self.places.setdefault(word, []).append(at)
+            self.positions.setdefault(word, []).append(at)
 
 
 def _arm(
@@ -163,13 +163,13 @@ def _arm(
     units = [examples[answer.id].unit for answer in answers]
     lengths = [len(answer.text.split()) for answer in answers]
     ratios = [(one.values["length_ratio"], one.unit) for one in scores]
-    known = [(value, unit) for value, unit in ratios if value is not None]
+    pairs = [(value, unit) for value, unit in ratios if value is not None]
     words = _mean(list(zip(lengths, units, strict=True)), level).as_json()
     copied, repeated = _copying(answers, units, inputs, level)
     return ArmProfile(
         n=len(answers),
         words=Words(**words, median=float(median(lengths)), quantiles=_quantiles(lengths)),
-        length_ratio=LengthRatio(**_mean(known, level).as_json(), quantiles=_quantiles([value for value, _ in known])),
+        length_ratio=LengthRatio(**_mean(pairs, level).as_json(), quantiles=_quantiles([value for value, _ in pairs])),
         copied=copied,
         repeated=repeated,
         empty=_share(answers, units, lambda answer: not answer.text.strip(), level),
@@ -180,13 +180,13 @@ def _arm(
 
 
 def _hit_limit(answers: Sequence[Answer], examples: Mapping[str, Example], level: float) -> Share | None:
-    known = [answer for answer in answers if answer.stop != "given"]
-    units = [examples[answer.id].unit for answer in known]
-    return _share(known, units, lambda answer: answer.stop == "length", level) if known else None
+    generated = [answer for answer in answers if answer.stop != "given"]
+    units = [examples[answer.id].unit for answer in generated]
+    return _share(generated, units, lambda answer: answer.stop == "length", level) if generated else None
 
 
 def only_tags(text: str) -> bool:
-    """Whether a text says nothing but who speaks: "#Person1#:", "Anna:" alone is a word and counts as one."""
+    """Whether a text has only speaker tags such as "#Person1#:" and punctuation. "Anna:" is a word."""
     return bool(text.strip()) and not re.search(r"\w", re.sub(r"#\w+#", "", text))
 
 
@@ -198,7 +198,7 @@ def _copying(
     for answer, unit in zip(answers, units, strict=True):
         words, source = words_of(answer.text), inputs[answer.id]
         if words and source.words:
-            lengths = fragments(words, source.words, source.places)
+            lengths = fragments(words, source.words, source.positions)
             columns["coverage"].append((sum(lengths) / len(words), unit))
             columns["density"].append((sum(n * n for n in lengths) / len(words), unit))
         if grams := _trigrams(words):
@@ -210,16 +210,16 @@ def _copying(
     return Copied(**means), repeated
 
 
-def fragments(words: Sequence[str], source: Sequence[str], places: Mapping[str, Sequence[int]]) -> list[int]:
-    """The lengths of the extractive fragments: greedily, from left to right, the longest run that the source holds.
+def fragments(words: Sequence[str], source: Sequence[str], positions: Mapping[str, Sequence[int]]) -> list[int]:
+    """The lengths of the extractive fragments: greedily, from left to right, the longest run that the source has.
 
     Grusky, Naaman & Artzi 2018, "Newsroom", section 4.1, figure 3. coverage = sum / n, density = sum of squares / n.
     places: word -> its positions in source.
     """
-    found, at = [], 0
+    lengths, at = [], 0
     while at < len(words):
         longest = 0
-        for start in places.get(words[at], ()):
+        for start in positions.get(words[at], ()):
             length = 1
             while (
                 at + length < len(words)
@@ -229,9 +229,9 @@ def fragments(words: Sequence[str], source: Sequence[str], places: Mapping[str, 
                 length += 1
             longest = max(longest, length)
         if longest:
-            found.append(longest)
+            lengths.append(longest)
         at += max(longest, 1)
-    return found
+    return lengths
 
 
 def _trigrams(words: Sequence[str]) -> list[tuple[str, ...]]:
@@ -239,19 +239,19 @@ def _trigrams(words: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _facts(answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str, _Input], level: float) -> Facts:
-    found = {answer.id: unsupported(answer.text, inputs[answer.id].source) for answer in answers}
+    facts = {answer.id: unsupported(answer.text, inputs[answer.id].source) for answer in answers}
 
     def having(kind: str) -> Share:
-        return _share(answers, units, lambda answer: any(fact.kind == kind for fact in found[answer.id]), level)
+        return _share(answers, units, lambda answer: any(fact.kind == kind for fact in facts[answer.id]), level)
 
     def shown(answer: Answer) -> FactExample:
-        findings = tuple(Finding(**dataclasses.asdict(fact)) for fact in found[answer.id])
+        findings = tuple(Finding(**dataclasses.asdict(fact)) for fact in facts[answer.id])
         return FactExample(id=answer.id, text=answer.text, findings=findings)
 
     return Facts(
-        any=_share(answers, units, lambda answer: bool(found[answer.id]), level),
+        any=_share(answers, units, lambda answer: bool(facts[answer.id]), level),
         kinds={kind: having(kind) for kind in KINDS},
-        examples=tuple(map(shown, [answer for answer in answers if found[answer.id]][:SHOWN])),
+        examples=tuple(map(shown, [answer for answer in answers if facts[answer.id]][:SHOWN])),
     )
 
 
@@ -266,16 +266,16 @@ def _mean(values: Sequence[tuple[float, str]], level: float) -> Mean:
     return mean_of(intervals.mean_of(means), level)
 
 
-def _share(answers: Sequence[Answer], units: Sequence[str], asked: Callable[[Answer], bool], level: float) -> Share:
-    """The share of answers that are so, over units, with Wilson's interval, and the first few ids."""
-    told = [asked(answer) for answer in answers]
-    yes = [answer.id for answer, so in zip(answers, told, strict=True) if so]
-    means, _ = intervals.by_unit([float(so) for so in told], units)
+def _share(answers: Sequence[Answer], units: Sequence[str], holds: Callable[[Answer], bool], level: float) -> Share:
+    """The share of answers for which `holds` is true, over units, with Wilson's interval, and the first few ids."""
+    answered = [holds(answer) for answer in answers]
+    yes = [answer.id for answer, so in zip(answers, answered, strict=True) if so]
+    means, _ = intervals.by_unit([float(so) for so in answered], units)
     estimate = intervals.share_of(means)
     ends = intervals.ends_of(estimate.interval(level))
     return Share(share=estimate.value, **ends, yes=len(yes), n=estimate.n, ids=tuple(yes[:SHOWN]))
 
 
 def _quantiles(values: Iterable[float]) -> dict[str, float]:
-    found = list(values)
-    return {str(q): float(np.quantile(found, q / 100)) for q in QUANTILES} if found else {}
+    numbers = list(values)
+    return {str(q): float(np.quantile(numbers, q / 100)) for q in QUANTILES} if numbers else {}

@@ -1,9 +1,9 @@
-"""What a reader must know before believing a comparison: records, and the one function that words them.
+"""Warnings about a comparison: records, and the one function that words them.
 
-warnings_of(comparison)          -> the warnings that follow from compare.json alone, each with its kind and numbers
-warnings_of(comparison, beside)  -> all of them: what the scores say that compare.json does not hold
-words(warning)                   -> its sentence, as compare.json holds it
-sentences_besides(comparison, UnbeatenBaselines)  -> a comparison's sentences but those of some kinds
+warnings_of(comparison)         -> the warnings that follow from compare.json alone, each a record with its numbers
+warnings_of(comparison, facts)  -> all warnings; `facts` are ScoreFacts, which compare.json does not hold
+words(warning)                  -> its sentence, as compare.json holds it
+sentences_besides(comparison, UnbeatenBaselines)  -> the sentences of a comparison without those of some kinds
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FewUnits:
 
 @dataclass(frozen=True)
 class RowsOfOneUnit:
-    """Several rows make one unit."""
+    """Several rows form one unit."""
 
     examples: int
     n: int
@@ -44,11 +44,11 @@ class RowsOfOneUnit:
 
 @dataclass(frozen=True)
 class SeveralReferences:
-    """Several references make one score."""
+    """Several references give one score."""
 
     fewest: int  # references of one example
     most: int
-    rule: str  # how ROUGE makes one score of them
+    rule: str  # how ROUGE forms one score from them
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LaterLook:
 
 @dataclass(frozen=True)
 class OptimisticBest:
-    """The highest of several means is higher than the arm is."""
+    """The highest of several means overestimates its arm."""
 
     arm: str
     arms: int
@@ -69,7 +69,7 @@ class OptimisticBest:
 
 @dataclass(frozen=True)
 class NoEquivalence:
-    """No pair could be found equivalent, however alike its arms are."""
+    """The test set is too small to show any pair equivalent."""
 
     n: int
     margin: float
@@ -77,7 +77,7 @@ class NoEquivalence:
 
 @dataclass(frozen=True)
 class SameScores:
-    """Two arms score the same in everything."""
+    """All scores of two arms are equal."""
 
     a: str
     b: str
@@ -85,7 +85,7 @@ class SameScores:
 
 @dataclass(frozen=True)
 class AbsentBaselines:
-    """Baselines that are none of the arms."""
+    """Declared baselines that are not among the arms."""
 
     baselines: tuple[str, ...]
 
@@ -101,74 +101,74 @@ class UnbeatenBaselines:
 Evident = (  # follows from compare.json alone
     ExamplesLeftOut | FewUnits | LaterLook | OptimisticBest | NoEquivalence | SameScores | UnbeatenBaselines
 )
-Caution = Evident | RowsOfOneUnit | SeveralReferences | AbsentBaselines
+Warned = Evident | RowsOfOneUnit | SeveralReferences | AbsentBaselines
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What warnings need and compare.json does not hold."""
+class ScoreFacts:
+    """Facts about the scores that warnings need and compare.json does not hold."""
 
     most_rows: int  # of one unit
     references: tuple[int, int]  # of an example: the fewest, the most
-    rule: str  # how ROUGE makes one score of several references
-    absent: tuple[str, ...]  # baselines that are none of the arms
+    rule: str  # how ROUGE forms one score from several references
+    absent: tuple[str, ...]  # baselines that are not among the arms
 
 
-def beside(table: Table, baselines: Sequence[str]) -> Beside:
-    """What of the aligned scores and the declared baselines a warning may speak of."""
+def score_facts(table: Table, baselines: Sequence[str]) -> ScoreFacts:
+    """The facts about the aligned scores and the declared baselines that warnings need."""
     counts = {score.reference_count for score in next(iter(table.scores.values()))}
     absent = tuple(name for name in baselines if name not in table.scores)
-    return Beside(max(Counter(table.units).values()), (min(counts), max(counts)), table.references, absent)
+    return ScoreFacts(max(Counter(table.units).values()), (min(counts), max(counts)), table.references, absent)
 
 
-def warnings_of(found: Comparison, more: Beside | None = None) -> list[Caution]:
-    """The warnings in the order in which they are said; without `more` those that follow from compare.json alone."""
+def warnings_of(comparison: Comparison, facts: ScoreFacts | None = None) -> list[Warned]:
+    """The warnings in order; without `facts` only those that follow from compare.json."""
     return [
-        *_left_out(found),
-        *([FewUnits(found.n)] if found.n < MIN_UNITS else []),
-        *(_taken_together(found, more) if more else []),
-        *([] if found.look is None else [LaterLook(found.look, found.alpha)]),
-        *(_of_several_arms(found) if found.comparisons else []),
-        *(SameScores(pair.a, pair.b) for pair in found.pairs if pair.identical),
-        *([AbsentBaselines(more.absent)] if more and more.absent else []),
-        *_unbeaten(found),
+        *_left_out(comparison),
+        *([FewUnits(comparison.n)] if comparison.n < MIN_UNITS else []),
+        *(_taken_together(comparison, facts) if facts else []),
+        *([] if comparison.look is None else [LaterLook(comparison.look, comparison.alpha)]),
+        *(_of_several_arms(comparison) if comparison.comparisons else []),
+        *(SameScores(pair.a, pair.b) for pair in comparison.pairs if pair.identical),
+        *([AbsentBaselines(facts.absent)] if facts and facts.absent else []),
+        *_unbeaten(comparison),
     ]
 
 
-def _left_out(found: Comparison) -> Iterator[Caution]:
-    for arm, rows in found.excluded.items():
-        yield ExamplesLeftOut(arm, found.deciding, Counter(row.reason for row in rows))
+def _left_out(comparison: Comparison) -> Iterator[Warned]:
+    for arm, rows in comparison.excluded.items():
+        yield ExamplesLeftOut(arm, comparison.deciding, Counter(row.reason for row in rows))
 
 
-def _taken_together(found: Comparison, more: Beside) -> Iterator[Caution]:
-    """What was taken together before anything was counted: rows of one unit, references of one example."""
-    if found.n < found.examples:
-        yield RowsOfOneUnit(found.examples, found.n, more.most_rows)
-    if more.references[1] > 1:
-        yield SeveralReferences(*more.references, more.rule)
+def _taken_together(comparison: Comparison, facts: ScoreFacts) -> Iterator[Warned]:
+    """Warnings about rows that form one unit, and references that form one score."""
+    if comparison.n < comparison.examples:
+        yield RowsOfOneUnit(comparison.examples, comparison.n, facts.most_rows)
+    if facts.references[1] > 1:
+        yield SeveralReferences(*facts.references, facts.rule)
 
 
-def _of_several_arms(found: Comparison) -> Iterator[Caution]:
-    yield OptimisticBest(found.best.arm, len(found.arms))
-    if not found.power.equivalence_possible:
-        yield NoEquivalence(found.n, found.margin)
+def _of_several_arms(comparison: Comparison) -> Iterator[Warned]:
+    yield OptimisticBest(comparison.best.arm, len(comparison.arms))
+    if not comparison.power.equivalence_possible:
+        yield NoEquivalence(comparison.n, comparison.margin)
 
 
-def _unbeaten(found: Comparison) -> Iterator[Caution]:
-    baselines = found.baseline_names()
-    for arm, rows in found.baselines.items():
+def _unbeaten(comparison: Comparison) -> Iterator[Warned]:
+    baselines = comparison.baseline_names()
+    for arm, rows in comparison.baselines.items():
         unbeaten = tuple(name for name, row in rows.items() if not row.beats)
         if arm not in baselines and unbeaten:
             yield UnbeatenBaselines(arm, unbeaten)
 
 
-def sentences_besides(found: Comparison, *kinds: type[Evident]) -> list[str]:
+def sentences_besides(comparison: Comparison, *kinds: type[Evident]) -> list[str]:
     """The sentences of a comparison's warnings, without those of some kinds."""
-    left = {words(warning) for warning in warnings_of(found) if isinstance(warning, kinds)}
-    return [sentence for sentence in found.warnings if sentence not in left]
+    left = {words(warning) for warning in warnings_of(comparison) if isinstance(warning, kinds)}
+    return [sentence for sentence in comparison.warnings if sentence not in left]
 
 
-def words(warning: Caution) -> str:
+def words(warning: Warned) -> str:
     """The sentence of a warning."""
     match warning:
         case ExamplesLeftOut(arm, metric, reasons):

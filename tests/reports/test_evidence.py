@@ -11,9 +11,9 @@ from luthier.errors import FolderError
 from luthier.files import read_json, write_json
 from luthier.rating.ballot import open_ballot
 from luthier.rating.result import result
-from luthier.reports.evidence import budget_rows, facts_of, profiled, with_recipe
+from luthier.reports.evidence import equal_length_rows, facts_of, profiled, with_recipe
 from luthier.reports.read import read_study
-from luthier.reports.words import at_budget
+from luthier.reports.words import limit_effect
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.verdicts.profile import profile
@@ -96,7 +96,7 @@ def test_a_budget_says_whether_the_decision_changes(copied):
     second |= {"ship": {"verdict": "ship", "arm": "copy-3", "provisional": "copy-3"}, "ship_flips": True,
                "flips": [{"a": "lora", "b": "copy-3", "before": "better", "after": "worse"}]}  # fmt: skip
     write_json(copied / "profile.json", record)
-    said = [at_budget(row) for row in budget_rows(read_study(copied))]
+    said = [limit_effect(row) for row in equal_length_rows(read_study(copied))]
     assert said[:3] == ["the study's verdict", "same", "decision changes: ship copy-3"]
     assert "lora against copy-3: better, then worse" in report(copied).read_text()
 

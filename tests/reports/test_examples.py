@@ -7,7 +7,8 @@ from luthier.records import Answer
 from luthier.reports.examples import APART, AT_RANDOM, examples_to_show, marked
 from luthier.reports.read import read_study
 from luthier.reports.write import report
-from luthier.scoring.facts import Source, unsupported
+from luthier.scoring.facts import unsupported
+from luthier.scoring.source import Source
 from tests.reports.made import made_examples, make_study
 
 
@@ -18,7 +19,7 @@ def test_examples_are_the_most_disputed_then_a_fixed_draw(tmp_path):
     assert len(ids) == len(set(ids)) == APART + AT_RANDOM and ids == [row.example.id for row in examples_to_show(page)]
     gaps = [row.apart for row in shown]
     assert gaps[:APART] == sorted(gaps[:APART], reverse=True) and max(gaps[APART:]) <= gaps[APART - 1]
-    assert [row.drawn for row in shown] == [False] * APART + [True] * AT_RANDOM
+    assert [row.at_random for row in shown] == [False] * APART + [True] * AT_RANDOM
     assert shown[0].answers[0].arm.name == "lora"
 
 

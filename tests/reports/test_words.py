@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 
 from luthier.reports.read import StudyPage, read_study
-from luthier.reports.words import at_budget, budget, detectable, how_sure, mixture_words, task_sentences, warnings_of
+from luthier.reports.words import (
+    detectable,
+    how_sure,
+    limit_effect,
+    limit_words,
+    mixture_words,
+    task_sentences,
+    warnings_of,
+)
 from luthier.results.multitask_record import TaskPair
-from luthier.results.profile_record import BudgetDecision, BudgetRow, Flip
+from luthier.results.profile_record import EqualLengthDecision, EqualLengthRow, Flip
 from tests import records
 from tests.reports.made import made_examples, make_study
 
@@ -53,17 +61,17 @@ def test_how_sure_the_verdicts_are(page, tmp_path):
 def test_what_a_budget_changes():
     def row(cut, flips=0, ships=None, **changes):
         flip = Flip(a="lora", b="soft", before="better", after="cannot tell")
-        ship = BudgetDecision(verdict="ship" if ships else "cannot tell", arm=ships, provisional="lora")
+        ship = EqualLengthDecision(verdict="ship" if ships else "cannot tell", arm=ships, provisional="lora")
         given = {"budget": cut, "arms": {}, "ship": ship, "verdicts": (), "flips": (flip,) * flips, "ship_flips": False}
-        return BudgetRow(**given | changes)
+        return EqualLengthRow(**given | changes)
 
-    assert [budget(words) for words in (None, 9, "two sentences")] == ["as answered", "9 words", "two sentences"]
-    assert at_budget(row(None)) == "the study's verdict"
-    assert at_budget(row(9)) == "same"
-    assert at_budget(row(9, flips=1)) == "same decision, 1 pair verdict changes"
-    assert at_budget(row(9, flips=2)) == "same decision, 2 pair verdicts change"
-    assert at_budget(row(9, ships="soft", ship_flips=True)) == "decision changes: ship soft"
-    assert at_budget(row(9, ship_flips=True)) == "decision changes: cannot tell"
+    assert [limit_words(words) for words in (None, 9, "two sentences")] == ["as answered", "9 words", "two sentences"]
+    assert limit_effect(row(None)) == "the study's verdict"
+    assert limit_effect(row(9)) == "same"
+    assert limit_effect(row(9, flips=1)) == "same decision, 1 pair verdict changes"
+    assert limit_effect(row(9, flips=2)) == "same decision, 2 pair verdicts change"
+    assert limit_effect(row(9, ships="soft", ship_flips=True)) == "decision changes: ship soft"
+    assert limit_effect(row(9, ship_flips=True)) == "decision changes: cannot tell"
 
 
 def test_no_answer_is_no_answer():

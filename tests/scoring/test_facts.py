@@ -12,7 +12,8 @@ import pytest
 from calibration import facts as calibration
 from calibration import planting
 from luthier.files import read_json
-from luthier.scoring.facts import KINDS, Source, unsupported
+from luthier.scoring.facts import KINDS, unsupported
+from luthier.scoring.source import Source
 
 INPUT = """Mr. Benjamin Okoro: The United Kingdom office opens at half past three, on the 27th of May.
 Zsofia: Then I'll bring two hundred and five chairs for $1,200. My friend from China helps.

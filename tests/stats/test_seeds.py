@@ -7,7 +7,7 @@ import pytest
 
 from luthier.errors import DataError, SettingsError
 from luthier.stats import intervals
-from luthier.stats.seeds import recipe_difference, recipe_mean
+from luthier.stats.seeds import difference_over_seeds, mean_over_seeds
 
 
 def drawn(random, seeds: int, units: int, seed_sd: float, unit_sd: float = 0.1, residual: float = 0.1):
@@ -17,26 +17,26 @@ def drawn(random, seeds: int, units: int, seed_sd: float, unit_sd: float = 0.1, 
 
 def test_the_standard_error_is_variances_added_and_the_residual_taken_off():
     table = drawn(np.random.default_rng(0), 4, 50, 0.05)
-    found = recipe_mean(table)
+    estimate = mean_over_seeds(table)
     seed_means, unit_means = table.mean(axis=1), table.mean(axis=0)
     rest = table - seed_means[:, None] - unit_means + table.mean()
     expected = seed_means.var(ddof=1) / 4 + unit_means.var(ddof=1) / 50 - (rest**2).sum() / (3 * 49) / 200
-    assert found.se**2 == pytest.approx(expected)
-    assert (found.seeds, found.n, found.value) == (4, 50, pytest.approx(table.mean()))
+    assert estimate.se**2 == pytest.approx(expected)
+    assert (estimate.seeds, estimate.n, estimate.value) == (4, 50, pytest.approx(table.mean()))
 
 
 def test_equal_seeds_are_one_model():
     row = np.random.default_rng(0).random(60)
-    found = recipe_mean([row] * 3)
-    assert found.interval(0.95) == pytest.approx(intervals.t_interval(row.mean(), row.std(ddof=1), 60, 0.95))
-    assert found.seed_share == 0 and found.seed_sd == 0
+    estimate = mean_over_seeds([row] * 3)
+    assert estimate.interval(0.95) == pytest.approx(intervals.t_interval(row.mean(), row.std(ddof=1), 60, 0.95))
+    assert estimate.seed_share == 0 and estimate.seed_sd == 0
 
 
 def test_where_seeds_are_everything_they_are_the_sample():
     means = np.array([0.3, 0.4, 0.5])
-    found = recipe_mean(np.repeat(means[:, None], 200, axis=1))
-    assert found.seed_share == pytest.approx(1)
-    assert found.interval(0.95) == pytest.approx(intervals.mean_of(means).interval(0.95))
+    estimate = mean_over_seeds(np.repeat(means[:, None], 200, axis=1))
+    assert estimate.seed_share == pytest.approx(1)
+    assert estimate.interval(0.95) == pytest.approx(intervals.mean_of(means).interval(0.95))
 
 
 def test_three_seeds_that_vary_a_lot_are_covered_as_promised():
@@ -44,7 +44,7 @@ def test_three_seeds_that_vary_a_lot_are_covered_as_promised():
     of freedom of three seeds happen to show little."""
     random, held = np.random.default_rng(5), 0
     for _ in range(3_000):
-        low, high = recipe_mean(drawn(random, 3, 300, 0.015)).interval(0.95)
+        low, high = mean_over_seeds(drawn(random, 3, 300, 0.015)).interval(0.95)
         held += low <= 0.4 <= high
     assert 0.935 < held / 3_000 < 0.965
 
@@ -56,7 +56,7 @@ def test_seeds_are_no_examples():
         table = drawn(random, 3, 200, 0.01)
         for how, (low, high) in (
             ("pooled", intervals.mean_of(table.ravel()).interval(0.95)),
-            ("recipe", recipe_mean(table).interval(0.95)),
+            ("recipe", mean_over_seeds(table).interval(0.95)),
         ):
             covered[how] += low < 0.4 < high
     assert covered["pooled"] < 230 < 270 < covered["recipe"]
@@ -65,9 +65,9 @@ def test_seeds_are_no_examples():
 def test_against_a_model_with_one_seed_and_turned_around():
     random = np.random.default_rng(2)
     a, b = drawn(random, 3, 80, 0.02), drawn(random, 1, 80, 0.0)
-    found, turned = recipe_difference(a, b), recipe_difference(b, a)
-    assert found.value == pytest.approx(a.mean() - b.mean()) and found.value == pytest.approx(-turned.value)
-    assert found.se == pytest.approx(turned.se) and found.seeds == 3
+    estimate, turned = difference_over_seeds(a, b), difference_over_seeds(b, a)
+    assert estimate.value == pytest.approx(a.mean() - b.mean()) and estimate.value == pytest.approx(-turned.value)
+    assert estimate.se == pytest.approx(turned.se) and estimate.seeds == 3
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_against_a_model_with_one_seed_and_turned_around():
 )
 def test_too_little_makes_no_claim(scores, error, words):
     with pytest.raises(error, match=words):
-        recipe_mean(scores)
+        mean_over_seeds(scores)
 
 
 def test_unequal_seeds_are_not_set_against_each_other():
     with pytest.raises(SettingsError, match="4 seeds cannot be set against 3"):
-        recipe_difference(np.ones((4, 30)), np.ones((3, 30)))
+        difference_over_seeds(np.ones((4, 30)), np.ones((3, 30)))

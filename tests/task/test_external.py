@@ -112,7 +112,7 @@ def test_a_data_set_with_one_split_is_drawn_from(tmp_path: Path) -> None:
 
 def test_a_data_set_that_is_not_there_or_has_no_train_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="datasets is not installed: pip install 'luthier[datasets]'")
-    with pytest.raises(DataError, match="the data set cannot be had"):
+    with pytest.raises(DataError, match="the data set cannot be loaded"):
         init_task(tmp_path / "task", f"hub:{tmp_path / 'nothing'}", input="in", target="out")
     folder = hub_folder(tmp_path / "set", ("test",))
     with pytest.raises(TaskError, match="has no split 'train'; it has test"):

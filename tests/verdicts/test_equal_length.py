@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pytest
 
 from luthier.records import Answer, Example
-from luthier.results.profile_record import Budgets, ReferenceWords
+from luthier.results.profile_record import EqualLengths, ReferenceWords
 from luthier.scoring.score import score
-from luthier.verdicts.equal_length import budgets, cut_sentences, cut_words
+from luthier.verdicts.equal_length import at_equal_length, cut_sentences, cut_words
 from tests.verdicts.test_profile import EXAMPLES, LONG, SHORT
 
 
-def of(dev: Sequence[Example] = (), **arms: list[Answer]) -> Budgets:
+def of(dev: Sequence[Example] = (), **arms: list[Answer]) -> EqualLengths:
     scores = {name: score(answers, EXAMPLES, ("rouge1",)) for name, answers in arms.items()}
-    return budgets(arms, scores, EXAMPLES, dev, "rouge1", margin=0.02, level=0.95)
+    return at_equal_length(arms, scores, EXAMPLES, dev, "rouge1", margin=0.02, level=0.95)
 
 
 def test_cut_words_and_sentences() -> None:

@@ -9,7 +9,6 @@ from luthier.results.comparison import Comparison
 from luthier.verdicts.compare import comparison
 from luthier.verdicts.warnings import (
     AbsentBaselines,
-    Caution,
     ExamplesLeftOut,
     FewUnits,
     LaterLook,
@@ -19,12 +18,13 @@ from luthier.verdicts.warnings import (
     SameScores,
     SeveralReferences,
     UnbeatenBaselines,
+    Warned,
     sentences_besides,
     warnings_of,
     words,
 )
 
-SAID: list[tuple[Caution, str]] = [
+SAID: list[tuple[Warned, str]] = [
     (
         ExamplesLeftOut("lora", "rouge1", {"no answer": 2, "the reference is empty": 1}),
         "3 examples are left out for every arm: lora has no rouge1 for them: no answer (2), the reference is empty "
@@ -63,7 +63,7 @@ SAID: list[tuple[Caution, str]] = [
 
 
 @pytest.mark.parametrize(("warning", "sentence"), SAID, ids=[sentence[:30] for _, sentence in SAID])
-def test_the_words_of_each_kind(warning: Caution, sentence: str) -> None:
+def test_the_words_of_each_kind(warning: Warned, sentence: str) -> None:
     assert words(warning) == sentence
 
 
