@@ -38,6 +38,7 @@ from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, specification
+from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
@@ -109,6 +110,8 @@ def run_study(
     stored = stored_in(folder, StudyRecord)
     plan = _planned(folder, spec, task, arms, stored)
     bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
+    if stored is not None:
+        refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
     record = _look_over(plan, context, bases, command, stored, more_findings)
     begin(folder, record, stored)
@@ -145,6 +148,7 @@ def _planned(
         raise TaskError(
             f"{task.folder}: the data changed since the study in {folder.path} began; start a new study with --out"
         )
+    refuse_changed_task(folder, stored, task)
     seeds = max(spec.seeds, stored.seeds)
     return StudyPlan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from luthier.arms.ask import ask, ask_probabilities
 from luthier.arms.shipped import load_arm
-from luthier.errors import FolderError, LuthierError, ModelError, SettingsError
+from luthier.errors import FolderError, LuthierError, ModelError, SettingsError, TaskError
 from luthier.files import read_json, sha256_of, write_json
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
@@ -249,6 +249,56 @@ def test_no_field_of_the_note_may_change(finished: Path, tmp_path: Path) -> None
             continue
         accepted.append(damage)
     assert tried > 100 and not accepted
+
+
+# ---------------------------------------------------------------------------------------------- a study that goes on
+
+TASK = 'name = "tiny"\n[answer]\nmax_new_tokens = 12\n'
+OTHER_TASKS = {
+    "another limit": (TASK.replace("12", "11"), r"max_new_tokens changed from 12 to 11 since"),
+    "another metric": (TASK + '[decide]\nmetric = "rouge2"\n', "the deciding metric changed from 'rouge1' to 'rouge2'"),
+    "another margin": (TASK + "[decide]\nmargin = 0.3\n", r"the margin changed from 0\.\d+ to 0\.3 since"),
+    "another template": (
+        TASK + '[prompt.templates]\nplain = "Say: {input}"\n',
+        r"the template '\w+' changed from '.*' to 'Say: \{input\}'",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def asked(finished: Path, copy: Path, tmp_path: Path) -> dict[str, Any]:
+    """The finished study's own arguments, on a copy of its folder and of its task."""
+    spec = read_json(finished / "study.json")
+    task = shutil.copytree(spec["task"]["folder"], tmp_path / "task")
+    return {"task": task, "model": spec["model"]["name"], "arms": ARMS, "out": copy}
+
+
+@pytest.mark.parametrize("other", OTHER_TASKS)
+def test_a_study_goes_on_under_the_settings_it_began_with(other: str, asked: dict[str, Any]) -> None:
+    text, sentence = OTHER_TASKS[other]
+    (asked["task"] / "task.toml").write_text(text)
+    before = {path: path.read_bytes() for path in asked["out"].rglob("*") if path.is_file()}
+    with pytest.raises(TaskError, match=f"{sentence}.*; change it back, or start a new study with --out"):
+        study(**asked | {"arms": ARMS + ",one-shot"})
+    assert {path: path.read_bytes() for path in asked["out"].rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name, change, sentence",
+    [("model.safetensors", random_weights, "holds other weights"), ("config.json", edit(rms_norm_eps=0.5), CHANGED)],
+)
+def test_a_study_goes_on_with_the_bases_it_began_with(
+    name: str, change: Callable[[Path], None], sentence: str, asked: dict[str, Any], base: Path
+) -> None:
+    with kept(base):
+        change(base / name)
+        with pytest.raises(ModelError, match=f"{sentence}.*; start a new study with --out"):
+            study(**asked | {"arms": ARMS + ",one-shot"})
+
+
+def test_a_study_goes_on_where_nothing_changed(asked: dict[str, Any]) -> None:
+    study(**asked | {"arms": ARMS + ",one-shot"})
+    assert (asked["out"] / "arms" / "one-shot" / "arm.json").exists()
 
 
 def test_the_probes_are_asked_where_that_is_asked_for(base: Path, copy: Path) -> None:
