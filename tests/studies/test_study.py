@@ -387,7 +387,7 @@ def test_asking_an_arm_gives_the_answer_of_the_study(finished: Path) -> None:
 def test_an_arm_that_is_asked_knows_how_its_own_answers_go_on(finished: Path) -> None:
     place = finished / "arms" / "lora-r4"
     said = max((row["tokens"] for row in read_lines(place / "answers.jsonl")), key=len)
-    assert len(said) > 3 and load_arm(place).known().after(tuple(said[:3])) is not None
+    assert len(said) > 3 and load_arm(place).known().next_token(tuple(said[:3])) is not None
 
 
 @pytest.mark.parametrize(
