@@ -24,15 +24,15 @@ def merge(
     source: str | Path, folder: str | Path, *, arm: str | None = None, width: str | None = None, differ: int = 0
 ) -> dict[str, Any]:
     """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
-    place = Path(source)
-    if StudyRecord.is_in(place):
-        place = run_folder(place, arm_to_ask(place) if arm is None else arm)
+    path = Path(source)
+    if StudyRecord.is_in(path):
+        path = run_folder(path, arm_to_ask(path) if arm is None else arm)
     elif arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
-    return merge_arm(place, Path(folder), width, differ)
+    return merge_arm(path, Path(folder), width, differ)
 
 
-def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int = 0) -> dict[str, Any]:
+def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 0) -> dict[str, Any]:
     """The arm as one plain model in `folder`, which every tool loads and which is as fast as the base.
 
     With `width` its linear layers are made narrow after that. It is called good only if it repeats the arm's probe
@@ -41,44 +41,44 @@ def merge_arm(place: Path, folder: Path, width: str | None = None, differ: int =
     that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
     """
     keep_freed_memory()
-    shipped, note = load_arm(place), ShippedNote.read(place)
+    shipped, note = load_arm(path), ShippedNote.read(path)
     if folder.exists():
         raise FolderError(f"{folder}: there is something already; choose a new folder")
     if shipped.model.family == "encoder" and width:
-        raise SettingsError(f"{place}: the weights of an encoder are not made {width} here; leave the width out")
+        raise SettingsError(f"{path}: the weights of an encoder are not made {width} here; leave the width out")
     measured = note.width
     if measured and width not in (None, measured):
-        raise SettingsError(f"{place}: its weights are {measured} already; merge the arm that they were made of")
-    plain = shipped.model if measured else _merged(place, note)
-    made, found = quantize(plain, width) if width and not measured else plain, width or measured
+        raise SettingsError(f"{path}: its weights are {measured} already; merge the arm that they were made of")
+    plain = shipped.model if measured else _merged(path, note)
+    made, made_width = quantize(plain, width) if width and not measured else plain, width or measured
     with building(folder) as part:
         write_files(made, part)
         precision, labels = note.base.precision, shipped.model.labels
-        again = read(part, found, precision) if found else load(str(part), precision=precision, labels=labels)
+        again = read(part, made_width, precision) if made_width else load(str(part), precision=precision, labels=labels)
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
-            raise ModelError(_other_answers(place, others, len(shipped.probes), None if measured else width))
-    return {"probes": len(shipped.probes), "differ": others, "width": found, "file_bytes": file_bytes(folder)}
+            raise ModelError(_other_answers(path, others, len(shipped.probes), None if measured else width))
+    return {"probes": len(shipped.probes), "differ": others, "width": made_width, "file_bytes": file_bytes(folder)}
 
 
-def _merged(place: Path, note: ShippedNote) -> Model:
+def _merged(path: Path, note: ShippedNote) -> Model:
     """The base, with what the arm learned in its weights."""
-    found, base = method(note.method), note.base
+    arm_method, base = method(note.method), note.base
     whole = load(base.name, precision=base.precision, labels=note.labels)
-    if not isinstance(found, Tuning):
+    if not isinstance(arm_method, Tuning):
         return whole
-    if not found.leaves_whole_weights:
+    if not arm_method.leaves_whole_weights:
         mergeable = ", ".join(merging())
-        raise SettingsError(f"{place}: {found.name} has nothing to merge into the base; these have: {mergeable}")
-    return (found.merge or found.load)(whole, place / str(note.weights))
+        raise SettingsError(f"{path}: {arm_method.name} has nothing to merge into the base; these have: {mergeable}")
+    return (arm_method.merge or arm_method.load)(whole, path / str(note.weights))
 
 
-def _other_answers(place: Path, others: Sequence[str], probes: int, width: str | None) -> str:
+def _other_answers(path: Path, others: Sequence[str], probes: int, width: str | None) -> str:
     """Why merged weights are not handed out, and what to do."""
-    said = f"{place}: probe '{others[0]}' is answered differently ({len(others)} of {probes}) once merged"
+    said = f"{path}: probe '{others[0]}' is answered differently ({len(others)} of {probes}) once merged"
     if width is None:
         return f"{said}; these weights are not those that were measured"
     return (
-        f"{said} and made {width}, which nobody measured; study it as an arm ({place.name.partition('@')[0]}@{width}) "
+        f"{said} and made {width}, which nobody measured; study it as an arm ({path.name.partition('@')[0]}@{width}) "
         f"and merge that, or allow it with --differ {len(others)}"
     )

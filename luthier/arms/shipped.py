@@ -14,8 +14,8 @@ from typing import Any
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.generate import Generation
-from luthier.decoding.speculative import Followers
+from luthier.decoding.sampling import Generation
+from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
 from luthier.files import refuse_link
 from luthier.model.fingerprint import files_of_arm, files_of_base, refuse_other_files
@@ -51,13 +51,13 @@ class Shipped:
         room = room_for(self.model, self.generation.max_new_tokens or 0)
         return self.model.renderer.prompt(Example("input", text, ()), self.template, self.shots, room=room)
 
-    def known(self) -> Followers:
+    def known(self) -> NgramTable:
         """The arm's own answers on test: how it goes on, which makes the next answer faster. None for a bare model."""
-        return Followers(answer.tokens for answer in read_lines_of(Answer, self.folder / ANSWERS_FILE))
+        return NgramTable(answer.tokens for answer in read_lines_of(Answer, self.folder / ANSWERS_FILE))
 
 
 def write_note(
-    place: Path,
+    path: Path,
     model: Model,
     *,
     method_name: str,
@@ -72,17 +72,17 @@ def write_note(
     answers_by: str = "generation",
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already."""
-    if ShippedNote.is_in(place):
+    if ShippedNote.is_in(path):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
-    known: dict[str, Any] = {"answers_by": answers_by, "weights": shipped}
+    given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped}
     ShippedNote(
-        **known,
+        **given,
         format=1,
         method=method_name,
         width=width,
-        weights_sha256=weights_sha256(place / str(shipped)) if width else None,
-        files=files_of_arm(place / shipped) if shipped else {},
+        weights_sha256=weights_sha256(path / str(shipped)) if width else None,
+        files=files_of_arm(path / shipped) if shipped else {},
         base=Base(
             name=model.name,
             sha256=model.base_sha256,
@@ -106,51 +106,51 @@ def write_note(
             for probe in probes
         ],
         note_sha256="",
-    ).sealed().write(place)
+    ).sealed().write(path)
 
 
-def load_arm(place: Path) -> Shipped:
-    """The arm in `place` on its base model.
+def load_arm(path: Path) -> Shipped:
+    """The arm in `path` on its base model.
 
     Raises FolderError when the folder is not an arm's or its note was changed, ModelError when a file of the arm or of
     its base, or the prompt, is another one than was measured.
     """
-    if not ShippedNote.is_in(place):
-        beside = sorted(note.parent.name for note in place.parent.glob(f"*/{ShippedNote.FILE}"))
-        there = f"; there are: {', '.join(beside)}" if place.parent.name == "arms" and beside else ""
-        raise FolderError(f"{place}: no {ShippedNote.FILE} here; name a finished arm{there}")
-    note = ShippedNote.read(place)
-    note.refuse_changed(place)
+    if not ShippedNote.is_in(path):
+        beside = sorted(note.parent.name for note in path.parent.glob(f"*/{ShippedNote.FILE}"))
+        there = f"; there are: {', '.join(beside)}" if path.parent.name == "arms" and beside else ""
+        raise FolderError(f"{path}: no {ShippedNote.FILE} here; name a finished arm{there}")
+    note = ShippedNote.read(path)
+    note.refuse_changed(path)
     if note.weights:
-        weights = place / note.weights
+        weights = path / note.weights
         refuse_link(weights)
         refuse_other_files(weights, note.files, files_of_arm(weights), "make the arm again")
-    adapted = (_narrow if note.width else _on_its_base)(place, note)
+    adapted = (_narrow if note.width else _on_its_base)(path, note)
     shots = tuple(shot.example for shot in note.shots)
-    generation = settings_from(Generation, note.generation, ShippedNote.path_in(place), FolderError)
-    shipped = Shipped(place, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by)
+    generation = settings_from(Generation, note.generation, ShippedNote.path_in(path), FolderError)
+    shipped = Shipped(path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by)
     if adapted.renderer.hash(shipped.template, shots) != note.prompt_sha256:
-        raise ModelError(f"{place}: the tokenizer here renders another prompt than the one measured; use its own base")
+        raise ModelError(f"{path}: the tokenizer here renders another prompt than the one measured; use its own base")
     return shipped
 
 
-def _on_its_base(place: Path, note: ShippedNote) -> Model:
+def _on_its_base(path: Path, note: ShippedNote) -> Model:
     """The base that the arm was measured on, with what the arm's folder holds."""
-    base, found = note.base, method(note.method)
+    base, arm_method = note.base, method(note.method)
     folder = resolve(base.name)
     if (here := weights_sha256(folder)) != base.sha256:
         raise ModelError(
-            f"{place}: made on another {base.name} (weights {base.sha256[:12]}, here "
+            f"{path}: made on another {base.name} (weights {base.sha256[:12]}, here "
             f"{here[:12]}); load it with the base that it was measured on"
         )
-    refuse_other_files(folder, base.files, files_of_base(folder), f"give {place} the base that it was measured on")
+    refuse_other_files(folder, base.files, files_of_base(folder), f"give {path} the base that it was measured on")
     model = load(base.name, precision=base.precision, labels=note.labels)
-    return found.load(model, place / str(note.weights)) if isinstance(found, Tuning) else model
+    return arm_method.load(model, path / str(note.weights)) if isinstance(arm_method, Tuning) else model
 
 
-def _narrow(place: Path, note: ShippedNote) -> Model:
+def _narrow(path: Path, note: ShippedNote) -> Model:
     """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
-    weights, base = place / str(note.weights), note.base
+    weights, base = path / str(note.weights), note.base
     model = read(weights, str(note.width), base.precision)
     return replace(model, name=base.name, base_sha256=base.sha256, labels=tuple(note.labels))
 

@@ -40,9 +40,6 @@ class NgramTable:
         return self._last.get(ngram)
 
 
-Followers = NgramTable  # the old name, which arms/shipped.py still imports
-
-
 class SpeculativeDecoder:
     """A RaggedDecoder that guesses as soon as one row is left. It has the same `start`, `step` and `keep`.
 

@@ -69,11 +69,6 @@ class TrainingPlan:
     dev: Callable[[Model], float]
 
 
-# The old names, which weights.py still imports.
-Work = StudyContext
-Course = TrainingPlan
-
-
 @dataclass(frozen=True)
 class Fitted:
     """A trained module, what training did, and counts that are equal between two runs."""

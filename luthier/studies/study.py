@@ -224,7 +224,11 @@ def _with_finished_arms(
     the name of a different stored arm.
     """
     asked = {arm.name for arm in arms}
-    kept = {name: table for name, table in stored.arms.items() if name in asked or folder.finished(name)}
+    kept = {
+        name: table
+        for name, table in stored.arms.items()
+        if name in asked or folder.finished(name) or table.trained_on  # such weights come from another command
+    }
     for name in stored.arms:
         if name not in kept:
             say(f"{name}: was not finished and is not asked for any more, so it is left out")

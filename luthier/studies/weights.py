@@ -21,7 +21,7 @@ from luthier.results.arm_record import TrainingRecord, Tuning, Weight
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
-from luthier.studies.fit import Course, Work, fit
+from luthier.studies.fit import StudyContext, TrainingPlan, fit
 from luthier.studies.tune import tune
 
 
@@ -34,100 +34,100 @@ class Trained:
     training: TrainingRecord
 
 
-def tuned_and_trained(work: Work, arm: TrainedArm) -> Trained:
+def tuned_and_trained(context: StudyContext, arm: TrainedArm) -> Trained:
     """The arm with the settings that dev chose, trained; of an arm that was trained elsewhere the training is taken."""
-    place = work.folder.arm(arm.name)
-    if arm.width is not None and not TrainingRecord.is_in(place):
-        _take_training_of_whole_arm(work, arm, place)
-    chosen, tuning = tune(work, arm)
-    training = take_trained(work, chosen, place) if chosen.trained_on else train_arm(work, chosen, place)
+    folder = context.folder.arm(arm.name)
+    if arm.width is not None and not TrainingRecord.is_in(folder):
+        _take_training_of_whole_arm(context, arm, folder)
+    chosen, tuning = tune(context, arm)
+    training = take_trained(context, chosen, folder) if chosen.trained_on else train_arm(context, chosen, folder)
     return Trained(chosen, tuning, training)
 
 
-def train_arm(work: Work, arm: TrainedArm, place: Path, course: Course | None = None) -> TrainingRecord:
+def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: TrainingPlan | None = None) -> TrainingRecord:
     """Trains, saves what moved, and returns what it took; a finished training is only read."""
-    if record := _finished_training(arm, place):
+    if record := _finished_training(arm, folder):
         return record
-    fitted = fit(work, arm, place, f"{arm.name}: train", course)
-    trained, saved = fitted.trained, place / arm.method.shipped
+    fitted = fit(context, arm, folder, f"{arm.name}: train", plan)
+    trained, saved = fitted.trained, folder / arm.method.shipped
     with building(saved) as part:
         arm.method.save(fitted.module, part)
-    work.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
+    context.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
-    record.write(place)
+    record.write(folder)
     with suppress(FileNotFoundError):
-        (place / "checkpoint.safetensors").unlink()
-    work.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
+        (folder / "checkpoint.safetensors").unlink()
+    context.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
     return record
 
 
-def _finished_training(arm: TrainedArm, place: Path) -> TrainingRecord | None:
+def _finished_training(arm: TrainedArm, folder: Path) -> TrainingRecord | None:
     """The record of a training whose weights are there, whole; None where it has to be done (again)."""
-    record = TrainingRecord.read_if_there(place)
-    if record and file_bytes(place / arm.method.shipped) != record.saved_bytes:
+    record = TrainingRecord.read_if_there(folder)
+    if record and file_bytes(folder / arm.method.shipped) != record.saved_bytes:
         say(f"{arm.name}: its trained weights are damaged or gone, so it is trained again")
-        (place / TrainingRecord.FILE).unlink()
+        (folder / TrainingRecord.FILE).unlink()
         return None
     return record
 
 
-def take_trained(work: Work, arm: TrainedArm, place: Path) -> TrainingRecord:
+def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> TrainingRecord:
     """A training that was done elsewhere, once for several studies; its weights are copied to the arm."""
-    if record := _finished_training(arm, place):
+    if record := _finished_training(arm, folder):
         return record
-    if (source := work.trained.get(arm.name)) is None:
+    if (source := context.trained.get(arm.name)) is None:
         raise FolderError(
-            f"{place}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
+            f"{folder}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
             "go on with the command that began it"
         )
-    return _copy_training(source, arm, place)
+    return _copy_training(source, arm, folder)
 
 
-def _take_training_of_whole_arm(work: Work, arm: TrainedArm, place: Path) -> None:
+def _take_training_of_whole_arm(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
     """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
     name, seed, number = arm.name.partition("/seed-")
-    tables = StudyRecord.read(work.folder.path).arms
+    tables = StudyRecord.read(context.folder.path).arms
     whole = tables[name].model_copy(update={"width": None})
-    twin = next((other for other, table in tables.items() if table == whole), None)
-    if twin is None or not work.folder.finished(twin + seed + number):
+    whole_arm = next((other for other, table in tables.items() if table == whole), None)
+    if whole_arm is None or not context.folder.finished(whole_arm + seed + number):
         return
-    _copy_training(work.folder.arm(twin + seed + number), arm, place)
-    say(f"  trained as {twin}, whose weights it takes")
+    _copy_training(context.folder.arm(whole_arm + seed + number), arm, folder)
+    say(f"  trained as {whole_arm}, whose weights it takes")
 
 
-def _copy_training(source: Path, arm: TrainedArm, place: Path) -> TrainingRecord:
+def _copy_training(source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:
     """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
     for name in ("tune", arm.method.shipped):
         if (source / name).exists():
-            with building(place / name) as part:
+            with building(folder / name) as part:
                 shutil.copytree(source / name, part, dirs_exist_ok=True)
-    write_lines_of(place / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
+    write_lines_of(folder / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
     record = TrainingRecord.read(source)
-    record.write(place)
+    record.write(folder)
     return record
 
 
-def load_arm_model(work: Work, arm: Arm, base: Model) -> Model:
+def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:
     """The model that answers: the base itself for prompting, else a fresh base with what the arm saved.
 
     Of an arm with a width it is what lies in its folder: made narrow once, written, and read back.
     """
-    place = work.folder.arm(arm.name)
+    folder = context.folder.arm(arm.name)
     if arm.width is None:
-        return arm.method.load(work.base(arm), place / arm.method.shipped) if isinstance(arm, TrainedArm) else base
-    if not file_bytes(place / QUANTIZED):
-        whole = work.base(arm)
+        return arm.method.load(context.base(arm), folder / arm.method.shipped) if isinstance(arm, TrainedArm) else base
+    if not file_bytes(folder / QUANTIZED):
+        whole = context.base(arm)
         if isinstance(arm, TrainedArm):
-            whole = (arm.method.merge or arm.method.load)(whole, place / arm.method.shipped)
-        save(quantize(whole, arm.width), place / QUANTIZED)
-    narrow = read(place / QUANTIZED, arm.width, work.precision)
+            whole = (arm.method.merge or arm.method.load)(whole, folder / arm.method.shipped)
+        save(quantize(whole, arm.width), folder / QUANTIZED)
+    narrow = read(folder / QUANTIZED, arm.width, context.precision)
     return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
 
 
-def weight_of(work: Work, arm: Arm, model: Model) -> Weight:
+def weight_of(context: StudyContext, arm: Arm, model: Model) -> Weight:
     """What the model that answers weighs, in memory and on disk with everything that it needs beside it."""
     own = arm.weights
     is_whole = own in (QUANTIZED, "weights")  # else what is its own lies beside the base's file
-    own_bytes = file_bytes(work.folder.arm(arm.name) / own) if own else 0
+    own_bytes = file_bytes(context.folder.arm(arm.name) / own) if own else 0
     files = own_bytes + (0 if is_whole else file_bytes(model.folder))
-    return Weight(**weigh(model.module).row(), width=arm.width or work.precision, file_bytes=files)
+    return Weight(**weigh(model.module).row(), width=arm.width or context.precision, file_bytes=files)
