@@ -282,7 +282,7 @@ def test_weights_that_were_changed_are_refused(study_folder: Path, tmp_path: Pat
     place = shutil.copytree(study_folder / "arms" / "zero-shot@int8", tmp_path / "arm")
     other = study_folder / "arms" / "lora@int4+epochs=0.1" / "quantized"
     shutil.copytree(other, place / "quantized", dirs_exist_ok=True)
-    with pytest.raises(ModelError, match=r"model\.safetensors: is not the file that was measured; make the arm again"):
+    with pytest.raises(ModelError, match=r"quantized/config\.json: is not the file that was measured"):
         load_arm(place)
 
 
