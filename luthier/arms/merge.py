@@ -57,7 +57,8 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
         again = read(part, made_width, precision) if made_width else load(str(part), precision=precision, labels=labels)
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
-            raise ModelError(_other_answers(path, others, len(shipped.probes), None if measured else width))
+            rounds = precision == "bf16" and not measured
+            raise ModelError(_other_answers(path, others, len(shipped.probes), None if measured else width, rounds))
     return {"probes": len(shipped.probes), "differ": others, "width": made_width, "file_bytes": file_bytes(folder)}
 
 
@@ -73,9 +74,14 @@ def _merged(path: Path, note: ShippedNote) -> Model:
     return (arm_method.merge or arm_method.load)(whole, path / str(note.weights))
 
 
-def _other_answers(path: Path, others: Sequence[str], probes: int, width: str | None) -> str:
-    """Why merged weights are not handed out, and what to do."""
+def _other_answers(path: Path, others: Sequence[str], probes: int, width: str | None, rounds: bool) -> str:
+    """Why merged weights are not handed out, and what to do; `rounds` says that merging rounded what was learned."""
     said = f"{path}: probe '{others[0]}' is answered differently ({len(others)} of {probes}) once merged"
+    if width is None and rounds:
+        return (
+            f"{said}: its base is bf16, which rounds what was learned; allow it with --differ {len(others)}, or study "
+            "the arm with --precision fp32 and merge that"
+        )
     if width is None:
         return f"{said}; these weights are not those that were measured"
     return (

@@ -65,6 +65,18 @@ def test_a_merge_that_answers_otherwise_leaves_nothing(tiny_folder: Callable[[st
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_base_of_bf16_rounds_what_is_merged_into_it_and_says_so(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = arm(tiny_folder("decoder-chat"), "lora", tmp_path / "lora", "bf16")
+    others = merge_arm(place, tmp_path / "free", differ=3)["differ"]
+    assert load(str(tmp_path / "free"), precision="bf16", device="cpu").dtype == torch.bfloat16
+    assert others, "random weights lie so near each other that the rounding gives other words"
+    sentence = f"its base is bf16, which rounds what was learned; allow it with --differ {len(others)}, or study"
+    with pytest.raises(ModelError, match=sentence):
+        merge_arm(place, tmp_path / "strict", differ=len(others) - 1)
+
+
 @pytest.mark.parametrize("width", ["bf16", *NARROW])
 def test_a_merge_at_a_width_that_was_not_measured_needs_leave(
     width: str, tiny_folder: Callable[[str], Path], tmp_path: Path
