@@ -9,20 +9,20 @@ from __future__ import annotations
 from torch import nn
 
 from luthier.adapt import full, select
-from luthier.adapt.method import NoSettings, Tuning, freeze
+from luthier.adapt.method import NoSettings, Tuning
 from luthier.model.encoder import PASSES, head_parameters
 from luthier.model.model import Model
+from luthier.training.fused import fuse
 from luthier.training.loop import Training
 
 
 def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:
-    """The module, of which only the head requires a gradient."""
-    module = full.apply(model, settings, seed)
-    freeze(module)
+    """The module, of which only the head requires a gradient. It is fp32 already, so it learns on the body as it is."""
+    module = model.module
     head = head_parameters(module, model.head)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in head)
-    return module
+    return fuse(module)
 
 
 METHOD = Tuning(
