@@ -51,6 +51,7 @@ DECIDING = "rouge1"  # the default
 DECIDING_LABELS = "accuracy"
 MARGIN = 0.02  # the smallest difference that matters, on 0 to 1; the default
 SMALLEST_MARGIN = 1e-4  # a hundredth of a point; a smaller one would take billions of examples
+TOO_SMALL = f"is smaller than any test set can show; give {SMALLEST_MARGIN:g} or more"  # a margin
 MANY_UNITS = 500  # of a test split; so many resolve half the margin
 
 

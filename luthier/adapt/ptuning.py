@@ -28,7 +28,7 @@ class PTuning(Settings):
     """The learned prompt and the network that writes it."""
 
     tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    hidden: int | None = Field(None, ge=1, le=2**14, description="width of the network; None: the model's own")
+    hidden: int | None = Field(None, ge=1, le=2**13, description="width of the network; None: the model's own")
     network: Literal["mlp", "lstm"] = Field("mlp", description="'mlp' (three layers) or 'lstm' (two, both ways)")
     start: Literal["vocabulary", "random"] = Field(
         "vocabulary",

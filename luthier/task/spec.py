@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN
+from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.settings import Seed, Settings
 from luthier.task.examples import Columns
 
@@ -100,7 +100,9 @@ class ClassesSpec(Settings):
 class AnswerSpec(Settings):
     """[answer]: how long an answer may be."""
 
-    max_new_tokens: int = Field(default=80, gt=0, description="An answer is stopped, and counted, after this many.")
+    max_new_tokens: int = Field(
+        default=80, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
+    )
     baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
 
 
@@ -108,9 +110,7 @@ class DecideSpec(Settings):
     """[decide]: what settles a study; declared before the test split is opened."""
 
     metric: str = Field(default=DECIDING, description=f"The metric that gives verdicts: {', '.join(CAN_DECIDE)}.")
-    margin: float = Field(
-        default=MARGIN, ge=SMALLEST_MARGIN, lt=1, description="Arms closer than this, on 0 to 1, are equivalent."
-    )
+    margin: float = Field(default=MARGIN, gt=0, lt=1, description="Arms closer than this, on 0 to 1, are equivalent.")
     references: Literal["mean", "max"] = Field(
         default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
     )
@@ -121,6 +121,13 @@ class DecideSpec(Settings):
         if metric not in CAN_DECIDE:
             raise ValueError(f"'{metric}' is no metric that can decide; choose one of {', '.join(CAN_DECIDE)}")
         return metric
+
+    @field_validator("margin")
+    @classmethod
+    def _can_be_shown(cls, margin: float) -> float:
+        if margin < SMALLEST_MARGIN:
+            raise ValueError(f"margin {margin} {TOO_SMALL}")
+        return margin
 
 
 class TaskSpec(Settings):

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from luthier.errors import SettingsError
-from luthier.metrics import CAN_DECIDE, DECIDING, MARGIN, SMALLEST_MARGIN
+from luthier.metrics import CAN_DECIDE, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.results.comparison import ArmMetric, Comparison, Pair
 from luthier.results.record import plain
 from luthier.scoring.score import signature
@@ -134,7 +134,7 @@ def check_settings(
     if not 0 < margin < 1:
         raise SettingsError(f"margin {margin} is not between 0 and 1; scores are on 0 to 1, so 2 points are 0.02")
     if margin < SMALLEST_MARGIN:
-        raise SettingsError(f"margin {margin} is smaller than any test set can show; give {SMALLEST_MARGIN:g} or more")
+        raise SettingsError(f"margin {margin} {TOO_SMALL}")
     if not 0.5 <= level < 1:
         raise SettingsError(f"level {level} is not in 0.5 to 1; 95 % confidence is 0.95")
     if unpriced := [name for name in arms if cost is not None and name not in cost]:

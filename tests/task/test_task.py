@@ -89,6 +89,10 @@ BAD_TOML = {
     ),
     "no tokens": ('name = "n"\n[answer]\nmax_new_tokens = 0', "is 0; it should be greater than 0"),
     "no margin": ('name = "n"\n[decide]\nmargin = 0', "'decide.margin' is 0; it should be greater than 0"),
+    "a margin that nothing shows": (
+        'name = "n"\n[decide]\nmargin = 1e-300',
+        "margin 1e-300 is smaller than any test set can show; give 0.0001 or more (key 'decide.margin')",
+    ),
     "a metric that is none": (
         'name = "n"\n[decide]\nmetric = "rouge"',
         "'rouge' is no metric that can decide; choose one of rouge1, rouge2",
