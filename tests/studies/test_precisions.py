@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.adapt import METHODS
-from luthier.arms.shipped import ask, load_arm, merge_arm, verify
+from luthier.adapt.methods import METHODS
+from luthier.arms.ask import ask
+from luthier.arms.merge import merge_arm
+from luthier.arms.shipped import load_arm, verify
 from luthier.files import read_json, read_lines
 from luthier.model.encoder import head_parameters
 from luthier.model.model import PRECISIONS, load
@@ -96,7 +98,7 @@ def test_what_merges_is_a_plain_model_in_that_precision(studied: Studied, tmp_pa
     """A label's choice survives that bf16 rounds the update with the weights; a text may go on otherwise."""
     encoder, text = studied.kind == "bert", "Anna: Can we move the dentist to Friday?"
     for name in studied.trained:
-        if not (METHODS[name.partition("@")[0]].merge or name == "full"):
+        if not METHODS[name.partition("@")[0]].leaves_whole_weights:
             continue
         place, plain = studied.folder / "arms" / name, tmp_path / name
         found = merge_arm(place, plain, differ=0 if encoder or studied.precision == "fp32" else 2)
