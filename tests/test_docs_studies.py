@@ -10,6 +10,8 @@ import pytest
 from luthier.files import write_lines
 from tests.commands import ROOT, commands_of, type_in
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
     """In order, on a few rows of the files that the page names."""

@@ -14,6 +14,8 @@ import pytest
 from luthier.files import read_lines
 from tests.studies.test_study import make_task
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("LUTHIER_KILLS", "20"))
 SEED = 20_261
 MOST_REPEATED_SECONDS = 60.0

@@ -30,6 +30,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_task(tmp_path / "task")
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_after_a_power_cut_at_any_moment(task: Path, tmp_path: Path, tiny_folder, monkeypatch) -> None:
     model, root = tiny_folder("decoder-chat"), tmp_path / "root"
     root.mkdir()

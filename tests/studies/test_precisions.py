@@ -31,6 +31,9 @@ KINDS = ("decoder-chat", "t5-tied", "bert")  # one of each family
 DIALS = "epochs=1,evaluations=1,batch_size=4"
 
 
+pytestmark = pytest.mark.slow
+
+
 @dataclass(frozen=True)
 class Studied:
     """A finished study of every method that trains a tiny model of a kind."""

@@ -18,6 +18,8 @@ from luthier.files import read_lines, write_lines
 from luthier.studies.study import study
 from luthier.task.create import init_task
 
+pytestmark = pytest.mark.slow
+
 TOPICS = ("tickets", "the station", "a dentist", "lunch", "the reminder", "money")
 NAMES = ("Anna", "Tom", "Lea", "Ben")
 ARM, SEEDS = "full+learning_rate=1e-2", 3
