@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ KILLS = int(os.environ.get("LUTHIER_KILLS", "20"))
 SEED = 20_261
 MOST_REPEATED_SECONDS = 60.0
 ARMS = "few-shot-2,lora-r4+epochs=6+checkpoint_seconds=0,full+epochs=2+checkpoint_seconds=0"
+
+
+@pytest.fixture(autouse=True)
+def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked child cannot turn weights into bf16: torch's thread pool does not survive the fork."""
+    monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
 
 
 def start(task: Path, model: Path, out: Path, arms: str = ARMS, **options: int) -> int:
@@ -36,6 +43,8 @@ def start(task: Path, model: Path, out: Path, arms: str = ARMS, **options: int) 
         code = 0
     except Stopped:
         code = 130
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -45,6 +54,12 @@ def numbers(out: Path) -> dict[str, bytes]:
     clocks = {"log.jsonl", "cost.json", "metrics.jsonl", "study.json"}
     whole = [p for p in out.rglob("*") if p.is_file() and p.suffix in {".json", ".jsonl", ".safetensors"}]
     return {str(p.relative_to(out)): p.read_bytes() for p in whole if p.name not in clocks}
+
+
+def differing(first: Path, second: Path) -> list[str]:
+    """The names alone: pytest would compare the bytes of weights letter by letter."""
+    one, other = numbers(first), numbers(second)
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def last_saved(out: Path) -> float:
@@ -83,7 +98,8 @@ def test_kill_at_random_moments(undisturbed, tmp_path: Path) -> None:
     _, status = os.waitpid(start(task, model, out), 0)
     assert status == 0
     assert len({events for _, events, _ in moments}) > KILLS / 3, "the kills did not spread over the study"
-    assert numbers(out) == expected
+    found = numbers(out)
+    assert sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)) == []
     assert not list(out.rglob("*.part"))
 
 
@@ -98,7 +114,8 @@ def test_ctrl_c_stops_cleanly_and_goes_on(undisturbed, tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(status) in (0, 130)
     _, status = os.waitpid(start(task, model, out), 0)
     assert status == 0
-    assert numbers(out) == expected
+    found = numbers(out)
+    assert sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)) == []
 
 
 def test_kill_while_tuning_and_under_further_seeds(tmp_path: Path, tiny_folder, monkeypatch) -> None:
@@ -117,6 +134,6 @@ def test_kill_while_tuning_and_under_further_seeds(tmp_path: Path, tiny_folder, 
         events.add(len(read_lines(tmp_path / "killed" / "log.jsonl")))
     assert os.waitpid(start(task, model, tmp_path / "killed", **options), 0)[1] == 0
     assert len(events) > KILLS / 6, "the kills did not spread over the study"
-    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
+    assert differing(tmp_path / "killed", tmp_path / "whole") == []
     left = {p.name for p in (tmp_path / "killed" / "arms" / options["arms"] / "tune").iterdir()}
     assert left == {"trials.jsonl"}

@@ -15,7 +15,7 @@ import pytest
 
 from luthier import study
 from tests.power import recorded
-from tests.studies.test_interrupted import numbers, start
+from tests.studies.test_interrupted import fp32, numbers, start  # noqa: F401 - fp32 holds for every test here
 from tests.studies.test_study import make_task
 
 CUTS = int(os.environ.get("LUTHIER_CUTS", "8"))
