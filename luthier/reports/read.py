@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from luthier.errors import FolderError
+from luthier.errors import FolderError, SettingsError
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.reports.plots import Dot
 from luthier.results.arm_record import ArmCounts, ArmRecord, Tuning, bytes_to_ship, ships_base
@@ -132,7 +132,10 @@ class StudyPage:
 def read_study(folder: Path) -> StudyPage:
     """Everything that a report needs. Raises FolderError for a folder or a file that is missing or damaged."""
     study, compare, cost = StudyRecord.read(folder), _comparison(folder), Cost.read(folder)
-    folders = {name: run_folder(folder, name) for name in [*compare.by_mean(), *study.arms]}
+    try:
+        folders = {name: run_folder(folder, name) for name in [*compare.by_mean(), *study.arms]}
+    except SettingsError as error:
+        raise FolderError(f"{StudyRecord.path_in(folder)}: {error}") from None
     records = {name: ArmRecord.read_if_there(own) for name, own in folders.items()}
     shipped = bytes_to_ship({name: record for name, record in records.items() if record})
     return StudyPage(

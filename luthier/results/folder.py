@@ -13,7 +13,7 @@ from typing import Any
 from luthier.records import Answer, Example, Score
 from luthier.results.arm_record import ArmRecord
 from luthier.results.cost import Cost
-from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, LOG_FILE, SCORES_FILE, Event
+from luthier.results.lines import ANSWERS_FILE, ARM_FAILED, EXAMPLES_FILE, LOG_FILE, SCORES_FILE, Event
 from luthier.results.names import run_folder
 from luthier.results.record import Number, append_lines_of, read_lines_of
 
@@ -47,6 +47,11 @@ class StudyFolder:
 
     def scores(self, name: str) -> list[Score]:
         return read_lines_of(Score, self.arm(name) / SCORES_FILE)
+
+    def failed_arms(self) -> set[str]:
+        """The arms whose last run ended in an error, and that are not finished."""
+        events = read_lines_of(Event, self.path / LOG_FILE)
+        return {e.arm for e in events if e.event == ARM_FAILED and e.arm and not self.finished(e.arm)}
 
     def log(self, event: str, **about: Any) -> None:
         """Adds one line to log.jsonl; call it when the result is safely on disk. `about` are fields of Event."""

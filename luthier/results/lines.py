@@ -51,6 +51,9 @@ class ReferenceLikelihood(Part):
         return float(self.nats / math.log(2) / self.characters)
 
 
+ARM_FAILED = "arm failed"  # an event: the arm ended in an error, so a later command may leave it out
+
+
 class Event(Part):
     """log.jsonl: an event, written when its result is safely on disk."""
 

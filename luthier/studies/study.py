@@ -19,7 +19,7 @@ from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import room_for
-from luthier.errors import SettingsError, TaskError
+from luthier.errors import LuthierError, SettingsError, TaskError
 from luthier.files import sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
@@ -27,7 +27,7 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
-from luthier.results.lines import EXAMPLES_FILE
+from luthier.results.lines import ARM_FAILED, EXAMPLES_FILE
 from luthier.results.names import arm_names, study_folder
 from luthier.results.record import write_lines_of
 from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
@@ -150,7 +150,7 @@ def _planned(
         )
     refuse_changed_task(folder, stored, task)
     seeds = max(spec.seeds, stored.seeds)
-    return StudyPlan(asked | {"seeds": seeds}, _with_finished_arms(folder, arms, stored, task, spec.model), seeds)
+    return StudyPlan(asked | {"seeds": seeds}, _with_stored_arms(folder, arms, stored, task, spec.model), seeds)
 
 
 def _look_over(
@@ -189,16 +189,23 @@ def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, M
     for run in every:
         if context.folder.finished(run.name):
             continue
-        arm, base = run.arm, bases[run.of.model or context.model_name]
-        if run.seed and isinstance(arm, TrainedArm):
-            # Further seeds train with the settings that dev chose under the study's own seed.
-            tuned = as_trained(arm, context.folder.arm_record(run.of.name))
-            run_arm(replace(context, seed=context.seed + run.seed, trials=0), tuned, base)
-        else:
-            run_arm(context, arm, base)
+        try:
+            _run(context, run, bases[run.of.model or context.model_name])
+        except LuthierError:
+            context.folder.log(ARM_FAILED, arm=run.of.name)
+            raise
         if run in trained:
             done.append(run)
             _say_time_left(context, trained, done)
+
+
+def _run(context: StudyContext, run: Run, base: Model) -> None:
+    if run.seed and isinstance(run.arm, TrainedArm):
+        # Further seeds train with the settings that dev chose under the study's own seed.
+        tuned = as_trained(run.arm, context.folder.arm_record(run.of.name))
+        run_arm(replace(context, seed=context.seed + run.seed, trials=0), tuned, base)
+    else:
+        run_arm(context, run.arm, base)
 
 
 def _say_time_left(context: StudyContext, trained: Sequence[Run], done: Sequence[Run]) -> None:
@@ -215,23 +222,19 @@ def _default_folder(spec: StudySpec, task: Task) -> Path:
     return study_folder(task.name, spec.model, mark)
 
 
-def _with_finished_arms(
+def _with_stored_arms(
     folder: StudyFolder, arms: Sequence[Arm], stored: StudyRecord, task: Task, base: str
 ) -> list[Arm]:
-    """The finished arms of the folder, then the new ones.
+    """The arms of the folder, then the new ones.
 
-    Leaves out an unfinished arm that `arms` lacks, because it may be one that fails. Raises SettingsError if an arm has
-    the name of a different stored arm.
+    Leaves out an arm that failed, if `arms` lacks it. Raises SettingsError if an arm has the name of a different stored
+    arm.
     """
-    asked = {arm.name for arm in arms}
-    kept = {
-        name: table
-        for name, table in stored.arms.items()
-        if name in asked or folder.finished(name) or table.trained_on  # such weights come from another command
-    }
+    asked, failed = {arm.name for arm in arms}, folder.failed_arms()
+    kept = {name: table for name, table in stored.arms.items() if name in asked or name not in failed}
     for name in stored.arms:
         if name not in kept:
-            say(f"{name}: was not finished and is not asked for any more, so it is left out")
+            say(f"{name}: failed and is not asked for any more, so it is left out")
     stored_arms = {
         name: resolve(name, ArmSpec.model_validate(table.as_json()), task, base) for name, table in kept.items()
     }

@@ -108,10 +108,9 @@ def test_keys_that_are_no_text_are_no_keys(folder, monkeypatch):
 
 
 def test_names_that_steer_a_terminal_are_not_printed_with_the_result(tmp_path, monkeypatch, capsys):
-    """Arms, raters and judges of a folder that somebody else wrote by hand."""
-    evil = "lo\x1b[2Jra\x9b31m\u202e"
-    folder = make_study(tmp_path / "study", count=12, qualities={"copy-3": 0.1, evil: 0.9})
-    ballot = open_ballot(folder, ["copy-3", evil])
+    """Raters and judges of a folder that somebody else wrote by hand."""
+    folder = make_study(tmp_path / "study", count=12, qualities={"copy-3": 0.1, "lora": 0.9})
+    ballot = open_ballot(folder, ["copy-3", "lora"])
     rate_all(ballot, "ann", lambda question: "first")
     rows = [row | {"rater": "\x1b]0;owned\x07ann\x7f"} for row in read_lines(folder / VOTES_FILE)]
     judged = [row | {"rater": "judge:\x1b[31mm", "machine": True} for row in rows if not row["repeat"]]

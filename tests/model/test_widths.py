@@ -296,14 +296,14 @@ def test_what_is_quantized_after_is_trained_once(study_folder: Path) -> None:
 
 def test_the_report_holds_each_narrow_arm_against_its_whole_twin(study_folder: Path) -> None:
     rows = {row.arm.name: row for row in width_rows(read_study(study_folder))}
-    assert [rows[arm].twin for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1")] == [
+    assert [rows[arm].whole_arm for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1")] == [
         "zero-shot", "lora+epochs=0.1", "lora+epochs=0.1",
     ]  # fmt: skip
     compared = json.loads((study_folder / "compare.json").read_text())
     means = {arm: row[compared["deciding"]]["mean"] for arm, row in compared["arms"].items()}
     for arm, row in rows.items():
-        if row.twin:
-            assert row.lost.difference == pytest.approx(means[arm] - means[row.twin], abs=1e-6)
+        if row.whole_arm:
+            assert row.lost.difference == pytest.approx(means[arm] - means[row.whole_arm], abs=1e-6)
             assert row.lost.low <= row.lost.difference <= row.lost.high
     for page in ("report.md", "report.html"):
         text = (study_folder / page).read_text(encoding="utf-8")
