@@ -75,7 +75,7 @@ CONVERT = (
 
 @pytest.mark.slow
 def test_two_processes_convert_the_packaged_model_once(smollm2: str, tmp_path: Path) -> None:
-    leftover = tmp_path / "models" / f".{smollm2}.killed"
+    leftover = tmp_path / "models" / f".{smollm2}.killed.part"
     leftover.mkdir(parents=True)
     (leftover / "half.safetensors").write_bytes(b"half")
     environment = {**os.environ, "LUTHIER_CACHE": str(tmp_path)}
