@@ -214,7 +214,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except (json.JSONDecodeError, UnicodeDecodeError):
             row = None
         if not isinstance(row, dict):
-            raise FolderError(f"{path}: line {number} is damaged; remove the file to make it again")
+            raise FolderError(f"{path}: line {number} is damaged; mend that line or take it out")
         rows.append(row)
     return rows
 
