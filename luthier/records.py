@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
+RARE = {"rare": True}  # metadata of a field that most lines leave out
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -92,6 +93,10 @@ class Score:
     reasons: dict[str, str] = field(default_factory=dict)
     references: str = "mean"  # how ROUGE against several references became one value: their mean, or their max
     reference_count: int = 1
+    # How the texts were read (scoring/words.py); written where it is not the default.
+    words: str = field(default="ascii", metadata=RARE)
+    bleu: str = field(default="13a", metadata=RARE)
+    reasoning: str = field(default="keep", metadata=RARE)
 
 
 @dataclass(frozen=True)
@@ -127,5 +132,10 @@ class Vote:
 
 
 def as_row(record: Any) -> dict[str, Any]:
-    """The record as a plain dict in field order, ready for one JSON line."""
-    return dataclasses.asdict(record)
+    """The record as a plain dict in field order, ready for one JSON line; a rare field stands there where it says more
+    than its default."""
+    row = dataclasses.asdict(record)
+    for one in dataclasses.fields(record):
+        if one.metadata == RARE and row[one.name] == one.default:
+            del row[one.name]
+    return row
