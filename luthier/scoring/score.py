@@ -114,7 +114,8 @@ def corpus_value(metric: str, statistics_sum: Sequence[float]) -> float:
         raise SettingsError(f"'{metric}' is not formed over a corpus; choose one of {', '.join(SUMMED)}")
     if metric == "macro_f1":
         return macro_f1(statistics_sum)
-    return float(library(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100
+    # Summed logarithms may give a hundredth of a billionth above 1.
+    return min(1.0, float(library(metric)._compute_score_from_stats(list(statistics_sum)).score) / 100)
 
 
 def signature(metric: str, references: str = "mean", reading: Reading = ENGLISH) -> str:

@@ -82,7 +82,7 @@ def comparison(
         examples=len(table.ids),
         comparisons=math.comb(len(arms), 2),
         seed=seed,
-        signatures={metric: signature(metric, table.references) for metric in columns},
+        signatures={metric: signature(metric, table.references, table.reading) for metric in columns},
         arms={name: {m: arm_metric(columns[m].arms.get(name), level) for m in columns} for name in arms},
         best=best_of(decider, rule),
         pairs=tuple(pairs),
