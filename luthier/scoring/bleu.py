@@ -30,9 +30,7 @@ def library(metric: str, sentence: bool = False, tokenizer: str = "13a") -> Any:
         raise SettingsError(f"BLEU's tokenizer '{tokenizer}' cannot be used ({error}); choose intl or char") from None
 
 
-def corpus_counts(
-    metric: str, text: str, references: Sequence[str], tokenizer: str = "13a"
-) -> tuple[list[int], float]:
+def corpus_counts(metric: str, text: str, references: Sequence[str], tokenizer: str = "13a") -> tuple[list[int], float]:
     """sacrebleu's sufficient statistics of one answer, and its smoothed sentence value (0 to 1, for display only).
 
     `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.

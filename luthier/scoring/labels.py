@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -153,7 +153,7 @@ def label_set(texts: Iterable[str], folds: Sequence[Fold] = FOLDS) -> tuple[Labe
     return LabelSet(tuple(sorted(names.values())), tuple(folds)), merged
 
 
-def spelled(merged: dict[str, str], times: Counter[str], shown: int = 3) -> str:
+def spelled(merged: Mapping[str, str], times: Counter[str], shown: int = 3) -> str:
     """'12 rows spell a label another way: 'positive ' (12) is 'positive''; empty where none does."""
     others = [text for text in merged if times[text]]
     if not others:
@@ -201,15 +201,13 @@ def _whole(text: str, start: int, end: int) -> bool:
 
 def _parts(text: str, at: int, step: int) -> bool:
     """Whether the label that ends in text[at] ends there too, seen in the direction of `step`."""
-    own, next_, beyond = (
-        text[place] if 0 <= (place := at + far * step) < len(text) else "" for far in range(3)
-    )
+    own, next_, beyond = (text[place] if 0 <= (place := at + far * step) < len(text) else "" for far in range(3))
     if not next_ or next_.isspace():
         return True
     if _INNER.match(next_):  # a word goes on, but for scripts that write none apart, and signs that are no word's
         if _UNSPACED.match(next_) or _UNSPACED.match(own):
             return not unicodedata.category(next_).startswith("M")
-        return bool(_PICTURE.match(own)) or not _INNER.match(own) and own not in _TIES + _SUFFIXES
+        return bool(_PICTURE.match(own)) or (not _INNER.match(own) and own not in _TIES + _SUFFIXES)
     if own == next_ or _PICTURE.match(next_):  # two stars are not three; a picture goes on in pictures alone
         return not (own == next_ and not _INNER.match(own)) and not _PICTURE.match(own)
     goes_on = bool(beyond and _INNER.match(beyond))

@@ -129,7 +129,9 @@ def signature(metric: str, references: str = "mean", reading: Reading = ENGLISH)
 
 def _signature(metric: str, references: str, reading: Reading) -> str:
     if metric in ROUGE:
-        ends = "own lines, else split after .!?" + ("" if reading.words == "ascii" else " and other scripts' full stops")
+        ends = "own lines, else split after .!?" + (
+            "" if reading.words == "ascii" else " and other scripts' full stops"
+        )
         lines = f"|sentences:{ends}" if metric == "rougeLsum" else ""
         tokens = "stemmer:porter|tokens:a-z0-9" if reading.words == "ascii" else f"stemmer:none|tokens:{reading.words}"
         return f"{metric}|rouge-score {version('rouge-score')}|F1|{tokens}{lines}|references:{references}"
@@ -176,9 +178,7 @@ def _example_of(answer: Answer, examples: Mapping[str, Example]) -> Example:
         ) from None
 
 
-def _score_one(
-    answer: Answer, example: Example, metrics: Collection[str], rule: str, reading: Reading
-) -> Score:
+def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule: str, reading: Reading) -> Score:
     """The metrics of one answer. Each stands in `values`; one that is None stands in `reasons` as well."""
     values: dict[str, float | None] = dict.fromkeys(m for m in METRICS + DESCRIPTIVE if m in metrics)
     statistics: dict[str, list[int]] = {}

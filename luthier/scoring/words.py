@@ -36,8 +36,10 @@ MOST_LOST = 0.01  # share of a text's letters that a deciding metric may lose
 MOSTLY = 0.5  # a single reference is not scored where more than this share of its letters is lost
 
 # Scripts that write no blank between words (Unicode Standard 16, chapter 6, "Writing Systems", and chapters 16 to 18).
-_UNSPACED = ("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tai_Le")
-_UNSPACED += ("New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Balinese", "Javanese", "Cham", "Nushu", "Tangut")
+_UNSPACED = (
+    "Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Thai", "Lao", "Khmer", "Myanmar", "Tai_Le", "New_Tai_Lue",
+    "Tai_Tham", "Tai_Viet", "Balinese", "Javanese", "Cham", "Nushu", "Tangut",
+)  # fmt: skip
 _OF_UNSPACED = "[" + "".join(r"\p{scx=" + script + "}" for script in _UNSPACED) + "]"
 _INSIDE = r"[\p{L}\p{M}\p{N}]"
 _JOINERS = "[\u200c\u200d\u00ad\u2060\ufeff]"  # signs without width, which stand inside words and part none

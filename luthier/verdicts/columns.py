@@ -3,7 +3,7 @@
     file --from_columns--> arms {column: [Answer]}, [Example] --score--> --compare--> Comparison, as compare.json holds
 
 An arm has the name of its column. Texts are scored as they are written, without cleaning or cutting; what a word is
-follows from the references where nobody says it, and labels are the same label by the rule of a task (scoring/labels.py).
+follows from the references where nobody says it, and labels are the same by the rule of a task (scoring/labels.py).
 Where rows repeat an input, the user has to say whether they form one unit.
 """
 
@@ -162,8 +162,8 @@ def comparison_of_columns(
     references; "count" counts it in the user's cache, where the same comparison of the same texts is the same look.
     fold, words, bleu, reasoning: as in `scores_of_column`.
 
-    Raises what `from_columns`, `score` and `compare` raise, SettingsError for a baseline that is no column, and DataError
-    for a metric that does not read the references.
+    Raises what `from_columns`, `score` and `compare` raise, SettingsError for a baseline that is no column, and
+    DataError for a metric that does not read the references.
     """
     from luthier.verdicts.compare import check_settings, comparison
 
@@ -243,7 +243,7 @@ class _Read:
         texts = {"the references": self.references} | {name: [a.text for a in given] for name, given in arms.items()}
         for name, own in texts.items():
             if apart := sum(not unicodedata.is_normalized("NFC", text) for text in own):
-                yield f"{apart} of {len(own)} texts of {name} are decomposed (NFD); they are read as composed ones (NFC)."
+                yield f"{apart} of {len(own)} texts of {name} are decomposed (NFD); they are read as composed (NFC)."
 
     def _label_notes(self, arms: Arms) -> Iterator[str]:
         assert self.labels is not None
