@@ -126,6 +126,8 @@ class Renderer:
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
+        others = [shot for shot in shots if shot.id != example.id]
+        self._refuse_rows(example, others, train)
         target_ids = self.target_ids(example.references[0]) if train and self.family != "encoder" else None
         if len(target_ids or ()) > self.window:
             raise PromptError(
@@ -134,7 +136,6 @@ class Renderer:
             )
         # Only a decoder keeps its answer in the window that the prompt stands in.
         free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
-        others = [shot for shot in shots if shot.id != example.id]
         kept = list(others)
         ids, _ = self.render(template(example, text, kept))
         while len(ids) > free and kept:
@@ -186,6 +187,15 @@ class Renderer:
         A chat template writes its own special tokens, so none are added there.
         """
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _refuse_rows(self, example: Example, shots: Sequence[Example], train: bool) -> None:
+        """Raises PromptError that names the row whose text spells a control token."""
+        for row in (example, *shots):
+            try:
+                self._refuse_control_tokens(row.input, *(row.references[:1] if train or row is not example else ()))
+            except PromptError as error:
+                named = f"example '{row.id}' (row {row.row}): " if row.row else ""  # a text that is asked has no row
+                raise PromptError(f"{named}{error}") from None
 
     def _refuse_control_tokens(self, *texts: str) -> None:
         """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""

@@ -12,6 +12,7 @@ Scores come from score.py and verdicts from compare.py, with the study's own dec
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median
@@ -19,7 +20,7 @@ from statistics import fmean, median
 import numpy as np
 
 from luthier.errors import DataError
-from luthier.metrics import DECIDING, MARGIN
+from luthier.metrics import DECIDING, ENDS, MARGIN
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Mean
 from luthier.results.profile_record import (
@@ -156,7 +157,7 @@ def _terciles(
 
 def _bucket_mean(scores: Sequence[Score], ids: set[str], deciding: str, level: float) -> Mean:
     inside = [(one.values[deciding], one.unit) for one in scores if one.id in ids]
-    return _mean([(value, unit) for value, unit in inside if value is not None], level)
+    return _mean([(value, unit) for value, unit in inside if value is not None], level, ENDS[deciding])
 
 
 # ---------------------------------------------------------------------------------------------------- one arm
@@ -229,7 +230,7 @@ def _copying(
             columns["repeated"].append((1 - len(set(grams)) / len(grams), unit))
             if source.words:
                 columns["trigrams"].append((fmean(gram in source.trigrams for gram in grams), unit))
-    means = {name: _mean(values, level) for name, values in columns.items()}
+    means = {name: _mean(values, level, COUNT if name == "density" else SHARE) for name, values in columns.items()}
     repeated = means.pop("repeated")
     return Copied(**means), repeated
 
@@ -282,12 +283,15 @@ def _facts(answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str,
 # ------------------------------------------------------------------------------------------------------ estimates
 
 
-def _mean(values: Sequence[tuple[float, str]], level: float) -> Mean:
-    """Mean over units with its interval; all None and n = 0 where there is nothing to average."""
+SHARE, COUNT = (0.0, 1.0), (0.0, math.inf)  # the ends of a scale
+
+
+def _mean(values: Sequence[tuple[float, str]], level: float, ends: tuple[float, float] = COUNT) -> Mean:
+    """Mean over units with its interval inside the `ends` of its scale; all None and n = 0 where nothing is there."""
     if not values:
         return mean_of(None, level)
     means, _ = intervals.by_unit([float(value) for value, _ in values], [unit for _, unit in values])
-    return mean_of(intervals.mean_of(means), level)
+    return mean_of(intervals.mean_of(means).within(ends), level)
 
 
 def _share(answers: Sequence[Answer], units: Sequence[str], holds: Callable[[Answer], bool], level: float) -> Share:
