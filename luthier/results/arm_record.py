@@ -106,7 +106,7 @@ class ArmCounts(Part):
     empty: int
 
 
-class Tuning(Part):
+class TuningResult(Part):
     """Counts and choice of tuning; only `trials`, which is 0, where there was nothing to choose."""
 
     trials: int
@@ -162,7 +162,7 @@ class ArmRecord(Record):
     width: str | None
     counts: ArmCounts
     status: Literal["done"]
-    tuning: Tuning | None
+    tuning: TuningResult | None
     length: LengthChoice | None
     dev: DevValue | None
 
