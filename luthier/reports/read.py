@@ -16,7 +16,7 @@ from typing import TypeVar
 from luthier.errors import FolderError, SettingsError
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.reports.plots import Dot
-from luthier.results.arm_record import ArmCounts, ArmRecord, Tuning, bytes_to_ship, ships_base
+from luthier.results.arm_record import ArmCounts, ArmRecord, TuningResult, bytes_to_ship, ships_base
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
@@ -58,8 +58,8 @@ class ArmPage:
         return self.record is not None and self.record.is_trained
 
     @property
-    def tuning(self) -> Tuning:
-        return (self.record and self.record.tuning) or Tuning(trials=0)
+    def tuning(self) -> TuningResult:
+        return (self.record and self.record.tuning) or TuningResult(trials=0)
 
     @property
     def saved_megabytes(self) -> float | None:

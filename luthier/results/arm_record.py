@@ -107,7 +107,7 @@ class ArmCounts(Part):
     reasoning: int = 0  # answers with a reasoning block; not given where none has one
 
 
-class Tuning(Part):
+class TuningResult(Part):
     """Counts and choice of tuning; only `trials`, which is 0, where there was nothing to choose."""
 
     trials: int
@@ -163,7 +163,7 @@ class ArmRecord(Record):
     width: str | None
     counts: ArmCounts
     status: Literal["done"]
-    tuning: Tuning | None
+    tuning: TuningResult | None
     length: LengthChoice | None
     dev: DevValue | None
 
