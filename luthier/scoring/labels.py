@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -24,7 +24,7 @@ import regex
 from luthier.errors import SettingsError
 
 COUNTS = 3  # of each class: rows that have it, answers that name it, and both at once
-Fold = Literal["composed", "zero width", "blanks", "case", "marks", "numbers"]
+Fold = Literal["zero width", "composed", "blanks", "case", "marks", "numbers"]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
 
 # Signs without width, which nobody sees: spaces of no width, directions, soft hyphens, the choice between a sign's
@@ -35,19 +35,26 @@ _MARKS = str.maketrans("\u2018\u2019\u02bc\u2010\u2011\u2212\u201c\u201d", "'''-
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")  # what a table of numbers makes of a whole number
 
 
-def folded(text: str, folds: Iterable[Fold] = FOLDS) -> str:
+def folded(text: str, folds: Collection[Fold] = FOLDS) -> str:
     """The text without the differences that `folds` names; two texts are one label where this is equal."""
-    for fold in folds:
-        text = _FOLD[fold](text)
+    for fold in FOLDS:
+        if fold in folds:
+            text = _FOLD[fold](text)
     return text
 
 
-_FOLD = {
+def _lower(text: str) -> str:
+    """lower() and not casefold(), which makes one of ß and ss; a composed text stays one."""
+    lower = text.lower()
+    composed = not text.isascii() and unicodedata.is_normalized("NFC", text)
+    return unicodedata.normalize("NFC", lower) if composed else lower
+
+
+_FOLD: dict[Fold, Callable[[str], str]] = {
     "composed": lambda text: unicodedata.normalize("NFC", text),
     "zero width": lambda text: _ZERO_WIDTH.sub("", text).strip(_JOINERS),
     "blanks": lambda text: " ".join(text.split()),
-    # lower() and not casefold(), which makes one of ß and ss; a composed text may fall apart in lower case.
-    "case": lambda text: unicodedata.normalize("NFC", text.lower()) if not text.isascii() else text.lower(),
+    "case": _lower,
     "marks": lambda text: text.translate(_MARKS),
     "numbers": lambda text: match[1] if (match := _WHOLE.fullmatch(text.strip())) else text,
 }

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from luthier.records import Example
-from luthier.scoring.words import MOSTLY, Words, lost, words_of
+from luthier.scoring.words import Words, is_other_script, words_of
 
 # What ends a sentence in any script: . ! ? and their like before space, and full stops that no space follows.
 SENTENCE_END = re.compile(r"(?:[.!?؟۔።।॥]+(?=\s)|[。！？｡．]+)[」』”’）)\"']*")
@@ -113,7 +113,7 @@ def unreadable(example: Example, words: Words = "ascii") -> str:
             if words == "ascii":
                 return f"reference {number} has no word in a-z or 0-9, all that rouge-score reads; use chrf"
             return f"reference {number} has no word, only signs; use chrf"
-        if words == "ascii" and lost([text], words) > MOSTLY:
+        if words == "ascii" and is_other_script(text):
             return f"rouge-score reads a-z and 0-9 alone, so that most of reference {number} is lost; {_MEND}"
     return ""
 

@@ -86,8 +86,9 @@ def test_what_ascii_reads_of_another_script_decides_nothing(script: str) -> None
     assert better.words == ("unicode" if SCRIPTS[script][2] else "characters")
     assert bool(unread("rouge1", Reading("unicode"), texts)) == (better.words == "characters")
     assert bool(unread("bleu", ENGLISH, texts)) == (better.words == "characters")
-    scored = score([Answer("a", JUNK)], [Example("a", "", (texts[0],))])[0]
-    assert scored.values["rouge1"] is None and "so that most of reference 1 is lost" in scored.reasons["rouge1"]
+    if script != "Vietnamese":  # whose letters are in part those of English
+        scored = score([Answer("a", JUNK)], [Example("a", "", (texts[0],))])[0]
+        assert scored.values["rouge1"] is None and "so that most of reference 1 is lost" in scored.reasons["rouge1"]
 
 
 def test_the_default_is_that_of_rouge_score_and_a_few_accents_keep_it() -> None:
