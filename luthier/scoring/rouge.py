@@ -37,7 +37,42 @@ def _own_copy_of(module: str) -> Any:
     copy: Any = module_from_spec(spec)  # not in sys.modules, so others import the original
     spec.loader.exec_module(copy)
     copy._lcs_table = _LcsTable
+    of_sentences = copy._summary_level_lcs
+    copy._summary_level_lcs = lambda reference, answer: of_sentences(reference, _Sentences(answer))
+    copy._union_lcs = lambda sentence, others: _union_lcs(sentence, others, copy.lcs_ind)
     return copy
+
+
+class _Sentences(list[list[str]]):
+    """The sentences of an answer, and for each word the sentences that have it."""
+
+    def __init__(self, sentences: Sequence[list[str]]) -> None:
+        super().__init__(sentences)
+        self.having: dict[str, list[int]] = {}
+        for number, sentence in enumerate(sentences):
+            for word in dict.fromkeys(sentence):
+                self.having.setdefault(word, []).append(number)
+
+
+def _union_lcs(
+    sentence: Sequence[str], others: _Sentences, lcs: Callable[[Sequence[str], Sequence[str]], list[int]]
+) -> list[str]:
+    """The words of a sentence that are in its longest common subsequence with any of the others: rouge-score's, value
+    for value.
+
+    The library takes the subsequence with every other sentence. Here a word that is found already, or that a sentence
+    does not have, asks for none, so a text of 1,400 sentences takes a second and not a minute.
+    """
+    found: set[int] = set()
+    asked: set[int] = set()
+    for place, word in enumerate(sentence):
+        for number in others.having.get(word, ()):
+            if place in found:
+                break
+            if number not in asked:
+                asked.add(number)
+                found.update(lcs(sentence, others[number]))
+    return [sentence[place] for place in sorted(found)]
 
 
 class _LcsTable:
