@@ -3,6 +3,7 @@
     external      parquet files and data sets of the hub -> rows; needs optional packages
     rows          csv, jsonl and parquet -> rows; every line that cannot be read is named
     examples      rows -> Examples: which column holds what, texts cleaned; every bad row named
+    parts         an input of several columns or turns: placeholders, one text of the parts, cutting them
     spec          the keys of task.toml
     labels        which label a row has; what nothing could be learned from is refused
     splits        which split an example is in: files, a column, splits.json

@@ -88,7 +88,11 @@ class Task:
 
 def _hash(examples: tuple[Example, ...]) -> str:
     ordered = sorted(examples, key=lambda example: example.id)
-    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references)]) for e in ordered))
+    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references), *_parts(e)]) for e in ordered))
+
+
+def _parts(example: Example) -> list[Any]:
+    return [part for part in (example.turns, example.fields) if part]
 
 
 # --- folder -> Task -----------------------------------------------------------------------------------------------
