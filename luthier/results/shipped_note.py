@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from pydantic import Field
+
 from luthier.errors import FolderError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
@@ -36,7 +38,7 @@ class Shot(Part):
     row: int
     # Only of an input of several parts; the note's hash is over the fields that were given.
     turns: tuple[Turn, ...] = ()
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = Field(default={})
 
     @classmethod
     def of(cls, example: Example) -> Shot:

@@ -1,4 +1,4 @@
-"""An input of several parts: the columns that a template names, the turns of a chat; one text of them, and cutting them.
+"""An input of several parts: columns that a template names, turns of a chat; one text of them, and cutting them.
 
 "{context} asks {question}" + fields --fill--> text
 turns --transcript--> one text, for whatever reads an input as a text (units, leaks, copying, facts)

@@ -122,7 +122,7 @@ def test_native_rows_come_back_as_they_were_written(tmp_path_factory, rows):
     write_lines(path, [dict(zip(keys, (str(i), *row), strict=True)) for i, row in enumerate(rows)])
     examples, notes = read_native(path)
     assert [(e.input, list(e.references), e.meta) for e in examples] == rows
-    assert not notes.sentences()
+    assert notes.sentences() == notes.warnings()  # two signs drawn by chance may look like a wrong encoding
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real data is not at {REAL}")
