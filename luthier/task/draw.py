@@ -1,14 +1,15 @@
 """Which rows `init` holds out for dev and test: drawn by seed over units, and of a classification over its labels.
 
-The draw depends on seed and units only, not on the order of rows or on a random generator. Of a classification each
-label gives its share, and the last rows of a label stay in train: what train lacks, nothing can learn.
+The draw depends on seed and units only, not on the order of rows or on a random generator. Of a classification it
+stands if it leaves each label in train. Else each label gives its share, and the last rows of a label stay in train:
+what train lacks, nothing can learn.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from luthier.errors import SettingsError, TaskError
@@ -46,7 +47,7 @@ def drawn(
         # At least one unit here, and one left for each split that is still to come and for train.
         room = len(left) - 1 - (len(shares) - done)
         wanted = min(max(1, round(share * len(sizes))), room, MOST_ROWS[split])
-        order = _by_label(left, labels, wanted) if labelled else left
+        order = _by_label(left, labels, wanted) if labelled and not _is_sound(left, labels, wanted) else left
         units = _take(order, sizes, wanted, MOST_ROWS[split])
         if not units:
             raise TaskError(f"{path}: {_nothing(split, bool(order), seed)}")
@@ -83,6 +84,16 @@ def _labels(train: Sequence[Example]) -> dict[str, Labels]:
     return {unit: frozenset(found) for unit, found in labels.items()}
 
 
+def _is_sound(order: Sequence[str], labels: Mapping[str, Labels], wanted: int) -> bool:
+    """Whether the first `wanted` units leave a row of each label in train."""
+    every = _counts(labels, labels)
+    return all(every[label] > count for label, count in _counts(order[:wanted], labels).items())
+
+
+def _counts(units: Iterable[str], labels: Mapping[str, Labels]) -> Counter[str]:
+    return Counter(label for unit in units for label in labels[unit])
+
+
 def _by_label(order: Sequence[str], labels: Mapping[str, Labels], wanted: int) -> list[str]:
     """The units of `order` that may be taken, those first that give each label its share of `wanted`.
 
@@ -97,7 +108,7 @@ def _by_label(order: Sequence[str], labels: Mapping[str, Labels], wanted: int) -
     for stratum in largest[: wanted - sum(quotas.values())]:
         quotas[stratum] += 1
     by_quota = {unit for stratum, units in strata.items() for unit in units[: quotas[stratum]]}
-    left = Counter(label for found in labels.values() for label in found)
+    left = _counts(labels, labels)
     may: list[str] = []
     for unit in [*(u for u in order if u in by_quota), *(u for u in order if u not in by_quota)]:
         if all(left[label] > 1 for label in labels[unit]):

@@ -9,6 +9,7 @@ the file's Notes count the changes. Empty inputs and targets are kept, so that a
 from __future__ import annotations
 
 import difflib
+import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ from luthier.settings import Settings
 from luthier.task.chats import asked, asked_and_replied, is_chat, turns_of
 from luthier.task.external import NoText
 from luthier.task.opened import AS_FOUND, Format
-from luthier.task.parts import joined, transcript
+from luthier.task.parts import INPUT, joined, placeholders, transcript
 from luthier.task.rows import Row, plain, read_rows
 from luthier.task.texts import Cleaning, Notes
 
+ASKED = "input"  # the id of an example that `ask` makes
 NATIVE_KEYS = ("id", "input", "references", "meta", "unit")
 
 
@@ -86,6 +88,40 @@ def read_native(path: str | Path) -> tuple[list[Example], Notes]:
     "meta" and "unit" may be left out. Raises DataError as `read_examples` does, and for an unknown key.
     """
     return _collect(Path(path), _from_native)
+
+
+def asked_example(text: str, template: str) -> Example:
+    """The example without a reference that asks `text` under a template, cleaned as the texts of a task are.
+
+    A text that is a list of messages with roles is a chat; where the template names columns, the text is a JSON object
+    of them. Raises DataError for any other text there.
+    """
+
+    def refused(problem: str) -> DataError:
+        return DataError(problem, file="the input")
+
+    cleaning, names = Cleaning(), list(dict.fromkeys(placeholders(template)))
+    if names != [INPUT]:
+        fields = {name: cleaning.text(words, 0) for name, words in _fields(text, names, refused).items()}
+        return Example(ASKED, joined(fields), (), fields=fields)
+    if is_chat(text):
+        turns = asked(turns_of(text, 0, cleaning, refused), refused)
+        return Example(ASKED, transcript(turns), (), turns=turns if len(turns) > 1 else ())
+    return Example(ASKED, cleaning.text(text, 0), ())
+
+
+def _fields(text: str, names: list[str], refused: Callable[[str], DataError]) -> dict[str, str]:
+    """The texts of the columns that a template names, from a JSON object."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or set(values) != set(names):
+        shown = ", ".join(f'"{name}": "..."' for name in names)
+        raise refused(f"the arm reads several columns; give them as JSON: {{{shown}}}")
+    if wrong := next((name for name in names if name_of(values[name]) is None), None):
+        raise refused(f"'{wrong}' is {_type(values[wrong])}; write it as a text in quotes")
+    return {name: str(name_of(values[name])) for name in names}
 
 
 def unit_of(text: str) -> str:

@@ -202,7 +202,7 @@ class Renderer:
 
         A chat template writes its own special tokens, so none are added there.
         """
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])  # we say what is cut
 
     def _refuse_control_tokens(self, text: str, where: str = "") -> None:
         """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""

@@ -87,17 +87,12 @@ class Cleaning:
         """The text as every task holds it."""
         text, returns = _CARRIAGE_RETURN.subn("\n", text)
         self.line_endings += returns
-        self._look_for_spoiled(text, row)
+        self.look(text, row)
         if controls := _CONTROL.findall(text):
             self.controls.update(f"U+{ord(character):04X}" for character in controls)
             self.control_rows[row] = None
         # A space, and not nothing or a guess at the lost encoding: two words stay two, and no character is invented.
         return self._composed(_CONTROL.sub(" ", text), row)
-
-    def answer(self, text: str, row: int) -> str:
-        """A text that is scored as it was written, but for its letters, which are composed."""
-        self._look_for_spoiled(text, row)
-        return self._composed(text, row)
 
     def references(self, texts: list[str], row: int) -> tuple[str, ...]:
         """The texts that are not blank; a blank one beside others is counted."""
@@ -113,7 +108,8 @@ class Cleaning:
         self.composed_rows[row] = None
         return unicodedata.normalize("NFC", text)
 
-    def _look_for_spoiled(self, text: str, row: int) -> None:
+    def look(self, text: str, row: int) -> None:
+        """Notes a word that a wrong encoding spoiled, and changes nothing."""
         if text.isascii():
             return
         word = next((word for word in text.split() if _LOST in word), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_native_rows_know_their_keys(tmp_path, content, sentence):
 
 
 # What reading leaves as it is: anything but control characters and halves of surrogate pairs.
-TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"])).map(lambda text: unicodedata.normalize("NFC", text))
 
 
 @settings(deadline=None)  # each example writes a file, and a busy disk takes its time

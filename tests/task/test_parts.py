@@ -1,4 +1,4 @@
-"""Inputs of several columns or turns: nothing of them is lost in a prompt, and what does not fit is cut from the end."""
+"""Inputs of several columns or turns: nothing of them is lost in a prompt, and what does not fit is cut."""
 
 from __future__ import annotations
 
