@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
+Turn = tuple[str, str]  # (role, words) of a chat; the role is "system", "user" or "assistant"
+WHERE_GIVEN = {"where": "given"}  # metadata of a field that a line holds only where it is not empty
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
@@ -27,6 +29,9 @@ class Example:
     meta: dict[str, Any] = field(default_factory=dict)
     unit: str = ""  # examples with the same unit (one dialogue, several rows) are resampled together
     row: int = 0  # its row in its file, for messages; the first data row is 1
+    # Of an input of several parts, whose one text is `input`; lines are written without them where there are none.
+    turns: tuple[Turn, ...] = field(default=(), metadata=WHERE_GIVEN)  # a chat up to its last question
+    fields: dict[str, str] = field(default_factory=dict, metadata=WHERE_GIVEN)  # column -> its text
 
     def __post_init__(self) -> None:
         if not self.unit:
@@ -128,4 +133,5 @@ class Vote:
 
 def as_row(record: Any) -> dict[str, Any]:
     """The record as a plain dict in field order, ready for one JSON line."""
-    return dataclasses.asdict(record)
+    left_out = {f.name for f in dataclasses.fields(record) if f.metadata == WHERE_GIVEN and not getattr(record, f.name)}
+    return {name: value for name, value in dataclasses.asdict(record).items() if name not in left_out}

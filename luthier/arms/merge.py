@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
-from luthier.arms.shipped import arm_to_ask, differing, load_arm
+from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import building
 from luthier.machine import keep_freed_memory
@@ -65,7 +65,7 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
 def _merged(path: Path, note: ShippedNote) -> Model:
     """The base, with what the arm learned in its weights."""
     arm_method, base = method(note.method), note.base
-    whole = load(base.name, precision=base.precision, labels=note.labels)
+    whole = load(found_again(base, path), precision=base.precision, labels=note.labels)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

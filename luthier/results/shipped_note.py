@@ -9,9 +9,11 @@ import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from pydantic import Field
+
 from luthier.errors import FolderError
 from luthier.files import sha256_of_text
-from luthier.records import Example
+from luthier.records import Example, Turn
 from luthier.results.record import FirstFormat, Part, Record, SettingsTable
 
 
@@ -34,10 +36,13 @@ class Shot(Part):
     meta: SettingsTable  # whatever columns the user keeps
     unit: str
     row: int
+    # Only of an input of several parts; the note's hash is over the fields that were given.
+    turns: tuple[Turn, ...] = ()
+    fields: dict[str, str] = Field(default={})
 
     @classmethod
     def of(cls, example: Example) -> Shot:
-        return cls(**vars(example))
+        return cls(**{name: value for name, value in vars(example).items() if value or name not in ("turns", "fields")})
 
     @property
     def example(self) -> Example:

@@ -40,7 +40,7 @@ from luthier.settings import assignments, settings_from
 from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
 from luthier.studies.mixture import Mixture, draw, mixture_record
 from luthier.studies.origin import made_by
-from luthier.studies.spec import MultitaskSpec, StudySpec
+from luthier.studies.spec import MultitaskSpec, StudySpec, in_reach
 from luthier.studies.study import context_of, run_study
 from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
@@ -124,6 +124,7 @@ def multitask(
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
     arm_names(map(name_of, spec.arms))
     folder = StudyFolder(Path(out) if out else _default_folder(spec))
+    spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
     members = _members(spec, folder)
     with locked_study(folder, MultitaskRecord), stoppable():
         _run(folder, spec, members, command)

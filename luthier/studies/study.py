@@ -37,7 +37,7 @@ from luthier.studies.arm import run_arm
 from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
-from luthier.studies.spec import StudySpec, specification
+from luthier.studies.spec import StudySpec, in_reach, specification
 from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
@@ -86,8 +86,13 @@ def study(
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
-    resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
+    spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
+    specs = {
+        name: arm.model_copy(update={"model": in_reach(arm.model, folder.path)}) if arm.model else arm
+        for name, arm in specs.items()
+    }
+    resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
     with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, loaded, resolved, command)
     return folder.path

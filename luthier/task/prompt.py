@@ -21,6 +21,7 @@ from typing import Any
 from luthier.errors import PromptError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Prompt
+from luthier.task.parts import QUESTION, REPLY, RULES, cuttable, fill, shortened
 
 Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
 
@@ -30,13 +31,26 @@ _SENTINEL = "\ue000answer\ue000"  # private-use characters: no tokenizer or temp
 
 
 def template(example: Example, text: str, shots: Sequence[Example] = ()) -> list[Message]:
-    """The messages of one example: each shot as a question with its first reference, then the question itself."""
-    messages: list[Message] = []
+    """The messages of one example: each shot as a question with its first reference, then the question itself.
+
+    Of a chat the earlier turns keep their roles and the last question goes into the template. The example's system turn
+    stands first, and those of shots are left out: a chat template takes one system turn, at its beginning.
+    """
+    messages = [_message(role, words) for role, words in example.turns[:-1] if role == RULES]
     for shot in shots:
-        messages.append({"role": "user", "content": text.replace("{input}", shot.input)})
-        messages.append({"role": "assistant", "content": shot.references[0]})
-    messages.append({"role": "user", "content": text.replace("{input}", example.input)})
-    return messages
+        messages += [*_question(shot, text), _message(REPLY, shot.references[0])]
+    return messages + _question(example, text)
+
+
+def _question(example: Example, text: str) -> list[Message]:
+    """What an example asks under a template, after the turns that came before."""
+    earlier = [_message(role, words) for role, words in example.turns[:-1] if role != RULES]
+    asked = replace(example, input=example.turns[-1][1]) if example.turns else example
+    return [*earlier, _message(QUESTION, fill(text, asked))]
+
+
+def _message(role: str, words: str) -> Message:
+    return {"role": role, "content": words}
 
 
 def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]:
@@ -70,7 +84,8 @@ class Renderer:
 
     def text(self, messages: Sequence[Message]) -> str:
         """The whole prompt as text, up to where the answer begins."""
-        self._refuse_control_tokens(*(message["content"] for message in messages))
+        for message in messages:
+            self._refuse_control_tokens(message["content"])
         if self.chats:
             return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
         breaks = {"assistant": _PLAIN_BREAK}
@@ -126,6 +141,10 @@ class Renderer:
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
+        for one in (example, *shots):  # here the row is known, and in `render` only the text
+            spoken = one is not example or (train and self.family != "encoder")
+            for words in (one.input, *(one.references[:1] if spoken else ())):
+                self._refuse_control_tokens(words, f"example '{one.id}' (row {one.row}): ")
         target_ids = self.target_ids(example.references[0]) if train and self.family != "encoder" else None
         if len(target_ids or ()) > self.window:
             raise PromptError(
@@ -164,38 +183,35 @@ class Renderer:
     def _cut(self, example: Example, text: str, free: int) -> tuple[Example, int]:
         """The example with its input cut at the end so that the prompt has at most `free` tokens, and how many went."""
 
-        def cut_at(characters: int) -> Example:
-            return replace(example, input=example.input[:characters])
-
         def prompt_length(characters: int) -> int:
-            return len(self.render(template(cut_at(characters), text))[0])
+            return len(self.render(template(shortened(example, characters), text))[0])
 
         # Cut between characters, not between tokens: a token may be half a character, and decoding may change spaces.
-        kept = bisect_right(range(len(example.input)), free, key=prompt_length) - 1
+        kept = bisect_right(range(cuttable(example)), free, key=prompt_length) - 1
         if kept < 1:
             raise PromptError(
                 f"example '{example.id}' (row {example.row}): the instruction alone does not fit into "
                 f"{max(0, free)} tokens; shorten the template or choose a model with a larger context window"
             )
-        lengths = [len(self._ids(words, special=False)) for words in (example.input, example.input[:kept])]
-        return cut_at(kept), max(1, lengths[0] - lengths[1])
+        cut = shortened(example, kept)
+        lengths = [len(self._ids(one.input, special=False)) for one in (example, cut)]
+        return cut, max(1, lengths[0] - lengths[1])
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
 
         A chat template writes its own special tokens, so none are added there.
         """
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])  # we say what is cut
 
-    def _refuse_control_tokens(self, *texts: str) -> None:
+    def _refuse_control_tokens(self, text: str, where: str = "") -> None:
         """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""
-        for text in texts:
-            spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
-            if spelled is not None:
-                raise PromptError(
-                    f"the text '{text[:40].strip()}...' spells the model's control token "
-                    f"'{spelled}'; replace it in the data"
-                )
+        spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
+        if spelled is not None:
+            raise PromptError(
+                f"{where}the text '{text[:40].strip()}...' spells the model's control token "
+                f"'{spelled}'; replace it in the data"
+            )
 
 
 def paint(prompt: Prompt, tokenizer: Any) -> list[tuple[str, bool]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,10 @@ from luthier.records import Answer, Example, Score
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.looks import count_look
 from luthier.results.record import Part, plain
-from luthier.task.examples import Cells, unit_of
+from luthier.task.examples import Cells, name_of, unit_of
+from luthier.task.opened import AS_FOUND, Format
 from luthier.task.rows import Row, read_rows
+from luthier.task.texts import Cleaning
 
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None
@@ -29,6 +32,15 @@ Look = int | Literal["count"] | None
 NO_CLUSTER = "none"  # instead of a column: every row is a unit of its own
 LONG = 40  # characters; a shorter text may be repeated by chance
 REPEATED = 0.1  # share of rows; fewer hardly change an interval
+
+
+@dataclass(frozen=True)
+class Given:
+    """The columns of a file, and what was found about it: sentences for the user."""
+
+    arms: Arms
+    examples: list[Example]
+    found: list[str]
 
 
 def from_columns(
@@ -39,31 +51,58 @@ def from_columns(
     cluster: str | None = None,
     id: str | None = None,
     input: str | None = None,
+    format: Format = AS_FOUND,
+    labelled: bool = False,
 ) -> tuple[Arms, list[Example]]:
     """The answers of each column in `answers`, and the examples they answer, one a row.
 
     Rows equal in `cluster` form one statistical unit (one dialogue may have several rows). With "none", or where no
     input repeats, each row is a unit. An empty answer scores 0. In jsonl a reference may be a list of several.
+    format: how the file is written. labelled: references and answers are labels, which may be numbers, true or false.
 
     Raises DataError for a file that cannot be read, a missing column, an empty reference or a repeated id. Without a
     cluster it also raises DataError for rows that repeat their input, or (in REPEATED of the rows or more) a long text
     of another column. Raises SettingsError when one column is named twice.
     """
+    given = read_columns(Path(path), reference, answers, cluster, id, input, format, labelled)
+    return given.arms, given.examples
+
+
+def read_columns(
+    path: Path,
+    reference: str,
+    answers: Sequence[str],
+    cluster: str | None,
+    id: str | None,
+    input: str | None,
+    format: Format,
+    labelled: bool,
+) -> Given:
+    """`from_columns`, with what was found about the file."""
     _refuse_same_column(reference, answers)
     arms: Arms = {name: [] for name in answers}
-    examples, row_of = [], dict[str, int]()
-    rows = list(read_rows(path))
+    examples, row_of, cleaning = [], dict[str, int](), Cleaning()
+    read = read_rows(path, format)
+    rows = list(read)
     if cluster is None:
         _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
     for row in rows:
         cells = Cells(Path(path), row)
-        example = _example(cells, reference, cluster, id, input)
+        example = _example(cells, reference, cluster, id, input, labelled)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
             raise cells.refused(str(id), f"'{example.id}' is already the id of row {earlier}; make ids unique")
         examples.append(example)
         for name, given in arms.items():
-            given.append(Answer(example.id, cells.text(name)))
-    return arms, examples
+            given.append(Answer(example.id, _answer(cells, name, labelled)))
+        for text in (*example.references, *(given[-1].text for given in arms.values())):
+            cleaning.look(text, row.number)
+    found = [f"{sentence}." for sentence in cleaning.notes(path.name, len(rows), read.said).sentences()]
+    return Given(arms, examples, found)
+
+
+def _answer(cells: Cells, column: str, labelled: bool) -> str:
+    name = name_of(cells.value(column)) if labelled else None
+    return cells.text(column) if name is None else name
 
 
 class ColumnScores(Part):
@@ -78,6 +117,7 @@ class ColumnScores(Part):
     metrics: dict[str, ArmMetric]
     signatures: dict[str, str]  # metric -> library, version and options
     unknown: dict[str, dict[str, int]]  # metric -> reason -> answers without a value
+    notes: list[str]  # what was found about the file
 
 
 def scores_of_column(
@@ -92,8 +132,11 @@ def scores_of_column(
     labels: bool = False,
     level: float = 0.95,
     seed: int = 0,
+    format: Format = AS_FOUND,
 ) -> ColumnScores:
-    """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown}.
+    """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown, notes}.
+
+    format: how the file is written, where that is not to be found.
 
     labels: references and answers are labels, scored by accuracy and macro-F1.
     `metrics` is name -> {mean, low, high, n}; `unknown` is name -> reason -> answers without a value.
@@ -101,8 +144,8 @@ def scores_of_column(
     """
     from luthier.verdicts.compare import comparison
 
-    arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
-    scores = _scores(arms, examples, references, labels)
+    given = read_columns(Path(path), reference, [answer], cluster, id, input, format, labels)
+    scores = _scores(given.arms, given.examples, references, labels)
     # chrF decides because it has a value wherever there is a reference, so no example is left out.
     deciding = DECIDING_LABELS if labels else "chrf"
     compared = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
@@ -116,6 +159,7 @@ def scores_of_column(
         metrics=compared.arms[answer],
         signatures=compared.signatures,
         unknown=compared.missing.get(answer, {}),
+        notes=given.found,
     )
 
 
@@ -134,12 +178,14 @@ def comparison_of_columns(
     level: float = 0.95,
     look: Look = None,
     seed: int = 0,
+    format: Format = AS_FOUND,
 ) -> Comparison:
     """Compares columns as a study compares its arms; the result is what compare.json would hold.
 
     metric: with accuracy or macro_f1 references and answers are labels.
     references: how ROUGE against several becomes one value, "mean" or "max". look: the number of this look at these
     references; "count" counts it in the user's cache, where the same comparison of the same texts is the same look.
+    format: how the file is written, where that is not to be found; what is found stands among the warnings.
 
     Raises what `from_columns`, `score` and `compare` raise, and SettingsError for a baseline that is no column.
     """
@@ -150,13 +196,16 @@ def comparison_of_columns(
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
-    arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
-    scores = _scores(arms, examples, references, labels=metric in CLASS_METRICS)
+    labels = metric in CLASS_METRICS
+    given = read_columns(Path(path), reference, answers, cluster, id, input, format, labels)
+    arms, examples = given.arms, given.examples
+    scores = _scores(arms, examples, references, labels)
 
     def compared(look: int | None) -> Comparison:
-        return comparison(
+        result = comparison(
             scores, deciding=metric, margin=margin, baselines=baselines, level=level, look=look, seed=seed
         )
+        return result.model_copy(update={"warnings": (*result.warnings, *given.found)}) if given.found else result
 
     if not isinstance(look, str):
         return compared(look)
@@ -217,8 +266,10 @@ def _refuse_same_column(reference: str, answers: Sequence[str]) -> None:
         raise SettingsError(f"'{reference}' is named as reference and as answer; name two different columns")
 
 
-def _example(cells: Cells, reference: str, cluster: str | None, id: str | None, input: str | None) -> Example:
-    references = tuple(cells.texts(reference))
+def _example(
+    cells: Cells, reference: str, cluster: str | None, id: str | None, input: str | None, labelled: bool
+) -> Example:
+    references = tuple(cells.texts(reference, labelled))
     if not references or not all(text.strip() for text in references):
         raise cells.refused(
             reference, "the reference is empty, so no answer can be scored; write one or leave out the row"
