@@ -25,6 +25,7 @@ from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.scoring.words import Reading
 
 Line = TypeVar("Line", Example, Prompt, Answer, Score)
 
@@ -97,6 +98,17 @@ class StudyPage:
     def labels(self) -> list[str]:
         """The words of the labels; empty where answers are texts."""
         return self.study.task.labels
+
+    @property
+    def reading(self) -> Reading:
+        """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
+        task = self.study.task
+        return Reading(task.words, task.bleu, task.reasoning)  # type: ignore[arg-type]
+
+    @property
+    def facts_not_read(self) -> str | None:
+        """Why names and quantities were not counted; None where they were."""
+        return self.profile.facts_not_read if self.profile else None
 
     @property
     def means(self) -> list[tuple[ArmPage, ArmMetric]]:

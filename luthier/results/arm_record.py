@@ -104,6 +104,7 @@ class ArmCounts(Part):
     weight: Weight | None = None
     stopped: Stops
     empty: int
+    reasoning: int = 0  # answers with a reasoning block; not given where none has one
 
 
 class TuningResult(Part):

@@ -50,6 +50,11 @@ class TaskOrigin(Part):
     of: dict[str, int]  # split -> examples in the file
     templates: dict[str, str]
     notes: list[str]
+    # How texts are read (scoring/words.py); not given where it is the default.
+    words: str = "ascii"
+    bleu: str = "13a"
+    reasoning: str = "keep"  # whether reasoning blocks are part of an answer
+    fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
 
 

@@ -53,8 +53,8 @@ class StudyContext:
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
     ) -> list[Score]:
         """The scores of `answers` by the task's own rules, matched to `examples` by id."""
-        labels, references = self.task.labels, self.task.spec.decide.references
-        return score(answers, examples, metrics, labels=labels, references=references)
+        labels, references = self.task.label_set or (), self.task.spec.decide.references
+        return score(answers, examples, metrics, labels=labels, references=references, reading=self.task.reading)
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""

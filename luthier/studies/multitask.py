@@ -46,6 +46,7 @@ from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
 from luthier.task.prompt import Renderer
+from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.batches import length_of
@@ -136,6 +137,7 @@ def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
     members: dict[str, Member] = {}
     for name in (*spec.tasks, *spec.held_out):
         task = load_task(name)
+        refuse_unread(task)
         if task.labels:
             raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
         folder_name = member_folder(task.name)

@@ -18,7 +18,7 @@ from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defa
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
-from luthier.decoding.answers import room_for
+from luthier.decoding.answers import refuse_same_labels, room_for
 from luthier.errors import LuthierError, SettingsError, TaskError
 from luthier.files import sha256_of_text
 from luthier.machine import keep_freed_memory
@@ -42,6 +42,7 @@ from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
+from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
@@ -83,6 +84,7 @@ def study(
     keep_freed_memory()
     spec = specification(task, arms, config, keywords)
     loaded = load_task(str(spec.task))
+    refuse_unread(loaded)
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
@@ -184,7 +186,10 @@ def _look_over(
 def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
     """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
-    return {name: load(name, precision=precision, labels=task.labels) for name in names}
+    bases = {name: load(name, precision=precision, labels=task.labels) for name in names}
+    for model in bases.values():
+        refuse_same_labels(model)
+    return bases
 
 
 def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:

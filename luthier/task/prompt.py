@@ -141,10 +141,12 @@ class Renderer:
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
-        for one in (example, *shots):  # here the row is known, and in `render` only the text
+        others = [shot for shot in shots if shot.id != example.id]
+        for one in (example, *others):  # here the row is known, and in `render` only the text
+            named = f"example '{one.id}' (row {one.row}): " if one.row else ""  # a text that is asked has no row
             spoken = one is not example or (train and self.family != "encoder")
             for words in (one.input, *(one.references[:1] if spoken else ())):
-                self._refuse_control_tokens(words, f"example '{one.id}' (row {one.row}): ")
+                self._refuse_control_tokens(words, named)
         target_ids = self.target_ids(example.references[0]) if train and self.family != "encoder" else None
         if len(target_ids or ()) > self.window:
             raise PromptError(
@@ -153,7 +155,6 @@ class Renderer:
             )
         # Only a decoder keeps its answer in the window that the prompt stands in.
         free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
-        others = [shot for shot in shots if shot.id != example.id]
         kept = list(others)
         ids, _ = self.render(template(example, text, kept))
         while len(ids) > free and kept:
