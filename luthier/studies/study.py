@@ -39,6 +39,7 @@ from luthier.studies.origin import study_origin
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, specification
 from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
+from luthier.task.chat_template import today
 from luthier.task.check import check_task
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
@@ -101,15 +102,17 @@ def run_study(
     command: str,
     trained: Mapping[str, Path] | None = None,
     more_findings: Sequence[Finding] = (),
+    day: str | None = None,
 ) -> None:
     """Runs the missing parts of a study. The caller has locked its folder.
 
     trained: arm -> the folder of its finished training, for arms that were trained elsewhere. more_findings: findings
-    about the data beside those of the check of the task.
+    about the data beside those of the check of the task. day: the date that chat templates print in a new study.
     """
     stored = stored_in(folder, StudyRecord)
     plan = _planned(folder, spec, task, arms, stored)
-    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
+    day = (stored.day if stored else day) or today()  # one day for all prompts, however long the study takes
+    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision, day)
     if stored is not None:
         refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
@@ -176,10 +179,10 @@ def _look_over(
     )
 
 
-def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
+def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str, day: str) -> dict[str, Model]:
     """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
-    return {name: load(name, precision=precision, labels=task.labels) for name in names}
+    return {name: load(name, precision=precision, labels=task.labels, day=day) for name in names}
 
 
 def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
@@ -267,6 +270,7 @@ def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) ->
         trials=spec.tune,
         likelihood=spec.likelihood,
         bound=Bound(spec.memory * 1e9 if spec.memory else None, base.module),
+        day=base.day,
     )
 
 
