@@ -41,7 +41,7 @@ def tensors_in(folder: Path) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     for path in _files(folder):
-        found |= _header(path)
+        found |= tensors_of(path)
     if not found:
         raise ModelError(f"{folder}: the weights hold no tensor; {GET}")
     return found
@@ -70,7 +70,10 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _header(path: Path) -> dict[str, Tensor]:
+def tensors_of(path: Path) -> dict[str, Tensor]:
+    """Name -> tensor of one file. Raises ModelError for a file that is missing, cut off or damaged."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; {GET}")
     size = path.stat().st_size
     with open(path, "rb") as file:
         first = file.read(8)

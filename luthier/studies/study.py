@@ -41,6 +41,7 @@ from luthier.studies.spec import StudySpec, specification
 from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
 from luthier.task.chat_template import today
 from luthier.task.check import check_task
+from luthier.task.check_prompts import refuse_same_prompts
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
 from luthier.task.spec import SPLITS
@@ -116,6 +117,7 @@ def run_study(
     if stored is not None:
         refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
+    _refuse_same_prompts(context, plan.arms, bases)
     record = _look_over(plan, context, bases, command, stored, more_findings)
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
@@ -183,6 +185,19 @@ def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str, day: str) 
     """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
     return {name: load(name, precision=precision, labels=task.labels, day=day) for name in names}
+
+
+def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> None:
+    """Raises PromptError for an arm whose prompts leave something out or are all the same, before any arm runs."""
+    seen = set()
+    for arm in arms:
+        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots)) in seen:
+            continue
+        seen.add(kind)
+        model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
+        shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
+        room = room_for(model, context.task.spec.answer.max_new_tokens)
+        refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
 def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:

@@ -149,6 +149,11 @@ class Renderer:
             ids, _ = self.render(template(example, text))
         whole = self.text(messages := template(example, text, kept))
         self._refuse_left_out(example, messages, whole)
+        if not ids:
+            raise PromptError(
+                f"example '{example.id}' (row {example.row}): the prompt has no token, because the model's tokenizer "
+                "passes over all of it; choose another model"
+            )
         return Prompt(
             id=example.id,
             text=whole,
