@@ -189,7 +189,9 @@ def weights(folder: Path, draw: random.Random) -> Right:
     elif how == 3:
         write_header(folder, table | {name: table[name] | {"shape": [draw.choice([10**9, -1, 0, 3])]}}, data)
     elif how == 4:
-        write_header(folder, table | {name: table[name] | {"dtype": draw.choice(["F8_E4M3", "F4", "C64", "X", 7])}}, data)
+        write_header(
+            folder, table | {name: table[name] | {"dtype": draw.choice(["F8_E4M3", "F4", "C64", "X", 7])}}, data
+        )
     elif how == 5:
         write_header(folder, {key: value for key, value in table.items() if key != name}, data)
     elif how == 6:
@@ -316,7 +318,9 @@ def hangs(folder: Path, draw: random.Random) -> Right:
     depth, inner = draw.randint(3, 6), draw.choice(["x", "{{ loop.index }}", "{% set y = loop.index %}"])
     names = "abcdef"[:depth]
     body = "".join(f"{{% for {name} in range(99999) %}}" for name in names) + inner + "{% endfor %}" * depth
-    text = when(draw, draw.choice([body, "{% set n = [1] %}{% for i in range(99999) %}{% set _ = n %}" + body + "{% endfor %}"]))
+    text = when(
+        draw, draw.choice([body, "{% set n = [1] %}{% for i in range(99999) %}{% set _ = n %}" + body + "{% endfor %}"])
+    )
     put_template(folder, draw.choice([text + WHOLE, WHOLE + text]), draw)
     return "refused"
 
@@ -469,7 +473,9 @@ class Place:
         from tests.commands import type_in
 
         (root / "rows.csv").write_text(ROWS)
-        type_in(["init", str(root / "task"), "--from", str(root / "rows.csv"), "--input", "dialogue", "--target", "summary"])
+        type_in(
+            ["init", str(root / "task"), "--from", str(root / "rows.csv"), "--input", "dialogue", "--target", "summary"]
+        )
         with quiet():
             tiny.save("decoder-chat", root / "sound")
         return cls(root, root / "sound")

@@ -39,6 +39,7 @@ INT4 = "luthier_int4"  # what config.json calls our int4
 FOREIGN = ("auto_map", "trust_remote_code", "custom_pipelines", "transformers_weights", "kernel_config", "use_kernels")
 _LAYERS = re.compile(r"^(num_|n_)?(hidden_|encoder_|decoder_)?layers?$")
 _COUNTS = re.compile(r"^(num|n)_|_(heads|experts|labels|groups|layers|blocks)$")
+_NAMES: dict[Any, str] = {str: "text", (int, float): "number", (str, dict): "token"}
 LEAST_BOUND = 4096  # counts below it are harmless, whatever the weights' shapes
 LARGEST = 2**40  # of any whole number
 _MODULE = re.compile(r"^[\w.]+$")  # the name of a module, and no pattern that could run for ever
@@ -110,7 +111,9 @@ def _refuse_foreign(path: Path, table: Mapping[str, Any]) -> None:
     for place, key, value in _walk(table):
         if key in FOREIGN and value not in (None, False, {}, []):
             if key in ("auto_map", "trust_remote_code"):
-                problem = "the model brings code of its own, which luthier never runs; take the key out, or choose another"
+                problem = (
+                    "the model brings code of its own, which luthier never runs; take the key out, or choose another"
+                )
             else:
                 problem = "it leads outside of this folder's own weights; take the key out"
             raise _refuse(path, place, value, problem)
@@ -167,7 +170,9 @@ class _BitsAndBytes(Part):
 
 def _refuse_quantization(path: Path, config: Mapping[str, Any]) -> None:
     """Refuses weights that another tool made narrow."""
-    found = [(place, value) for place, key, value in _walk(config) if key in ("quantization_config", "compression_config")]
+    found = [
+        (place, value) for place, key, value in _walk(config) if key in ("quantization_config", "compression_config")
+    ]
     for place, value in found:
         if value is None:
             continue
@@ -223,10 +228,16 @@ def _refuse_token_ids(path: Path, table: Mapping[str, Any]) -> None:
 
 
 def _refuse_tokenizer(folder: Path) -> None:
-    """Refuses a folder without a tokenizer, and files beside it that hold no table."""
+    """Refuses a folder without a tokenizer, and files of it that hold no table or a value of another kind."""
     names = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")
     if not any((folder / name).exists() for name in (*names, TOKENIZER)) and not list(folder.glob("*.model")):
         raise ModelError(f"{folder}: holds no tokenizer; put the model's tokenizer.json and {TOKENIZER} there")
+    config = json_table(folder / TOKENIZER) if (folder / TOKENIZER).exists() else {}
+    kinds: dict[str, Any] = {"model_max_length": (int, float), "tokenizer_class": str, "backend": str}
+    kinds |= {f"{role}_token": (str, dict) for role in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")}
+    for key, kind in kinds.items():
+        if config.get(key) is not None and not isinstance(config[key], kind):
+            raise _refuse(folder / TOKENIZER, key, config[key], f"it should be a {_NAMES[kind]}; {GET}")
     for name in ("special_tokens_map.json", "added_tokens.json"):
         if (folder / name).exists():
             json_table(folder / name)

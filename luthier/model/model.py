@@ -134,7 +134,7 @@ def load(
         sound.refuse_other_sizes(trial, config, looked)
         module, head = _module(folder, config, family, looked, dtype, labels, seed)
         tokenizer = _tokenizer(folder)
-    sound.refuse_unsound_tokens(folder, module, tokenizer, family)
+        sound.refuse_unsound_tokens(folder, module, tokenizer, family)
     renderer = Renderer(tokenizer, family, 1)
     if renderer.chat_template:
         refuse_unsafe(renderer.chat_template)

@@ -25,6 +25,7 @@ from luthier.model.weight_files import GET
 LOOKS = "1"  # goes up when more is looked at, so that what passed before is looked at again
 MOST_OF_FILE = 1.25  # parameters of the model for each that the file holds: a head is new, tied ones are stored once
 SPARE = 10**6  # parameters that are no harm in any case
+TEXTS = ("What time is it, Tom?\n\tHalf past 2: 日本 👍 é.", "a" * 60 + "!", "x " * 60 + "1")
 MOST_BUFFER_BYTES = 1 << 30  # tables that a model computes for itself
 
 
@@ -97,6 +98,8 @@ def refuse_unsound_tokens(folder: Path, module: Any, tokenizer: Any, family: str
             f"{folder}: the tokenizer has {len(vocabulary):,} tokens and the model {rows:,} embeddings, so the token "
             f"{token[:40]!r} (id {number}) and {len(without) - 1} more have none; use the tokenizer of these weights"
         )
+    for text in TEXTS:  # what the tokenizer's own library cannot carry out raises here, before anything is begun
+        tokenizer.decode(tokenizer(text)["input_ids"])
     if family == "encoder-decoder":
         start = getattr(module.config, "decoder_start_token_id", None)
         if not isinstance(start, int) or not 0 <= start < rows:

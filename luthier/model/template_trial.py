@@ -23,8 +23,8 @@ from luthier.model.passed import has_passed, remember
 from luthier.task.chat_template import ChatTemplate, Message
 
 START_SECONDS = 120.0  # the child imports a library, which takes long on a busy machine
-SECONDS = 10.0  # of the clock, for all conversations; a usual template takes a hundredth
-CPU_SECONDS = 5
+SECONDS = 12.0  # of the clock, for all conversations; a usual template takes a hundredth
+CPU_SECONDS = 3
 MORE_BYTES = 512 << 20  # what the child may take in addition to its imports
 MOST_TIMES, MOST_LETTERS = 20, 200_000  # a prompt has at most that many times the letters it was given, or that many
 REPEATS = 12  # of one conversation; a template that draws lots of two gives the same prompt once in 2,000 times
@@ -121,7 +121,7 @@ def conversations() -> Iterator[list[Message]]:
             turns += [_turn("user", f"{words * times}{shot}"), _turn("assistant", f"Half past {shot}.")]
         yield [*turns, _turn("user", words * times)]
     yield [_turn("system", "Be brief."), _turn("user", words)]
-    yield [_turn("user", "1 < 2 & \"quoted\" {{ braces }} {% signs %} \\n é 日本 👍\n\n\ttab")]
+    yield [_turn("user", '1 < 2 & "quoted" {{ braces }} {% signs %} \\n é 日本 👍\n\n\ttab')]
 
 
 def _turn(role: str, content: str) -> Message:

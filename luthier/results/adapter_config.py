@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from luthier.errors import FolderError
 from luthier.files import refuse_link
@@ -24,6 +25,14 @@ MOST_BYTES = 16 << 20
 
 # The end of a module's path. Without other signs it matches in one pass, whoever takes it for a pattern.
 Module = Annotated[str, StringConstraints(pattern=r"^[\w.]+$", max_length=1000)]
+
+
+def _true(value: bool) -> bool:
+    if not value:
+        raise PydanticCustomError("false", "it should be true, as in every adapter that answers")
+    return value
+
+
 Size = Annotated[int, Field(ge=1, le=2**20)]
 Text = Annotated[str, StringConstraints(max_length=100_000)]
 
@@ -32,7 +41,7 @@ class AdapterConfig(Part):
     """What all adapters share. `base_model_name_or_path` is a name for people; nothing is loaded from it."""
 
     task_type: Literal["CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS"]
-    inference_mode: Literal[True]
+    inference_mode: Annotated[bool, AfterValidator(lambda value: _true(value))]
     base_model_name_or_path: Text | None = None
     peft_version: Text | None = None
 
@@ -51,7 +60,9 @@ class LoraAdapter(AdapterConfig):
     use_dora: bool = False
     use_rslora: bool = False
     init_lora_weights: bool = True
-    megatron_core: Literal["megatron.core"] | None = None  # a name that peft writes; megatron_config, its switch, is off
+    megatron_core: Literal["megatron.core"] | None = (
+        None  # a name that peft writes; megatron_config, its switch, is off
+    )
     qalora_group_size: int = 16  # of use_qalora, which is off
 
 
@@ -133,7 +144,9 @@ def read_adapter_config(folder: Path) -> Adapter:
     if not isinstance(kind, str) or kind not in _KINDS:
         raise FolderError(f"{path}: the key 'peft_type' is {str(kind)[:60]!r}; it should be one of {', '.join(_KINDS)}")
     known = _KINDS[kind].model_fields
-    given = {key: value for key, value in table.items() if key in known or not any(value is o or value == o for o in OFF)}
+    given = {
+        key: value for key, value in table.items() if key in known or not any(value is o or value == o for o in OFF)
+    }
     try:
         read: Adapter = TypeAdapter(_KINDS[kind]).validate_json(json.dumps(given))
     except (ValidationError, ValueError) as problems:

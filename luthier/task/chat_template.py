@@ -60,8 +60,9 @@ class ChatTemplate:
         file = _file_of(tokenizer)
         source = given.get("default") if isinstance(given, dict) else given
         if not isinstance(source, str):
-            named = f"has the names {', '.join(map(str, given))}, and none is 'default'"
-            problem = named if isinstance(given, dict) else f"is {type(given).__name__} and no text"
+            problem = f"is {type(source).__name__} and no text"
+            if isinstance(given, dict) and "default" not in given:
+                problem = f"has the names {', '.join(map(str, given))[:80]}, and none is 'default'"
             raise PromptError(f"{file}: the chat template {problem}; mend it, or choose another model")
         return cls(source, dict(tokenizer.special_tokens_map), file, day)
 

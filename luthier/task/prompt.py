@@ -193,9 +193,19 @@ class Renderer:
     def _ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
 
-        A chat template writes its own special tokens, so none are added there.
+        A chat template writes its own special tokens, so none are added there. Raises PromptError where the tokenizer
+        fails: its files may hold what its library reads and cannot carry out.
         """
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        try:
+            return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        except (KeyboardInterrupt, SystemExit, MemoryError, UnicodeError):
+            raise
+        except BaseException as error:  # a panic of the library's Rust is no Exception
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            place = getattr(self.tokenizer, "name_or_path", "") or "the model"
+            raise PromptError(
+                f"{place}: the tokenizer cannot read the text '{text[:40].strip()}...' ({said}); use another model"
+            ) from error
 
     def _refuse_left_out(self, example: Example, messages: Sequence[Message], whole: str) -> None:
         """Raises PromptError where words of a message do not stand in the prompt, in their order.
