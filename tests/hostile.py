@@ -81,8 +81,8 @@ def code(folder: Path, draw: random.Random) -> Right:
     where = draw.choice(["config.json", "tokenizer_config.json", "generation_config.json"])
     classes = draw.sample(["AutoConfig", "AutoModelForCausalLM", "AutoTokenizer", "AutoModel"], 2)
     change: dict[str, Any] = draw.choice([
-        {"auto_map": {name: "theirs.Anything" for name in classes}},
-        {"auto_map": {name: "someone/repository--theirs.Anything" for name in classes}},
+        {"auto_map": dict.fromkeys(classes, "theirs.Anything")},
+        {"auto_map": dict.fromkeys(classes, "someone/repository--theirs.Anything")},
         {"trust_remote_code": True},
         {"auto_map": {classes[0]: "theirs.A"}, "trust_remote_code": True, "model_type": "theirs"},
         {"custom_pipelines": {"text-generation": {"impl": "theirs.A", "pt": ["AutoModel"]}}},
@@ -273,7 +273,8 @@ def tokenizer(folder: Path, draw: random.Random) -> Right:
 def tokenizer_config(folder: Path, draw: random.Random) -> Right:
     change: dict[str, Any] = draw.choice([
         {"tokenizer_class": "os.system"}, {"tokenizer_class": 7}, {"tokenizer_class": "NoSuchTokenizer"},
-        {"eos_token": 7}, {"eos_token": {"a": 1}}, {"eos_token": None}, {"extra_special_tokens": {"conversations": "x"}},
+        {"eos_token": 7}, {"eos_token": {"a": 1}}, {"eos_token": None},
+        {"extra_special_tokens": {"conversations": "x"}},
         {"extra_special_tokens": {"messages": "x", "tools": "y"}}, {"model_max_length": "many"}, {"pad_token": []},
         {"model_specific_special_tokens": {"chat_template": "x"}}, {"added_tokens_decoder": {"x": 1}},
         {"added_tokens_decoder": {"999999999": {"content": "a", "special": True}}}, {"backend": "no-such"},
@@ -332,7 +333,7 @@ def swells(folder: Path, draw: random.Random) -> Right:
         f"{{{{ ([1] * {big}) | length }}}}", f"{{{{ '%{big}d' % 1 }}}}", "{{ 9 ** 9 ** 9 }}{{ 7 ** 99999999 }}",
         "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
         f"{{{{ 'a' | indent({big}) | indent({big}, true) }}}}",
-        "{% for i in range(99999) %}{% for j in range(999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}{% endfor %}{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(999) %}{{ 'aaaaaaaaaaaaaaaa' }}{% endfor %}{% endfor %}",
     ])  # fmt: skip
     put_template(folder, when(draw, body) + WHOLE, draw)
     return "refused"
@@ -357,7 +358,7 @@ def breaks(folder: Path, draw: random.Random) -> Right:
         "{{ messages | no_such_filter }}", "{% include '/etc/passwd' %}", "{% import 'os' as os %}", "{% for m in %}",
         "{{ messages[99] .content }}", "{{ messages() }}", "{% extends 'x' %}", "{{ 'a' + 1 }}",
         "{% for m in messages %}", "{{ tools[0].name }}", "{{ '{' }}{{ }}", "{% endfor %}", "{{ int('x') }}",
-        "{{ 'a'.encode('no-such') }}", "{{ {}['x']['y'] }}", "{% no_such_tag %}", "{{ messages | map('x') | list | sum }}",
+        "{{ 'a'.encode('no-such') }}", "{{ {}['x']['y'] }}", "{% no_such_tag %}", "{{ messages | map('x') | sum }}",
     ])  # fmt: skip
     put_template(folder, body + WHOLE, draw)
     return "refused"
@@ -365,8 +366,9 @@ def breaks(folder: Path, draw: random.Random) -> Right:
 
 def escapes(folder: Path, draw: random.Random) -> Right:
     ran = folder.parent / "ran"
-    first = draw.choice(["''.__class__", "messages.__class__", "cycler.__init__", "namespace.__init__", "raise_exception",
-                         "strftime_now", "(messages | attr('__class__'))", "dict", "joiner", "self", "messages.append"])  # fmt: skip
+    first = draw.choice(["''.__class__", "messages.__class__", "cycler.__init__", "namespace.__init__", "joiner",
+                         "raise_exception", "strftime_now", "(messages | attr('__class__'))", "dict", "self",
+                         "messages.append"])  # fmt: skip
     then = draw.choice([
         ".__mro__[1].__subclasses__()", f".__globals__['os'].system('touch {ran}')",
         f".__globals__.__builtins__['open']('{ran}', 'w')", f" | attr('__globals__') | attr('x')('{ran}')",
@@ -379,9 +381,10 @@ def escapes(folder: Path, draw: random.Random) -> Right:
 
 def drops(folder: Path, draw: random.Random) -> Right:
     """The input does not stand in the prompt, or is not what it was."""
-    content = draw.choice(["", "{{ m.content[:2] }}", "{{ m.content | upper }}", "{{ m.text }}", "{{ m.content | length }}",
-                           "{{ m.content | reverse }}", "{{ m.content | replace('e', '') }}", "Hello",
-                           "{{ m.content | wordcount }}", "{{ m.content.split()[0] }}", "{{ m.content | urlencode }}"])  # fmt: skip
+    content = draw.choice(["", "{{ m.content[:2] }}", "{{ m.content | upper }}", "{{ m.text }}", "Hello",
+                           "{{ m.content | length }}", "{{ m.content | reverse }}", "{{ m.content.split()[0] }}",
+                           "{{ m.content | replace('e', '') }}", "{{ m.content | wordcount }}",
+                           "{{ m.content | urlencode }}"])  # fmt: skip
     put_template(folder, "{% for m in messages %}<|im_start|>" + content + "<|im_end|>{% endfor %}", draw)
     return "refused"
 
@@ -397,8 +400,8 @@ def changes(folder: Path, draw: random.Random) -> Right:
 def no_template(folder: Path, draw: random.Random) -> Right:
     """A chat template that is none."""
     (folder / "chat_template.jinja").unlink()
-    value: Any = draw.choice([7, [1], {"tool_use": WHOLE}, [{"name": "rag", "template": "x"}], [{"template": WHOLE}], True,
-                              [["default", WHOLE]], {"default": 7}, [None], {"default": ["x"]}])  # fmt: skip
+    value: Any = draw.choice([7, [1], {"tool_use": WHOLE}, [{"name": "rag", "template": "x"}], [{"template": WHOLE}],
+                              True, [["default", WHOLE]], {"default": 7}, [None], {"default": ["x"]}])  # fmt: skip
     edit(folder, "tokenizer_config.json", chat_template=value)
     return "refused"
 
@@ -436,7 +439,7 @@ def sound_config(folder: Path, draw: random.Random) -> Right:
     change: dict[str, Any] = draw.choice([
         {"_attn_implementation": "eager"}, {"_attn_implementation": "sdpa"}, {"attn_implementation": None},
         {"dtype": "bfloat16"}, {"torch_dtype": "torch.float32", "dtype": None}, {"_name_or_path": "someone/model"},
-        {"auto_map": {}}, {"trust_remote_code": False}, {"quantization_config": None}, {"my_own_note": [1, {"a": None}]},
+        {"auto_map": {}}, {"trust_remote_code": False}, {"quantization_config": None}, {"my_own_note": [1, {"a": 2}]},
         {"architectures": None}, {"max_position_embeddings": 2**20}, {"rope_theta": 5_000_000},
         {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}, {"use_cache": False},
     ])  # fmt: skip
@@ -447,9 +450,9 @@ def sound_config(folder: Path, draw: random.Random) -> Right:
 KINDS: dict[str, Harm] = {
     one.__name__.replace("_", " "): one
     for one in (
-        attention, hangs, size, sound_template, weights, drops, code, tokenizer, breaks, sound_config, quantized, numbers,
-        swells, model_type, escapes, counted, index, recurs, precision, wrong_type, adapter, changes, text_of_config,
-        tokenizer_config, no_template, generation,
+        attention, hangs, size, sound_template, weights, drops, code, tokenizer, breaks, sound_config, quantized,
+        numbers, swells, model_type, escapes, counted, index, recurs, precision, wrong_type, adapter, changes,
+        text_of_config, tokenizer_config, no_template, generation,
     )
 }  # fmt: skip
 
@@ -548,7 +551,8 @@ def _command(verb: list[str], desk: Path) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(desk / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
         os.environ["COLUMNS"] = "2000"
         sys.argv = ["luthier", *verb]
         from luthier.cli import app

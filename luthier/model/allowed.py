@@ -154,7 +154,7 @@ class _Int4(Part):
 
 
 class _BitsAndBytes(Part):
-    """quantization_config of what luthier wrote as int8 or nf4; other keys are bitsandbytes' own and are not followed."""
+    """quantization_config of what luthier wrote as int8 or nf4; other keys are bitsandbytes' own numbers."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -215,7 +215,7 @@ def _refuse_counts(path: Path, config: Mapping[str, Any], tensors: Mapping[str, 
         if (_LAYERS.search(key) or _COUNTS.search(key)) and value > most:
             raise _refuse(
                 path, place, value,
-                f"the weights beside it hold {len(tensors)} tensors, the longest of {longest:,}, so it cannot be; {GET}",
+                f"the weights beside it hold {len(tensors)} tensors, the longest of {longest:,}; {GET}",
             )  # fmt: skip
 
 

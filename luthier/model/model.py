@@ -194,7 +194,7 @@ def _module(
     labels: Sequence[str],
     seed: int,
 ) -> tuple[Any, tuple[str, ...]]:
-    """(the module, the names of its head's modules). Raises what transformers raises, ModelError for lacking weights."""
+    """(the module, the names of its head's modules). Raises what transformers raises, and ModelError for a lack."""
     loader = sound.loader_of(family)
     how: dict[str, Any] = {
         "dtype": dtype,

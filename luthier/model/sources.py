@@ -60,7 +60,7 @@ def resolve(name: str) -> Path:
         return _from_hub(name)
     if Path(name).is_file():
         raise ModelError(
-            f"{name}: is a file, and a model is a folder with config.json, safetensors weights and a tokenizer; name one"
+            f"{name}: is a file, and a model is a folder of config.json, safetensors weights and a tokenizer; name one"
         )
     known = ", ".join(SHORT_NAMES)
     raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")

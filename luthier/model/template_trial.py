@@ -63,14 +63,14 @@ def _tried(template: ChatTemplate) -> str | None:
         assert child.stdin and child.stdout
         over: list[str] = []
         try:
-            with _ended_after(START_SECONDS, child, over):
+            with _EndedAfter(START_SECONDS, child, over):
                 is_ready = child.stdout.readline() == _READY
             if not is_ready:
                 raise ModelError(
                     f"{template.file}: the chat template cannot be tried, because no further process of Python starts; "
                     "end other programs and start again"
                 )
-            with _ended_after(SECONDS, child, over):
+            with _EndedAfter(SECONDS, child, over):
                 try:
                     child.stdin.write(request.encode())
                     child.stdin.close()
@@ -89,11 +89,15 @@ def _tried(template: ChatTemplate) -> str | None:
     return str(refused) if refused else None
 
 
-class _ended_after(Timer):  # noqa: N801 - used as `with`
+class _EndedAfter(Timer):
     """Inside, the child is killed when `seconds` are over, which `over` then says."""
 
     def __init__(self, seconds: float, child: subprocess.Popen[bytes], over: list[str]) -> None:
-        super().__init__(seconds, lambda: (over.append("over"), child.kill()))
+        def end() -> None:
+            over.append("over")
+            child.kill()
+
+        super().__init__(seconds, end)
         self.daemon = True
 
     def __enter__(self) -> None:

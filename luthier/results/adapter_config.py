@@ -20,7 +20,7 @@ from luthier.results.record import Number, Part, problem_in
 
 FILE = "adapter_config.json"
 REMEDY = "make the arm again"
-OFF = (None, False, {}, [])
+OFF: tuple[Any, ...] = (None, False, {}, [])
 MOST_BYTES = 16 << 20
 
 # The end of a module's path. Without other signs it matches in one pass, whoever takes it for a pattern.

@@ -107,7 +107,7 @@ class ChatTemplate:
             given = [one | {"content": [{"type": "text", "text": one["content"]}]} for one in given]
         source, clock = (_CLOCK_OF_DAY + self.source, _words_of(self.day)) if self.reads_clock else (self.source, [])
         try:
-            (text,), _ = render_jinja_template(
+            rendered: Any = render_jinja_template(
                 conversations=[given],
                 chat_template=source,
                 add_generation_prompt=answer_follows,
@@ -118,7 +118,7 @@ class ChatTemplate:
             raise PromptError(
                 f"{self.file}: the chat template cannot be rendered ({said}); mend it, or choose another model"
             ) from error
-        return str(text)
+        return str(rendered[0][0])
 
 
 def _words_of(day: str) -> list[tuple[str, str]]:

@@ -246,5 +246,5 @@ def test_a_prompt_of_another_size_finds_no_memory(
 def test_an_unknown_width_of_the_base_is_a_sentence(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     saved(tiny_folder("decoder-chat"), "qlora", tmp_path, width="int4")
     (tmp_path / "base-width.json").write_text('{"width": "int3"}')
-    with pytest.raises(FolderError, match="base-width.json: the key 'width' is 'int3'"):
+    with pytest.raises(FolderError, match=r"base-width\.json: the key 'width' is 'int3'"):
         method("qlora").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)

@@ -1,4 +1,4 @@
-"""Hostile model folders and templates, made by a grammar: each ends in a sentence and an exit code, and nothing runs."""
+"""Hostile model folders and templates, made by a grammar: each ends in a sentence and an exit code; nothing runs."""
 
 from __future__ import annotations
 

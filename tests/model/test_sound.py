@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from luthier.errors import ModelError, PromptError
 from luthier.model import sound
 from luthier.model.model import load
-from tests import tiny
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 
@@ -58,7 +57,7 @@ def test_a_larger_model_than_the_weights_is_refused_before_it_is_built(folder: P
     with pytest.raises(ModelError, match=r"config.json: its sizes make a model of 288,000,021,600 .*hold 35,424"):
         anew(folder)
     edit(folder, intermediate_size=48, num_hidden_layers=28)  # no more than there are tensors
-    with pytest.raises(ModelError, match="lack|sizes"):
+    with pytest.raises(ModelError, match=r"lack|sizes"):
         anew(folder)
 
 
@@ -88,13 +87,13 @@ def test_looking_draws_nothing(folder: Path) -> None:
 def test_tokens_without_embeddings(tiny_folder: Callable[[str], Path], folder: Path) -> None:
     if (case := CASES / "22-added-tokens" / "added-tokens").exists():
         with pytest.raises(
-            ModelError, match="has 382 tokens and the model 380 embeddings, so the token 'dentist' .id 380."
+            ModelError, match=r"has 382 tokens and the model 380 embeddings, so the token 'dentist' .id 380."
         ):
             anew(case)
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["added_tokens"].append(tokenizer["added_tokens"][0] | {"id": 380, "content": "harbour"})
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(ModelError, match="the token 'harbour' .id 380. and 0 more have none"):
+    with pytest.raises(ModelError, match=r"the token 'harbour' .id 380. and 0 more have none"):
         anew(folder)
     edit(Path(shutil.copytree(tiny_folder("bart"), folder.parent / "bart")), decoder_start_token_id=10**6)
     with pytest.raises(ModelError, match="'decoder_start_token_id' is 1000000"):

@@ -1,4 +1,4 @@
-"""A chat template that hangs, swells or changes its mind ends in a sentence; a sound one is tried once and remembered."""
+"""A chat template that hangs, swells or changes its mind ends in a sentence; a sound one is tried once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from luthier.model.template_trial import refuse_unsafe
 from luthier.task.chat_template import ChatTemplate
 from tests.hostile import SOUND_TEMPLATES, WHOLE
 
-LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+LOOP = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,10 @@ PROMPT = {
 KINDS = {
     "lora": LORA,
     "ia3": SHARED | {"peft_type": "IA3", "target_modules": ["k", "wo"], "feedforward_modules": ["wo"]},
-    "tokens": SHARED | {"peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 3], "target_modules": "model.embed_tokens"},
-    "soft": SHARED | PROMPT | {"peft_type": "PROMPT_TUNING", "prompt_tuning_init": "TEXT", "tokenizer_name_or_path": "base"},
+    "tokens": SHARED
+    | {"peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 3], "target_modules": "model.embed_tokens"},
+    "soft": SHARED | PROMPT
+    | {"peft_type": "PROMPT_TUNING", "prompt_tuning_init": "TEXT", "tokenizer_name_or_path": "base"},
     "p-tuning": SHARED | PROMPT
     | {"peft_type": "P_TUNING", "encoder_reparameterization_type": "MLP", "encoder_hidden_size": 8},
     "prefix": SHARED | PROMPT | {"peft_type": "PREFIX_TUNING", "init_weights": None},
@@ -62,7 +64,8 @@ def test_what_luthier_writes_is_read(config: dict[str, Any], tmp_path: Path) -> 
     ({"eva_config": {"rho": 2}}, "eva_config"),
     ({"layer_replication": [[0, 10**7]]}, "layer_replication"),
     ({"init_lora_weights": "pissa"}, "init_lora_weights"),
-    ({"r": 10**9}, "r"), ({"r": True}, "r"), ({"lora_alpha": 1e12}, "lora_alpha"), ({"lora_alpha": float("inf")}, "lora_alpha"),
+    ({"r": 10**9}, "r"), ({"r": True}, "r"), ({"lora_alpha": 1e12}, "lora_alpha"),
+    ({"lora_alpha": float("inf")}, "lora_alpha"),
     ({"peft_type": "XLORA"}, "peft_type"), ({"peft_type": ["LORA"]}, "peft_type"),
     ({"inference_mode": False}, "inference_mode"),
     ({"task_type": "FEATURE_EXTRACTION"}, "task_type"),
@@ -87,6 +90,6 @@ def test_every_damage_is_a_sentence_or_still_an_adapter(config: dict[str, Any], 
             if said := problem_in_sentence(str(refused), damage, path):
                 wrong.append(said)
         else:
-            if damage.how not in LEGAL:
+            if damage.how not in LEGAL and damage.place != ("target_modules",):  # a text or several
                 wrong.append(f"{damage}: is read")
     assert not wrong, "\n".join(wrong[:20])

@@ -39,7 +39,8 @@ def test_the_text_is_what_transformers_makes(source: str, answer_follows: bool) 
 
 def test_content_is_given_as_parts_only_where_a_text_would_vanish() -> None:
     assert made(WHOLE.replace("message['content']", "message['content'][0]['text']")).takes_parts
-    both = "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}{% endfor %}"
+    either = "{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}"
+    both = "{% for m in messages %}" + either + "{% endfor %}"
     assert not made(both).takes_parts
     assert not made("Hello").takes_parts  # it drops the input in either form
 
@@ -80,7 +81,8 @@ def test_whatever_a_template_raises_is_a_sentence_with_its_file(source: str, sai
 
 
 @pytest.mark.parametrize("value, said", [
-    (7, "is int and no text"), ([1], "is list and no text"), ({"tool_use": "x"}, "the names tool_use, and none is 'def"),
+    (7, "is int and no text"), ([1], "is list and no text"), ({"default": 7}, "is int and no text"),
+    ({"tool_use": "x"}, "has the names tool_use, and none is 'default'"),
 ])  # fmt: skip
 def test_a_template_that_is_no_text_is_a_sentence(value: object, said: str) -> None:
     tokenizer = tiny.tokenizer()
