@@ -48,6 +48,7 @@ class StudyContext:
     likelihood: bool = False
     bound: Bound = NO_BOUND  # on the memory of the process
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+    day: str | None = None  # the date that chat templates print; None: today's
 
     def scored(
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
@@ -58,7 +59,8 @@ class StudyContext:
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""
-        return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
+        name, labels = arm.model or self.model_name, self.task.labels
+        return load(name, precision=self.precision, labels=labels, seed=self.seed, day=self.day)
 
 
 @dataclass(frozen=True)
