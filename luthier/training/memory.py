@@ -1,9 +1,9 @@
 """How many tokens a micro-batch of training, and a batch of answers, may hold under a bound on memory.
 
 Training holds the weights, the gradient and AdamW's two moments of each trainable weight, and the activations that the
-forward pass keeps for the backward pass. Only the activations depend on the tokens in memory at once. Forward passes
-over single examples measure them. Where even one example does not fit, every layer keeps its input alone and is
-computed again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+forward pass keeps for the backward pass. The arithmetic is that of a plan (planning/budget.py). For a model whose shape
+a plan knows, so are the bytes that a forward pass keeps. For any other model, forward passes over single examples
+measure them.
 
 Answering holds the keys and values of every token of a batch. Dev answers come on top of all that training holds.
 """
@@ -17,15 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.errors import SettingsError
+from luthier.planning import budget
+from luthier.planning.budget import PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Room
 from luthier.records import Prompt
 from luthier.training.batches import length_of
 
-USUAL_TOKENS = {"cpu": 2048, "cuda": 16_384}  # padded tokens of a micro-batch, by device (docs/log.md)
-PROGRAM_BYTES = 0.8e9  # bytes of the interpreter, its libraries, and what they hold ready
-BACKWARD_FACTOR = 1.35  # kept bytes and the backward pass's own tensors, as a multiple of the kept bytes (docs/log.md)
-TOKENS_MULTIPLE = 64  # a micro-batch holds a multiple of this many tokens
-CACHE_FACTOR = 1.25  # keys and values, the cache's spare room and what reading takes, as a multiple of keys and values
+KeptBytes = Callable[[Prompt, bool], float]  # (example, whether layers are computed again) -> bytes kept
 
 
 @dataclass(frozen=True)
@@ -48,43 +45,38 @@ class Bound:
 NO_BOUND = Bound()
 
 
-@dataclass(frozen=True)
-class Room:
-    """What a batch of answers may take.
-
-    `tokens`: padded tokens of prompts and answers; None: the usual number. `laid_out`: whether laid-out weights fit.
-    """
-
-    tokens: int | None = None
-    laid_out: bool = True
-
-
-def micro_tokens(module: Any, loss: Callable[[list[Prompt]], Tensor], prompts: Sequence[Prompt], bound: Bound) -> int:
+def micro_tokens(
+    module: Any,
+    loss: Callable[[list[Prompt]], Tensor],
+    prompts: Sequence[Prompt],
+    bound: Bound,
+    planned: KeptBytes | None = None,
+) -> int:
     """The most padded tokens of a micro-batch. Switches recomputation on where the bound needs it.
 
-    `loss(prompts)` is one forward pass. Raises SettingsError, which names the needed bytes, when no size keeps
-    the bound.
+    `loss(prompts)` is one forward pass, which measures what `planned` does not say. Raises SettingsError, which names
+    the needed bytes, when no size keeps the bound.
     """
     usual = USUAL_TOKENS[next(module.parameters()).device.type]
     if bound.bytes is None:
         return usual
+
+    def example(prompt: Prompt) -> budget.Example:
+        def kept(recomputing: bool) -> float:
+            if planned is not None:
+                return planned(prompt, recomputing)
+            if recomputing:
+                _recompute(module)
+            return kept_bytes(module, lambda: loss([prompt]))
+
+        return budget.Example(length_of(prompt), lambda: kept(False), lambda: kept(True))
+
     shortest, longest = min(prompts, key=length_of), max(prompts, key=length_of)
-    fixed = bound.fixed(module)
-
-    def bytes_a_token(prompt: Prompt) -> float:
-        return BACKWARD_FACTOR * kept_bytes(module, lambda: loss([prompt])) / length_of(prompt)
-
-    each = bytes_a_token(shortest)
-    if fixed + each * length_of(longest) <= bound.bytes:
-        each = bytes_a_token(longest)  # attention keeps more for each token of a long row
-    if fixed + each * length_of(longest) > bound.bytes:
-        one_layer = each / module.config.num_hidden_layers
+    layers = module.config.num_hidden_layers
+    chosen = budget.micro_batch(bound.fixed(module), example(shortest), example(longest), layers, bound.bytes, usual)
+    if chosen.recomputes:
         _recompute(module)
-        each = one_layer + 2 * bytes_a_token(shortest)  # most of it are logits, which backward holds twice
-    fits = int((bound.bytes - fixed) / each)
-    if fits < length_of(longest):
-        raise _too_little("training", "example", fixed, length_of(longest), each, bound.bytes)
-    return min(usual, max(length_of(longest), fits // TOKENS_MULTIPLE * TOKENS_MULTIPLE))
+    return chosen.tokens
 
 
 def answering_room(module: Any, longest: int, bound: Bound) -> Room:
@@ -94,20 +86,8 @@ def answering_room(module: Any, longest: int, bound: Bound) -> Room:
     """
     if bound.bytes is None:
         return Room()
-    fixed, each = bound.fixed(module), CACHE_FACTOR * cache_bytes(module)
-    fits = int((bound.bytes - fixed) / each)
-    if fits < longest:
-        raise _too_little("answering", "prompt with its answer", fixed, longest, each, bound.bytes)
-    beside_weights = int((bound.bytes - fixed - weight_bytes(module)) / each)
-    return Room(beside_weights, True) if beside_weights > fits / 2 else Room(fits, False)
-
-
-def _too_little(what: str, unit: str, fixed: float, tokens: int, each: float, bound_bytes: float) -> SettingsError:
-    return SettingsError(
-        f"memory: {what} with {fixed / 1e9:.1f} GB of weights and program, and the longest {unit}, {tokens} tokens, "
-        f"needs {(fixed + each * tokens) / 1e9:.1f} GB; the bound is {bound_bytes / 1e9:.1f} GB; allow more, or "
-        "shorten the input"
-    )
+    weights = weight_bytes(module)
+    return budget.answering_room(bound.fixed(module), cache_bytes(module), weights, longest, bound.bytes)
 
 
 def weight_bytes(module: nn.Module) -> int:
@@ -116,7 +96,7 @@ def weight_bytes(module: nn.Module) -> int:
 
 def held_bytes(module: nn.Module) -> int:
     """Bytes that stay during training: all weights, and gradient, two moments and best value of the trainable ones."""
-    return weight_bytes(module) + sum(4 * 4 * p.numel() for p in module.parameters() if p.requires_grad)
+    return weight_bytes(module) + sum(TRAINED_BYTES * p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def cache_bytes(module: Any) -> int:
