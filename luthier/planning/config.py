@@ -57,9 +57,7 @@ def config_in(folder: Path, name: str) -> Config:
     try:
         keys = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(
-            f"{path}: no configuration can be read from it ({error}); name a model's config.json"
-        ) from None
+        raise ModelError(f"{path}: this is no configuration ({error}); name a model's config.json") from None
     if not isinstance(keys, dict):
         raise ModelError(f"{path}: it holds no table of keys; name a model's config.json")
     beside = path.parent if path.name == "config.json" else None

@@ -301,6 +301,8 @@ class _Walk:
                 out.add("adapters in bf16", number * beside.trainable)
         if beside.kind == "dora":  # both summands are scaled by a learned length
             out.add(reason, tokens * layer.outputs * (number + inner))
+        if beside.kind == "plain":  # reads its input where it is
+            out.add(reason, tokens * beside.inner * number)
         if beside.kind == "scale":
             out.add(reason, tokens * layer.outputs * number)
         if beside.kind == "scaled input":
@@ -335,7 +337,7 @@ def _belongs(layer: Layer, core: Attention, cores: int) -> bool:
 
 
 def _block_products(rows: Rows, row: int) -> int:
-    """Probabilities that luthier's attention keeps for one head: each block of queries against the keys before its end."""
+    """Probabilities that our attention keeps for one head: blocks of queries, each against the keys before its end."""
 
     def products(length: int, before: int) -> int:
         ends = [*range(BLOCK, length, BLOCK), length]

@@ -46,6 +46,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "llama-2-7b": _llama(4096, 32, 32, 32, 11_008, 32_000, max_position_embeddings=4096),
     "llama-2-13b": _llama(5120, 40, 40, 40, 13_824, 32_000, max_position_embeddings=4096),
     "tinyllama-1.1b": _llama(2048, 22, 32, 4, 5632, 32_000, max_position_embeddings=2048),
+    "smollm2-135m": _llama(576, 30, 9, 3, 1536, 49_152, tie_word_embeddings=True, max_position_embeddings=8192),
     "smollm2-360m": _llama(960, 32, 15, 5, 2560, 49_152, tie_word_embeddings=True, max_position_embeddings=8192),
     "smollm2-1.7b": _llama(2048, 24, 32, 32, 8192, 49_152, tie_word_embeddings=True, max_position_embeddings=8192),
     "mistral-7b-v0.1": _llama(

@@ -39,7 +39,8 @@ class Pass:
 
     'blocks' is luthier's own attention on a CPU, which keeps probabilities of short rows; 'kernel' keeps queries, keys,
     values, outputs and a number for each row; 'masked' repeats keys for their heads and keeps the mask as well;
-    'scores' keeps the scores in fp32. `compiled` means that a compiler computes cheap operations again instead of keeping them.
+    'scores' keeps the scores in fp32. `compiled` means that a compiler computes cheap operations again instead of
+    keeping them.
     """
 
     number: int = 4

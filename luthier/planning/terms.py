@@ -94,14 +94,20 @@ def depth(shape: Shape) -> int:
 def training_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> list[Term]:
     """The bytes of training at its peak: the fixed ones, and the activations of the longest micro-batch."""
     chosen = micro_batch(shape, moving, setting, lengths)
-    how = luthier_pass(shape, moving, setting.precision, setting.device, chosen.recomputes)
-    shared = lengths.shared if how.attention == "blocks" else 0
     batches = micro_batches(longest_batch(lengths, setting.batch_size), chosen.tokens)
-    largest = max((kept(shape, moving, rows_of(shape, rows, shared), how) for rows in batches), key=lambda k: k.total())
-    losses = largest.pop("log-probabilities", 0)
-    inside = sum(largest.values())
+    every = [activation_terms(shape, moving, setting, rows, lengths.shared, chosen.recomputes) for rows in batches]
+    return [*fixed_training(shape, moving, setting), *max(every, key=lambda terms: sum(one.bytes for one in terms))]
+
+
+def activation_terms(
+    shape: Shape, moving: Moving, setting: Setting, rows: list[Pair], shared: int, recompute: bool
+) -> list[Term]:
+    """What one micro-batch takes: what its forward pass keeps, and the backward pass's own tensors."""
+    how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
+    found = kept(shape, moving, rows_of(shape, rows, shared if how.attention == "blocks" else 0), how)
+    losses = found.pop("log-probabilities", 0)
+    inside = sum(found.values())
     return [
-        *fixed_training(shape, moving, setting),
         Term("kept activations", inside),
         Term("log-probabilities", losses),
         Term("backward pass", (budget.BACKWARD_FACTOR - 1) * (inside + losses)),
@@ -176,3 +182,17 @@ def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:
     """The largest activations while prompts are read: two of a block's width inside, and four hidden states."""
     inner = max((block.inner for block in shape.blocks), default=0)
     return float(tokens * number * (2 * inner + 4 * shape.width))
+
+
+def split(terms: list[Term], devices: int, shard: str) -> list[Term]:
+    """The terms on one of several devices (Rajbhandari et al. 2020, "ZeRO", section 5).
+
+    zero1 splits the optimizer's states, zero2 the gradients as well, zero3 and fsdp the weights as well.
+    """
+    parts = {
+        "zero1": ("optimizer states",),
+        "zero2": ("optimizer states", "gradients"),
+        "zero3": ("optimizer states", "gradients", "weights", "best values so far"),
+    }
+    named = parts.get("zero3" if shard == "fsdp" else shard, ())
+    return [Term(term.name, term.bytes / devices if term.name in named else term.bytes) for term in terms]

@@ -17,8 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.errors import ModelError
+from luthier.model.widths import is_narrow, tensors
 from luthier.planning import budget
 from luthier.planning.budget import PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Room
+from luthier.planning.cache import cache_layers, token_bytes
+from luthier.planning.config import Config
+from luthier.planning.read import shape_from
 from luthier.records import Prompt
 from luthier.training.batches import length_of
 
@@ -27,19 +32,25 @@ KeptBytes = Callable[[Prompt, bool], float]  # (example, whether layers are comp
 
 @dataclass(frozen=True)
 class Bound:
-    """The most bytes that the process may hold. `bytes` None means no bound."""
+    """The most bytes that the process may hold. `bytes` None means no bound.
+
+    `beside` are models that stay loaded beside the one that is trained or asked: the study's base, and the base of an
+    fp32 copy.
+    """
 
     bytes: float | None = None
-    base: nn.Module | None = None  # the base model, which stays loaded beside an arm's own model
+    base: nn.Module | None = None
     training: bool = False  # whether the module is in training, which includes its dev answers
+    beside: tuple[nn.Module, ...] = ()
 
     def fixed(self, module: nn.Module) -> float:
-        """Bytes that do not depend on the batch while `module` is trained or asked."""
-        beside = 0 if self.base is None or self.base is module else weight_bytes(self.base)
-        return PROGRAM_BYTES + beside + (held_bytes(module) if self.training else weight_bytes(module))
+        """Bytes that do not depend on the batch while `module` is trained or asked. What modules share counts once."""
+        modules = [module, *([] if self.base is None else [self.base]), *self.beside]
+        states = trained_bytes(module) if self.training else 0
+        return PROGRAM_BYTES + weight_bytes(*modules) + states
 
-    def while_training(self) -> Bound:
-        return replace(self, training=True)
+    def while_training(self, *beside: nn.Module) -> Bound:
+        return replace(self, training=True, beside=beside)
 
 
 NO_BOUND = Bound()
@@ -90,24 +101,37 @@ def answering_room(module: Any, longest: int, bound: Bound) -> Room:
     return budget.answering_room(bound.fixed(module), cache_bytes(module), weights, longest, bound.bytes)
 
 
-def weight_bytes(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
+def weight_bytes(*modules: nn.Module) -> int:
+    """Bytes of all weights, with the scales of narrow ones. A weight that several modules share counts once."""
+    layers = [layer for module in modules for layer in module.modules()]
+    owned = [parameter for module in modules for parameter in module.parameters()]
+    owned += [tensor for layer in layers if is_narrow(layer) for tensor in tensors(layer)]
+    storages = (tensor.untyped_storage() for tensor in owned)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}.values())
+
+
+def trained_bytes(module: nn.Module) -> int:
+    """Bytes of gradient, two moments and best value of the trainable parameters."""
+    return sum(TRAINED_BYTES * p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def held_bytes(module: nn.Module) -> int:
     """Bytes that stay during training: all weights, and gradient, two moments and best value of the trainable ones."""
-    return weight_bytes(module) + sum(TRAINED_BYTES * p.numel() for p in module.parameters() if p.requires_grad)
+    return weight_bytes(module) + trained_bytes(module)
 
 
 def cache_bytes(module: Any) -> int:
-    """Bytes that one token's keys and values take in all layers."""
-    config = module.config
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    of_decoder = (getattr(config, name, None) or 0 for name in ("decoder_layers", "num_decoder_layers"))
-    layers = max(config.num_hidden_layers, *of_decoder)
-    each: int = 2 * layers * heads * width * next(module.parameters()).element_size()
-    return each
+    """Bytes that one token's keys and values take in all layers of the writing stack."""
+    number = next(module.parameters()).element_size()
+    try:
+        shape = shape_from(Config(type(module).__name__, module.config.to_dict()))
+        return token_bytes(cache_layers(shape), number)
+    except ModelError:
+        config = module.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        each: int = 2 * config.num_hidden_layers * heads * width * number
+        return each
 
 
 def kept_bytes(module: nn.Module, forward: Callable[[], Any]) -> int:
