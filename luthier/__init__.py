@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
     from luthier.decoding.generate import generate as generate
-    from luthier.decoding.sampling import Generation as Generation
+    from luthier.decoding.settings import Generation as Generation
     from luthier.errors import DataError as DataError
     from luthier.errors import FolderError as FolderError
     from luthier.errors import LuthierError as LuthierError
@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.task.prompt import paint as paint
     from luthier.task.task import Task as Task
     from luthier.task.task import load_task as load_task
-    from luthier.training.loop import Training as Training
+    from luthier.training.settings import Training as Training
     from luthier.verdicts.columns import compare_columns as compare_columns
     from luthier.verdicts.columns import from_columns as from_columns
     from luthier.verdicts.columns import score_columns as score_columns

@@ -7,22 +7,17 @@ base. `lora@nf4` has the other order: it trains on whole weights, which are then
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
-from luthier.adapt.lora import Lora
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import QLora
 from luthier.model.model import Model
 from luthier.model.widths import quantize, rounded
 from luthier.results.arm_record import BaseWidth
-from luthier.training.loop import Training
-
-
-class QLora(Lora):
-    width: Literal["nf4", "int4", "int8"] = Field("nf4", description="of the frozen base; qlora@int4 says the same")
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
@@ -54,9 +49,6 @@ def merge(model: Model, folder: Path) -> Model:
 METHOD = Tuning(
     name="qlora",
     summary="low-rank updates, trained on a narrow base",
-    settings=QLora,
-    dial="rank",
-    dial_prefix="r",
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=lora.answering,

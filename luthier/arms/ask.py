@@ -12,7 +12,7 @@ from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
 from luthier.decoding.generate import Request, generate
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import PromptError, SettingsError
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load

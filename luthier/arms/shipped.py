@@ -14,7 +14,7 @@ from typing import Any
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
 from luthier.files import refuse_link

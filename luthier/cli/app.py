@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, options, rating, studies, tasks
+from luthier.cli import arms, columns, exits, options, plan, rating, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -41,7 +41,7 @@ def _luthier(
 
 TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.show)
 FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
-COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)
+COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare, plan.plan)
 
 for verb in TASK_VERBS:
     app.command()(verb)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from luthier.decoding.ragged import RaggedDecoder, supported
-from luthier.decoding.sampling import GREEDY, Candidate, Generation, candidates, choose, penalized
+from luthier.decoding.sampling import Candidate, candidates, choose, penalized
+from luthier.decoding.settings import GREEDY, Generation
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
 from luthier.errors import ModelError
 from luthier.model.forward import decoder_start

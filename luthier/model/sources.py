@@ -74,6 +74,19 @@ def _what_it_is(folder: Path) -> str:
     return "; name a folder that holds a model"
 
 
+def here(name: str) -> Path | None:
+    """The folder of a short name, if its package is installed and nothing has to be converted."""
+    source = SHORT_NAMES[name]
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    packaged = Path(next(iter(spec.submodule_search_locations))) / source.file
+    if packaged.is_dir():
+        return packaged
+    folder = cache_folder() / "models" / name
+    return folder if (folder / "luthier-source.json").exists() else None
+
+
 def weights_sha256(folder: Path) -> str:
     """SHA-256 over the safetensors files of a folder, from their bytes whatever a file beside them says."""
     return sha256_of_files(*sorted(folder.glob("*.safetensors")))

@@ -367,7 +367,7 @@ def _templates(task: Task, answering: str | None, most: int | None) -> dict[str,
 def _run_study(
     group: Group, member: Member, arms: Mapping[str, ArmSpec], findings: Sequence[Finding], command: str, day: str
 ) -> None:
-    """Runs the study of one task; its multi-task arms take the weights of the shared training. `day`: see `run_study`."""
+    """Runs the study of one task. `day`: as `run_study` takes it. Multi-task arms take the shared weights."""
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
     task, base = member.task, group.spec.model
     resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
