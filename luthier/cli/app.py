@@ -49,4 +49,5 @@ options.add_with_fields(app, studies.study, "luthier.studies.spec:StudySpec")
 options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskSpec")
 for verb in FOLDER_VERBS + COLUMN_VERBS:
     app.command()(verb)
+app.command()(scratch.tokens)
 app.add_typer(scratch.scale, name="scale")

@@ -83,3 +83,43 @@ def plan(
     screen.print_table(work.PLAN_HEADER, work.plan_rows(made))
     screen.print_lines(made.words)
     return None
+
+
+def tokens(
+    text: Annotated[str | None, typer.Argument(help="The text; else it is read from --file or standard input.")] = None,
+    tokenizer: Annotated[
+        list[str] | None, typer.Option(help="A model or a tokenizer.json; repeat for several; else the packaged model.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with the text.")] = None,
+    neighbours: Annotated[
+        bool,
+        typer.Option("--neighbours", help="Show each token's nearest tokens: by embedding, and read in its place."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what tokenizers make of a text: pieces, ids, bytes a token, the price of numbers, code and other languages.
+
+    \b
+    Example:
+      luthier tokens "The harbour was empty." --tokenizer smollm2-135m --tokenizer minilm
+    """
+    from luthier.defaults import MODEL
+    from luthier.scratch.token_table import token_table
+
+    names = tokenizer or [MODEL]
+    words = screen.input_text(text, file)
+    tables = [token_table(words, name) for name in names]
+    near = {}
+    if neighbours:
+        from luthier.scratch.neighbours import neighbours as nearest
+
+        near = {name: nearest(words, name) for name in names}
+    if as_json:
+        rows = [vars(one) | {"own_bytes_a_token": one.own_bytes_a_token} for one in tables]
+        for row in rows:
+            row |= {"neighbours": [vars(one) for one in near[row["tokenizer"]]]} if near else {}
+        return screen.print_json(rows)
+    screen.print_token_tables(tables)
+    for name, found in near.items():
+        screen.print_neighbours(name, found)
+    return None

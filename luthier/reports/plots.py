@@ -275,10 +275,10 @@ def quiet_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_ylabel(y)
     axes.grid(color=BAND, linewidth=0.8)
     axes.set_axisbelow(True)
-    for side, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+    for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "linear":
             axis.set_major_locator(MaxNLocator(5))
-            axes.ticklabel_format(axis=side, useOffset=False)
+            axis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
 
 
 def _ring(axes: Axes, x: float, y: float, colour: str) -> None:

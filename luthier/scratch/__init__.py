@@ -8,6 +8,10 @@
     repeated  the law for data that is read more than once
     figures   figures of scaling laws
     scale     scale fit and scale plan
+    bpe          byte-level BPE in 80 lines, equal to the library's
+    vocabulary   tokenizers that are trained here: bytes, BPE, WordPiece, Unigram
+    token_table  what a tokenizer makes of a text
+    neighbours   a token's nearest ones, by embedding and in context
 
-Doors: `scale.fit_points`, `scale.plan`.
+Doors: `scale.fit_points`, `scale.plan`, `token_table.token_table`.
 """

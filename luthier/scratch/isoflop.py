@@ -113,7 +113,8 @@ def _power_law(budgets: tuple[Budget, ...]) -> tuple[float | None, float | None]
     used = [(np.log(one.flops), np.log(one.parameters)) for one in budgets if one.parameters is not None]
     if len(used) < 2:
         return None, None
-    exponent, intercept = np.polyfit(*zip(*used, strict=True), 1)
+    x, y = np.array(used, float).T
+    exponent, intercept = np.polyfit(x, y, 1)
     return float(exponent), float(np.exp(intercept))
 
 

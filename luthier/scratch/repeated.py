@@ -29,12 +29,13 @@ def half_lives(base: AdditiveLaw, again: Points, *, delta: float = DELTA) -> Rep
     """R_D and R_N over the points that repeat tokens, by Nelder and Mead's search in logs from a grid of starts."""
 
     def objective(logs_2: Floats) -> float:
-        law = RepeatedDataLaw(base, *map(float, np.exp(np.clip(logs_2, -10, 15))))
+        r_d, r_n = (float(value) for value in np.exp(np.clip(logs_2, -10, 15)))
+        law = RepeatedDataLaw(base, r_d, r_n)
         residual = np.abs(np.log(law.loss(again.parameters_n, again.tokens_n, again.unique_n) / again.losses_n))
         inner = np.minimum(residual, delta)
         return float((inner * (residual - 0.5 * inner)).sum())
 
-    grid = [(np.log(r_d), np.log(r_n)) for r_d in _STARTS for r_n in _STARTS]
+    grid: list[Floats] = [np.log([r_d, r_n]) for r_d in _STARTS for r_n in _STARTS]
     best = sorted(grid, key=objective)[:5]
     ends = [minimize(objective, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-15}) for start in best]
     r_d, r_n = np.exp(np.clip(min(ends, key=lambda end: end.fun).x, -10, 15))

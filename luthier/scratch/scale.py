@@ -133,9 +133,9 @@ def extrapolation_words(record: LawRecord, flops: float) -> list[str]:
 
 def law_in(record: LawRecord) -> AdditiveLaw:
     """The law of a law.json."""
-    return AdditiveLaw(
-        **{name: float(getattr(record.parameters, name).value) for name in ("e", "a", "b", "alpha", "beta")}
-    )
+    one = record.parameters
+    e, a, b, alpha, beta = (float(part.value) for part in (one.e, one.a, one.b, one.alpha, one.beta))
+    return AdditiveLaw(e, a, b, alpha, beta)
 
 
 def loss_interval(record: LawRecord, parameters: float, tokens: float) -> Ranged:
