@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, options, plan, rating, studies, tasks
+from luthier.cli import arms, columns, exits, options, plan, rating, scratch, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -49,3 +49,5 @@ options.add_with_fields(app, studies.study, "luthier.studies.spec:StudySpec")
 options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskSpec")
 for verb in FOLDER_VERBS + COLUMN_VERBS:
     app.command()(verb)
+app.command()(scratch.tokens)
+app.add_typer(scratch.scale, name="scale")
