@@ -21,8 +21,8 @@ CONTEXT = 6  # tokens before the new ones that are decoded with them: some token
 class TextStream:
     """Turns tokens into pieces of text.
 
-    stops: the answer ends before the string of these that is complete first; strip: white space around the answer is left out, as it
-    is in recorded answers. `stopped` says whether a stop string was found; nothing comes after it.
+    stops: the answer ends before the string of these that is complete first; strip: white space around the answer is
+    left out, as it is in recorded answers. `stopped` says whether a stop string was found; nothing comes after it.
     """
 
     def __init__(self, tokenizer: Any, stops: Sequence[str] = (), *, strip: bool = True) -> None:
