@@ -8,24 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import Field
-
-from luthier.adapt.method import Baseline, NoSettings
+from luthier.adapt.method import Baseline
+from luthier.adapt.settings import Copy, Nearest, NoSettings
 from luthier.records import Answer, Example
 from luthier.scoring.words import words_of
-from luthier.settings import Settings
-
-
-class Copy(Settings):
-    """The first lines of the input as the answer."""
-
-    lines: int = Field(3, ge=1, description="lines (turns) copied")
-
-
-class Nearest(Settings):
-    """The number of train rows that vote."""
-
-    neighbours: int = Field(1, ge=1, description="most similar train rows, of which the commonest label is taken")
 
 
 def copied(settings: Copy, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
@@ -63,12 +49,7 @@ def _terms(text: str) -> list[str]:
 
 
 METHODS = (
-    Baseline(
-        name="copy", summary="the first k turns, copied: the baseline", settings=Copy, dial="lines", given=copied
-    ),
+    Baseline(name="copy", summary="the first k turns, copied: the baseline", given=copied),
     Baseline(name="majority", summary="the commonest label: a baseline", labels=True, given=commonest),
-    Baseline(
-        name="nearest", summary="the label of the most similar train row: a baseline", settings=Nearest,
-        dial="neighbours", labels=True, given=nearest,
-    ),
-)  # fmt: skip
+    Baseline(name="nearest", summary="the label of the most similar train row: a baseline", labels=True, given=nearest),
+)

@@ -20,7 +20,7 @@ import torch
 from luthier.decoding.generate import Request, fold, generate, plan, seed_of
 from luthier.decoding.likelihood import reference_nats
 from luthier.decoding.ragged import supported
-from luthier.decoding.sampling import GREEDY, Generation
+from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate
 from luthier.model.model import Model

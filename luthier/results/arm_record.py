@@ -35,6 +35,15 @@ class Trial:
     reason: str | None = None
 
 
+class BaseWidth(Record):
+    """base-width.json, beside an adapter: the width of the frozen base that it was trained on."""
+
+    FILE: ClassVar[str] = "base-width.json"
+    REMEDY: ClassVar[str] = REMEDY
+
+    width: Literal["nf4", "int4", "int8"]
+
+
 class TrainingCounts(Part):
     """Counts of one training; equal between two runs."""
 

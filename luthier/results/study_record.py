@@ -10,7 +10,7 @@ import json
 from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
-from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -110,6 +110,7 @@ class StudyRecord(Record):
     effort: list[str]  # how often each training runs
     health: list[Health]
     status: Status
+    day: Day | None = None  # the date in all prompts; only where a chat template prints one
 
     @property
     def shape_sha256(self) -> str:

@@ -61,6 +61,7 @@ def study_origin(
         effort=training_notes,
         health=health,
         status="running",
+        **next((printed for model in bases.values() if (printed := model.printed_day)), {}),
     )
 
 

@@ -120,7 +120,7 @@ def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:
         if isinstance(arm, TrainedArm):
             whole = (arm.method.merge or arm.method.load)(whole, folder / arm.method.shipped)
         save(quantize(whole, arm.width), folder / QUANTIZED)
-    narrow = read(folder / QUANTIZED, arm.width, context.precision)
+    narrow = read(folder / QUANTIZED, arm.width, context.precision, context.day)
     return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
 
 

@@ -20,11 +20,14 @@ from pydantic import Field, field_validator, model_validator
 from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.scoring.labels import FOLDS, Fold, folded, untold
 from luthier.scoring.words import Bleu, Words
-from luthier.settings import Seed, Settings
+from luthier.settings import WHERE_GIVEN, Seed, Settings
 from luthier.task.examples import Columns
+from luthier.task.opened import Format
+from luthier.task.parts import INPUT, placeholders
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+LABELS = "labels"  # the placeholder of the labels' words
 BARE = "bare"  # a template of every task: the input alone
 
 TEMPLATES = {
@@ -47,6 +50,11 @@ class DataSpec(Settings):
     test: str | None = Field(default=None, description="The file with the test rows, which decide once.")
     splits: str | None = Field(default=None, description="A JSON file that lists ids of the train file as dev or test.")
     columns: Columns = Field(description="Which column holds what; the same for every file.")
+    format: Format | None = Field(
+        default=None,
+        description="How the files are written, where that is not as usual.",
+        json_schema_extra=WHERE_GIVEN,
+    )
 
 
 class PromptSpec(Settings):
@@ -59,14 +67,12 @@ class PromptSpec(Settings):
     @field_validator("templates")
     @classmethod
     def _usable(cls, templates: dict[str, str]) -> dict[str, str]:
-        for name, text in templates.items():
+        for name in templates:
             # Arms are written method:template@width, so a name must not hold these signs.
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
                 raise ValueError(f"the template name '{name}' may hold letters, digits, - and _ only")
             if name == BARE:
                 raise ValueError(f"the template '{BARE}' is always there and is the input alone; choose another name")
-            if (times := text.count("{input}")) != 1:
-                raise ValueError(f"the template '{name}' holds {{input}} {times} times; write it exactly once")
         return templates
 
     @model_validator(mode="after")
@@ -172,6 +178,38 @@ class TaskSpec(Settings):
                 f"decide.metric is '{self.decide.metric}' and answers are {answers}; choose one of {', '.join(fitting)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _placeholders_fit(self) -> TaskSpec:
+        for name, text in self.prompt.templates.items():
+            if problem := self._misplaced(text):
+                raise ValueError(f"the template '{name}' {problem} (key 'prompt.templates')")
+        return self
+
+    def _misplaced(self, text: str) -> str | None:
+        """What is wrong with a template's placeholders: each input column stands in it once, and no other name."""
+        held = placeholders(self.with_input(text), [*self.inputs, LABELS])
+        known = [*self.inputs, *([] if INPUT in self.inputs else [INPUT]), *([LABELS] if self.classes else [])]
+        if unknown := [name for name in held if name not in known]:
+            there = ", ".join(f"{{{name}}}" for name in known)
+            return f"holds {{{unknown[0]}}}, which is nothing here; there are {there}"
+        if len(self.inputs) == 1 or (INPUT in held and INPUT not in self.inputs):
+            whole = [name for name in held if name != LABELS]
+            return None if whole == [INPUT] else f"holds {{input}} {whole.count(INPUT)} times; write it exactly once"
+        wrong = next((name for name in self.inputs if held.count(name) != 1), None)
+        return wrong and f"holds {{{wrong}}} {held.count(wrong)} times; write each input column once"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names that a template calls the input's columns by; that of a single one is `input`."""
+        several = self.data is not None and len(self.data.columns.inputs) > 1
+        return self.data.columns.inputs if self.data is not None and several else [INPUT]
+
+    def with_input(self, text: str) -> str:
+        """The template with {input} for the name of the only input column."""
+        if self.data is None or len(self.inputs) > 1:
+            return text
+        return text.replace(f"{{{self.data.columns.inputs[0]}}}", f"{{{INPUT}}}")
 
     def files(self) -> dict[Split, str]:
         """The file that each split has to itself; a split without one is part of the train file."""

@@ -19,10 +19,11 @@ from luthier.records import Example
 from luthier.scoring.labels import LabelSet
 from luthier.scoring.words import Reading
 from luthier.settings import read_settings
-from luthier.task.examples import Notes
 from luthier.task.labels import classified
+from luthier.task.parts import composed
 from luthier.task.spec import BARE, SPLITS, Split, TaskSpec
 from luthier.task.splits import changed_train_file, read_splits, refuse_unsound
+from luthier.task.texts import Notes
 
 TASK_FILE = "task.toml"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -51,11 +52,12 @@ class Task:
 
     def template(self, name: str | None = None) -> str:
         """The text of a template, by default the task's default one. Raises TaskError for a name it does not have."""
-        templates = {**self.spec.prompt.templates, BARE: "{input}"}
+        templates = {**self.spec.prompt.templates, BARE: composed(self.spec.inputs)}
         name = self.spec.prompt.default if name is None else name
         if name not in templates:
             raise TaskError(f"{self.folder}: no template '{name}'; name one of {', '.join(templates)}")
-        return templates[name].replace("{labels}", ", ".join(self.labels)) if self.labels else templates[name]
+        text = self.spec.with_input(templates[name])
+        return text.replace("{labels}", ", ".join(self.labels)) if self.labels else text
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,7 +105,11 @@ class Task:
 
 def _hash(examples: tuple[Example, ...]) -> str:
     ordered = sorted(examples, key=lambda example: example.id)
-    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references)]) for e in ordered))
+    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references), *_parts(e)]) for e in ordered))
+
+
+def _parts(example: Example) -> list[Any]:
+    return [part for part in (example.turns, example.fields) if part]
 
 
 # --- folder -> Task -----------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ Where rows repeat an input, the user has to say whether they form one unit.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +26,10 @@ from luthier.scoring.labels import FOLDS, Fold, LabelSet, folded, label_set, spe
 from luthier.scoring.reasoning import holds_reasoning
 from luthier.scoring.words import ENGLISH, Reading, Words, reading_for, refuse_missing, unread
 from luthier.settings import Settings, settings_from
-from luthier.task.examples import Cells, unit_of
+from luthier.task.examples import Cells, name_of, unit_of
+from luthier.task.opened import AS_FOUND, Format
 from luthier.task.rows import Row, read_rows
+from luthier.task.texts import Cleaning
 
 Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None
@@ -36,6 +37,15 @@ Look = int | Literal["count"] | None
 NO_CLUSTER = "none"  # instead of a column: every row is a unit of its own
 LONG = 40  # characters; a shorter text may be repeated by chance
 REPEATED = 0.1  # share of rows; fewer hardly change an interval
+
+
+@dataclass(frozen=True)
+class Given:
+    """The columns of a file, and what was found about it: sentences for the user."""
+
+    arms: Arms
+    examples: list[Example]
+    found: list[str]
 
 
 def from_columns(
@@ -46,31 +56,58 @@ def from_columns(
     cluster: str | None = None,
     id: str | None = None,
     input: str | None = None,
+    format: Format = AS_FOUND,
+    labelled: bool = False,
 ) -> tuple[Arms, list[Example]]:
     """The answers of each column in `answers`, and the examples they answer, one a row.
 
     Rows equal in `cluster` form one statistical unit (one dialogue may have several rows). With "none", or where no
     input repeats, each row is a unit. An empty answer scores 0. In jsonl a reference may be a list of several.
+    format: how the file is written. labelled: references and answers are labels, which may be numbers, true or false.
 
     Raises DataError for a file that cannot be read, a missing column, an empty reference or a repeated id. Without a
     cluster it also raises DataError for rows that repeat their input, or (in REPEATED of the rows or more) a long text
     of another column. Raises SettingsError when one column is named twice.
     """
+    given = read_columns(Path(path), reference, answers, cluster, id, input, format, labelled)
+    return given.arms, given.examples
+
+
+def read_columns(
+    path: Path,
+    reference: str,
+    answers: Sequence[str],
+    cluster: str | None,
+    id: str | None,
+    input: str | None,
+    format: Format,
+    labelled: bool,
+) -> Given:
+    """`from_columns`, with what was found about the file."""
     _refuse_same_column(reference, answers)
     arms: Arms = {name: [] for name in answers}
-    examples, row_of = [], dict[str, int]()
-    rows = list(read_rows(path))
+    examples, row_of, cleaning = [], dict[str, int](), Cleaning()
+    read = read_rows(path, format)
+    rows = list(read)
     if cluster is None:
         _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
     for row in rows:
         cells = Cells(Path(path), row)
-        example = _example(cells, reference, cluster, id, input)
+        example = _example(cells, reference, cluster, id, input, labelled)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
             raise cells.refused(str(id), f"'{example.id}' is already the id of row {earlier}; make ids unique")
         examples.append(example)
         for name, given in arms.items():
-            given.append(Answer(example.id, cells.text(name)))
-    return arms, examples
+            given.append(Answer(example.id, _answer(cells, name, labelled)))
+        for text in (*example.references, *(given[-1].text for given in arms.values())):
+            cleaning.look(text, row.number)
+    found = [f"{sentence}." for sentence in cleaning.notes(path.name, len(rows), read.said).sentences()]
+    return Given(arms, examples, found)
+
+
+def _answer(cells: Cells, column: str, labelled: bool) -> str:
+    name = name_of(cells.value(column)) if labelled else None
+    return cells.text(column) if name is None else name
 
 
 class ColumnScores(Part):
@@ -85,7 +122,7 @@ class ColumnScores(Part):
     metrics: dict[str, ArmMetric]
     signatures: dict[str, str]  # metric -> library, version and options
     unknown: dict[str, dict[str, int]]  # metric -> reason -> answers without a value
-    notes: list[str]  # how the texts were read, what was folded, what cannot be read
+    notes: list[str]  # how the file and its texts were read, what was folded, what cannot be read
 
 
 def scores_of_column(
@@ -104,8 +141,11 @@ def scores_of_column(
     reasoning: str = "keep",
     level: float = 0.95,
     seed: int = 0,
+    format: Format = AS_FOUND,
 ) -> ColumnScores:
     """Every metric of one column: {file, reference, answer, n, examples, level, metrics, signatures, unknown, notes}.
+
+    format: how the file is written, where that is not to be found.
 
     labels: references and answers are labels, scored by accuracy and macro-F1; fold: the differences between texts
     that make no other label. words and bleu: what a word is, and BLEU's tokenizer; None: as the references ask for.
@@ -115,9 +155,9 @@ def scores_of_column(
     """
     from luthier.verdicts.compare import comparison
 
-    arms, examples = from_columns(path, reference=reference, answers=[answer], cluster=cluster, id=id, input=input)
-    read = _read(Path(path), examples, reference, labels, fold, (words, bleu, reasoning))
-    scores = read.scores(arms, references)
+    given = read_columns(Path(path), reference, [answer], cluster, id, input, format, labels)
+    read = _read(Path(path), given.examples, reference, labels, fold, (words, bleu, reasoning))
+    scores = read.scores(given.arms, references)
     # chrF decides because it has a value wherever there is a reference, so no example is left out.
     deciding = DECIDING_LABELS if labels else "chrf"
     compared = comparison(scores, deciding=deciding, level=level, baselines=(), seed=seed)
@@ -131,7 +171,7 @@ def scores_of_column(
         metrics=compared.arms[answer],
         signatures=compared.signatures,
         unknown=compared.missing.get(answer, {}),
-        notes=read.notes(arms),
+        notes=[*given.found, *read.notes(given.arms)],
     )
 
 
@@ -154,12 +194,14 @@ def comparison_of_columns(
     level: float = 0.95,
     look: Look = None,
     seed: int = 0,
+    format: Format = AS_FOUND,
 ) -> Comparison:
     """Compares columns as a study compares its arms; the result is what compare.json would hold.
 
     metric: with accuracy or macro_f1 references and answers are labels.
     references: how ROUGE against several becomes one value, "mean" or "max". look: the number of this look at these
     references; "count" counts it in the user's cache, where the same comparison of the same texts is the same look.
+    format: how the file is written, where that is not to be found; what is found stands among the warnings.
     fold, words, bleu, reasoning: as in `scores_of_column`.
 
     Raises what `from_columns`, `score` and `compare` raise, SettingsError for a baseline that is no column, and
@@ -172,12 +214,14 @@ def comparison_of_columns(
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
         raise SettingsError(f"the baseline '{unknown[0]}' is none of the answer columns: {', '.join(answers)}")
-    arms, examples = from_columns(path, reference=reference, answers=answers, cluster=cluster, id=id, input=input)
-    read = _read(Path(path), examples, reference, metric in CLASS_METRICS, fold, (words, bleu, reasoning))
+    labels = metric in CLASS_METRICS
+    given = read_columns(Path(path), reference, answers, cluster, id, input, format, labels)
+    arms, examples = given.arms, given.examples
+    read = _read(Path(path), examples, reference, labels, fold, (words, bleu, reasoning))
     if problem := unread(metric, read.reading, read.references):
         raise DataError(problem, file=path, field=reference)
     scores = read.scores(arms, references)
-    notes = read.notes(arms)
+    notes = (*given.found, *read.notes(arms))
 
     def compared(look: int | None) -> Comparison:
         result = comparison(
@@ -223,7 +267,7 @@ class _Read:
 
     def notes(self, arms: Arms) -> list[str]:
         """Sentences: how texts were read, what was folded, what a metric cannot read."""
-        notes = list(self._label_notes(arms) if self.labels else self._text_notes(arms))
+        notes = list(self._label_notes(arms) if self.labels else self._text_notes())
         for name, answers in arms.items():
             if held := sum(holds_reasoning(answer.text) for answer in answers):
                 what = (
@@ -234,16 +278,12 @@ class _Read:
                 notes.append(f"{name}: a reasoning block is {what} {held} of {len(answers)} answers.")
         return notes
 
-    def _text_notes(self, arms: Arms) -> Iterator[str]:
+    def _text_notes(self) -> Iterator[str]:
         if self.reading.words != "ascii":
             yield f"Words are read as {self.reading.words}, and BLEU's tokenizer is {self.reading.bleu}."
         for metric in (ROUGE[0], "bleu"):
             if problem := unread(metric, self.reading, self.references):
                 yield f"{problem[0].upper()}{problem[1:]}."
-        texts = {"the references": self.references} | {name: [a.text for a in given] for name, given in arms.items()}
-        for name, own in texts.items():
-            if apart := sum(not unicodedata.is_normalized("NFC", text) for text in own):
-                yield f"{apart} of {len(own)} texts of {name} are decomposed (NFD); they are read as composed (NFC)."
 
     def _label_notes(self, arms: Arms) -> Iterator[str]:
         assert self.labels is not None
@@ -335,8 +375,10 @@ def _refuse_same_column(reference: str, answers: Sequence[str]) -> None:
         raise SettingsError(f"'{reference}' is named as reference and as answer; name two different columns")
 
 
-def _example(cells: Cells, reference: str, cluster: str | None, id: str | None, input: str | None) -> Example:
-    references = tuple(cells.texts(reference))
+def _example(
+    cells: Cells, reference: str, cluster: str | None, id: str | None, input: str | None, labelled: bool
+) -> Example:
+    references = tuple(cells.texts(reference, labelled))
     if not references or not all(text.strip() for text in references):
         raise cells.refused(
             reference, "the reference is empty, so no answer can be scored; write one or leave out the row"

@@ -6,7 +6,7 @@ import pytest
 
 from luthier.arms.ask import ask, ask_probabilities
 from luthier.decoding.generate import Request, fold, generate
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.records import Example
 from tests import tiny
