@@ -172,9 +172,15 @@ def spelled(merged: Mapping[str, str], times: Counter[str], shown: int = 3) -> s
 
 
 def prefixes(words: Sequence[str], folds: Sequence[Fold] = FOLDS) -> list[tuple[str, str]]:
-    """The pairs of words where the first begins the second."""
+    """The pairs of words where the first begins the second and a word or a letter goes on: light, light rain. A sign
+    that goes on, as in C++ behind C, makes no whole of the first."""
     keys = [(folded(word, folds), word) for word in words]
-    return [(a, b) for x, a in keys for y, b in keys if x != y and y.startswith(x)]
+    return [
+        (a, b)
+        for x, a in keys
+        for y, b in keys
+        if x != y and y.startswith(x) and (y[len(x)].isspace() or (_INNER.match(y[len(x)]) and _INNER.match(x[-1])))
+    ]
 
 
 # ------------------------------------------------------------------------------------------- a label inside a text

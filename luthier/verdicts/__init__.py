@@ -9,6 +9,7 @@
     equal_length  the verdicts again when all arms answer at the same length
     profile       lengths, copying, repetition, unsupported facts: what profile.json holds
     conclude      a finished study's scores and costs -> compare.json, profile.json
+    column_texts  how the texts of columns are read: words, labels, and what to say about both
     columns       answers of other tools enter here
 
 Doors: `compare.compare`, `conclude.conclude`, `columns.compare_columns`.

@@ -89,6 +89,7 @@ def test_a_label_is_a_whole_of_its_own(labels: tuple[str, ...], text: str, label
 
 def test_labels_of_which_one_begins_another_are_found() -> None:
     assert prefixes(("car", "carpet", "red car", "sea")) == [("car", "carpet")]
+    assert prefixes(("light", "light rain", "C", "C++", "★", "★★", "1", "-1", "A", "A-")) == [("light", "light rain")]
 
 
 # --- the same label -----------------------------------------------------------------------------------------------
