@@ -1,12 +1,17 @@
-"""Three languages that are not English go from a csv to a report: another alphabet, no blanks, right to left."""
+"""Three languages that are not English go from a csv to a report: another alphabet, no blanks, right to left; and
+labels of signs go through every kind of arm."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from luthier.reports.confusion import matrices
+from luthier.reports.read import read_study
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
 from luthier.results.profile_record import ProfileRecord
@@ -77,3 +82,50 @@ def _mean_words(folder: Path, words: str) -> float:
     if words == "characters":
         return sum(len(re.findall(r"[^\W]", text)) for text in texts) / len(texts)
     return sum(len(re.findall(r"\w+", text)) for text in texts) / len(texts)
+
+
+SIGNS = {
+    "minus": ("-1", "0", "1"),
+    "signs": ("C", "C++", "C#"),
+    "stars": ("★", "★★", "★★★"),
+    "thumbs": ("👍", "👎", "🤷"),
+}
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_labels_of_signs_in_every_arm(
+    name: str, model: Path, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each arm is right exactly where what it chose is the row's label; the matrix counts the same."""
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    labels = SIGNS[name]
+    rows = "".join(f"text {i} of {labels[i % 3]},{labels[i % 3]}\n" for i in range(36))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    init_task(tmp_path / "task", tmp_path / "rows.csv", input="text", labels="label", test_share=0.5)
+    folder = StudyFolder(
+        study(
+            str(tmp_path / "task"),
+            model=str(model),
+            out=tmp_path / "study",
+            precision="fp32",
+            dev=2,
+            arms=["majority", "nearest", "zero-shot", f"head+model={tiny_folder('bert')}"],
+            defaults="epochs=1,batch_size=8,evaluations=1",
+        )
+    )
+    compared = Comparison.read(folder.path)
+    truth = {example.id: example.references[0] for example in folder.examples()}
+    for arm in compared.arms:
+        answers = folder.answers(arm)
+        assert {answer.text for answer in answers} <= set(labels)
+        right = sum(answer.text == truth[answer.id] for answer in answers) / len(answers)
+        assert compared.arms[arm]["accuracy"].mean == pytest.approx(right), arm
+    for matrix in matrices(read_study(folder.path)):
+        said = [line.label for line in matrix.lines]
+        counted = {
+            (line.label, label): cell.count
+            for line in matrix.lines
+            for label, cell in zip(said, line.cells, strict=False)
+        }
+        told = Counter((truth[answer.id], answer.text) for answer in folder.answers(matrix.arm.name))
+        assert {pair: count for pair, count in counted.items() if count} == dict(told)
