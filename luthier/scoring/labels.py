@@ -226,8 +226,8 @@ def _parts(text: str, at: int, step: int) -> bool:
     goes_on = bool(beyond and _INNER.match(beyond))
     if next_ in _SUFFIXES and step > 0:
         return False
-    if next_ in _HYPHENS + _SUFFIXES + ".," and step < 0 and not goes_on and own.isdigit():
-        return next_ == "+" or beyond == next_  # -1 and .5 are not 1 and 5; +1 is
+    if next_ in _HYPHENS + ".," and step < 0 and not goes_on and own.isdigit():
+        return beyond == next_  # -1 and .5 are not 1 and 5; after a rule of hyphens or dots they are
     if next_ in ":,":
         return not (goes_on and own.isdigit() and beyond.isdigit())
     return not (goes_on and next_ in _TIES + _HYPHENS + _SUFFIXES)

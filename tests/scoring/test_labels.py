@@ -54,7 +54,10 @@ THUMBS = ("👍", "👎")
 MOODS = ("positive", "negative")
 FOUND = [  # labels, answer, the label that it says
     *((SIGNS, text, "-1") for text in ("-1", "−1", "-1.", "**-1**", "The label is -1.", "Answer: -1, since it is bad")),
-    *((SIGNS, text, "1") for text in ("1", "+1", "(1)", "1.0", "label: 1", '{"label":"1"}', "score=1", "1, I think")),
+    *(
+        (SIGNS, text, "1")
+        for text in ("1", "+1", "(1)", "1.0", "label: 1", '{"label":"1"}', "score=1", "1, I think", "#1")
+    ),
     *((SIGNS, text, None) for text in ("10", "1.5", "2-1", "1/2", "1:30", "1,5", "it is 1 or -1", "-11", "1e5")),
     *((LANGUAGES, text, "C++") for text in ("C++", "c++", "It is C++.", "`C++`")),
     *((LANGUAGES, text, "C") for text in ("C", "C.", "`C`", "I think C, really", "C or C++")),
