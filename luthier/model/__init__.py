@@ -5,6 +5,7 @@
     fingerprint  which files decide what a model answers, and their hashes; what is no longer the same is named
     encoder      an encoder with a head: what is new in it, and which vector it reads
     attention    attention that a call chooses, the trial before a way is taken, attention by blocks
+    exact        a call in fp32 whatever the precision of the weights: what rounding in 16 bits is measured by
     logits       the positions at which a call forms logits
     prepacked    weights laid out once for the products of few rows, for the calls that bring them
     model        weights, tokenizer, precision, family of a model
