@@ -38,7 +38,7 @@ INT4 = "luthier_int4"  # what config.json calls our int4
 # Keys by which a file brings code, or names weights or modules of other places.
 FOREIGN = ("auto_map", "trust_remote_code", "custom_pipelines", "transformers_weights", "kernel_config", "use_kernels")
 _LAYERS = re.compile(r"^(num_|n_)?(hidden_|encoder_|decoder_)?layers?$")
-_COUNTS = re.compile(r"^(num|n)_|_(heads|experts|labels|groups|layers|blocks)$")
+_COUNTS = re.compile(r"(layers?|heads?|experts|labels|groups|blocks|beams|sequences|buckets|classes)$")
 _NAMES: dict[Any, str] = {str: "text", (int, float): "number", (str, dict): "token"}
 LEAST_BOUND = 4096  # counts below it are harmless, whatever the weights' shapes
 LARGEST = 2**40  # of any whole number
@@ -120,7 +120,7 @@ def _refuse_foreign(path: Path, table: Mapping[str, Any]) -> None:
         if "implementation" in key:
             allowed = EXPERTS if "experts" in key else ATTENTIONS
             asked = list(value.values()) if isinstance(value, dict) else [value]
-            if other := [one for one in asked if one not in allowed]:
+            if other := [one for one in asked if one not in allowed and not isinstance(one, bool)]:
                 raise _refuse(
                     path, place, other[0],
                     f"luthier runs {' and '.join(str(one) for one in allowed[1:])} alone and fetches no kernel; "
