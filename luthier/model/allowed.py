@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from luthier.errors import ModelError
 from luthier.model.weight_files import FLOATS, GET, WHOLE, Tensor, json_table, tensors_in
@@ -161,11 +162,17 @@ class _BitsAndBytes(Part):
     quant_method: Literal["bitsandbytes"]
     load_in_8bit: bool = False
     load_in_4bit: bool = False
-    bnb_4bit_quant_type: Literal["nf4"] | None = "nf4"
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] | None = "nf4"
     bnb_4bit_quant_storage: Literal["uint8"] | None = None
     bnb_4bit_compute_dtype: Literal["float32", "bfloat16", "float16"] | None = None
     llm_int8_skip_modules: list[str] | None = None
     llm_int8_threshold: float = 0.0
+
+    @model_validator(mode="after")
+    def _of_a_width(self) -> _BitsAndBytes:
+        if self.load_in_4bit == self.load_in_8bit or (self.load_in_4bit and self.bnb_4bit_quant_type == "fp4"):
+            raise PydanticCustomError("width", "it should say int8, or nf4, and no other width")
+        return self
 
 
 def _refuse_quantization(path: Path, config: Mapping[str, Any]) -> None:
