@@ -103,7 +103,7 @@ class StudyPage:
     def reading(self) -> Reading:
         """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
         task = self.study.task
-        return Reading(task.words, task.bleu, task.reasoning)  # type: ignore[arg-type]
+        return Reading(task.words, task.bleu, task.reasoning)
 
     @property
     def facts_not_read(self) -> str | None:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
 from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
+from luthier.scoring.words import Words
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -51,9 +52,9 @@ class TaskOrigin(Part):
     templates: dict[str, str]
     notes: list[str]
     # How texts are read (scoring/words.py); not given where it is the default.
-    words: str = "ascii"
+    words: Words = "ascii"
     bleu: str = "13a"
-    reasoning: str = "keep"  # whether reasoning blocks are part of an answer
+    reasoning: Literal["keep", "leave out"] = "keep"  # whether reasoning blocks are part of an answer
     fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
 

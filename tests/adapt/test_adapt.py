@@ -240,3 +240,16 @@ def test_the_baselines_of_labels() -> None:
     assert nearest(Nearest(), train, asked)[0].text == "land"
     assert nearest(Nearest(), train, train[:1])[0].text == "sea"
     assert len(nearest(Nearest(neighbours=9), train, asked)) == 2  # more neighbours than rows
+
+
+@pytest.mark.parametrize(
+    "train, asked",
+    [
+        ({"👍👍🎉": "good", "👎💢": "bad"}, {"🎉": "good", "💢": "bad"}),
+        ({"ราคาแพงมาก": "bad", "อร่อยดีมาก": "good"}, {"อร่อย": "good", "แพง": "bad"}),
+        ({"बहुत अच्छा": "good", "बहुत बुरा": "bad"}, {"अच्छा": "good", "बुरा": "bad"}),
+    ],
+)
+def test_the_nearest_row_is_found_in_any_script_and_among_signs(train: dict[str, str], asked: dict[str, str]) -> None:
+    rows, others = ([Example(text, text, (label,)) for text, label in texts.items()] for texts in (train, asked))
+    assert [answer.text for answer in nearest(Nearest(), rows, others)] == list(asked.values())

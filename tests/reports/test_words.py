@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from luthier.reports.read import StudyPage, read_study
@@ -91,3 +93,18 @@ def test_a_mixture_is_said_in_words():
     given = {"kind": "temperature", "temperature": 2.0, "cap": 500, "templates": None}
     assert mixture_words(given) == "temperature mixture, T = 2, a task counted as at most 500 examples"
     assert mixture_words(given | {"kind": "equal", "temperature": None, "cap": None}) == "equal mixture"
+
+
+@pytest.mark.parametrize("reasoning", ["keep", "leave out"])
+def test_reasoning_blocks_are_counted_by_arm_and_what_became_of_them_is_said(tmp_path, reasoning):
+    path = make_study(tmp_path, {"zero-shot": 0.5, "few-shot-2": 0.4}, made_examples(6))
+    page = read_study(path)
+    arm = page.arms[0]
+    thought = records.arm_record(arm.name, counts={"reasoning": 4})
+    task = page.study.task.model_copy(update={"reasoning": reasoning})
+    study = page.study.model_copy(update={"task": task})
+    page = replace(page, study=study, arms=[replace(arm, record=thought), *page.arms[1:]])
+    (said,) = [text for text in warnings_of(page) if "easoning" in text]
+    left = f"Reasoning blocks are left out of answers: {arm.name} (4 of 6)."
+    kept = f"Answers hold a reasoning block, which is judged as part of them: {arm.name} (4 of 6); write reasoning"
+    assert said == left if reasoning == "leave out" else said.startswith(kept)

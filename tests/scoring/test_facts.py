@@ -12,7 +12,7 @@ import pytest
 from calibration import facts as calibration
 from calibration import planting
 from luthier.files import read_json
-from luthier.scoring.facts import KINDS, unsupported
+from luthier.scoring.facts import KINDS, not_read, unsupported
 from luthier.scoring.source import Source
 
 INPUT = """Mr. Benjamin Okoro: The United Kingdom office opens at half past three, on the 27th of May.
@@ -153,3 +153,12 @@ def test_neither_torch_nor_a_model_is_imported() -> None:
     code += "; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_other_languages_are_not_counted_and_the_reason_is_said() -> None:
+    english = ["Anna: Can we move the visit to Monday, and are you free then? Ben: That is fine for me."] * 10
+    assert not_read(english) == "" == not_read(["Ann 3 apples."])
+    assert not_read(english, "unicode").endswith("and this task's words are read as unicode")
+    assert not_read(["Аня: Можно перенести визит?"] * 3).endswith("and the inputs have letters beyond a-z")
+    indonesian = ["Ani: Bisakah janji dipindahkan ke hari Senin? Budi: Ya, saya bisa datang jam sembilan pagi."] * 10
+    assert not_read(indonesian).endswith("and the inputs hardly have its words")
