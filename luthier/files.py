@@ -304,8 +304,17 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted models and the test-opening counts live: $LUTHIER_CACHE, else the user's cache folder."""
-    if given := os.environ.get("LUTHIER_CACHE"):
-        return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "luthier"
+    """Where converted models and the test-opening counts live: $LUTHIER_CACHE, else the user's cache folder.
+
+    Raises FolderError for a user without a home folder, as in some containers.
+    """
+    given = os.environ.get("LUTHIER_CACHE")
+    base = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(base).expanduser()
+    except RuntimeError:
+        raise FolderError(
+            f"{base}: this user has no home folder, so there is no place for converted models and for the count of "
+            "looks at test sets; set LUTHIER_CACHE to a folder"
+        ) from None
+    return folder if given else folder / "luthier"

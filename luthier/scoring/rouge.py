@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.records import Example
 
+MOST_PAIRS_OF_LINES = 250_000  # of an answer and a reference, for rougeLsum: some seconds
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
 
@@ -97,6 +98,17 @@ def rouge_values(metrics: tuple[str, ...], text: str, references: Sequence[str],
     """The mean or the max over the references of each ROUGE F-measure, 0 to 1."""
     scored = [_rouge_scorer(metrics).score(_lines(reference), _lines(text)) for reference in references]
     return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in metrics}
+
+
+def too_many_lines(text: str, references: Sequence[str]) -> str:
+    """Why rougeLsum is not computed for this answer, or an empty text.
+
+    It compares each sentence of a reference with each of the answer, so its time grows with the product.
+    """
+    said, most = _lines(text).count("\n") + 1, max(_lines(reference).count("\n") + 1 for reference in references)
+    if said * most <= MOST_PAIRS_OF_LINES:
+        return ""
+    return f"{said:,} sentences against {most:,} of a reference are too many pairs; use rougeL"
 
 
 def _lines(text: str) -> str:

@@ -42,6 +42,7 @@ from luthier.studies.mixture import Mixture, draw, mixture_record
 from luthier.studies.origin import made_by
 from luthier.studies.spec import MultitaskSpec, StudySpec
 from luthier.studies.study import context_of, run_study
+from luthier.studies.unchanged import other_versions, refuse_other_weights
 from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
@@ -164,12 +165,19 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
     base = load(spec.model, precision=stored.model.precision if stored else spec.precision)
+    if stored is not None:
+        refuse_other_weights(folder, stored.model.base_sha256, base)
     contexts = {m.name: context_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
     group = Group(spec, folder, members, contexts)
     findings_of = _findings(group)
     for finding in (one for findings in findings_of.values() for one in findings):
         say(finding.text)
     record = _record(group, asked, command, base, trained, findings_of)
+    if stored is not None and stored.is_done and stored.asks_the_same_as(record):
+        record = stored  # nothing is made now, so what made it stays
+    elif stored is not None:
+        for sentence in other_versions(stored):
+            say(sentence)
     begin(folder, record, stored)
     multitask_arms = {multi(name): _multitask_spec(group, specs[name]) for name in trained}
     for name in trained:

@@ -11,6 +11,7 @@ from luthier.arms.resolve import Arm, TrainedArm
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
 from luthier.studies.fit import StudyContext
+from luthier.studies.unchanged import other_rules
 
 
 class MadeBy(TypedDict):
@@ -76,6 +77,7 @@ def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
         of={name: len(task.split(name)) for name in splits},
         templates={name: task.template(name) for name in dict.fromkeys(arm.template for arm in arms)},
         notes=[sentence for note in task.notes for sentence in note.sentences()],
+        **other_rules(task),
     )
 
 

@@ -9,13 +9,15 @@ an input, the user has to say whether they form one unit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.metrics import CLASS_METRICS, DECIDING, DECIDING_LABELS, MARGIN
+from luthier.progress import bar
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.looks import count_look
@@ -29,6 +31,7 @@ Look = int | Literal["count"] | None
 NO_CLUSTER = "none"  # instead of a column: every row is a unit of its own
 LONG = 40  # characters; a shorter text may be repeated by chance
 REPEATED = 0.1  # share of rows; fewer hardly change an interval
+MANY_ANSWERS, BLOCK = 5_000, 500  # from so many on a bar is shown, which moves by blocks
 
 
 def from_columns(
@@ -55,7 +58,7 @@ def from_columns(
     rows = list(read_rows(path))
     if cluster is None:
         _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
-    for row in rows:
+    for row in _taken(rows):
         cells = Cells(Path(path), row)
         example = _example(cells, reference, cluster, id, input)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
@@ -64,6 +67,13 @@ def from_columns(
         for name, given in arms.items():
             given.append(Answer(example.id, cells.text(name)))
     return arms, examples
+
+
+def _taken(rows: list[Row]) -> Iterator[Row]:
+    """The rows in order, each let go once it is read: columns that nobody named need not stay in memory."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 class ColumnScores(Part):
@@ -170,10 +180,21 @@ compare_columns = plain(comparison_of_columns, "compare_columns")
 
 
 def _scores(arms: Arms, examples: Sequence[Example], references: str, labels: bool) -> dict[str, list[Score]]:
-    from luthier.scoring.score import score
+    from luthier.scoring.score import refuse_unequal, score
 
     words = sorted({text for example in examples for text in example.references}) if labels else []
-    return {name: score(given, examples, references=references, labels=words) for name, given in arms.items()}
+    if references == "max":
+        refuse_unequal(examples)  # of all, since they are scored block by block
+    many = len(arms) * len(examples)
+    scores: dict[str, list[Score]] = {name: [] for name in arms}
+    with bar("scoring", many, "answers") if many >= MANY_ANSWERS else nullcontext() as progress:
+        for name, given in arms.items():
+            for start in range(0, len(examples), BLOCK):
+                block = slice(start, start + BLOCK)
+                scores[name] += score(given[block], examples[block], references=references, labels=words)
+                if progress is not None:
+                    progress.advance(len(given[block]))
+    return scores
 
 
 def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:
