@@ -171,7 +171,7 @@ def counting(root: Path, at: int | None, report: Path | None = None) -> Before:
             event()
 
     def is_inside(one: Any) -> bool:
-        return isinstance(one, str | os.PathLike) and os.path.abspath(os.fsdecode(one)).startswith(inside)
+        return isinstance(one, str | os.PathLike) and str(Path(os.fsdecode(one)).absolute()).startswith(inside)
 
     def synced(handle: int) -> None:
         real_sync(handle)

@@ -14,13 +14,16 @@ from luthier.decoding.answers import choose_labels, label_logprobs
 from luthier.decoding.generate import Request, generate
 from luthier.decoding.sampling import Generation
 from luthier.errors import SettingsError
+from luthier.files import possible
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.records import Prompt
 from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
-from luthier.settings import checked_seed, settings_from
+from luthier.settings import checked_seed, is_text, settings_from
+
+MOST_RIVALS = 1000  # named beside a token
 
 
 def ask(
@@ -61,6 +64,8 @@ def ask_probabilities(
     repetition penalty, temperature, top-k and top-p. An arm that chooses among labels yields one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
+    if not 0 <= top <= MOST_RIVALS:
+        raise SettingsError(f"ask: top is {top}; give a whole number from 0 to {MOST_RIVALS}")
     shipped, prompt, request = _request(source, text, arm, generation, seed, verify)
     model = shipped.model
     if shipped.answers_by != "generation":
@@ -91,6 +96,8 @@ def _request(
     """The arm or model of `source`, and the prompt and the request for `text`."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
+    if not is_text(text):
+        raise SettingsError("the text holds half a letter (a lone surrogate), which no tokenizer reads; mend it")
     keep_freed_memory()
     shipped = _load_source(str(source), arm)
     if check_probes and not shipped.probes:
@@ -107,7 +114,7 @@ def _request(
 
 
 def _load_source(source: str, arm: str | None) -> Shipped:
-    path = Path(source)
+    path = possible(source)
     if StudyRecord.is_in(path):
         return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
     if arm is not None:

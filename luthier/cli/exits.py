@@ -22,8 +22,8 @@ from luthier.cli import screen
 
 CODES = {0, 1, 2, 130}
 ADVICE = {  # what libraries raise about a user's machine or files -> what would help
-    "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, or "
-    "bound a study with --memory",
+    "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, "
+    "or bound a study with --memory",
     "weights": "a file of weights is damaged or cut off; fetch the model or make the arm again",
     "text": "a text or a name holds bytes that are not UTF-8; save it as UTF-8, or give it another name",
     "nesting": "what was given is nested too deeply to be read; give a simpler file",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,6 +104,8 @@ def load(
         raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
     device_type = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d{1,3})?", device_type):
+        raise ModelError(f"device {device_type[:40]!r} is not known; choose auto, cpu or cuda")
     dtype = PRECISIONS[own_precision(device_type) if precision == "auto" else precision]
     try:
         with quiet():

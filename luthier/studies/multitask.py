@@ -24,7 +24,7 @@ from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
@@ -39,7 +39,7 @@ from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
 from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
 from luthier.studies.mixture import Mixture, draw, mixture_record
-from luthier.studies.origin import made_by
+from luthier.studies.origin import made_by, whole_letters
 from luthier.studies.spec import MultitaskSpec, StudySpec
 from luthier.studies.study import context_of, run_study
 from luthier.studies.unchanged import other_versions, refuse_other_weights
@@ -124,7 +124,7 @@ def multitask(
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
     arm_names(map(name_of, spec.arms))
-    folder = StudyFolder(Path(out) if out else _default_folder(spec))
+    folder = StudyFolder(possible(out) if out else _default_folder(spec))
     members = _members(spec, folder)
     with locked_study(folder, MultitaskRecord), stoppable():
         _run(folder, spec, members, command)
@@ -271,7 +271,8 @@ def _record(
         specification=asked,
         arms={name: {} for name in asked["arms"]},
         trained=list(trained),
-        command=command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
+        command=whole_letters(command)
+        or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
         tasks=tasks,
         model=MixtureModel(name=base.name, base_sha256=base.base_sha256, precision=precision),
         findings=[finding.text for one in findings_of.values() for finding in one],

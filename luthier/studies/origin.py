@@ -14,6 +14,11 @@ from luthier.studies.fit import StudyContext
 from luthier.studies.unchanged import other_rules
 
 
+def whole_letters(text: str) -> str:
+    """The text as UTF-8 can hold it: a command may have been typed in bytes of no letter."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class MadeBy(TypedDict):
     """Fields that study.json and multitask.json share."""
 
@@ -51,7 +56,7 @@ def study_origin(
         format=1,
         specification=specification,
         arms={arm.name: arm_table(arm, bool(context.task.labels)) for arm in arms},
-        command=command or shlex.join(["luthier", "study", context.task.source]),
+        command=whole_letters(command) or shlex.join(["luthier", "study", context.task.source]),
         task=_task_origin(context, arms),
         model=_model_origin(base, context.precision),
         models={name: _model_origin(other, context.precision) for name, other in bases.items() if other is not base},

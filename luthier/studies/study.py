@@ -20,7 +20,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import room_for
 from luthier.errors import LuthierError, SettingsError, TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
@@ -87,7 +87,7 @@ def study(
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
     resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
-    folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
+    folder = StudyFolder(possible(out) if out else _default_folder(spec, loaded))
     with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, loaded, resolved, command)
     return folder.path
@@ -165,7 +165,10 @@ def _look_over(
     more_findings: Sequence[Finding],
     is_whole: bool,
 ) -> StudyRecord:
-    """study.json before any arm runs; `is_whole` says that none has to. Prints problems of the data, and what the study can show."""
+    """study.json before any arm runs; `is_whole` says that none has to.
+
+    Prints problems of the data, and what the study can show.
+    """
     task = context.task
     look = look_ahead(context.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
     power = can_show(task, context.test, len(plan.arms), look) + unseen_labels(task, context.train)

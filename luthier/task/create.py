@@ -18,7 +18,7 @@ from pathlib import Path
 
 from luthier.defaults import DEV_SHARE, TEST_SHARE
 from luthier.errors import DataError, FolderError, SettingsError, TaskError
-from luthier.files import sha256_of, sha256_of_text, write_json, write_text
+from luthier.files import possible, sha256_of, sha256_of_text, write_json, write_text
 from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
 from luthier.settings import settings_from, toml_of
 from luthier.task.examples import Columns
@@ -64,7 +64,7 @@ def init_task(
     Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict each other or there
     are too few rows to draw from, FolderError for a folder in use.
     """
-    folder = Path(folder).resolve()
+    folder = possible(folder).resolve()
     _refuse_used(folder)
     if (target is None) == (labels is None):
         raise SettingsError("init: give one of target, a column of texts, and labels, a column of labels")

@@ -156,6 +156,8 @@ def comparison_of_columns(
     from luthier.verdicts.compare import check_settings, comparison
 
     _refuse_same_column(reference, answers)
+    if isinstance(look, str) and look != "count":
+        raise SettingsError(f"look '{look}' is none; give its number, 'count' or None")
     # Before the scoring, which takes a while.
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:

@@ -65,7 +65,10 @@ WORK: dict[str, tuple[Typed, ...]] = {
 
 
 def make(ground: Path, model: Callable[[str], Path]) -> Path:
-    """A file of answers, two tasks, a model, a study without a trained arm and one with, the same with votes, a folder and a file."""
+    """A file of answers, two tasks, a model, a folder and a file.
+
+    And three studies: without a trained arm, with one, and the same with votes.
+    """
     (ground / "folder").mkdir(parents=True)
     (ground / "file.txt").write_text("text\n")
     (ground / "answers.csv").write_text(CSV)

@@ -147,7 +147,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_there_goes_on(
 
 @pytest.mark.parametrize("typed", CASES)
 def test_a_process_that_may_map_little_from_the_start_says_so(typed: Typed, ground: Path, tmp_path: Path) -> None:
-    """numpy's and torch's own libraries end or hang a process that has too little for them, so it must not load them."""
+    """numpy's and torch's libraries end or hang a process that has too little for them, so it must not load them."""
     wrong = []
     for mib in FROM_THE_START:
         here = Path(shutil.copytree(ground, tmp_path / "here"))

@@ -261,7 +261,8 @@ OTHER_TASKS = {
     "another margin": (TASK + "[decide]\nmargin = 0.3\n", r"the margin changed from 0\.\d+ to 0\.3 since"),
     "another seed of shots": (TASK + "[prompt]\nshot_seed = 3\n", "the seed of shots changed from 0 to 3 since"),
     "the best of several references": (
-        TASK + '[decide]\nreferences = "max"\n', "what becomes of several references changed from 'mean' to 'max' since",
+        TASK + '[decide]\nreferences = "max"\n',
+        "what becomes of several references changed from 'mean' to 'max' since",
     ),
     "another template": (
         TASK + '[prompt.templates]\nplain = "Say: {input}"\n',
@@ -304,11 +305,11 @@ def test_a_study_goes_on_with_the_bases_it_began_with(
 def test_a_study_goes_on_with_the_units_it_began_with(asked: dict[str, Any]) -> None:
     rows = read_lines(asked["task"] / "test.jsonl")
     write_lines(asked["task"] / "test.jsonl", [row | {"unit": "one dialogue"} for row in rows])
-    with pytest.raises(TaskError, match="which test examples form a unit changed from 'equal inputs' to '[0-9a-f]+'"):
+    with pytest.raises(TaskError, match=r"which test examples form a unit changed from 'equal inputs' to '[0-9a-f]+'"):
         study(**asked | {"arms": ARMS + ",one-shot"})
     out = study(**asked | {"arms": "copy-3", "out": asked["out"].with_name("other")})
     write_lines(asked["task"] / "test.jsonl", rows)
-    with pytest.raises(TaskError, match="which test examples form a unit changed from '[0-9a-f]+' to 'equal inputs'"):
+    with pytest.raises(TaskError, match=r"which test examples form a unit changed from '[0-9a-f]+' to 'equal inputs'"):
         study(**asked | {"arms": "copy-3,bare", "out": out})
 
 
@@ -326,7 +327,8 @@ def test_other_versions_are_said_and_kept_in_the_report(
 ) -> None:
     began = machine.versions()
     monkeypatch.setattr(machine, "versions", lambda: began | {"torch": "99.1", "luthier": "9.9"})
-    said = f"this study began with luthier {began['luthier']}, torch {began['torch']} and goes on with luthier 9.9, torch 99.1"
+    versions = f"luthier {began['luthier']}, torch {began['torch']}"
+    said = f"this study began with {versions} and goes on with luthier 9.9, torch 99.1"
     study(**asked)  # nothing is missing, so nothing is mixed
     assert said not in " ".join(capsys.readouterr().err.split())
     study(**asked | {"arms": ARMS + ",one-shot"})
