@@ -17,7 +17,7 @@ from pathlib import Path
 
 from luthier.defaults import DEV_SHARE, TEST_SHARE
 from luthier.errors import DataError, FolderError, LuthierError, SettingsError, TaskError
-from luthier.files import sha256_of, write_json, write_text
+from luthier.files import possible, sha256_of, write_json, write_text
 from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
 from luthier.scoring.words import ENGLISH
 from luthier.settings import settings_from, toml_of
@@ -74,7 +74,7 @@ def init_task(
     Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict each other or there
     are too few rows to draw from, FolderError for a folder in use.
     """
-    folder = Path(folder).resolve()
+    folder = possible(folder).resolve()
     _refuse_used(folder)
     if target is not None and labels is not None:
         raise SettingsError("init: give one of target, a column of texts, and labels, a column of labels")
