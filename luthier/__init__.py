@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.scoring.words import Reading as Reading
     from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
@@ -80,6 +81,7 @@ _HOMES = {  # public name -> the module it lives in
     "ModelError": "errors",
     "Prompt": "records",
     "PromptError": "errors",
+    "Reading": "scoring.words",
     "Renderer": "task.prompt",
     "Request": "decoding.generate",
     "Score": "records",

@@ -92,13 +92,13 @@ def init_task(
     with _source_files(source) as files:
         paths = files | {split: Path(path) for split, path in given.items() if path is not None}
         parts, notes = read_files(paths, columns, written, labelled=bool(labels))
+        words = words_of_labels(parts, paths["train"], labels) if labels else None  # before rows are drawn by label
         shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
         missing = {split: share for split, share in shares.items() if not parts[split]}
         held = drawn(parts, missing, seed, paths["train"], labelled=bool(labels))
         parts = moved(parts, held)
         refuse_unsound(paths["train"], parts)
         names = _names(paths)
-        words = words_of_labels(parts, paths["train"], labels) if labels else None
         read = ENGLISH if labels else reading_of(parts)
         test_units = len({example.unit for example in parts["test"]})
         keys = {

@@ -99,6 +99,8 @@ class Task:
             splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
         decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
         notes += self.label_notes
+        if self.reading.words != "ascii":
+            notes.append(f"Words are read as {decide.words}, and BLEU's tokenizer is {decide.bleu}.")
         about = {"task": self.name, "folder": str(self.folder), "splits": splits, "labels": list(self.labels)}
         return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
 

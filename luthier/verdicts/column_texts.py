@@ -1,4 +1,7 @@
-"""How the texts of a file's columns are read and scored: words, labels, reasoning; and the sentences that say so."""
+"""How the texts of columns are read: what a word is, which labels there are, and what to say about both.
+
+examples of a file, what the user says --texts_of--> Texts --scores--> scores of each column; --notes--> sentences
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ MANY_ANSWERS, BLOCK = 5_000, 500  # from so many on a bar is shown, which moves 
 
 
 @dataclass(frozen=True)
-class ColumnTexts:
+class Texts:
     """A file's examples, and how its texts are read."""
 
     examples: list[Example]
@@ -93,7 +96,7 @@ class ColumnTexts:
 
 def texts_of(
     path: Path, examples: Sequence[Example], column: str, labelled: bool, fold: Sequence[Fold], told: Sequence[Any]
-) -> ColumnTexts:
+) -> Texts:
     """How the texts are read. `told` is what the user says: words, BLEU's tokenizer, reasoning."""
     words, bleu, reasoning = told
     texts = [text for example in examples for text in example.references]
@@ -102,7 +105,7 @@ def texts_of(
     reading = settings_from(_Told, keys, "score").as_reading()
     refuse_missing(reading.bleu)
     if not labelled:
-        return ColumnTexts(list(examples), reading, None, {})
+        return Texts(list(examples), reading, None, {})
     for example in examples:
         if len(example.references) > 1:
             raise DataError("the row has several labels; write one", file=path, row=example.row, field=column)
@@ -110,7 +113,7 @@ def texts_of(
             problem = "of the label nothing is left that can be seen; write one, or leave out the row"
             raise DataError(problem, file=path, row=example.row, field=column)
     known, merged = label_set(texts, fold)
-    return ColumnTexts(list(examples), reading, known, merged)
+    return Texts(list(examples), reading, known, merged)
 
 
 class _Told(Settings):
