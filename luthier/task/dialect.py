@@ -142,8 +142,8 @@ def _found(text: Text, usual: str, written: Format) -> tuple[_Survey, list[str]]
             if _is_sure(text, surveys[-1], written):
                 return surveys[-1], _said(surveys[-1].dialect, usual, written)
     usually_quoted = surveys[: len(delimiters)]
-    several = [survey for survey in usually_quoted if len(survey.header) > 1]
-    best = surveys[0] if surveys[0].fits or not several else max(several, key=lambda survey: survey.rows)
+    several = [survey for survey in usually_quoted if len(survey.header) > 1 and survey.rows]
+    best = max(several, key=lambda survey: survey.rows, default=surveys[0])
     return best, _said(best.dialect, usual, written)
 
 

@@ -152,10 +152,10 @@ def _values(whole: str, lines: Lines, start: int = 0, end: str = "") -> Iterator
 def _rows_of(value: Any, lines: Lines) -> tuple[list[Any], str]:
     """The rows of the only value of a file, and what to say of its shape."""
     if isinstance(value, dict):
-        if (found := _rows_under_a_key(value)) is not None:
-            return found[1], f"the rows are the objects under the key '{found[0]}'"
         if (rows := _rows_of_columns(value)) is not None:
             return rows, "the file is a table of columns, and each position of them is a row"
+        if (found := _rows_under_a_key(value)) is not None:
+            return found[1], f"the rows are the objects under the key '{found[0]}'"
     return [value], ""
 
 
