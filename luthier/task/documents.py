@@ -103,8 +103,8 @@ def _document(text: Text) -> tuple[Found, tuple[str, ...]]:
         return _objects(whole, lines), ("the file is a JSON array, and each of its objects is a row",)
     values = list(_values(whole, lines))
     if len(values) > 1:
-        rows = ((row, line, _checked(value, lines)) for row, (line, value) in enumerate(values, 1))
-        return rows, ("the file holds JSON objects one after another, and each is a row",)
+        each = ((row, line, _checked(value, lines)) for row, (line, value) in enumerate(values, 1))
+        return each, ("the file holds JSON objects one after another, and each is a row",)
     rows, said = _rows_of(values[0][1], lines)
     return ((row, 1, _checked(value, lines)) for row, value in enumerate(rows, 1)), (said,) if said else ()
 

@@ -27,7 +27,7 @@ def classified(
     """
     if spec.classes is None:
         return dict(parts)
-    column = spec.classes.field or (spec.data.columns.target if spec.data else "references")
+    column = spec.classes.field or (spec.data.columns.answers if spec.data else "references")
     named = {
         split: [_labelled(example, spec.classes, paths[split], column) for example in examples]
         for split, examples in parts.items()

@@ -286,8 +286,8 @@ def _by_chardet(path: Path, unpack: Callable[..., Any], sample: bytes, first: tu
 
     usual_eras = chardet.EncodingEra.MODERN_WEB | chardet.EncodingEra.LEGACY_ISO
     usual_names = {found["encoding"] for found in chardet.detect_all(sample, True, encoding_era=usual_eras)}
-    ranked = [(found["encoding"], found["confidence"]) for found in chardet.detect_all(sample, True)]
-    ranked = [(name, surety) for name, surety in ranked if name and _reads(sample, name)]
+    found_all = [(str(found["encoding"]), found["confidence"]) for found in chardet.detect_all(sample, True)]
+    ranked = [(name, surety) for name, surety in found_all if _reads(sample, name)]
     usual = [(name, surety) for name, surety in ranked if name in usual_names]
     rivals = [name for name, surety in ranked
               if name not in usual_names and (not usual or surety > _SURER * usual[0][1])]  # fmt: skip
