@@ -153,6 +153,8 @@ class Cells:
         there = ", ".join(f"'{name}'" for name in self.row.values)
         near = difflib.get_close_matches(column.casefold(), [str(name).casefold() for name in self.row.values], n=1)
         meant = next((f" (did you mean '{name}'?)" for name in self.row.values if str(name).casefold() in near), "")
+        if len(self.row.values) == 1:
+            meant += "; if these are several, say what stands between them with --delimiter"
         raise self.refused(column, f"there is no such column; there are {there}; name one of these{meant}")
 
     def text(self, column: str) -> str:

@@ -50,6 +50,7 @@ _FOREIGN = {
     b"SQLite format 3\x00": "a SQLite database; export the table as csv",
     b"ARROW1": "an Arrow file; write it as parquet",
     b"ORC": "an ORC file; write it as parquet",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file; run: git lfs pull",
 }
 _LATIN = re.compile("[A-Za-z]")
 _OTHER_ALPHABET = re.compile("[\u0370-\u03ff\u0400-\u052f\u0590-\u06ff\u0e00-\u0e7f]")  # Greek to Thai
@@ -171,6 +172,8 @@ def opened_text(path: Path, encoding: str | None = None) -> Text:
             said += [] if path.suffix in (".gz", ".bz2", ".xz") else [f"the file is compressed with {name}"]
             with _unpacked(path, unpack) as stream:
                 head = stream.read(_HEAD)
+            if any(head.startswith(again) for again in _COMPRESSED):
+                raise DataError("the file is compressed twice; unpack it", file=path)
     _refuse_foreign(path, head)
     if encoding is not None:
         return _as_said(Text(path, encoding, unpack, tuple(said)))
