@@ -46,6 +46,12 @@ def _messages(cell: Any) -> list[dict[str, Any]]:
     return cell if cell and all({"role", "from"} & set(part) for part in cell) else []
 
 
+def ends_in_question(cell: Any) -> bool:
+    """Whether the last message of a chat is the user's."""
+    last = _messages(cell)[-1]
+    return _ROLES.get(str(last.get("role", last.get("from"))).strip().lower()) == QUESTION
+
+
 def turns_of(cell: Any, row: int, cleaning: Cleaning, refused: Refuse) -> list[Turn]:
     """The turns of a chat, each role's in a row joined. Raises DataError for what is no turn of text."""
     turns: list[Turn] = []
@@ -73,7 +79,7 @@ def asked_and_replied(turns: list[Turn], cleaning: Cleaning, refused: Refuse) ->
 def asked(turns: list[Turn], refused: Refuse) -> tuple[Turn, ...]:
     """The turns of a chat that ends in a question. Raises DataError for any other."""
     if not turns or turns[-1][0] != QUESTION:
-        raise refused("no turn of the user stands before the reply; write the question there")
+        raise refused("the chat up to there ends in no turn of the user; write the question there")
     return tuple(turns)
 
 

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from luthier.errors import DataError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
-from luthier.settings import Settings
-from luthier.task.chats import asked, asked_and_replied, is_chat, turns_of
+from luthier.settings import WHERE_GIVEN, Settings
+from luthier.task.chats import asked, asked_and_replied, ends_in_question, is_chat, turns_of
 from luthier.task.external import NoText
 from luthier.task.opened import AS_FOUND, Format
 from luthier.task.parts import INPUT, joined, placeholders, transcript
@@ -41,6 +41,11 @@ class Columns(Settings):
     target: str | None = Field(
         default=None,
         description="The column with the reference answer; in jsonl it may hold a list of several.",
+    )
+    chat: Literal["turns", "text"] | None = Field(
+        default=None,
+        description="A chat beside a target column: turns with their roles, or one text with the roles in it.",
+        json_schema_extra=WHERE_GIVEN,
     )
     id: str | None = Field(default=None, description="A column of unique names; else rows are train-1, train-2, ...")
     cluster: str | None = Field(default=None, description="Rows equal here stay together in splits and statistics.")
@@ -225,6 +230,7 @@ def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: Cleaning,
     turns, replied = _chat(cells, columns, cleaning)
     fields = {} if turns else {name: cleaning.text(cells.text(name), row) for name in columns.inputs}
     text = transcript(turns) if turns else joined(fields) if len(fields) > 1 else next(iter(fields.values()))
+    turns = () if columns.chat == "text" else turns
     answers = [replied] if columns.target is None else _answers(cells, columns.target, cleaning, labelled)
     kept = [*columns.meta, *([columns.split] if columns.split else [])]
     return Example(
@@ -256,7 +262,21 @@ def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Tur
     turns = turns_of(cells.value(column), cells.row.number, cleaning, refused)
     if columns.target is None:
         return asked_and_replied(turns, cleaning, refused)
-    return asked(turns, refused), ""
+    return tuple(turns) if columns.chat == "text" else asked(turns, refused), ""
+
+
+def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", "text"] | None:
+    """How a task whose target is a column reads the chats of its input: as turns where each ends in a question, else
+    as texts, such as those that a summary is written of. None: the input holds no chats."""
+    column, chats = columns.inputs[0], 0
+    for row in read_rows(path, written):
+        cell = Cells(path, row).value(column)
+        if columns.target is None or len(columns.inputs) > 1 or not is_chat(cell):
+            return None
+        chats += 1
+        if not ends_in_question(cell):
+            return "text"
+    return "turns" if chats else None
 
 
 def _answers(cells: Cells, column: str, cleaning: Cleaning, labelled: bool) -> list[str]:

@@ -62,6 +62,24 @@ def test_a_target_column_leaves_the_whole_chat_to_the_prompt(tmp_path: Path) -> 
     assert (example.turns, example.references) == (TURNS, ("a text",))
 
 
+@pytest.mark.parametrize("ends_in_reply, form", [(False, "turns"), (True, "text")])
+def test_beside_a_target_chats_are_turns_or_texts_by_how_they_end(
+    ends_in_reply: bool, form: str, tmp_path: Path
+) -> None:
+    """A chat that ends in a reply is no question: it is a text to be summed up or sorted."""
+    last = [("assistant", "Nine.")] if ends_in_reply else []
+    rows = [
+        {"chat": openai([*TURNS, ("assistant", "x"), ("user", f"{i}?"), *(last * (i % 2))]), "b": "c"}
+        for i in range(20)
+    ]
+    write_lines(tmp_path / "x.jsonl", rows)
+    init_task(tmp_path / "task", tmp_path / "x.jsonl", input="chat", target="b")
+    task = load_task(tmp_path / "task")
+    assert task.spec.data is not None and task.spec.data.columns.chat == form
+    assert all(bool(example.turns) == (form == "turns") for example in task.train)
+    assert all(example.input.startswith("system: Be brief.\nuser: Where?") for example in task.train)
+
+
 def test_what_is_joined_or_left_out_is_counted(tmp_path: Path) -> None:
     twice = [("user", "Hi."), ("user", "Where?"), ("assistant", "Up."), ("user", "Thanks.")]
     (example,), said = read(tmp_path, openai(twice))
@@ -74,7 +92,7 @@ def test_what_is_joined_or_left_out_is_counted(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "no reply": (openai([("user", "Where?")]), "the chat has no turn of the assistant"),
-    "no question": (openai([("system", "Be brief."), ("assistant", "Up.")]), "no turn of the user stands before"),
+    "no question": (openai([("system", "Be brief."), ("assistant", "Up.")]), "ends in no turn of the user"),
     "an unknown role": (
         [{"role": "narrator", "content": "x"}],
         "message 1 has the role 'narrator'; the roles read here",
