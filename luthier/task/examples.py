@@ -42,15 +42,15 @@ class Columns(Settings):
         default=None,
         description="The column with the reference answer; in jsonl it may hold a list of several.",
     )
+    id: str | None = Field(default=None, description="A column of unique names; else rows are train-1, train-2, ...")
+    cluster: str | None = Field(default=None, description="Rows equal here stay together in splits and statistics.")
+    split: str | None = Field(default=None, description="A column of the train file that says train, dev or test.")
+    meta: list[str] = Field(default=[], description="Further columns to keep with each example; none unless named.")
     chat: Literal["turns", "text"] | None = Field(
         default=None,
         description="A chat beside a target column: turns with their roles, or one text with the roles in it.",
         json_schema_extra=WHERE_GIVEN,
     )
-    id: str | None = Field(default=None, description="A column of unique names; else rows are train-1, train-2, ...")
-    cluster: str | None = Field(default=None, description="Rows equal here stay together in splits and statistics.")
-    split: str | None = Field(default=None, description="A column of the train file that says train, dev or test.")
-    meta: list[str] = Field(default=[], description="Further columns to keep with each example; none unless named.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
