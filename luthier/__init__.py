@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
     from luthier.decoding.generate import generate as generate
-    from luthier.decoding.sampling import Generation as Generation
+    from luthier.decoding.settings import Generation as Generation
     from luthier.errors import DataError as DataError
     from luthier.errors import FolderError as FolderError
     from luthier.errors import LuthierError as LuthierError
@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
     from luthier.studies.study import study as study
@@ -55,7 +56,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.task.prompt import paint as paint
     from luthier.task.task import Task as Task
     from luthier.task.task import load_task as load_task
-    from luthier.training.loop import Training as Training
+    from luthier.training.settings import Training as Training
     from luthier.verdicts.columns import compare_columns as compare_columns
     from luthier.verdicts.columns import from_columns as from_columns
     from luthier.verdicts.columns import score_columns as score_columns
@@ -110,6 +111,7 @@ _HOMES = {  # public name -> the module it lives in
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
+    "serve": "serving.server",
     "study": "studies.study",
 }
 

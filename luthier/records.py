@@ -10,10 +10,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
-# How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 Turn = tuple[str, str]  # (role, words) of a chat; the role is "system", "user" or "assistant"
-WHERE_GIVEN = {"where": "given"}  # metadata of a field that a line holds only where it is not empty
+Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
+RARE = {"rare": True}  # metadata of a field that a line leaves out where it holds its default
+# How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
@@ -30,8 +30,8 @@ class Example:
     unit: str = ""  # examples with the same unit (one dialogue, several rows) are resampled together
     row: int = 0  # its row in its file, for messages; the first data row is 1
     # Of an input of several parts, whose one text is `input`; lines are written without them where there are none.
-    turns: tuple[Turn, ...] = field(default=(), metadata=WHERE_GIVEN)  # a chat up to its last question
-    fields: dict[str, str] = field(default_factory=dict, metadata=WHERE_GIVEN)  # column -> its text
+    turns: tuple[Turn, ...] = field(default=(), metadata=RARE)  # a chat up to its last question
+    fields: dict[str, str] = field(default_factory=dict, metadata=RARE)  # column -> its text
 
     def __post_init__(self) -> None:
         if not self.unit:
@@ -97,6 +97,10 @@ class Score:
     reasons: dict[str, str] = field(default_factory=dict)
     references: str = "mean"  # how ROUGE against several references became one value: their mean, or their max
     reference_count: int = 1
+    # How the texts were read (scoring/words.py); written where it is not the default.
+    words: str = field(default="ascii", metadata=RARE)
+    bleu: str = field(default="13a", metadata=RARE)
+    reasoning: str = field(default="keep", metadata=RARE)
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,11 @@ class Vote:
 
 
 def as_row(record: Any) -> dict[str, Any]:
-    """The record as a plain dict in field order, ready for one JSON line."""
-    left_out = {f.name for f in dataclasses.fields(record) if f.metadata == WHERE_GIVEN and not getattr(record, f.name)}
-    return {name: value for name, value in dataclasses.asdict(record).items() if name not in left_out}
+    """The record as a plain dict in field order, ready for one JSON line. A rare field stands there where it says more
+    than its default."""
+    row = dataclasses.asdict(record)
+    for one in dataclasses.fields(record):
+        usual = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        if one.metadata == RARE and getattr(record, one.name) == usual:
+            del row[one.name]
+    return row

@@ -12,7 +12,8 @@ from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
 from luthier.decoding.generate import Request, generate
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
+from luthier.decoding.text import TextStream
 from luthier.errors import PromptError, SettingsError
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
@@ -97,7 +98,7 @@ def _request(
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
     keep_freed_memory()
-    shipped = _load_source(str(source), arm)
+    shipped = load_source(str(source), arm)
     if check_probes and not shipped.probes:
         raise SettingsError(f"{source}: is a model and no arm, so it has no probes to verify; leave --verify out")
     if check_probes:
@@ -128,7 +129,8 @@ def _say_what_is_left_out(prompt: Prompt, shots: int, model: Model, strict: bool
     say(f"{said}, the answer's among them.")
 
 
-def _load_source(source: str, arm: str | None) -> Shipped:
+def load_source(source: str, arm: str | None) -> Shipped:
+    """The arm or model of `source`: a study (its shipped arm, or `arm`), an arm's folder, or a bare model."""
     path = Path(source)
     if StudyRecord.is_in(path):
         return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
@@ -142,13 +144,7 @@ def _load_source(source: str, arm: str | None) -> Shipped:
 
 def _pieces(shipped: Shipped, request: Request) -> Iterator[str]:
     """The answer's text in pieces. An incomplete character waits for the next token."""
-    tokens: list[int] = []
-    shown = ""
+    stream = TextStream(shipped.model.tokenizer)
     for event in generate(shipped.model, [request], shipped.known()):
-        tokens.append(event.token)
-        text = shipped.model.tokenizer.decode(tokens, skip_special_tokens=True).lstrip()
-        if event.stop is None and text.endswith("\ufffd"):
-            continue
-        if piece := text[len(shown) :]:
+        if piece := stream.add(event.token, last=event.stop is not None):
             yield piece
-            shown = text

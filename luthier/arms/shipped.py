@@ -14,7 +14,7 @@ from typing import Any
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
 from luthier.files import refuse_link
@@ -76,7 +76,7 @@ def write_note(
     if ShippedNote.is_in(path):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
-    given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped}
+    given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped, **model.printed_day}
     ShippedNote(
         **given,
         format=1,
@@ -146,7 +146,7 @@ def _on_its_base(path: Path, note: ShippedNote) -> Model:
             f"{here[:12]}); load it with the base that it was measured on"
         )
     refuse_other_files(folder, base.files, files_of_base(folder), f"give {path} the base that it was measured on")
-    model = replace(load(found, precision=base.precision, labels=note.labels), name=base.name)
+    model = replace(load(found, precision=base.precision, labels=note.labels, day=note.day), name=base.name)
     return arm_method.load(model, path / str(note.weights)) if isinstance(arm_method, Tuning) else model
 
 
@@ -161,7 +161,7 @@ def found_again(base: Base, arm: Path) -> str:
 def _narrow(path: Path, note: ShippedNote) -> Model:
     """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
     weights, base = path / str(note.weights), note.base
-    model = read(weights, str(note.width), base.precision)
+    model = read(weights, str(note.width), base.precision, note.day)
     return replace(model, name=base.name, base_sha256=base.sha256, labels=tuple(note.labels))
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from luthier.errors import FolderError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
-from luthier.results.record import FirstFormat, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Part, Record, SettingsTable
 
 
 class Base(Part):
@@ -82,6 +82,7 @@ class ShippedNote(Record):
     seed: int
     probes: list[Probe]
     note_sha256: str  # of all other fields
+    day: Day | None = None  # the date in every prompt; only where the base's chat template prints one
 
     def sealed(self) -> Self:
         """The note with its own hash, so that a field that is changed later is seen."""

@@ -81,7 +81,7 @@ class MultitaskSpec(Settings):
     model: str = Field(defaults.MODEL, description="a short name, a hub id, or a folder")
     arms: list[str] = Field(
         ["zero-shot", "lora"],
-        description="short forms; each trained one gets a multi-task twin",
+        description="short forms; each that trains is also trained once on all tasks together",
         json_schema_extra=SHORT_FORMS,
     )
     defaults: dict[str, Any] = Field(

@@ -13,10 +13,11 @@
     labels        which label a row has; what nothing could be learned from is refused
     splits        which split an example is in: files, a column, splits.json
     task          task.toml -> Task
+    findings      a finding: one sentence about rows, and how much it matters
+    reading       which words a task's metrics count, and whether they can read its texts
     draw          which rows `init` holds out: by seed, over units and labels
     create        init: a task folder from a user's file, its splits drawn
     prompt        templates, shots, chat templates -> ids; the one renderer
-    findings      a finding: one sentence about rows, and how much it matters
     check_tokens  a task seen through one model's tokenizer
     check         what is wrong with a task before anything is trained
 

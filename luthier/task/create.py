@@ -19,6 +19,7 @@ from luthier.defaults import DEV_SHARE, TEST_SHARE
 from luthier.errors import DataError, FolderError, LuthierError, SettingsError, TaskError
 from luthier.files import sha256_of, write_json, write_text
 from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
+from luthier.scoring.words import ENGLISH
 from luthier.settings import settings_from, toml_of
 from luthier.task.draw import drawn
 from luthier.task.examples import Columns, chats_as
@@ -26,6 +27,7 @@ from luthier.task.external import HUB, hub_files
 from luthier.task.labels import words_of_labels
 from luthier.task.opened import AS_FOUND, Format
 from luthier.task.parts import INPUT, composed, placeholders
+from luthier.task.reading import reading_of
 from luthier.task.spec import CLASS_TEMPLATES, TEMPLATES, HeldOut, Split, TaskSpec
 from luthier.task.splits import SPLIT_NAMES, moved, read_files, refuse_unsound
 from luthier.task.task import Task, load_task
@@ -98,6 +100,7 @@ def init_task(
         refuse_unsound(paths["train"], parts)
         names = _names(paths)
         words = words_of_labels(parts, paths["train"], labels) if labels else None
+        read = ENGLISH if labels else reading_of(parts)
         test_units = len({example.unit for example in parts["test"]})
         keys = {
             "name": name or folder.name,
@@ -113,6 +116,8 @@ def init_task(
             "decide": {
                 "metric": metric or (DECIDING_LABELS if labels else DECIDING),
                 "margin": usual_margin(test_units, bool(labels)) if margin is None else margin,
+                "words": read.words,
+                "bleu": read.bleu,
             },
         }
         spec = settings_from(TaskSpec, keys, "init")

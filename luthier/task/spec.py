@@ -18,6 +18,8 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
+from luthier.scoring.labels import FOLDS, Fold, folded, untold
+from luthier.scoring.words import Bleu, Words
 from luthier.settings import WHERE_GIVEN, Seed, Settings
 from luthier.task.examples import Columns
 from luthier.task.opened import Format
@@ -86,21 +88,30 @@ class ClassesSpec(Settings):
     field: str | None = Field(
         default=None, description="The key of an example's meta that holds its label; none: its reference is the label."
     )
+    fold: list[Fold] = Field(
+        default=list(FOLDS),
+        description="What makes no other label: how accents are composed, signs without width, blanks, case, "
+        "typographic quotes and hyphens, .0 behind a whole number. Take out what does.",
+    )
     words: dict[str, str] = Field(description="Each label, and the words that stand for it in prompts and answers.")
 
-    @field_validator("words")
-    @classmethod
-    def _distinct(cls, words: dict[str, str]) -> dict[str, str]:
-        if len(words) < 2:
-            raise ValueError(f"there are {len(words)} labels; a classification tells at least two apart")
+    @model_validator(mode="after")
+    def _distinct(self) -> ClassesSpec:
+        if len(self.words) < 2:
+            raise ValueError(f"there are {len(self.words)} labels; a classification tells at least two apart")
         seen: dict[str, str] = {}
-        for label, word in words.items():
-            key = " ".join(word.casefold().split())
-            if not key or not label.strip():
+        for label, word in self.words.items():
+            key = folded(word, self.fold)
+            if not key.strip() or not folded(label, self.fold).strip():
                 raise ValueError(f"the label '{label}' is called '{word}'; neither may be empty")
             if (other := seen.setdefault(key, label)) != label:
-                raise ValueError(f"the labels '{other}' and '{label}' are both called '{word}'; name them apart")
-        return words
+                raise ValueError(
+                    f"the labels '{other}' and '{label}' are both called '{word}'; name them apart"
+                    + ("" if self.words[other] == word else f" (classes.fold makes '{self.words[other]}' the same)")
+                )
+        if problem := untold(list(self.words), self.fold):
+            raise ValueError(problem)
+        return self
 
 
 class AnswerSpec(Settings):
@@ -110,6 +121,10 @@ class AnswerSpec(Settings):
         default=80, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
     )
     baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
+    reasoning: Literal["keep", "leave out"] = Field(
+        default="keep",
+        description="Whether a reasoning block, <think>...</think>, is part of an answer; left out, it is counted.",
+    )
 
 
 class DecideSpec(Settings):
@@ -120,6 +135,12 @@ class DecideSpec(Settings):
     references: Literal["mean", "max"] = Field(
         default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
     )
+    words: Words = Field(
+        default="ascii",
+        description="What a word is for ROUGE and lengths: ascii (a-z, 0-9, as in published figures of English), "
+        "unicode (any script), characters (scripts without blanks).",
+    )
+    bleu: Bleu = Field(default="13a", description="BLEU's tokenizer, by sacrebleu's name.")
 
     @field_validator("metric")
     @classmethod

@@ -12,7 +12,7 @@ from luthier.arms.ask import _request, _say_what_is_left_out, ask, ask_probabili
 from luthier.arms.merge import merge_arm
 from luthier.arms.shipped import load_arm
 from luthier.decoding.generate import Request, fold, generate
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import ModelError, PromptError, SettingsError
 from luthier.records import Example
 from tests import tiny
