@@ -9,6 +9,7 @@ is no text (an image, a call of a tool) raises an error: an answer that rests on
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from typing import Any
@@ -37,13 +38,20 @@ def is_chat(cell: Any) -> bool:
 def _messages(cell: Any) -> list[dict[str, Any]]:
     """The messages of a cell; none where it holds something else."""
     if isinstance(cell, str) and cell.lstrip()[:1] == "[":
-        try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            return []
+        cell = _list_in(cell)
     if not isinstance(cell, list) or not all(isinstance(part, dict) for part in cell):
         return []
     return cell if cell and all({"role", "from"} & set(part) for part in cell) else []
+
+
+def _list_in(text: str) -> Any:
+    """The list that a text writes, as JSON or as Python does (pandas writes lists into a csv so); None: no list."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
 
 
 def ends_in_question(cell: Any) -> bool:

@@ -232,6 +232,8 @@ def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: Cleaning,
     text = transcript(turns) if turns else joined(fields) if len(fields) > 1 else next(iter(fields.values()))
     turns = () if columns.chat == "text" else turns
     answers = [replied] if columns.target is None else _answers(cells, columns.target, cleaning, labelled)
+    if labelled and len(answers) > 1:
+        raise cells.refused(columns.answers, f"the row has {len(answers)} labels; write one")
     kept = [*columns.meta, *([columns.split] if columns.split else [])]
     return Example(
         id=cells.key(columns.id) if columns.id else f"{role}-{row}",
@@ -256,6 +258,8 @@ def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Tur
         return (), ""
     if len(columns.inputs) > 1:
         raise refused("several input columns need a target column; name it, or name one column that holds a chat")
+    if not cells.value(column):
+        raise refused("the chat is empty; write its messages, or leave the row out")
     if not is_chat(cells.value(column)):
         problem = "no target or labels column is named, and this is no chat, whose last reply would be the reference"
         raise refused(f"{problem}; name the column of references")

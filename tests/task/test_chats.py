@@ -39,7 +39,13 @@ def read(folder: Path, *cells: Any, **columns: Any) -> tuple[list[Example], list
     return examples, notes.sentences()
 
 
-FORMATS = {"openai": openai, "sharegpt": sharegpt, "parts": parts, "json": lambda turns: json.dumps(openai(turns))}
+FORMATS = {
+    "openai": openai,
+    "sharegpt": sharegpt,
+    "parts": parts,
+    "json": lambda turns: json.dumps(openai(turns)),
+    "python": lambda turns: repr(openai(turns)),
+}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -103,6 +109,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "an image": ([{"role": "user", "content": [{"type": "image_url"}]}], "message 1 has no text"),
     "no content": ([{"role": "user", "content": None}], "message 1 has no text"),
+    "null": (None, "the chat is empty"),
+    "an empty list": ([], "the chat is empty"),
     "a text": ("hello", "no target or labels column is named, and this is no chat"),
     "a list of texts": (["a", "b"], "no target or labels column is named, and this is no chat"),
 }
