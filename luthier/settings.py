@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from luthier.errors import LuthierError, SettingsError
 
@@ -38,7 +39,9 @@ def checked_seed(seed: int, where: str) -> int:
 
 
 Model = TypeVar("Model", bound=Settings)
-WHERE_GIVEN = {"written": "where given"}  # `json_schema_extra` of a field that toml_of leaves out where it is None
+WHERE_GIVEN: JsonDict = {
+    "written": "where given"
+}  # `json_schema_extra` of a field that toml_of leaves out where it is None
 
 
 def read_settings(model: type[Model], path: Path, error: type[LuthierError] = SettingsError) -> Model:

@@ -112,9 +112,10 @@ def _request(
         verify_probes(shipped)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
-    prompt = shipped.prompt(text)
-    _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     limit = settings.max_new_tokens or 1
+    measured = shipped.generation.max_new_tokens or 1 if shipped.probes else 1  # a model was measured with no room
+    prompt = shipped.prompt(text, max(limit, measured))
+    _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
     request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)
     return shipped, prompt, request

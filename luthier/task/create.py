@@ -22,7 +22,7 @@ from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
 from luthier.scoring.words import ENGLISH
 from luthier.settings import settings_from, toml_of
 from luthier.task.draw import drawn
-from luthier.task.examples import Columns
+from luthier.task.examples import Columns, chats_as
 from luthier.task.external import HUB, hub_files
 from luthier.task.labels import words_of_labels
 from luthier.task.opened import AS_FOUND, Format
@@ -91,6 +91,7 @@ def init_task(
     given: dict[Split, str | Path | None] = {"dev": dev, "test": test}
     with _source_files(source) as files:
         paths = files | {split: Path(path) for split, path in given.items() if path is not None}
+        columns = columns.model_copy(update={"chat": chats_as(paths["train"], columns, written)})
         parts, notes = read_files(paths, columns, written, labelled=bool(labels))
         words = words_of_labels(parts, paths["train"], labels) if labels else None  # before rows are drawn by label
         shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
