@@ -40,10 +40,10 @@ USUAL = Pass(number=2, attention="masked", fused_norms=False, fused_lora=False, 
 class Loop:
     """How a training runs. `rows` are those of one device.
 
-    `weights` and `trained` are the precisions of frozen weights and of those that train; `states` that of the
-    optimizer's states. `shard` says what of the weights (zero3, fsdp), gradients (zero2) and states (zero1) is split
-    over `devices`. `loss` 'chunked' forms logits part by part, 'supervised' only where a token has a loss. `in_backward`
-    steps each weight as soon as its gradient is there. `offload` keeps weights and states on the processor.
+    `weights` and `trained` are the precisions of frozen weights and of those that train. `shard` says what is split
+    over `devices`: states (zero1), gradients too (zero2), weights too (zero3, fsdp). `loss` 'chunked' forms logits
+    part by part, 'supervised' only where a token has a loss. `in_backward` steps each weight as soon as its gradient
+    is there. `offload` keeps weights and states on the processor.
     """
 
     rows: Rows
