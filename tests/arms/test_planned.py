@@ -101,12 +101,12 @@ def test_an_unknown_model_is_a_sentence(tmp_path: Path) -> None:
         plan("smollm2-135m", device="abacus")
 
 
-def test_the_command_prints_a_table_its_terms_and_json(runner: Callable[..., Said]) -> None:
-    shown = runner("plan", "--model", "llama-3.2-1b", "--arm", "full", "--device", "a100", "--terms")
+def test_the_command_prints_a_table_its_terms_and_json(luthier_says: Callable[..., Said]) -> None:
+    shown = luthier_says("plan", "--model", "llama-3.2-1b", "--arm", "full", "--device", "a100", "--terms")
     assert shown.code == 0, shown.err
     assert "1,235,814,400" in shown.out and "24 bytes a parameter" in shown.out
     assert "AdamW's two moments of each parameter that trains" in shown.out
-    made = runner("plan", "--model", "llama-3.2-1b", "--arm", "lora-r8", "--json")
+    made = luthier_says("plan", "--model", "llama-3.2-1b", "--arm", "lora-r8", "--json")
     assert json.loads(made.out)["arms"]["lora-r8"]["method"] == "lora"
     for words, says in (
         ((), "no model is named"),
@@ -114,5 +114,5 @@ def test_the_command_prints_a_table_its_terms_and_json(runner: Callable[..., Sai
         (("--model", "llama-3.2-1b", "--accounting", "mine"), "accounting is 'mine'"),
         (("--errors",), "--errors needs the folders of finished studies"),
     ):
-        refused = runner("plan", *words)
+        refused = luthier_says("plan", *words)
         assert refused.code != 0 and says in refused.err

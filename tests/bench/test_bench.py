@@ -57,7 +57,9 @@ def test_training_operations_by_hand() -> None:
     run = {"tokens": 3, "supervised": 2, "squares": 6}  # one row of three tokens
     attention = 3 * 4 * 2 * 2 * 6
     assert flops.training(ONE_LAYER, run, None) == 6 * 144 * 3 + 6 * 40 * 2 + attention
-    assert flops.training(ONE_LAYER, run, 2) == (4 * 144 + 6 * 128) * 3 + 4 * 40 * 2 + attention
+    # The input of query, key and value needs no gradient: nothing below them moves.
+    unneeded = 2 * (16 + 8 + 8 + 3 * 2 * 4) * 3
+    assert flops.training(ONE_LAYER, run, 2) == (4 * 144 + 6 * 128) * 3 + 4 * 40 * 2 + attention - unneeded
 
 
 def test_generation_operations_by_hand() -> None:

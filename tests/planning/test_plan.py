@@ -34,10 +34,9 @@ def test_frozen_weights_cost_four_and_moving_ones_six() -> None:
     full = training_flops(shape, moving(shape, "full", None), read)
     assert sum(full.values()) == 6 * n * 1000 + 6 * head * 100
     lora = training_flops(shape, moving(shape, "lora", LORA), read)
-    first = sum(layer.weights for layer in shape.blocks[0].layers[:1] if layer.is_linear)
-    # The first product's input needs no gradient: nothing below it trains.
-    adapters = 4_884_480 - 16 * (576 + 576)
-    expected = 4 * n * 1000 - 2 * first * 1000 + 6 * adapters * 1000 + 4 * 16 * 1152 * 1000 + 4 * head * 100
+    # The input of the first query, key and value needs no gradient: nothing below them trains.
+    unneeded = 576 * 576 + 2 * 576 * 192 + 3 * 16 * 576
+    expected = (4 * n + 6 * 4_884_480 - 2 * unneeded) * 1000 + 4 * head * 100
     assert sum(lora.values()) == expected
     assert sum(training_flops(shape, NOTHING, read).values()) < 2 * n * 1000 + 4 * head * 100
 
