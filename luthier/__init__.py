@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
     from luthier.studies.study import study as study
@@ -112,6 +113,7 @@ _HOMES = {  # public name -> the module it lives in
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
+    "serve": "serving.server",
     "study": "studies.study",
 }
 

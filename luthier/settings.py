@@ -38,6 +38,7 @@ def checked_seed(seed: int, where: str) -> int:
 
 
 Model = TypeVar("Model", bound=Settings)
+WHERE_GIVEN = {"written": "where given"}  # `json_schema_extra` of a field that toml_of leaves out where it is None
 
 
 def read_settings(model: type[Model], path: Path, error: type[LuthierError] = SettingsError) -> Model:
@@ -126,6 +127,8 @@ def toml_of(settings: Settings, table: str = "") -> str:
     lines, tables = [], []
     for name, field in type(settings).model_fields.items():
         value, path = getattr(settings, name), f"{table}.{name}".lstrip(".")
+        if value is None and field.json_schema_extra == WHERE_GIVEN:
+            continue
         comment = f"# {field.description}\n" if field.description else ""
         if isinstance(value, Settings):
             tables.append(f"\n{comment}[{path}]\n{toml_of(value, path)}")

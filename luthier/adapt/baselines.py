@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from luthier.adapt.method import Baseline
 from luthier.adapt.settings import Copy, Nearest, NoSettings
 from luthier.records import Answer, Example
+from luthier.scoring.words import words_of
 
 
 def copied(settings: Copy, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
@@ -34,13 +35,17 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.neighbors import KNeighborsClassifier
 
-    # Words of any script, single letters included; sklearn's default pattern drops those.
-    vectors = TfidfVectorizer(token_pattern=r"\w+")
+    vectors = TfidfVectorizer(analyzer=_terms)
     rows = vectors.fit_transform([example.input for example in train])
     voters = KNeighborsClassifier(min(settings.neighbours, len(train)), metric="cosine", algorithm="brute")
     voters.fit(rows, [example.references[0] for example in train])
     labels = voters.predict(vectors.transform([example.input for example in asked]))
     return [Answer(example.id, str(label)) for example, label in zip(asked, labels, strict=True)]
+
+
+def _terms(text: str) -> list[str]:
+    """The words of a text of any script, single letters included; of a text without words its signs."""
+    return words_of(text, "ascii" if text.isascii() else "characters") or [sign for sign in text if not sign.isspace()]
 
 
 METHODS = (

@@ -14,12 +14,10 @@ from torch import nn
 from luthier.adapt import lora, peft_format
 from luthier.adapt.method import Tuning
 from luthier.adapt.settings import QLora
-from luthier.files import read_json, write_json
 from luthier.model.model import Model
 from luthier.model.widths import quantize, rounded
+from luthier.results.arm_record import BaseWidth
 from luthier.training.settings import Training
-
-FILE = "base-width.json"  # beside the adapter: which base it was trained on
 
 
 def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
@@ -32,12 +30,12 @@ def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
 def save(module: Any, folder: Path) -> None:
     """Writes PEFT's own format, and the width of the base in a file beside it."""
     peft_format.save(module, folder)
-    write_json(folder / FILE, {"width": module.base_width})
+    BaseWidth(width=module.base_width).write(folder)
 
 
 def load(model: Model, folder: Path) -> Model:
     """The saved adapter beside the layers of a fresh base at the width that it was trained on."""
-    return peft_format.load(quantize(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.load(quantize(model, BaseWidth.read(folder).width), folder)
 
 
 def merge(model: Model, folder: Path) -> Model:
@@ -45,7 +43,7 @@ def merge(model: Model, folder: Path) -> Model:
 
     The update added to whole weights would be a different model from the trained one.
     """
-    return peft_format.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.merge(rounded(model, BaseWidth.read(folder).width), folder)
 
 
 METHOD = Tuning(

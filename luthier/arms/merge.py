@@ -9,7 +9,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
-from luthier.arms.shipped import arm_to_ask, differing, load_arm
+from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import building
 from luthier.machine import keep_freed_memory
@@ -54,7 +54,11 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     with building(folder) as part:
         write_files(made, part)
         precision, labels = note.base.precision, shipped.model.labels
-        again = read(part, made_width, precision) if made_width else load(str(part), precision=precision, labels=labels)
+        again = (
+            read(part, made_width, precision, note.day)
+            if made_width
+            else load(str(part), precision=precision, labels=labels, day=note.day)
+        )
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
             rounds = precision == "bf16" and not measured
@@ -65,7 +69,7 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
 def _merged(path: Path, note: ShippedNote) -> Model:
     """The base, with what the arm learned in its weights."""
     arm_method, base = method(note.method), note.base
-    whole = load(base.name, precision=base.precision, labels=note.labels)
+    whole = load(found_again(base, path), precision=base.precision, labels=note.labels, day=note.day)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

@@ -6,8 +6,10 @@
     tasks    init, check, show
     studies  study, multitask, report
     arms     ask, merge
+    serving  serve, ship, verify, push
     rating   rate: by keys on the terminal; the result as tables
     columns  score, compare
+    scratch  tokens, scale fit, scale plan
     app      all verbs together
 
 Doors: `app.main`.

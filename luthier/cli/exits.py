@@ -99,3 +99,4 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
     if not sys.warnoptions:  # warnings of libraries are for developers, who use -W
         warnings.simplefilter("ignore")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # read when it is imported; errors still come through

@@ -52,14 +52,26 @@ def resolve(name: str) -> Path:
     """
     if Path(name).is_dir():
         if not (Path(name) / "config.json").exists():
-            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
+            raise ModelError(f"{name}: no config.json in this folder{_what_it_is(Path(name))}")
         return Path(name)
     if name in SHORT_NAMES:
         return _converted(name, SHORT_NAMES[name])
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _from_hub(name)
+    if Path(name).is_file():
+        raise ModelError(
+            f"{name}: is a file, and a model is a folder of config.json, safetensors weights and a tokenizer; name one"
+        )
     known = ", ".join(SHORT_NAMES)
     raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
+
+
+def _what_it_is(folder: Path) -> str:
+    if (folder / "luthier.json").exists():
+        return ", which holds an arm of a study; name its base model, or ask the arm"
+    if (folder / "adapter_config.json").exists():
+        return ", which holds an adapter alone; name the model that it was made of, or merge it into that one"
+    return "; name a folder that holds a model"
 
 
 def here(name: str) -> Path | None:

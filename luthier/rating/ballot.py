@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import append_lines, locked, sha256_of_text
-from luthier.records import Answer, Example, Vote, as_row
+from luthier.files import locked, sha256_of_text
+from luthier.records import Answer, Example, Vote
 from luthier.results.comparison import Comparison
 from luthier.results.names import arm_folder
 from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, VoteLine
-from luthier.results.record import read_lines_of
+from luthier.results.record import append_lines_of, read_lines_of
 from luthier.results.study_record import StudyRecord
 
 MOST_ARMS = 4  # six pairs a dialogue; five arms would make ten
@@ -111,7 +111,7 @@ class Ballot:
     def write(self, votes: Iterable[Vote]) -> None:
         """Appends votes, one writer at a time: several raters may have the study open."""
         with locked(self.folder / ".rating", wait=True):
-            append_lines(self.folder / VOTES_FILE, map(as_row, votes))
+            append_lines_of(self.folder / VOTES_FILE, votes)
 
     def votes(self) -> list[Vote]:
         """The votes that stand, in the order they were given. Raises FolderError for a line that is no vote of ours."""

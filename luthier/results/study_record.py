@@ -10,7 +10,7 @@ import json
 from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
-from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -50,6 +50,11 @@ class TaskOrigin(Part):
     of: dict[str, int]  # split -> examples in the file
     templates: dict[str, str]
     notes: list[str]
+    # How texts are read (scoring/words.py); not given where it is the default.
+    words: str = "ascii"
+    bleu: str = "13a"
+    reasoning: str = "keep"  # whether reasoning blocks are part of an answer
+    fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
 
 
@@ -105,6 +110,7 @@ class StudyRecord(Record):
     effort: list[str]  # how often each training runs
     health: list[Health]
     status: Status
+    day: Day | None = None  # the date in all prompts; only where a chat template prints one
 
     @property
     def shape_sha256(self) -> str:

@@ -1,7 +1,12 @@
-"""ROUGE by the rouge-score library: F-measure, Porter stemming, the mean or the max over references (Lin 2004)."""
+"""ROUGE by the rouge-score library: F-measure, the mean or the max over references (Lin 2004).
+
+With words "ascii" the library's own tokenizer and Porter's stemmer read the texts, as for published figures; with
+"unicode" and "characters" the words of words.py are counted as they are, since Porter's rules are those of English.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +16,17 @@ from statistics import fmean
 from typing import Any
 
 from luthier.records import Example
+from luthier.scoring.words import MOSTLY, Words, lost, words_of
 
+# What ends a sentence in any script: . ! ? and their like before space, and full stops that no space follows.
+SENTENCE_END = re.compile(r"(?:[.!?؟۔።।॥]+(?=\s)|[。！？｡．]+)[」』”’）)\"']*")
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
 
 @cache
-def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
+def _rouge_scorer(metrics: tuple[str, ...], words: Words = "ascii") -> Any:
     """The library's scorer, made on first use: importing it takes a second, which `luthier --help` should not."""
-    return _own_copy_of("rouge_score.rouge_scorer").RougeScorer(list(metrics), tokenizer=_tokenizer())
+    return _own_copy_of("rouge_score.rouge_scorer").RougeScorer(list(metrics), tokenizer=_tokenizer(words))
 
 
 @cache
@@ -67,11 +75,21 @@ class _LcsRow:
 
 
 @cache
-def _tokenizer() -> _Tokenizer:
-    return _Tokenizer()
+def _tokenizer(words: Words) -> _Ascii | _AnyScript:
+    return _Ascii() if words == "ascii" else _AnyScript(words)
 
 
-class _Tokenizer:
+@dataclass(frozen=True)
+class _AnyScript:
+    """The words of every script, for the library."""
+
+    words: Words
+
+    def tokenize(self, text: str) -> list[str]:
+        return words_of(text, self.words)
+
+
+class _Ascii:
     """rouge-score's own tokenizer with Porter's stemmer. It caches texts, since several metrics tokenize the same text,
     and stems, since texts repeat their words."""
 
@@ -83,26 +101,41 @@ class _Tokenizer:
         self.tokenize = lru_cache(maxsize=4096)(lambda text: tokenize(text, self))
 
 
-def unreadable(example: Example) -> str:
+def unreadable(example: Example, words: Words = "ascii") -> str:
     """Why ROUGE cannot score against this example, or an empty text.
 
-    rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score 0.
+    rouge-score reads a-z and 0-9 only: against a reference in another script every answer would score 0, and against
+    one whose only words it reads are a name and a number, the name and the number would be the best answer.
     """
-    tokenize = _tokenizer().tokenize
-    unseen = [number for number, text in enumerate(example.references, 1) if not tokenize(text)]
-    return f"reference {unseen[0]} has no word in a-z or 0-9, all that rouge-score reads; use chrf" if unseen else ""
+    tokenize = _tokenizer(words).tokenize
+    for number, text in enumerate(example.references, 1):
+        if not tokenize(text):
+            if words == "ascii":
+                return f"reference {number} has no word in a-z or 0-9, all that rouge-score reads; use chrf"
+            return f"reference {number} has no word, only signs; use chrf"
+        if words == "ascii" and lost([text], words) > MOSTLY:
+            return f"rouge-score reads a-z and 0-9 alone, so that most of reference {number} is lost; {_MEND}"
+    return ""
 
 
-def rouge_values(metrics: tuple[str, ...], text: str, references: Sequence[str], rule: str) -> dict[str, float]:
+_MEND = 'write words = "unicode", or use chrf'
+
+
+def rouge_values(
+    metrics: tuple[str, ...], text: str, references: Sequence[str], rule: str, words: Words = "ascii"
+) -> dict[str, float]:
     """The mean or the max over the references of each ROUGE F-measure, 0 to 1."""
-    scored = [_rouge_scorer(metrics).score(_lines(reference), _lines(text)) for reference in references]
+    scorer, split = _rouge_scorer(metrics, words), functools.partial(_lines, words=words)
+    scored = [scorer.score(split(reference), split(text)) for reference in references]
     return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in metrics}
 
 
-def _lines(text: str) -> str:
+def _lines(text: str, words: Words = "ascii") -> str:
     """The text with one sentence a line, as rougeLsum expects (Lin 2004, section 3.2).
 
     A text that has lines keeps them. Otherwise a line ends after . ! or ? followed by space. That splits "Mr. Smith"
     too, which costs little: rougeLsum takes the union over lines. The other three metrics ignore lines.
     """
-    return text if "\n" in text.strip() else re.sub(r"(?<=[.!?])\s+", "\n", text)
+    if "\n" in text.strip():
+        return text
+    return re.sub(r"(?<=[.!?])\s+", "\n", text) if words == "ascii" else SENTENCE_END.sub(r"\g<0>\n", text)

@@ -53,17 +53,19 @@ class StudyContext:
     likelihood: bool = False
     bound: Bound = NO_BOUND  # on the memory of the process
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+    day: str | None = None  # the date that chat templates print; None: today's
 
     def scored(
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
     ) -> list[Score]:
         """The scores of `answers` by the task's own rules, matched to `examples` by id."""
-        labels, references = self.task.labels, self.task.spec.decide.references
-        return score(answers, examples, metrics, labels=labels, references=references)
+        labels, references = self.task.label_set or (), self.task.spec.decide.references
+        return score(answers, examples, metrics, labels=labels, references=references, reading=self.task.reading)
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""
-        return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
+        name, labels = arm.model or self.model_name, self.task.labels
+        return load(name, precision=self.precision, labels=labels, seed=self.seed, day=self.day)
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,13 @@ from luthier.settings import assignments, settings_from
 from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
 from luthier.studies.mixture import Mixture, draw, mixture_record
 from luthier.studies.origin import made_by
-from luthier.studies.spec import MultitaskSpec, StudySpec
+from luthier.studies.spec import MultitaskSpec, StudySpec, in_reach
 from luthier.studies.study import context_of, run_study
 from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
 from luthier.task.prompt import Renderer
+from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.batches import length_of
@@ -124,6 +125,7 @@ def multitask(
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
     arm_names(map(name_of, spec.arms))
     folder = StudyFolder(Path(out) if out else _default_folder(spec))
+    spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
     members = _members(spec, folder)
     with locked_study(folder, MultitaskRecord), stoppable():
         _run(folder, spec, members, command)
@@ -135,6 +137,7 @@ def _members(spec: MultitaskSpec, folder: StudyFolder) -> list[Member]:
     members: dict[str, Member] = {}
     for name in (*spec.tasks, *spec.held_out):
         task = load_task(name)
+        refuse_unread(task)
         if task.labels:
             raise TaskError(f"{name}: asks for labels; several tasks share a model that writes, so study it by itself")
         folder_name = member_folder(task.name)
@@ -163,7 +166,8 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
     trained = [name for name, arm in specs.items() if method(arm.method).trains]
     if not trained:
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
-    base = load(spec.model, precision=stored.model.precision if stored else spec.precision)
+    precision = stored.model.precision if stored else spec.precision
+    base = load(spec.model, precision=precision, day=stored.day if stored else None)
     contexts = {m.name: context_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
     group = Group(spec, folder, members, contexts)
     findings_of = _findings(group)
@@ -176,7 +180,7 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
         _train_mixture(group, multi(name), specs[name], multitask_arms[multi(name)])
     for member in members:
         own = {name: arm for name, arm in specs.items() if not (member.held_out and name in trained)}
-        _run_study(group, member, own | multitask_arms, findings_of[member.name], record.command)
+        _run_study(group, member, own | multitask_arms, findings_of[member.name], record.command, base.day)
     record.model_copy(update={"status": "done"}).write(folder.path)
     folder.log("done")
     overview(folder.path)
@@ -269,6 +273,7 @@ def _record(
         findings=[finding.text for one in findings_of.values() for finding in one],
         **made_by(base),
         status="running",
+        **base.printed_day,
     )
 
 
@@ -360,13 +365,13 @@ def _templates(task: Task, answering: str | None, most: int | None) -> dict[str,
 
 
 def _run_study(
-    group: Group, member: Member, arms: Mapping[str, ArmSpec], findings: Sequence[Finding], command: str
+    group: Group, member: Member, arms: Mapping[str, ArmSpec], findings: Sequence[Finding], command: str, day: str
 ) -> None:
-    """Runs the study of one task. Its multi-task arms take the weights of the shared training."""
+    """Runs the study of one task. `day`: as `run_study` takes it. Multi-task arms take the shared weights."""
     say(f"{member.name}{' (held out)' if member.held_out else ''}: {member.folder.path}")
     task, base = member.task, group.spec.model
     resolved = [resolve(name, arm, task, base) for name, arm in with_baselines(dict(arms), task, base).items()]
     trained = {arm.name: group.training(arm.name) for arm in resolved if isinstance(arm, TrainedArm) and arm.trained_on}
     spec = _study_spec(group.spec, member, arms)
     with locked_study(member.folder, StudyRecord):
-        run_study(member.folder, spec, member.task, resolved, command, trained, findings)
+        run_study(member.folder, spec, member.task, resolved, command, trained, findings, day)

@@ -10,6 +10,8 @@ from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
+from luthier.scoring.labels import FOLDS
+from luthier.scoring.words import ENGLISH
 from luthier.studies.fit import StudyContext
 
 
@@ -59,12 +61,17 @@ def study_origin(
         effort=training_notes,
         health=health,
         status="running",
+        **next((printed for model in bases.values() if (printed := model.printed_day)), {}),
     )
 
 
 def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
     task, splits = context.task, {"train": context.train, "dev": context.dev, "test": context.test}
+    read = {key: value for key, value in vars(task.reading).items() if value != getattr(ENGLISH, key)}
+    if task.spec.classes and tuple(task.spec.classes.fold) != FOLDS:
+        read["fold"] = list(task.spec.classes.fold)
     return TaskOrigin(
+        **read,
         name=task.name,
         folder=task.source,
         labels=list(task.labels),

@@ -18,7 +18,7 @@ from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defa
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
-from luthier.decoding.answers import room_for
+from luthier.decoding.answers import refuse_same_labels, room_for
 from luthier.errors import LuthierError, SettingsError, TaskError
 from luthier.files import sha256_of_text
 from luthier.machine import keep_freed_memory
@@ -39,11 +39,14 @@ from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
 from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
-from luthier.studies.spec import StudySpec, specification
+from luthier.studies.spec import StudySpec, in_reach, specification
 from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
+from luthier.task.chat_template import today
 from luthier.task.check import check_task
+from luthier.task.check_prompts import refuse_same_prompts
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
+from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
@@ -85,11 +88,17 @@ def study(
     keep_freed_memory()
     spec = specification(task, arms, config, keywords)
     loaded = load_task(str(spec.task))
+    refuse_unread(loaded)
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
-    resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
     folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
+    spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
+    specs = {
+        name: arm.model_copy(update={"model": in_reach(arm.model, folder.path)}) if arm.model else arm
+        for name, arm in specs.items()
+    }
+    resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
     with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, loaded, resolved, command)
     return folder.path
@@ -103,18 +112,21 @@ def run_study(
     command: str,
     trained: Mapping[str, Path] | None = None,
     more_findings: Sequence[Finding] = (),
+    day: str | None = None,
 ) -> None:
     """Runs the missing parts of a study. The caller has locked its folder.
 
     trained: arm -> the folder of its finished training, for arms that were trained elsewhere. more_findings: findings
-    about the data beside those of the check of the task.
+    about the data beside those of the check of the task. day: the date that chat templates print in a new study.
     """
     stored = stored_in(folder, StudyRecord)
     plan = _planned(folder, spec, task, arms, stored)
-    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
+    day = (stored.day if stored else day) or today()  # one day for all prompts, however long the study takes
+    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision, day)
     if stored is not None:
         refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
+    _refuse_same_prompts(context, plan.arms, bases)
     record = _look_over(plan, context, bases, command, stored, more_findings)
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
@@ -179,10 +191,26 @@ def _look_over(
     )
 
 
-def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
+def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str, day: str) -> dict[str, Model]:
     """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
-    return {name: load(name, precision=precision, labels=task.labels) for name in names}
+    bases = {name: load(name, precision=precision, labels=task.labels, day=day) for name in names}
+    for model in bases.values():
+        refuse_same_labels(model)
+    return bases
+
+
+def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> None:
+    """Raises PromptError for an arm whose prompts leave something out or are all the same, before any arm runs."""
+    seen = set()
+    for arm in arms:
+        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots)) in seen:
+            continue
+        seen.add(kind)
+        model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
+        shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
+        room = room_for(model, context.task.spec.answer.max_new_tokens)
+        refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
 def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model], expected: PlanRecord) -> None:
@@ -271,6 +299,7 @@ def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) ->
         trials=spec.tune,
         likelihood=spec.likelihood,
         bound=Bound(spec.memory * 1e9 if spec.memory else None, base.module),
+        day=base.day,
     )
 
 

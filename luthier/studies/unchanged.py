@@ -14,6 +14,7 @@ from luthier.model.model import Model
 from luthier.results.folder import StudyFolder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
+from luthier.scoring.labels import FOLDS
 from luthier.task.spec import BARE
 from luthier.task.task import Task
 
@@ -34,6 +35,12 @@ def _settings(folder: StudyFolder, stored: StudyRecord, task: Task) -> Iterator[
     yield "the deciding metric", stored.task.metric, decide.metric
     yield "the margin", stored.task.margin, decide.margin
     yield "the labels", stored.task.labels, list(task.labels)
+    yield "what a word is (decide.words)", stored.task.words, decide.words
+    yield "BLEU's tokenizer (decide.bleu)", stored.task.bleu, decide.bleu
+    yield "what becomes of reasoning blocks (answer.reasoning)", stored.task.reasoning, task.spec.answer.reasoning
+    if task.spec.classes:
+        folds = list(FOLDS) if stored.task.fold is None else stored.task.fold
+        yield "what makes no other label (classes.fold)", folds, task.spec.classes.fold
     for name, text in stored.task.templates.items():
         is_there = name in (*prompt.templates, BARE)
         yield f"the template '{name}'", text, task.template(name) if is_there else None

@@ -17,7 +17,7 @@ from luthier.files import building
 from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
-from luthier.results.arm_record import TrainingRecord, Tuning, Weight
+from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
@@ -30,7 +30,7 @@ class Trained:
     """An arm that was tuned and trained: as dev chose it, and what both took."""
 
     arm: TrainedArm
-    tuning: Tuning
+    tuning: TuningResult
     training: TrainingRecord
 
 
@@ -120,7 +120,7 @@ def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:
         if isinstance(arm, TrainedArm):
             whole = (arm.method.merge or arm.method.load)(whole, folder / arm.method.shipped)
         save(quantize(whole, arm.width), folder / QUANTIZED)
-    narrow = read(folder / QUANTIZED, arm.width, context.precision)
+    narrow = read(folder / QUANTIZED, arm.width, context.precision, context.day)
     return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
 
 

@@ -24,7 +24,9 @@ def page(*told: str, labels: tuple[str, ...] = LABELS) -> StudyPage:
     compared = comparison(scores, deciding="accuracy")
     study = records.study_record(["arm"], task={"labels": list(labels)})
     record = records.arm_record("arm", answers_by="head")
-    arm = ArmPage("arm", "trained", record, ArmCost(), compared.arms["arm"], [], answers, {}, [])
+    arm = ArmPage(
+        "arm", "trained", record, ArmCost(), compared.arms["arm"], [], answers, {s.id: s for s in scores["arm"]}, []
+    )
     return StudyPage(Path(), study, compared, Cost(), examples, [arm])
 
 

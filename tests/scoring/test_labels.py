@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from luthier.errors import DataError, LuthierError, SettingsError, TaskError
 from luthier.records import Answer, Example
-from luthier.scoring.labels import COUNTS, counts, label_in, macro_f1, prefixes
+from luthier.scoring.labels import COUNTS, LabelSet, counts, macro_f1, prefixes
 from luthier.scoring.score import score
 from luthier.task.check import check_task
 from luthier.task.create import init_task
@@ -41,7 +41,7 @@ WORDS = ("calm", "very calm", "worried", "don't know")
     ],
 )
 def test_a_label_is_read_from_a_text(text: str, label: int | None) -> None:
-    assert label_in(text, WORDS) == label
+    assert LabelSet(WORDS).said(text) == label
 
 
 def test_labels_of_which_one_begins_another_are_found() -> None:
