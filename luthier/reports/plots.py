@@ -148,11 +148,11 @@ def equality(rows: Sequence[tuple[str, str, float, float]], what: str) -> str:
             colour, marker = KINDS[kind]
             axes.plot([measured], [predicted], marker=marker, color=colour, markersize=6, linestyle="none", zorder=3)
         axes.set(xlim=(0, high), ylim=(0, high))
-        _names_beside(figure, axes, [(name, x, y, KINDS[kind][0]) for name, kind, y, x in rows])
-        _quiet(axes, f"measured {what}", f"predicted {what}")
+        names_beside(figure, axes, [(name, x, y, KINDS[kind][0]) for name, kind, y, x in rows])
+        quiet_axes(axes, f"measured {what}", f"predicted {what}")
 
     label = f"Predicted against measured {what}, with the line where both are equal."
-    return _draw(f"equality-{what.partition(',')[0]}", label, paint, 3.6)
+    return draw(f"equality-{what.partition(',')[0]}", label, paint, 3.6)
 
 
 def across(
