@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from luthier.errors import DataError
+from luthier.planning.config import Config
 from luthier.planning.moving import NOTHING, moving
 from luthier.planning.passes import Pass, Rows
 from luthier.planning.published import is_for_training, mean_error, model_name, predict, read_points, worst
-from luthier.planning.read import shape_of
-from luthier.planning.trainer import GATHERED, Loop, held, moments, trainer_terms
+from luthier.planning.read import shape_from, shape_of
+from luthier.planning.trainer import GATHERED, LOSS_CHUNKS, Loop, held, loss_bytes, moments, trainer_terms
 from luthier.planning.words import WHY
 
 POINTS = Path(__file__).parents[3] / "shared" / "data" / "planning" / "memory_points.csv"
@@ -86,9 +88,49 @@ def test_sharding_by_hand() -> None:
 
 
 def test_the_loss_by_hand() -> None:
-    """Logits in bf16, and log-probabilities and two gradients in fp32, at every position: 14 bytes a number."""
+    """Log-probabilities and two gradients in fp32, at every position: 12 bytes a number, and the logits if held."""
     shape = shape_of("llama-3.2-1b")
     loop = Loop(Rows(2, 50, 50), how=Pass(number=2, attention="kernel", all_logits=True, on_cpu=False))
     terms = {term.name: term.bytes for term in moments(shape, moving(shape, "full", None), loop)[0]}
-    assert terms["loss"] == 100 * 128_256 * 14
+    assert terms["loss"] == 100 * 128_256 * 12
+    assert loss_bytes(shape, replace(loop, holds_logits=True)) == 100 * 128_256 * 14
+    assert loss_bytes(shape, replace(loop, loss="chunked")) == 100 * 128_256 * 12 / LOSS_CHUNKS
     assert held(shape, NOTHING, loop).total == 2 * shape.parameters
+
+
+# --------------------------------------------------------------------------------------------------------- oracle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tokens, vocabulary", [(64, 300), (256, 300), (128, 8000)])
+def test_full_training_against_pytorch_s_own_tracker(tokens: int, vocabulary: int) -> None:
+    """torch.distributed._tools.mem_tracker follows every tensor of a step; it knows no frozen parameters."""
+    torch = pytest.importorskip("torch")
+    tracker = pytest.importorskip("torch.distributed._tools.mem_tracker")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {
+        "hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 6, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "vocab_size": vocabulary, "tie_word_embeddings": False,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    module = LlamaForCausalLM(LlamaConfig(**sizes))
+    optimizer = torch.optim.AdamW(module.parameters(), foreach=False)
+    ids = torch.arange(4 * tokens).view(4, tokens) % vocabulary
+
+    def step() -> None:
+        module(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    step()  # AdamW makes its states at the first step
+    followed = tracker.MemTracker()
+    followed.track_external(module, optimizer)
+    with followed:
+        step()
+    (peak,) = followed.get_tracker_snapshot("peak").values()
+    shape = shape_from(Config("it", module.config.to_dict()))
+    how = Pass(number=4, attention="kernel", fused_norms=False, all_logits=True)
+    loop = Loop(Rows(4, tokens, tokens), weights="fp32", trained="fp32", computes="fp32", foreach=False, how=how)
+    planned = sum(term.bytes for term in trainer_terms(shape, moving(shape, "full", None), loop))
+    assert planned == pytest.approx(peak["Total"], rel=0.08)
