@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
+    from luthier.arms.planned import plan as plan
     from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
@@ -72,7 +73,7 @@ _HOMES = {  # public name -> the module it lives in
     "Example": "records",
     "Finding": "task.findings",
     "FolderError": "errors",
-    "Generation": "decoding.sampling",
+    "Generation": "decoding.settings",
     "LuthierError": "errors",
     "METHODS": "adapt.methods",
     "METRICS": "metrics",
@@ -88,7 +89,7 @@ _HOMES = {  # public name -> the module it lives in
     "SettingsError": "errors",
     "Task": "task.task",
     "TaskError": "errors",
-    "Training": "training.loop",
+    "Training": "training.settings",
     "Vote": "records",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
@@ -109,6 +110,7 @@ _HOMES = {  # public name -> the module it lives in
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
     "paint": "task.prompt",
+    "plan": "arms.planned",
     "prompt_of": "studies.study",
     "report": "reports.write",
     "score": "scoring.score",

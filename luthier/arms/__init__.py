@@ -7,6 +7,7 @@
     usual       default arms, and arms that every study has
     ask         one text asked of a study, an arm or a bare model
     merge       an arm as one plain model
+    planned     plan(): arms of a model -> their plans; imports no torch
 
 Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `merge.merge`.
 """

@@ -5,6 +5,8 @@
     profile_record    profile.json
     ratings_record    rating-plan.json, ratings.jsonl and ratings.json
     cost              cost.json, and sums of seconds
+    plan_record       plan.json: what each arm was expected to take
+    predicted         predicted beside measured: errors, and the term that was wrong
     lines             the lines of metrics.jsonl, likelihood.jsonl and log.jsonl
     study_record      study.json
     arm_record        arm.json, training.json, base-width.json, tune/trials.jsonl; what an arm takes to ship

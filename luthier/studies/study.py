@@ -1,7 +1,7 @@
 """A study: arms x examples through the same code, in a folder that can resume. Finished parts are not repeated.
 
     plan: the specification, joined with the folder -> look over: health, what can be detected -> begin: study.json
-    -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
+    -> plan.json -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
 
 The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
 """
@@ -29,6 +29,7 @@ from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import ARM_FAILED, EXAMPLES_FILE
 from luthier.results.names import arm_names, study_folder
+from luthier.results.plan_record import PlanRecord
 from luthier.results.record import write_lines_of
 from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
 from luthier.results.study_record import Health, StudyRecord
@@ -36,6 +37,7 @@ from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
 from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
+from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, in_reach, specification
 from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
@@ -131,7 +133,8 @@ def run_study(
         record = stored  # nothing is made now, so what made it stays
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
-    _run_arms(context, runs(plan.arms, plan.seeds), bases)
+    expected = write_plan(context, plan.arms, bases)
+    _run_arms(context, runs(plan.arms, plan.seeds), bases, expected)
     look = conclude(folder, task).look
     record.done(look).write(folder.path)
     folder.log("done")
@@ -219,13 +222,14 @@ def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapp
         refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
-def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
-    """Runs the missing arms. Prints after each training how long the others will take."""
+def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model], expected: PlanRecord) -> None:
+    """Runs the missing arms. Prints before each what it is expected to take, and after each training the time left."""
     trained = [run for run in every if trained_here(run.of)]
     done = [run for run in trained if context.folder.finished(run.name)]
     for run in every:
         if context.folder.finished(run.name):
             continue
+        say_plan(expected, run.of.name)
         try:
             _run(context, run, bases[run.of.model or context.model_name])
         except LuthierError:
