@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from luthier.scratch.cached import CachedDecoding
 from luthier.scratch.shape import Shape
 
 HIDDEN = torch.finfo(torch.float32).min / 2  # a score that softmax makes 0; infinity would make NaN of an empty row
@@ -119,6 +120,10 @@ class Transformer(nn.Module):
             more = {"plain": plain, "encoded": encoded, "prefix_BT": prefix_BT, "cache": cache, "maps": maps}
             x_BTD = self.decoder(x_BTD, new_BT, all_BS, **more)
         return self.logits(x_BTD if wanted_BT is None else x_BTD[wanted_BT])
+
+    def decoding(self, prompts: list[tuple[int, ...]]) -> CachedDecoding:
+        """For the generator (decoding/generate.py)."""
+        return CachedDecoding(self, prompts, Cache())
 
     def _embed(self, ids_BT: Tensor, positions_BT: Tensor, segments_BT: Tensor | None) -> Tensor:
         x_BTD = self.embedding(ids_BT)
