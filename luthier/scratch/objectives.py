@@ -133,7 +133,7 @@ def tokens_for_inputs(inputs: int, share: float = SHARE, span: float = SPAN) -> 
     Raises SettingsError when not even two tokens fit.
     """
     if span_lengths(2, share, span)[2] > inputs:
-        raise SettingsError(f"rows of {inputs} are too short for span corruption; give at least 4")
+        raise SettingsError(f"rows of {inputs} are too short for span corruption; give at least 3")
     tokens = 2
     while span_lengths(tokens + 1, share, span)[2] <= inputs:
         tokens += 1

@@ -54,8 +54,8 @@ def test_span_corruption_has_t5_s_counts(inputs: int, tokens: int, targets: int)
 
 
 def test_rows_too_short_for_spans_are_a_sentence() -> None:
-    with pytest.raises(SettingsError, match="rows of 3 are too short"):
-        tokens_for_inputs(3)
+    with pytest.raises(SettingsError, match="rows of 2 are too short"):
+        tokens_for_inputs(2)
 
 
 @settings(deadline=None)

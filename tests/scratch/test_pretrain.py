@@ -1,4 +1,4 @@
-"""luthier pretrain: every objective learns, a killed training ends with the same weights, and bits are counted right."""
+"""luthier pretrain: every objective learns, a killed training ends with the same weights, bits are counted right."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def settings(texts: str, **given: Any) -> Pretraining:
 
 
 @pytest.mark.parametrize("given", [
-    {}, {"model": "lstm", "optimizer": "adamw"}, {"objective": "prefix"}, {"objective": "masked", "positions": "learned"},
+    {}, {"model": "lstm", "optimizer": "adamw"}, {"objective": "prefix"},
+    {"objective": "masked", "positions": "learned"},
     {"objective": "spans", "positions": "buckets"}, {"tokenizer": "bpe", "vocabulary": 300, "cooldown": 0.3},
     {"tokenizer": "unigram", "vocabulary": 300, "positions": "alibi", "activation": "swiglu", "tied": False},
 ], ids=lambda given: "-".join(map(str, given.values())) or "causal")  # fmt: skip
