@@ -51,4 +51,5 @@ options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskS
 for verb in FOLDER_VERBS + SERVING_VERBS + COLUMN_VERBS:
     app.command()(verb)
 app.command()(scratch.tokens)
+options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
 app.add_typer(scratch.scale, name="scale")
