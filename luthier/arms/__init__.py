@@ -7,6 +7,12 @@
     usual       default arms, and arms that every study has
     ask         one text asked of a study, an arm or a bare model
     merge       an arm as one plain model
+    export_gguf a plain model as a GGUF file
+    ship_page   the card, Modelfile and prompt of a shipped folder
+    ship        an arm as a folder to hand on, with evidence and hashes
+    ship_verify a third party's check of such a folder
+    ship_push   such a folder onto the hub
 
-Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `merge.merge`.
+Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `merge.merge`, `ship.ship`, `ship_verify.verify`,
+`ship_push.push`.
 """

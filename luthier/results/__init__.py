@@ -9,6 +9,7 @@
     study_record      study.json
     arm_record        arm.json, training.json, tune/trials.jsonl; what an arm takes to ship
     shipped_note      luthier.json, the note beside an arm's weights
+    evidence          evidence.json and SHA256SUMS of a shipped folder
     multitask_record  multitask.json, mixture.json, tasks.json
     looks             how often a test set was looked at, counted in the user's cache
     names             which names folders may have: an arm's, a study's, a task's; nothing else names one
