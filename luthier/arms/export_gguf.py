@@ -70,15 +70,22 @@ def read_gguf(path: Path, model: Model) -> Model:
 
     The weights are fp32, each as the file says it.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     with quiet():
-        how: dict[str, Any] = {"gguf_file": path.name, "dtype": torch.float32, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        config.head_dim = _head_width(path)  # transformers does not read it, and takes 128 for every qwen3
+        how: dict[str, Any] = {"gguf_file": path.name, "config": config, "dtype": torch.float32}
         module, report = AutoModelForCausalLM.from_pretrained(path.parent, output_loading_info=True, **how)
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"{path}: lacks the weights {missing[0]} ({len(missing)} in all); write it again")
     return replace(model, module=module.eval(), tokenizer=tokenizer, prefix=None, prefix_states=None)
+
+
+def _head_width(path: Path) -> int:
+    fields = gguf.GGUFReader(path).fields
+    return int(next(field.contents() for name, field in fields.items() if name.endswith(".attention.key_length")))
 
 
 # ------------------------------------------------------------------------------------------------------- the model
@@ -165,7 +172,7 @@ def _add_tensor(writer: gguf.GGUFWriter, name: str, tensor: torch.Tensor, kind: 
         writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
         return
     largest = float(np.abs(values).max(initial=0.0))
-    if largest > np.finfo(np.float16).max:
+    if largest > float(np.finfo(np.float16).max):
         raise ModelError(f"{name}: holds {largest:g}, which f16 cannot hold; choose q8_0")
     writer.add_tensor(name, values.astype(np.float16))
 
