@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
+    from luthier.arms.planned import plan as plan
+    from luthier.arms.ship import ship as ship
+    from luthier.arms.ship_push import push as push
+    from luthier.arms.ship_verify import verify as verify
     from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
@@ -72,7 +76,7 @@ _HOMES = {  # public name -> the module it lives in
     "Example": "records",
     "Finding": "task.findings",
     "FolderError": "errors",
-    "Generation": "decoding.sampling",
+    "Generation": "decoding.settings",
     "LuthierError": "errors",
     "METHODS": "adapt.methods",
     "METRICS": "metrics",
@@ -88,7 +92,7 @@ _HOMES = {  # public name -> the module it lives in
     "SettingsError": "errors",
     "Task": "task.task",
     "TaskError": "errors",
-    "Training": "training.loop",
+    "Training": "training.settings",
     "Vote": "records",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
@@ -109,12 +113,16 @@ _HOMES = {  # public name -> the module it lives in
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
     "paint": "task.prompt",
+    "plan": "arms.planned",
     "prompt_of": "studies.study",
+    "push": "arms.ship_push",
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
     "serve": "serving.server",
+    "ship": "arms.ship",
     "study": "studies.study",
+    "verify": "arms.ship_verify",
 }
 
 __all__ = list(_HOMES)

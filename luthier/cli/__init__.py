@@ -10,6 +10,7 @@
     rating   `rate`: by keys on the terminal; the result as tables
     columns  `score`, `compare`
     scratch  `tokens`, `scale fit`, `scale plan`
+    plan     `plan`
     app      all verbs together
 
 Doors: `app.main`.

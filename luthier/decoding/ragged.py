@@ -290,7 +290,8 @@ def _is_eligible(module: Any) -> bool:
 
 @torch.inference_mode()
 def _same_logits(model: Model) -> bool:
-    one, two, three, *others = trial_tokens(model.module.config.get_text_config().vocab_size, range(1, 12))
+    config: Any = model.module.config
+    one, two, three, *others = trial_tokens(config.get_text_config().vocab_size, range(1, 12))
     rows, next_tokens = [[one, two, three, *others[:2]], [one, two, three, *others[4:]]], others[2:4]
     longer = [[*row, token] for row, token in zip(rows, next_tokens, strict=True)]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import locked, sha256_of_text
+from luthier.files import locked, possible, sha256_of_text
 from luthier.records import Answer, Example, Vote
 from luthier.results.comparison import Comparison
 from luthier.results.names import arm_folder
@@ -222,7 +222,7 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     None: 60, or as many as there are. Raises FolderError for a folder that is no finished study or whose answers
     changed since the plan was made, SettingsError for arms or numbers that the study or its plan do not have.
     """
-    study = StudyRecord.read(folder)
+    study = StudyRecord.read(possible(folder))
     if study.task.labels:
         raise SettingsError(f"{folder}: its answers are labels, right or wrong; there is nothing for people to judge")
     examples = {example.id: example for example in read_lines_of(Example, folder / "examples.jsonl")}

@@ -20,6 +20,7 @@ from luthier.scoring.words import Words, is_other_script, words_of
 
 # What ends a sentence in any script: . ! ? and their like before space, and full stops that no space follows.
 SENTENCE_END = re.compile(r"(?:[.!?؟۔።।॥]+(?=\s)|[。！？｡．]+)[」』”’）)\"']*")
+MOST_PAIRS_OF_LINES = 250_000  # of an answer and a reference, for rougeLsum: some seconds
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
 
@@ -163,6 +164,20 @@ def rouge_values(
     scorer, split = _rouge_scorer(metrics, words), functools.partial(_lines, words=words)
     scored = [scorer.score(split(reference), split(text)) for reference in references]
     return {metric: REFERENCES[rule](one[metric].fmeasure for one in scored) for metric in metrics}
+
+
+def too_many_lines(text: str, references: Sequence[str], words: Words = "ascii") -> str:
+    """Why rougeLsum is not computed for this answer, or an empty text.
+
+    It compares each sentence of a reference with each of the answer, so its time grows with the product.
+    """
+    said, most = (
+        _lines(text, words).count("\n") + 1,
+        max(_lines(reference, words).count("\n") + 1 for reference in references),
+    )
+    if said * most <= MOST_PAIRS_OF_LINES:
+        return ""
+    return f"{said:,} sentences against {most:,} of a reference are too many pairs; use rougeL"
 
 
 def _lines(text: str, words: Words = "ascii") -> str:

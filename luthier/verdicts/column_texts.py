@@ -5,15 +5,16 @@ examples of a file, what the user says --texts_of--> Texts --scores--> scores of
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import DataError
 from luthier.metrics import ROUGE
+from luthier.progress import bar
 from luthier.records import Answer, Example, Score
 from luthier.scoring.labels import Fold, LabelSet, folded, label_set, spelled
 from luthier.scoring.reasoning import holds_reasoning
@@ -21,6 +22,7 @@ from luthier.scoring.words import ENGLISH, Reading, Words, reading_for, refuse_m
 from luthier.settings import Settings, settings_from
 
 Arms = dict[str, list[Answer]]
+MANY_ANSWERS, BLOCK = 5_000, 500  # from so many on a bar is shown, which moves by blocks
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,28 @@ class Texts:
         return [text for example in self.examples for text in example.references]
 
     def scores(self, arms: Arms, references: str) -> dict[str, list[Score]]:
-        from luthier.scoring.score import score
+        """Of each arm, in the order of the examples. Many answers are scored in blocks, with a bar."""
+        from luthier.scoring.score import refuse_unequal, score
 
-        examples = self.examples
+        examples, many = self.examples, len(arms) * len(self.examples)
         if self.labels:
             examples = [replace(e, references=tuple(self.merged.get(t, t) for t in e.references)) for e in examples]
-        return {
-            name: score(given, examples, references=references, labels=self.labels or (), reading=self.reading)
-            for name, given in arms.items()
-        }
+        if references == "max":
+            refuse_unequal(examples)  # of all, since they are scored block by block
+        options: dict[str, Any] = {"references": references, "labels": self.labels or (), "reading": self.reading}
+        scores: dict[str, list[Score]] = {name: [] for name in arms}
+        with bar("scoring", many, "answers") if many >= MANY_ANSWERS else nullcontext() as progress:
+            for name, given in arms.items():
+                for start in range(0, len(examples), BLOCK):
+                    block = slice(start, start + BLOCK)
+                    scores[name] += score(given[block], examples[block], **options)
+                    if progress is not None:
+                        progress.advance(len(given[block]))
+        return scores
 
     def notes(self, arms: Arms) -> list[str]:
         """Sentences: how texts were read, what was folded, what a metric cannot read."""
-        notes = list(self._label_notes(arms) if self.labels else self._text_notes(arms))
+        notes = list(self._label_notes(arms) if self.labels else self._text_notes())
         for name, answers in arms.items():
             if held := sum(holds_reasoning(answer.text) for answer in answers):
                 what = (
@@ -60,16 +71,12 @@ class Texts:
                 notes.append(f"{name}: a reasoning block is {what} {held} of {len(answers)} answers.")
         return notes
 
-    def _text_notes(self, arms: Arms) -> Iterator[str]:
+    def _text_notes(self) -> Iterator[str]:
         if self.reading.words != "ascii":
             yield f"Words are read as {self.reading.words}, and BLEU's tokenizer is {self.reading.bleu}."
         for metric in (ROUGE[0], "bleu"):
             if problem := unread(metric, self.reading, self.references):
                 yield f"{problem[0].upper()}{problem[1:]}."
-        texts = {"the references": self.references} | {name: [a.text for a in given] for name, given in arms.items()}
-        for name, own in texts.items():
-            if apart := sum(not unicodedata.is_normalized("NFC", text) for text in own):
-                yield f"{apart} of {len(own)} texts of {name} are decomposed (NFD); they are read as composed (NFC)."
 
     def _label_notes(self, arms: Arms) -> Iterator[str]:
         assert self.labels is not None

@@ -10,7 +10,7 @@ Where rows repeat an input, the user has to say whether they form one unit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,7 +89,7 @@ def read_columns(
     rows = list(read)
     if cluster is None:
         _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
-    for row in rows:
+    for row in _taken(rows):
         cells = Cells(Path(path), row)
         example = _example(cells, reference, cluster, id, input, labelled)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
@@ -106,6 +106,13 @@ def read_columns(
 def _answer(cells: Cells, column: str, labelled: bool) -> str:
     name = name_of(cells.value(column)) if labelled else None
     return cells.text(column) if name is None else name
+
+
+def _taken(rows: list[Row]) -> Iterator[Row]:
+    """The rows in order, each let go once it is read: columns that nobody named need not stay in memory."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 class ColumnScores(Part):
@@ -208,6 +215,8 @@ def comparison_of_columns(
     from luthier.verdicts.compare import check_settings, comparison
 
     _refuse_same_column(reference, answers)
+    if isinstance(look, str) and look != "count":
+        raise SettingsError(f"look '{look}' is none; give its number, 'count' or None")
     # Before the scoring, which takes a while.
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
