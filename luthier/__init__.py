@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
+    from luthier.arms.planned import plan as plan
+    from luthier.arms.ship import ship as ship
+    from luthier.arms.ship_push import push as push
+    from luthier.arms.ship_verify import verify as verify
     from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
@@ -45,6 +49,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.scoring.words import Reading as Reading
     from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
@@ -71,7 +76,7 @@ _HOMES = {  # public name -> the module it lives in
     "Example": "records",
     "Finding": "task.findings",
     "FolderError": "errors",
-    "Generation": "decoding.sampling",
+    "Generation": "decoding.settings",
     "LuthierError": "errors",
     "METHODS": "adapt.methods",
     "METRICS": "metrics",
@@ -80,13 +85,14 @@ _HOMES = {  # public name -> the module it lives in
     "ModelError": "errors",
     "Prompt": "records",
     "PromptError": "errors",
+    "Reading": "scoring.words",
     "Renderer": "task.prompt",
     "Request": "decoding.generate",
     "Score": "records",
     "SettingsError": "errors",
     "Task": "task.task",
     "TaskError": "errors",
-    "Training": "training.loop",
+    "Training": "training.settings",
     "Vote": "records",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
@@ -107,12 +113,16 @@ _HOMES = {  # public name -> the module it lives in
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
     "paint": "task.prompt",
+    "plan": "arms.planned",
     "prompt_of": "studies.study",
+    "push": "arms.ship_push",
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
     "serve": "serving.server",
+    "ship": "arms.ship",
     "study": "studies.study",
+    "verify": "arms.ship_verify",
 }
 
 __all__ = list(_HOMES)

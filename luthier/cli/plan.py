@@ -146,8 +146,8 @@ def _print_money(record: PlanRecord, planner: Planner, path: Path | None) -> Non
 
 def _errors(folders: list[Path], as_json: bool) -> None:
     from luthier.errors import SettingsError
-    from luthier.planning.errors import error_rows, summary
     from luthier.planning.words import duration, gigabytes
+    from luthier.results.predicted import error_rows, summary
 
     if not folders:
         raise SettingsError("plan: --errors needs the folders of finished studies")

@@ -23,7 +23,6 @@
     fits       what fits into a memory, and what to change
     prices     price.toml
     tokenizer  a tokenizer without torch
-    errors     plans of finished studies beside what was measured
     words      the sentences of a plan
 
 Doors: `plan.plan_arm`, `read.shape_of`.

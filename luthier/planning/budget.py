@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from luthier.errors import SettingsError
 
 USUAL_TOKENS = {"cpu": 2048, "cuda": 16_384}  # padded tokens of a micro-batch, by device (docs/log.md)
-PROGRAM_BYTES = 0.8e9  # bytes of the interpreter, its libraries, and what they hold ready
+PROGRAM_BYTES = 0.6e9  # bytes of the interpreter, its libraries, and what they hold ready (docs/log.md)
 BACKWARD_FACTOR = 1.35  # kept bytes and the backward pass's own tensors, as a multiple of the kept bytes (docs/log.md)
 TOKENS_MULTIPLE = 64  # a micro-batch holds a multiple of this many tokens
 CACHE_FACTOR = 1.25  # keys and values, the cache's spare room and what reading takes, as a multiple of keys and values

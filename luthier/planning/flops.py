@@ -16,6 +16,7 @@ from luthier.planning.kept import flows_into_blocks
 from luthier.planning.moving import Moving
 from luthier.planning.shape import Block, Layer, Shape
 
+ORDER = (("query", "key", "value", "qkv"), ("attended",), ("gate", "up"), ("down",))
 ADAPTERS = ("lora", "dora", "plain", "bottleneck")
 
 
@@ -66,10 +67,11 @@ def training_flops(shape: Shape, moving: Moving, read: Read, recompute: bool = F
         )  # fmt: skip
         trains = any(_moves(moving, layer) for layer in block.layers)
         flows_here = flows or trains
-        for layer in block.layers:
-            if layer.is_linear:
+        for roles in ORDER:  # layers of one step read the same input
+            step = [layer for layer in block.layers if layer.is_linear and layer.role in roles]
+            for layer in step:
                 total += _product(moving, layer, tokens, flows)
-                flows = flows or _moves(moving, layer)
+            flows = flows or any(_moves(moving, layer) for layer in step)
         total["attention"] += _attention(block, squares) * (3 if flows_here else 1)
         if recompute and flows_here:
             total["recomputation"] += 2 * tokens * sum(one.weights for one in block.layers if one.is_linear)
@@ -90,8 +92,8 @@ def _product(moving: Moving, layer: Layer, tokens: int, flows: bool) -> Counter[
     out = Counter({name: 2 * tokens * layer.weights * (1 + flows + moves)})
     beside = moving.beside(layer.path)
     if beside is not None and beside.kind in ADAPTERS:
-        pair = beside.inner * (layer.inputs + layer.outputs)
-        out["adapters"] = 2 * tokens * pair * (2 + flows)
+        into, out_of = beside.inner * layer.inputs, beside.inner * layer.outputs
+        out["adapters"] = 2 * tokens * (into * (2 + flows) + out_of * 3)  # what lies inside always needs a gradient
     return out
 
 

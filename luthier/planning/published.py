@@ -194,6 +194,8 @@ def loop_of(row: Row, shape: Shape) -> Loop:
         devices=devices,
         shard="fsdp" if devices > 1 else "none",
         in_backward="optimizer-in-backward" in optimizer,
+        # PEFT's loop names the model's output; torchtitan's deletes it, and a Trainer's returns the loss alone.
+        holds_logits=tool == "peft",
         offload="CPU offload" in other and full,
     )
 

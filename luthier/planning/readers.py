@@ -19,9 +19,7 @@ def _t5(config: Config) -> Shape:
     """T5: relative positions, RMS norms, no biases; version 1.1 has a gated feed-forward network."""
     width, heads = config.size("d_model"), config.size("num_heads")
     head_width, inner = config.size("d_kv"), config.size("d_ff")
-    feed_forward = str(config.get("feed_forward_proj", "relu"))
-    gated, activation = feed_forward.startswith("gated"), feed_forward.removeprefix("gated-")
-    activation = "gelu_new" if feed_forward == "gated-gelu" else activation
+    gated, activation = _t5_activation(str(config.get("feed_forward_proj", "relu")))
     read, written = config.size("num_layers"), config.size("num_decoder_layers", config.size("num_layers"))
     buckets = config.size("relative_attention_num_buckets", 32)
 
@@ -79,6 +77,12 @@ def _t5(config: Config) -> Shape:
         attention_dropout=float(config.get("dropout_rate", 0.1)),
         wide_linear=("wo",),
     )
+
+
+def _t5_activation(feed_forward: str) -> tuple[bool, str]:
+    """(whether it is gated, the activation's name): 'gated-gelu' means the gelu that is written in Python."""
+    gated = feed_forward.startswith("gated-")
+    return gated, "gelu_new" if feed_forward == "gated-gelu" else feed_forward.removeprefix("gated-")
 
 
 # ---------------------------------------------------------------------------------------------------------- BART

@@ -18,7 +18,8 @@ from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, trained_module_bytes, weight_bytes
 
 MOST_ROWS = 64  # answers written at once (decoding/generate.py)
-MOST_READ = 24_576  # padded prompt tokens read at once (decoding/generate.py)
+MOST_READ = 24_576  # padded prompt tokens of a batch (decoding/generate.py)
+READ_AT_ONCE = 2048  # tokens that a decoder on a CPU reads in one pass (decoding/ragged.py)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
         *([Term("laid-out weights", _laid_out_bytes(shape, setting))] if laid_out else []),
         Term("keys and values", cache),
         Term("spare room of the cache", (budget.CACHE_FACTOR - 1) * cache),
-        Term("reading", _reading_bytes(shape, min(rows * longest, MOST_READ), number)),
+        Term("reading", _reading_bytes(shape, _read_at_once(shape, setting, rows, longest), number)),
         Term("logits", rows * shape.vocabulary * (4 + number)),
     ]
 
@@ -179,9 +180,16 @@ def _laid_out_bytes(shape: Shape, setting: Setting) -> float:
 
 
 def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:
-    """The largest activations while prompts are read: two of a block's width inside, and four hidden states."""
+    """The largest activations while prompts are read: three of a block's inner width, and eight hidden states."""
     inner = max((block.inner for block in shape.blocks), default=0)
-    return float(tokens * number * (2 * inner + 4 * shape.width))
+    return float(tokens * number * (3 * inner + 8 * shape.width))
+
+
+def _read_at_once(shape: Shape, setting: Setting, rows: int, longest: int) -> int:
+    """Tokens of one reading pass: a decoder on a CPU reads row by row, others a padded batch."""
+    if shape.family == "decoder" and setting.device == "cpu":
+        return max(longest, min(rows * longest, READ_AT_ONCE))
+    return min(rows * longest, MOST_READ)
 
 
 def split(terms: list[Term], devices: int, shard: str) -> list[Term]:

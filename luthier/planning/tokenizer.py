@@ -1,13 +1,12 @@
 """A model's tokenizer without torch: its tokenizer.json and chat template, as the renderer asks for them.
 
-transformers' tokenizers import torch. This one reads the same files with the same libraries (tokenizers, jinja2) and
+transformers' tokenizers import torch. This one reads the same files with the library that they use (tokenizers) and
 gives the same ids; a test holds both against each other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,21 +40,14 @@ class LightTokenizer:
         template = self._keys.get("chat_template")
         return template if isinstance(template, str) else None
 
-    def apply_chat_template(
-        self, messages: Sequence[Any], tokenize: bool = False, add_generation_prompt: bool = False
-    ) -> str:
-        roles = {role: text for role in ROLES if (text := self._text(role))}
-        return self._compiled.render(messages=messages, add_generation_prompt=add_generation_prompt, **roles)
+    @property
+    def name_or_path(self) -> str:
+        return str(self._folder)
 
-    @cached_property
-    def _compiled(self) -> Any:
-        """The chat template, compiled once."""
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
-        return environment.from_string(self.chat_template or "")
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """Role -> text, as a chat template asks for them."""
+        return {role: text for role in ROLES if (text := self._text(role))}
 
     @cached_property
     def added_tokens_decoder(self) -> dict[int, Any]:
@@ -77,7 +69,7 @@ class LightTokenizer:
     def __len__(self) -> int:
         return int(self._raw.get_vocab_size(with_added_tokens=True))
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+    def __call__(self, text: str, add_special_tokens: bool = True, verbose: bool = False) -> dict[str, list[int]]:
         return {"input_ids": self._raw.encode(text, add_special_tokens=add_special_tokens).ids}
 
     def _text(self, role: str) -> str | None:

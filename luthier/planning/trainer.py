@@ -20,8 +20,8 @@ from luthier.planning.shape import Shape
 from luthier.planning.terms import Term
 from luthier.planning.weights import PRECISION_BYTES, weight_bytes
 
-# Bytes of a logit while the loss is computed and goes back: log-probabilities, their gradient and the logits' gradient
-# in fp32, beside the logits themselves in their own precision (torch.nn.functional.cross_entropy).
+# Copies of the logits in fp32 while the loss goes back: log-probabilities, their gradient, and that of the logits
+# (torch.nn.functional.cross_entropy).
 LOSS_COPIES = 3
 LOSS_CHUNKS = 8  # parts in which a chunked loss forms its logits (torchtune's default)
 ADAM_STATES = {"adamw": 2.0, "adamw-8bit": 0.5, "paged": 0.0, "sgd": 0.0}  # numbers of a state for each that trains
@@ -40,10 +40,11 @@ USUAL = Pass(number=2, attention="masked", fused_norms=False, fused_lora=False, 
 class Loop:
     """How a training runs. `rows` are those of one device.
 
-    `weights` and `trained` are the precisions of frozen weights and of those that train; `states` that of the
-    optimizer's states. `shard` says what of the weights (zero3, fsdp), gradients (zero2) and states (zero1) is split
-    over `devices`. `loss` 'chunked' forms logits part by part, 'supervised' only where a token has a loss. `in_backward`
-    steps each weight as soon as its gradient is there. `offload` keeps weights and states on the processor.
+    `weights` and `trained` are the precisions of frozen weights and of those that train. `shard` says what is split
+    over `devices`: states (zero1), gradients too (zero2), weights too (zero3, fsdp). `loss` 'chunked' forms logits
+    part by part, 'supervised' only where a token has a loss. `in_backward` steps each weight as soon as its gradient
+    is there. `holds_logits`: the loop keeps the model's output while the loss goes back. `offload` keeps weights and
+    states on the processor.
     """
 
     rows: Rows
@@ -58,6 +59,7 @@ class Loop:
     devices: int = 1
     shard: Shard = "none"
     in_backward: bool = False
+    holds_logits: bool = False
     offload: bool = False
 
 
@@ -110,8 +112,7 @@ def loss_bytes(shape: Shape, loop: Loop, virtual: int = 0) -> float:
     tokens = rows.padded + rows.count * virtual if shape.family == "decoder" else rows.count * rows.written
     if loop.loss == "supervised":
         tokens = rows.losses
-    number = PRECISION_BYTES[loop.computes]
-    each = 4 * LOSS_COPIES + number
+    each = 4 * LOSS_COPIES + (PRECISION_BYTES[loop.computes] if loop.holds_logits else 0)
     return tokens * shape.vocabulary * each / (LOSS_CHUNKS if loop.loss == "chunked" else 1)
 
 

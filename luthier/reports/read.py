@@ -21,6 +21,7 @@ from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
+from luthier.results.plan_record import PlanRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
 from luthier.results.record import read_lines_of
@@ -89,6 +90,7 @@ class StudyPage:
     arms: list[ArmPage]
     profile: ProfileRecord | None = None
     ratings: Ratings | None = None
+    plan: PlanRecord | None = None
 
     @property
     def deciding(self) -> str:
@@ -159,6 +161,7 @@ def read_study(folder: Path) -> StudyPage:
         [_arm(name, own, records[name], compare, cost, shipped.get(name)) for name, own in folders.items()],
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
+        PlanRecord.read_if_there(folder),
     )
 
 
