@@ -37,7 +37,7 @@ def is_chat(cell: Any) -> bool:
 
 def _messages(cell: Any) -> list[dict[str, Any]]:
     """The messages of a cell; none where it holds something else."""
-    if isinstance(cell, str) and cell.lstrip()[:1] == "[":
+    if isinstance(cell, str) and cell.lstrip()[:1] == "[" and ("role" in cell or "from" in cell):
         cell = _list_in(cell)
     if not isinstance(cell, list) or not all(isinstance(part, dict) for part in cell):
         return []

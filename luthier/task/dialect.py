@@ -64,6 +64,8 @@ class _Survey:
     blank_rows: int = 0  # rows of blank cells alone
     longer_rows: int = 0  # rows with empty cells beyond the header's
     filled: list[bool] = field(default_factory=list)  # by column: whether a cell holds something
+    doubled: int = 0  # cells in single quotes with doubled ones inside
+    alone: int = 0  # cells that begin with a single quote and are not in single quotes
     many_lines: int = 0  # rows of several lines
     swallowing: list[tuple[int, int, int]] = field(default_factory=list)  # (row, first line, last line)
     problem: DataError | None = None
@@ -71,6 +73,10 @@ class _Survey:
     @property
     def fits(self) -> bool:
         return self.problem is None
+
+    @property
+    def shows_single_quotes(self) -> bool:
+        return bool(self.doubled) and not self.alone
 
 
 def records(lines: Lines, dialect: Dialect) -> Iterator[tuple[int, list[str], list[str]]]:
@@ -140,10 +146,10 @@ def _found(text: Text, usual: str, written: Format) -> tuple[_Survey, list[str]]
             spaced = _is_spaced(first, delimiter)
             surveys.append(_survey(text, replace(quoted, delimiter=delimiter, skipped=skipped, spaced=spaced)))
             if _is_sure(text, surveys[-1], written):
-                best = _wider(text, surveys[-1], first, delimiters)
+                best = _single_quoted(text, _wider(text, surveys[-1], first, delimiters), written)
                 return best, _said(best.dialect, usual, written)
     usually_quoted = surveys[: len(delimiters)]
-    several = [survey for survey in usually_quoted if len(survey.header) > 1 and survey.rows]
+    several = [s for s in usually_quoted if len(s.header) > 1 and (s.rows or not surveys[0].fits)]
     best = max(several, key=lambda survey: survey.rows, default=surveys[0])
     return best, _said(best.dialect, usual, written)
 
@@ -154,6 +160,14 @@ def _quotings(given: str | None) -> list[Dialect]:
         return [Dialect("", None), Dialect("", None, escaped=True)]
     plain = Dialect("", given or '"')
     return [plain, replace(plain, escaped=True), *([] if given else [Dialect("", "'")])]
+
+
+def _single_quoted(text: Text, survey: _Survey, written: Format) -> _Survey:
+    """The survey, or that of single quotes where cells are written as those are: doubled inside and nowhere alone."""
+    if written.quote is None and survey.shows_single_quotes:
+        other = _survey(text, replace(survey.dialect, quote="'"))
+        return other if other.fits and len(other.header) == len(survey.header) else survey
+    return survey
 
 
 def _wider(text: Text, survey: _Survey, header: str, delimiters: Sequence[str]) -> _Survey:
@@ -172,8 +186,10 @@ def _is_sure(text: Text, survey: _Survey, written: Format) -> bool:
     if not survey.fits or len(survey.header) < 2:
         return False
     first = _first_line(text, survey.header_line)
-    is_seldom = survey.dialect.quote == "'" and written.quote is None and not first.startswith("'")
-    return not is_seldom or not _survey(text, replace(survey.dialect, quote=None)).fits
+    if survey.dialect.quote != "'" or written.quote is not None or first.startswith("'"):
+        return True
+    plain = _survey(text, replace(survey.dialect, quote=None))
+    return not plain.fits or plain.shows_single_quotes
 
 
 def _first_line(text: Text, number: int = 1) -> str:
@@ -205,6 +221,12 @@ def _survey(text: Text, dialect: Dialect) -> _Survey:
                 raise lines.refused(f"{problem}; check its quotes and separators", start)
             survey.longer_rows += len(cells) > len(survey.header)
             survey.filled = [was or bool(cell.strip()) for was, cell in zip(survey.filled, cells, strict=False)]
+            for cell in cells if dialect.quote != "'" else ():
+                if cell.startswith("'"):
+                    inner = cell[1:-1].replace("''", "")
+                    in_quotes = _is_quoted(cell, "'") and "'" not in inner
+                    survey.alone += not in_quotes
+                    survey.doubled += in_quotes and inner != cell[1:-1]
             survey.rows += 1
             if len(held) > 1:
                 survey.many_lines += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,32 @@ def test_what_csv_writes_is_read_back(tmp_path_factory, rows, delimiter, quote, 
         assert "--quote" in str(error)
     else:
         assert found == expected
+
+
+RUNNING = (
+    'the guest asks for towels in room and wants a quiet one, please; so says Ann: “yes” — no "never" it\'s 5" 3,50 € '
+    "für Gäste"
+)
+WORDS = RUNNING.split()
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_tables_of_running_text_are_found_without_an_option(seed: int, tmp_path: Path) -> None:
+    """With words that look like quotes, and cells of several lines."""
+    draw = random.Random(seed)
+    delimiter, quote, end = draw.choice(DELIMITERS), draw.choice('"""\''), draw.choice(ENDS)
+    encoding, ending = draw.choice([*ENCODINGS[:5], "cp1252"]), draw.choice([".csv", ".csv", ".tsv", ".txt"])
+    quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+    breaks, rows = draw.choice([" ", end]), []
+    for number in range(draw.choice([5, 20, 60])):
+        words = [draw.choice(WORDS) for _ in range(draw.randint(6, 28))]
+        text = f"{' '.join(words[:3])}{breaks}{' '.join(words[3:])}"
+        rows.append([str(number), text, " ".join(words[:4]), draw.choice(["pos", "neg"])])
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(
+        written([["id", "text", "summary", "label"], *rows], delimiter, quote, quoting, end).encode(encoding)
+    )
+    assert values(path) == rows
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
