@@ -8,7 +8,7 @@
     arms     ask, merge
     rating   rate: by keys on the terminal; the result as tables
     columns  score, compare
-    scratch  tokens, pretrain, scale fit, scale plan
+    scratch  tokens, pretrain, scale run, scale fit, scale plan
     app      all verbs together
 
 Doors: `app.main`.
