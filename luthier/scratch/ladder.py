@@ -201,7 +201,7 @@ PREDICTION_HEADER = ("cell", "predicted", "90 % interval", "reached", "inside")
 def prediction_rows(record: LadderRecord, out: Path) -> list[tuple[str, ...]]:
     """Each cell of the largest size: predicted and reached, in nats a byte."""
     reached = {cell.name: loss_a_byte(trained) for cell, trained in finished(record, out)}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in record.predictions:
         loss = reached.get(one.cell)
         inside = "-" if loss is None else "yes" if one.low <= loss <= one.high else "no"
