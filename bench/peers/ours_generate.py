@@ -22,7 +22,7 @@ def main():
     # Without end tokens every answer runs to its limit, as in all other tools.
     model = dataclasses.replace(load(order["model"], precision=order.get("precision", "auto")), end_ids=frozenset())
     if not order.get("share", True):
-        importlib.import_module("luthier.decoding.generate")._shared_length = lambda *_: 0
+        importlib.import_module("luthier.decoding.padded")._shared_length = lambda *_: 0
         importlib.import_module("luthier.decoding.ragged").shared_length = lambda *_: 0
 
     def answer(batch, limit, ngrams=None):

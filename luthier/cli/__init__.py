@@ -9,6 +9,13 @@
     rating   rate: by keys on the terminal; the result as tables
     columns  score, compare
     scratch  tokens, pretrain, scale run, scale fit, scale plan
+    tasks    `init`, `check`, `show`
+    studies  `study`, `multitask`, `report`
+    arms     `ask`, `merge`
+    serving  `serve`, `ship`, `verify`, `push`
+    rating   `rate`: by keys on the terminal; the result as tables
+    columns  `score`, `compare`
+    plan     `plan`
     app      all verbs together
 
 Doors: `app.main`.

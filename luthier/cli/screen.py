@@ -129,6 +129,7 @@ def print_scores(scores: ColumnScores) -> None:
         for metric, reasons in scores.unknown.items()
         for reason, count in reasons.items()
     )
+    print_lines(scores.notes)
 
 
 def print_comparison(comparison: Comparison) -> None:

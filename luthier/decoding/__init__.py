@@ -1,9 +1,13 @@
 """The one generator, and the other ways in which a model answers.
 
+    settings     how an answer is decoded; imports no torch
     sampling     how an answer is decoded: the choice of the next token, and its likeliest rivals
+    text         the text of an answer while its tokens come; stop strings
+    rows         rows of different length in memory: groups that rows leave and join
     ragged       rows of different length decoded together, without padding
+    padded       decoders that pad: for GPUs, encoder-decoders and other caches
     speculative  the next tokens of a single answer guessed, and read in one pass
-    generate     requests -> events; the one generator
+    generate     requests -> events; the one generator, and a batch that requests join and leave
     likelihood   bits per character of the references under an arm
     answers      how an arm answers: by generation, by the likelihood of labels, or by a head
 

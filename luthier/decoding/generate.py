@@ -5,7 +5,8 @@ log-probability; the last event of a request says why it stopped. `fold` makes a
 and a server can read the same stream.
 
 Every row of a batch is independent: its positions count from its own first token, and its random numbers come from its
-own seed. `plan` alone decides which requests share a batch, so a resumed study repeats the batches.
+own seed. `plan` alone decides which requests share a batch, so a resumed study repeats the batches. A server keeps one
+`Batch` open, which requests join and leave between two tokens.
 
     shapes: B rows, P padded prompt length, V vocabulary, D width
 """
@@ -21,26 +22,25 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from luthier.decoding.ragged import RaggedDecoder, supported
-from luthier.decoding.sampling import GREEDY, Candidate, Generation, candidates, choose, penalized
+from luthier.decoding.padded import EncoderDecoder, PaddedDecoder
+from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, supported
+from luthier.decoding.sampling import Candidate, candidates, choose, penalized
+from luthier.decoding.settings import GREEDY, Generation
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
 from luthier.errors import ModelError
 from luthier.model.forward import decoder_start
-from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
-from luthier.model.logits import last_position_only
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut, laid_out_weights
-from luthier.model.shared import shared_length
 from luthier.records import Answer
 
-FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
+JOIN_TOKENS = 128  # of new prompts, read between two steps: so long others wait
 
 
 @dataclass(frozen=True)
 class Request:
     """One prompt to answer. `limit` is the most new tokens. `seed` alone decides its samples, whatever its batch.
 
-    Every event names the `top` most likely tokens; 0 names none.
+    Every event names the `top` most likely tokens; 0 names none. `ends`: whether an end token ends the answer.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Request:
     generation: Generation = GREEDY
     seed: int = 0
     top: int = 0
+    ends: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,15 @@ def generate(
     model's context window.
     """
     for request in requests:
-        _refuse_overflow(model, request)
+        refuse_overflow(model, request)
     if requests:
         weights = laid_out_weights(model.module, rows=len(requests) if lay_out else 0)
-        yield from _decode(model, list(requests), ngrams, weights)
+        batch = Batch(model, requests, ngrams=ngrams, weights=weights)
+        while batch.is_open:
+            yield from batch.step()
 
 
-def _refuse_overflow(model: Model, request: Request) -> None:
+def refuse_overflow(model: Model, request: Request) -> None:
     """Raises ModelError for a request that exceeds the context window.
 
     A decoder's prompt and answer share its window; an encoder and its decoder have one each.
@@ -155,56 +158,157 @@ def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
     return replace(answer, text=text, tokens=kept, stop="length", logprob=None)
 
 
-@torch.inference_mode()
-def _decode(model: Model, requests: list[Request], ngrams: NgramTable | None, weights: LaidOut) -> Iterator[Event]:
-    """The decoding loop: one forward pass a token for the rows that are still open.
+@dataclass
+class _Row:
+    """An answer in the making."""
 
-    Context managers surround each forward pass alone, so none is open while the caller handles an event.
+    request: Request
+    written: list[int]  # of a decoder the prompt too
+    generator: torch.Generator | None
+    tokens: int = 0
+    stop: str | None = None
+
+
+class Batch:
+    """Requests that are answered together: each `step` gives every open row its next token.
+
+    With a `beginning` the batch stays open: requests whose prompts begin with it `join` and `leave` between two steps,
+    and a step reads at most JOIN_TOKENS of new prompts while others are written. `ngrams` then stays as it is: a table
+    of all answers would grow for ever. Raises ModelError where the model's
+    rows cannot join (`can_join`).
     """
-    open_requests = list(range(len(requests)))  # which request each row of the batch answers
-    counts = [0] * len(requests)
-    sampled = [i for i, request in enumerate(requests) if request.generation.temperature > 0]
-    generators = {i: torch.Generator().manual_seed(requests[i].seed) for i in sampled}
-    written = [list(r.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)] for r in requests]
-    with weights.in_use():
-        decoder = _decoder_for(model, requests, ngrams)
-        logits_BV = decoder.start()
-    while True:
-        settings = [requests[i].generation for i in open_requests]
+
+    def __init__(
+        self,
+        model: Model,
+        requests: Sequence[Request] = (),
+        *,
+        ngrams: NgramTable | None = None,
+        weights: LaidOut | None = None,
+        beginning: tuple[int, ...] | None = None,
+    ) -> None:
+        self.model, self.ngrams, self.weights = model, ngrams, weights or LaidOut([])
+        self.rows: list[_Row] = []  # in the decoder's order
+        self.coming = [self._row(request) for request in requests]  # whose prompts are not read yet
+        self.decoder: Any
+        with torch.inference_mode(), self.weights.in_use():
+            if beginning is None:
+                self.decoder = _decoder_for(model, list(requests), ngrams)
+            else:
+                self.decoder = _open_decoder(model, beginning, ngrams)
+        self.joins = beginning is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer is not finished."""
+        return bool(self.rows or self.coming)
+
+    def join(self, request: Request) -> None:
+        """One more request. Its prompt has the batch's beginning and a token behind it."""
+        refuse_overflow(self.model, request)
+        self.decoder.join(request.prompt_ids, request.limit)
+        self.coming.append(self._row(request))
+
+    @torch.inference_mode()
+    def leave(self, id: str) -> None:
+        """Forgets the request `id`, if it is not finished."""
+        for place, row in enumerate(self.coming):
+            if row.request.id == id:
+                self.decoder.forget(place)
+                del self.coming[place]
+                return
+        for row in self.rows:
+            if row.request.id == id:
+                row.stop = "left"
+        self._drop_finished()
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """The next token of every open row, and the first one of those whose prompts are read now.
+
+        Context managers surround each forward pass alone, so none is open while the caller handles an event.
+        """
+        events = []
+        if self.rows:
+            last_B = torch.tensor([row.written[-1] for row in self.rows], device=self.model.device)
+            with self.weights.in_use():
+                logits_BV = self.decoder.step(last_B)
+            events += self._choose(self.rows, logits_BV)
+            self._drop_finished()
+        if self.coming:
+            with self.weights.in_use():
+                places, logits_BV = self._read()
+            new, self.coming = self.coming[: len(places)], self.coming[len(places) :]
+            events += self._choose(new, logits_BV) if new else []
+            for place, row in zip(places, new, strict=True):
+                self.rows.insert(place, row)
+            self._drop_finished()
+        return events
+
+    def _row(self, request: Request) -> _Row:
+        model, drawn = self.model, request.generation.temperature > 0
+        written = list(request.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)]
+        return _Row(request, written, torch.Generator().manual_seed(request.seed) if drawn else None)
+
+    def _read(self) -> tuple[list[int], Tensor]:
+        """The places of the rows whose prompts are read now, and logits (B, V) behind them."""
+        if not self.joins:
+            return list(range(len(self.coming))), self.decoder.start()
+        places, logits_BV = self.decoder.read_some(JOIN_TOKENS if self.rows else READ_TOKENS)
+        return places, logits_BV
+
+    def _choose(self, rows: Sequence[_Row], logits_BV: Tensor) -> list[Event]:
+        """The next token of each row, and why those that are finished stopped."""
+        settings = [row.request.generation for row in rows]
         logits_BV = logits_BV.float()
-        scores_BV = penalized(logits_BV, settings, [written[i] for i in open_requests])
-        tokens, logprobs = choose(logits_BV, scores_BV, settings, [generators.get(i) for i in open_requests])
-        open_rows = []
-        for row, i in enumerate(open_requests):
-            counts[i] += 1
-            written[i].append(tokens[row])
-            ended = tokens[row] in model.end_ids
-            stop = "end" if ended else "length" if counts[i] >= requests[i].limit else None
-            named = candidates(logits_BV[row], scores_BV[row], settings[row], requests[i].top)
-            yield Event(requests[i].id, tokens[row], logprobs[row], stop, named)
-            if stop is None:
-                open_rows.append(row)
-            elif ngrams is not None:
-                ngrams.add(written[i], start=len(written[i]) - counts[i])
-        if not open_rows:
+        scores_BV = penalized(logits_BV, settings, [row.written for row in rows])
+        tokens, logprobs = choose(logits_BV, scores_BV, settings, [row.generator for row in rows])
+        events = []
+        for i, row in enumerate(rows):
+            request, token = row.request, tokens[i]
+            row.tokens += 1
+            row.written.append(token)
+            ended = request.ends and token in self.model.end_ids
+            row.stop = "end" if ended else "length" if row.tokens >= request.limit else None
+            named = candidates(logits_BV[i], scores_BV[i], settings[i], request.top)
+            events.append(Event(request.id, token, logprobs[i], row.stop, named))
+            if row.stop is not None and self.ngrams is not None and not self.joins:
+                self.ngrams.add(row.written, start=len(row.written) - row.tokens)
+        return events
+
+    def _drop_finished(self) -> None:
+        kept = [place for place, row in enumerate(self.rows) if row.stop is None]
+        if len(kept) == len(self.rows):
             return
-        if len(open_rows) < len(open_requests):
-            open_requests = [open_requests[row] for row in open_rows]
-            tokens = [tokens[row] for row in open_rows]
-            decoder.keep(torch.tensor(open_rows, device=model.device))
-        with weights.in_use():
-            logits_BV = decoder.step(torch.tensor(tokens, device=model.device))
+        order = kept
+        if kept or self.joins:
+            order = self.decoder.keep(torch.tensor(kept, dtype=torch.long, device=self.model.device))
+        self.rows = [self.rows[place] for place in order]
+
+
+def can_join(model: Model) -> bool:
+    """Whether requests can join others of this model that are being answered."""
+    return model.family == "decoder" and supported(model)
+
+
+def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable | None) -> SpeculativeDecoder:
+    """A decoder without rows, which has read what all that join begin with."""
+    if not can_join(model):
+        raise ModelError(f"{model.name}: rows of this model cannot join others; answer them in batches")
+    ragged = RaggedDecoder(model, [], beginning=beginning)
+    ragged.read_beginning()
+    return SpeculativeDecoder(ragged, [], [], ngrams)
 
 
 class Decoding(Protocol):
-    """What decodes a batch: `start` reads the prompts, `step` takes a token of every row, `keep` drops rows.
+    """What decodes a batch: `start` reads the prompts, `step` takes a token of every row.
 
-    The first two return logits (B, V) of the next token.
+    Both return logits (B, V) of the next token. `keep` drops rows and returns which row stands where.
     """
 
     def start(self) -> Tensor: ...
     def step(self, tokens_B: Tensor) -> Tensor: ...
-    def keep(self, rows: Tensor) -> None: ...
+    def keep(self, rows: Tensor) -> list[int]: ...
 
 
 @runtime_checkable
@@ -220,121 +324,7 @@ def _decoder_for(model: Model, requests: list[Request], ngrams: NgramTable | Non
     if isinstance(model.module, DecodesItself):
         return model.module.decoding(prompts)
     if model.family == "encoder-decoder":
-        return _EncoderDecoder(model, prompts)
+        return EncoderDecoder(model, prompts)
     if not supported(model):
-        return _Decoder(model, prompts)
+        return PaddedDecoder(model, prompts)
     return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], ngrams)
-
-
-def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
-    """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P). A learned prompt stands before each text.
-
-    Padding stands outside both, so a row reads the same in every batch.
-    """
-    device = model.device
-    prefix_length = 0 if model.prefix is None else len(model.prefix)
-    lengths = [prefix_length + len(ids) for ids in prompts]
-    width = max(lengths)
-    starts = [width - n if side == "left" else 0 for n in lengths]
-    mask_BP = torch.zeros(len(prompts), width, dtype=torch.long, device=device)
-    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        mask_BP[row, start : start + length] = 1
-    ids_BP = torch.zeros_like(mask_BP)  # id 0 where masked: it is never read
-    for row, (start, ids) in enumerate(zip(starts, prompts, strict=True)):
-        ids_BP[row, start + prefix_length : start + prefix_length + len(ids)] = torch.tensor(ids, device=device)
-    if model.prefix is None:
-        return {"input_ids": ids_BP}, mask_BP
-    module: Any = model.module
-    embeds_BPD = module.get_input_embeddings()(ids_BP)
-    for row, start in enumerate(starts):
-        embeds_BPD[row, start : start + prefix_length] = model.prefix.to(embeds_BPD)
-    return {"inputs_embeds": embeds_BPD}, mask_BP
-
-
-class _Decoder:
-    """A causal model. It reads the prompt once into the cache, then one token at a time.
-
-    It reads what all prompts begin with (shots, a system message) once for all rows. Padding stands between that and
-    the rest of each row.
-    """
-
-    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
-        self.module: Any = model.module
-        self.cache = growing_cache(self.module.config)
-        self.shared = prompts[0][: _shared_length(model, prompts)]
-        self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
-        self.learned = fill_prefix(self.cache, model, rows=1)
-        common = self.learned + len(self.shared)  # positions that all rows have in common
-        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), common), mask_BP], 1)
-        self.position_B = self.mask_BP.sum(-1)
-
-    def start(self) -> Tensor:
-        common = self.learned + len(self.shared)
-        position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
-        if self.shared:
-            shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
-            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : common])
-        if common:
-            self.cache.batch_repeat_interleave(len(self.mask_BP))
-        return self._forward(self.mask_BP, position_ids=position_BP[:, common:], **self.inputs)
-
-    def step(self, tokens_B: Tensor) -> Tensor:
-        self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
-        position_B1 = self.position_B[:, None]
-        self.position_B = self.position_B + 1
-        return self._forward(self.mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
-
-    def keep(self, rows: Tensor) -> None:
-        self.cache.batch_select_indices(rows)
-        self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
-
-    def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
-        mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
-        with last_position_only(self.module):
-            output = self.module(attention_mask=mask_BP, past_key_values=self.cache, use_cache=True, **inputs)
-        return output.logits[:, -1]
-
-
-def _shared_length(model: Model, prompts: list[tuple[int, ...]]) -> int:
-    """How many first tokens all prompts share, at most one less than the shortest has.
-
-    0 for fewer than FEWEST_SHARED_TOKENS, for a model with a learned prompt, which stands in front of every row, and
-    for a cache with sliding or recurrent layers.
-    """
-    if len(prompts) < 2 or model.prefix is not None:
-        return 0
-    if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(model.module.config).layers):
-        return 0
-    length = shared_length(prompts)
-    return length if length >= FEWEST_SHARED_TOKENS else 0
-
-
-class _EncoderDecoder:
-    """An encoder-decoder. The encoder reads the prompt once, the decoder starts from its start token."""
-
-    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
-        module: Any = model.module
-        self.module = module
-        inputs, self.mask_BP = _padded(model, prompts, "right")
-        self.encoded = module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
-        self.cache = two_sided_cache(model, rows=len(prompts))
-
-    def start(self) -> Tensor:
-        start = decoder_start(self.module)
-        return self.step(torch.full((len(self.mask_BP),), start, device=self.mask_BP.device))
-
-    def step(self, tokens_B: Tensor) -> Tensor:
-        with last_position_only(self.module):
-            output = self.module(
-                encoder_outputs=self.encoded,
-                attention_mask=self.mask_BP,
-                decoder_input_ids=tokens_B[:, None],
-                past_key_values=self.cache,
-                use_cache=True,
-            )
-        return output.logits[:, -1]
-
-    def keep(self, rows: Tensor) -> None:
-        self.cache.batch_select_indices(rows)
-        self.mask_BP = self.mask_BP[rows]
-        self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]

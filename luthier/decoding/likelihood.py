@@ -21,6 +21,9 @@ from typing import Any
 
 import torch
 
+from luthier.decoding.generate import Event
+from luthier.decoding.sampling import candidates
+from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD
 from luthier.model.forward import collate, row_losses, with_prefix
 from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
@@ -32,6 +35,7 @@ from luthier.results.record import append_lines_of, read_lines_of, write_lines_o
 from luthier.training.batches import micro_batches
 
 BATCH_TOKENS = 4096  # padded tokens that are read together
+READ_TOKENS = 512  # tokens of one text whose logits stand in memory at once
 
 
 def measure(
@@ -139,3 +143,26 @@ def copy_likelihood_of_same_prompts(folder: Path) -> None:
         if other != folder and is_prompting and (other / PROMPTS_FILE).read_bytes() == prompts:
             write_lines_of(folder / LIKELIHOOD_FILE, read_lines_of(ReferenceLikelihood, path))
             return
+
+
+@torch.inference_mode()
+def read_tokens(model: Model, id: str, token_ids: Sequence[int], top: int = 0) -> list[Event]:
+    """Every token of a text but the first as an event: its log-probability behind those before it, and `top` rivals.
+
+    For a decoder. The text is read in parts of READ_TOKENS, since logits of all positions would take much memory.
+    """
+    module: Any = model.module
+    cache = _prefix_cache(model, 1) if model.prefix_states is not None else growing_cache(module.config)
+    first = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
+    if model.prefix is not None:
+        module(inputs_embeds=model.prefix[None].to(module.dtype), past_key_values=cache, use_cache=True)
+        first += len(model.prefix)
+    events: list[Event] = []
+    for start in range(0, len(token_ids), READ_TOKENS):
+        part = torch.tensor([token_ids[start : start + READ_TOKENS]], device=model.device)
+        positions = torch.arange(first + start, first + start + part.shape[1], device=model.device)[None]
+        logits_TV = module(input_ids=part, position_ids=positions, past_key_values=cache, use_cache=True).logits[0]
+        for row_V, token in zip(logits_TV.float(), token_ids[start + 1 : start + 1 + READ_TOKENS], strict=False):
+            logprob = float(row_V[token] - row_V.logsumexp(-1))
+            events.append(Event(id, token, logprob, None, candidates(row_V, row_V, GREEDY, top)))
+    return events

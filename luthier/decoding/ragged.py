@@ -11,6 +11,9 @@ once. Every row's queries meet them in one product (Juravsky et al. 2024, "Hydra
 values lie beside those of rows of similar length, aligned at their ends, so that the next token of all of them is one
 column. The method is exact; `supported` compares its logits with the usual ones before the first use.
 
+A decoder that is made with a `beginning` lets rows join while others are written. `read_some` reads their prompts in
+pieces between two steps, and puts each row that is read into a group with room.
+
     shapes: N tokens of all rows, B rows, R rows of a group, S keys of a group, P shared keys, H heads, K key heads,
             G = H / K, E width of a head, T next tokens of a row
 """
@@ -18,111 +21,24 @@ column. The method is exact; `supported` compares its logits with the usual ones
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from luthier.model.attention import Trials, alike, attending, causal_attention, is_ready, refuse_unlike
+from luthier.decoding.rows import Group, Phase, Rows, Span, group_of
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.exact import as_exact, trial_tokens
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
 from luthier.model.shared import shared_length
 
-GROUP = 16  # rows whose keys stand together; a smaller group wastes less on padding, a larger one takes fewer calls
 READ_TOKENS = 2048  # tokens that are read at once (docs/log.md)
-BLOCK = 64  # columns that are added when a group needs more
-Learned = Sequence[tuple[Tensor, Tensor]]
 
 _TRIALS = Trials()
-
-
-class Phase(Enum):
-    """What the tokens of the current forward pass are."""
-
-    BEGINNING = "what all rows begin with"
-    READING = "whole rows, one behind the other"
-    WRITING = "the next token of every row, or the next few"
-
-
-@dataclass
-class _Group:
-    """Rows that end in the same column, with each attention layer's keys (R, K, E, S) and values (R, K, S, E).
-
-    Keys are stored transposed, as the product of a decoding step needs them. Spare columns are allocated in advance.
-    """
-
-    rows: int
-    width: int  # columns in use
-    hidden_R11S: Tensor  # added to scores: -inf where a column is no token of the row
-    held: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    def of(self, layer: nn.Module, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
-        """Views of the layer's keys and values in use, to read from and to write to."""
-        if layer not in self.held:
-            (_, heads, _, width), room = like_1KNE.shape, self.hidden_R11S.shape[-1]
-            keys = like_1KNE.new_zeros(self.rows, heads, width, room)
-            self.held[layer] = keys, like_1KNE.new_zeros(self.rows, heads, room, width)
-        keys, values = self.held[layer]
-        return keys[..., : self.width], values[:, :, : self.width]
-
-    def next_columns(self, count: int) -> None:
-        """Adds columns for `count` (at most BLOCK) more tokens of every row."""
-        if self.width + count > self.hidden_R11S.shape[-1]:
-            self.hidden_R11S = F.pad(self.hidden_R11S, (0, BLOCK))
-            for layer, (keys, values) in self.held.items():
-                self.held[layer] = F.pad(keys, (0, BLOCK)), F.pad(values, (0, 0, 0, BLOCK))
-        self.width += count
-
-    def keep(self, rows: list[int]) -> None:
-        """Keeps these rows and forgets the others."""
-        if len(rows) < self.rows:
-            self.rows, self.hidden_R11S = len(rows), self.hidden_R11S[rows]
-            for layer, (keys, values) in self.held.items():
-                self.held[layer] = keys[rows], values[rows]
-
-
-class Rows:
-    """A batch of rows while they are read and written: their groups, and each attention layer's shared beginning.
-
-    `lengths` count each row's own tokens, without the shared ones; neighbours should be of similar length. `learned`
-    holds for each layer the learned prefix, keys and values (K, tokens, E), or is None.
-    """
-
-    def __init__(self, lengths: Sequence[int], dtype: torch.dtype, learned: Learned | None = None) -> None:
-        self.lengths, self.learned = list(lengths), learned
-        self.phase, self.reading = Phase.BEGINNING, range(0)  # the rows that are read in this pass
-        self.shared: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-        self.groups = [_group(lengths[i : i + GROUP], dtype) for i in range(0, len(lengths), GROUP)]
-
-    def beginning(self, layer: Any, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's shared keys (K, E, P), transposed, and values (K, P, E); P is 0 where nothing is shared."""
-        if layer not in self.shared:
-            empty_KPE = like_1KNE.new_zeros(like_1KNE.shape[1], 0, like_1KNE.shape[3])
-            keys_KPE, values_KPE = self.learned[layer.layer_idx] if self.learned else (empty_KPE, empty_KPE)
-            self.shared[layer] = keys_KPE.to(like_1KNE).transpose(1, 2).contiguous(), values_KPE.to(like_1KNE)
-        return self.shared[layer]
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Keeps these rows, given in ascending order, and forgets the others."""
-        wanted, start = set(rows), 0
-        for group in self.groups:
-            end = start + group.rows
-            group.keep([row - start for row in range(start, end) if row in wanted])
-            start = end
-        self.groups = [group for group in self.groups if group.rows]
-
-
-def _group(lengths: Sequence[int], dtype: torch.dtype) -> _Group:
-    width = max(lengths)
-    hidden = torch.zeros(len(lengths), 1, 1, width + BLOCK, dtype=dtype)
-    for row, length in enumerate(lengths):
-        hidden[row, ..., : width - length] = float("-inf")
-    return _Group(len(lengths), width, hidden)
 
 
 # ---------------------------------------------------------------------------------------------------- attention
@@ -146,23 +62,29 @@ def _begin(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Ten
 
 
 def _causal(query: Tensor, before: tuple[Tensor, Tensor], key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """One row (1, H, T, E) attends to the shared beginning and causally to itself."""
+    """Tokens of one row (1, H, T, E) attend to all `before` them and causally to themselves."""
     keys = torch.cat([before[0].transpose(1, 2)[None], key], 2)
     return causal_attention(query, keys, torch.cat([before[1][None], value], 2), scale)
 
 
 def _read(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Whole rows attend; their keys and values go to the last columns of their group."""
-    beginning, start, outputs = rows.beginning(module, key), 0, []
-    for row in rows.reading:
-        length = rows.lengths[row]
-        own = slice(start, start + length)
-        start = own.stop
-        outputs.append(_causal(query[:, :, own], beginning, key[:, :, own], value[:, :, own], scale))
-        group, index = divmod(row, GROUP)
-        keys_RKES, values_RKSE = rows.groups[group].of(module, key)
-        keys_RKES[index, :, :, -length:] = key[0, :, own].transpose(1, 2)
-        values_RKSE[index, :, -length:] = value[0, :, own]
+    """Rows, or parts of them, attend; their keys and values go to the last columns of their group."""
+    beginning, at, outputs = rows.beginning(module, key), 0, []
+    for span in rows.reading:
+        own = slice(at, at + span.end - span.start)
+        at, before = own.stop, beginning
+        keys_RKES, values_RKSE = span.group.of(module, key)
+        first = keys_RKES.shape[-1] - span.length
+        here = slice(first + span.start, first + span.end)
+        if span.start:
+            earlier = slice(first, here.start)
+            before = (
+                torch.cat([beginning[0], keys_RKES[span.index, ..., earlier]], 2),
+                torch.cat([beginning[1], values_RKSE[span.index, :, earlier]], 1),
+            )
+        outputs.append(_causal(query[:, :, own], before, key[:, :, own], value[:, :, own], scale))
+        keys_RKES[span.index, ..., here] = key[0, :, own].transpose(1, 2)
+        values_RKSE[span.index, :, here] = value[0, :, own]
     return torch.cat(outputs, 2).transpose(1, 2)
 
 
@@ -177,7 +99,7 @@ def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Ten
         start = here.stop
         keys_RKES, values_RKSE = group.of(module, key)
         keys_RKES[..., -count:], values_RKSE[:, :, -count:] = key_BKTE[here].mT, value_BKTE[here]
-        hidden = group.hidden_R11S[..., : group.width]
+        hidden = group.hidden
         if count > 1:  # each token sees those before it and itself
             later_TS = torch.full((count, group.width), float("-inf"), dtype=hidden.dtype).triu(group.width - count + 1)
             hidden = hidden + later_TS.repeat_interleave(grouped, 0)
@@ -209,23 +131,51 @@ def _product_with_shared(x_RKGE: Tensor, y_KEP: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------------------ decoder
 
 
+@dataclass
+class _Arrival:
+    """A row that joined: its own tokens, and how many of them have been read."""
+
+    tokens: Sequence[int]
+    group: Group
+    read: int = 0
+
+
 class RaggedDecoder:
     """A causal model that answers a batch of prompts. `start` reads them, each `step` takes a token of every row."""
 
-    def __init__(self, model: Model, prompts: Sequence[Sequence[int]], least: int = 16) -> None:
-        """A shared beginning is read apart if it has at least `least` tokens."""
+    def __init__(
+        self,
+        model: Model,
+        prompts: Sequence[Sequence[int]],
+        least: int = 16,
+        beginning: Sequence[int] | None = None,
+    ) -> None:
+        """A shared beginning is read apart if it has at least `least` tokens.
+
+        `beginning` is what all prompts begin with, and all that `join` later; None: none joins.
+        """
         self.model = model
         self.module: Any = model.module
         shared = shared_length(prompts)
-        self.shared = prompts[0][: shared if shared >= least else 0]
+        self.joins = beginning is not None
+        self.shared = beginning if beginning is not None else prompts[0][: shared if shared >= least else 0]
         self.own = [prompt[len(self.shared) :] for prompt in prompts]
         self.rows = Rows([len(ids) for ids in self.own], model.dtype, model.prefix_states)
+        self.arrivals: list[_Arrival] = []
         learned = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
         self.common_length = learned + len(self.shared) + (0 if model.prefix is None else len(model.prefix))
-        self.position_B = torch.tensor([self.common_length + len(ids) for ids in self.own])
+        self.position_B = torch.tensor([self.common_length + len(ids) for ids in self.own], dtype=torch.long)
 
     def start(self) -> Tensor:
         """Logits (B, V) behind each prompt."""
+        self.read_beginning()
+        logits = []
+        for portion in _portions(self.rows.lengths):
+            logits.append(self._read(self.rows.spans(portion), [self.own[row] for row in portion]))
+        return torch.cat(logits)
+
+    def read_beginning(self) -> None:
+        """Reads what all rows begin with."""
         embed = self.module.get_input_embeddings()
         learned = [] if self.model.prefix is None else [self.model.prefix]
         shared = [embed(torch.tensor(self.shared))] if self.shared else []
@@ -233,16 +183,52 @@ class RaggedDecoder:
             embeds_1PD = torch.cat(beginning)[None]
             positions = torch.arange(self.common_length - embeds_1PD.shape[1], self.common_length)
             self._forward([-1], positions, inputs_embeds=embeds_1PD)
-        self.rows.phase, logits = Phase.READING, []
-        for reading in _portions(self.rows.lengths):
-            self.rows.reading = reading
-            lengths = [self.rows.lengths[row] for row in reading]
-            positions = torch.cat([torch.arange(self.common_length, self.common_length + length) for length in lengths])
-            ends = (torch.tensor(lengths).cumsum(0) - 1).tolist()
-            ids = torch.tensor([[token for row in reading for token in self.own[row]]])
-            logits.append(self._forward(ends, positions, input_ids=ids))
+
+    def join(self, prompt: Sequence[int]) -> None:
+        """One more row, which `read_some` reads. It has the decoder's beginning and at least one token behind it."""
+        own = prompt[len(self.shared) :]
+        self.arrivals.append(_Arrival(own, group_of([len(own)], self.model.dtype)))
+
+    def read_some(self, most: int) -> tuple[list[int], Tensor]:
+        """Reads at most `most` tokens of the rows that joined, in their order.
+
+        Returns logits (R, V) behind those that are read to their end, and the place of each among all rows: its index
+        when it and those before it are inserted one after the other.
+        """
+        spans, tokens = list[Span](), list[Sequence[int]]()
+        for arrival in self.arrivals:
+            part = arrival.tokens[arrival.read : arrival.read + most]
+            if not most:
+                break
+            spans.append(Span(arrival.group, 0, arrival.read, arrival.read + len(part), len(arrival.tokens)))
+            tokens.append(part)
+            arrival.read += len(part)
+            most -= len(part)
+        done = [arrival for arrival in self.arrivals if arrival.read == len(arrival.tokens)]
+        logits_RV = self._read(spans, tokens)[: len(done)]
+        self.arrivals = self.arrivals[len(done) :]
+        places = []
+        for arrival in done:
+            places.append(self.rows.take_in(arrival.group))
+            position = torch.tensor([self.common_length + len(arrival.tokens)])
+            before, after = self.position_B[: places[-1]], self.position_B[places[-1] :]
+            self.position_B = torch.cat([before, position, after])
+        return places, logits_RV
+
+    def forget(self, arrival: int) -> None:
+        """Forgets a row that joined and is not read to its end, by its place among them."""
+        del self.arrivals[arrival]
+
+    def _read(self, spans: list[Span], tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Logits (R, V) behind the last token of each span."""
+        self.rows.phase, self.rows.reading = Phase.READING, spans
+        first = self.common_length
+        positions = torch.cat([torch.arange(first + span.start, first + span.end) for span in spans])
+        ends = (torch.tensor([len(part) for part in tokens]).cumsum(0) - 1).tolist()
+        ids = torch.tensor([[token for part in tokens for token in part]])
+        logits = self._forward(ends, positions, input_ids=ids)
         self.rows.phase = Phase.WRITING
-        return torch.cat(logits)
+        return logits
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Logits (B, V) behind one more token of each row."""
@@ -264,10 +250,11 @@ class RaggedDecoder:
         group.width -= count
         self.position_B = self.position_B - count
 
-    def keep(self, rows: Tensor) -> None:
-        """Keeps these rows and forgets the others."""
-        self.rows.keep(rows.tolist())
-        self.position_B = self.position_B[rows]
+    def keep(self, rows: Tensor) -> list[int]:
+        """Keeps these rows and forgets the others. Returns which row stands at each place now."""
+        order = self.rows.keep(rows.tolist(), in_place=self.joins)
+        self.position_B = self.position_B[order]
+        return order
 
     def _forward(self, selected: list[int], position_ids: Tensor, **inputs: Tensor) -> Tensor:
         """Logits (len(selected), V) at these indices of the sequence; `position_ids` count in each token's own row."""
@@ -303,14 +290,20 @@ def _is_eligible(module: Any) -> bool:
 
 @torch.inference_mode()
 def _same_logits(model: Model) -> bool:
-    rows, next_tokens = [[1, 2, 3, 4, 5], [1, 2, 3, 8, 9, 10, 11]], [6, 7]
-    usual = [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
+    config: Any = model.module.config
+    one, two, three, *others = trial_tokens(config.get_text_config().vocab_size, range(1, 12))
+    rows, next_tokens = [[one, two, three, *others[:2]], [one, two, three, *others[4:]]], others[2:4]
     longer = [[*row, token] for row, token in zip(rows, next_tokens, strict=True)]
-    usual += [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in longer]
-    decoder = RaggedDecoder(model, rows, least=2)
-    ours_BV, usual_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))]), torch.stack(usual)
+
+    def usual() -> Tensor:
+        return torch.stack(
+            [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)]
+        )
+
+    decoder, usual_BV = RaggedDecoder(model, rows, least=2), usual()
+    ours_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))])
     if getattr(model.module, "is_quantized", False):
         # Rounding of activations amplifies a difference in the last digit at every layer. A wrong layout gives
         # unrelated logits, whose difference is as long as the logits themselves.
         return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
-    return alike(ours_BV, usual_BV)
+    return as_exact(ours_BV, usual_BV, usual)

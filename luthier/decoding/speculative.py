@@ -61,6 +61,7 @@ class SpeculativeDecoder:
         self.other_answers = other_answers or NgramTable()
         self.guesses: list[int] = []  # tokens that were read and not chosen yet
         self.ahead: list[Tensor] = []  # logits (V,) behind each of them
+        self.coming: list[tuple[list[int], int]] = []  # text and end of each row that joined and is not read yet
 
     def start(self) -> Tensor:
         """Logits (B, V) behind each prompt."""
@@ -82,10 +83,40 @@ class SpeculativeDecoder:
         self.ahead = list(logits_TV[1:])
         return logits_TV[:1]
 
-    def keep(self, rows: Tensor) -> None:
-        """Keeps these rows and forgets the others."""
-        self.texts, self.ends = [self.texts[row] for row in rows], [self.ends[row] for row in rows]
-        self.decoder.keep(rows)
+    def keep(self, rows: Tensor) -> list[int]:
+        """Keeps these rows and forgets the others. Returns which row stands at each place now."""
+        if not len(rows):
+            self.guesses, self.ahead = [], []
+        order = self.decoder.keep(rows)
+        self.texts, self.ends = [self.texts[row] for row in order], [self.ends[row] for row in order]
+        return order
+
+    def join(self, prompt: Sequence[int], limit: int) -> None:
+        """One more row, which `read_some` reads."""
+        self.decoder.join(prompt)
+        self.coming.append((list(prompt), len(prompt) + limit))
+
+    def read_some(self, most: int) -> tuple[list[int], Tensor]:
+        """As RaggedDecoder's."""
+        places, logits_RV = self._without_guesses().read_some(most)
+        for place in places:
+            text, end = self.coming.pop(0)
+            self.texts.insert(place, text)
+            self.ends.insert(place, end)
+            self.own_ngrams, self.added_tokens = NgramTable(), 1  # another row may be the last
+        return places, logits_RV
+
+    def _without_guesses(self) -> RaggedDecoder:
+        """The decoder, in which no guess stands behind the only row any more."""
+        if self.guesses:
+            self.decoder.take_back(len(self.guesses))
+            self.guesses, self.ahead = [], []
+        return self.decoder
+
+    def forget(self, arrival: int) -> None:
+        """As RaggedDecoder's."""
+        self.decoder.forget(arrival)
+        del self.coming[arrival]
 
     def _guess(self) -> list[int]:
         """The tokens that may come next, up to the row's limit."""

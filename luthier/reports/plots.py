@@ -137,6 +137,24 @@ def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None 
     return draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
 
 
+def equality(rows: Sequence[tuple[str, str, float, float]], what: str) -> str:
+    """Predicted against measured with the line of equality; rows are (arm, kind, predicted, measured)."""
+    high = 1.15 * max(value for _, _, *pair in rows for value in pair)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([0, high], [0, high], color=FAINT, linewidth=1, zorder=1)
+        for _, kind, predicted, measured in rows:
+            colour, marker = KINDS[kind]
+            axes.plot([measured], [predicted], marker=marker, color=colour, markersize=6, linestyle="none", zorder=3)
+        axes.set(xlim=(0, high), ylim=(0, high))
+        names_beside(figure, axes, [(name, x, y, KINDS[kind][0]) for name, kind, y, x in rows])
+        quiet_axes(axes, f"measured {what}", f"predicted {what}")
+
+    label = f"Predicted against measured {what}, with the line where both are equal."
+    return draw(f"equality-{what.partition(',')[0]}", label, paint, 3.6)
+
+
 def across(
     key: str,
     by_arm: Mapping[str, Sequence[float | None]],

@@ -7,11 +7,11 @@
     isoflop        approach 2: vertices of parabolas
     repeated       the law for data that is read more than once
     figures        figures of scaling laws
-    scale          scale fit and scale plan
+    scale          `scale fit` and `scale plan`
     bpe            byte-level BPE in 80 lines, equal to the library's
     vocabulary     tokenizers that are trained here: bytes, BPE, WordPiece, Unigram
     token_table    what a tokenizer makes of a text
-    neighbours     a token's nearest ones, by embedding and in context
+    neighbours     a token's nearest ones, by embedding and in context; needs torch
     shape          the shape of a model: its settings, parameters and FLOPs
     cached         how a decoder of this room writes through the one generator
     transformer    one transformer: decoder, encoder, encoder-decoder, every choice of its shape
@@ -23,7 +23,7 @@
     objectives     causal, prefix, masked, span corruption: rows of numbers
     rows           rows as the loop's batches and as tensors; the step
     held_out       bits a byte of held-out documents, beside xz and bzip2
-    pretrain       pretrain: text -> the one loop -> pretrain.json
+    pretrain       `pretrain`: text -> the one loop -> pretrain.json
     pretrain_page  pretrain.html
     ladder         scale run: trainings whose largest size is predicted before it is trained
 

@@ -29,8 +29,9 @@ class CachedDecoding:
         logits_BTV: Tensor = self.module(tokens_B[:, None], cache=self.cache)
         return logits_BTV[:, -1]
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Tensor) -> list[int]:
         self.cache.select(rows)
+        return rows.tolist()
 
 
 def padded(rows: list[tuple[int, ...]], device: torch.device) -> tuple[Tensor, Tensor]:

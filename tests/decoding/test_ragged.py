@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from luthier.decoding.ragged import BLOCK, GROUP, READ_TOKENS, RaggedDecoder, _portions, supported
+from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, _portions, supported
+from luthier.decoding.rows import BLOCK, GROUP
 from luthier.model.model import Model
 from tests import tiny
 

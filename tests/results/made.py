@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from luthier.records import Answer, Example, Score
+from luthier.results.arm_record import BaseWidth
 from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
 from luthier.results.looks import Looks
@@ -190,6 +191,8 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "prompting": lambda: records.arm_record("zero-shot"),
     "trained": lambda: records.arm_record("lora", trained=True, tuning=TUNING, trained_on="a mixture"),
     "training": lambda: records.training_record(),
+    "base width": lambda: BaseWidth(width="nf4"),
+    "note of a dated prompt": lambda: read_back(ShippedNote, NOTE | {"day": "2026-07-30"}),
     "note": lambda: read_back(ShippedNote, NOTE),
     "multitask": lambda: records.multitask_record({"sums": False, "notes": True}),
     "mixture": lambda: records.mixture_record("sums", "heads"),

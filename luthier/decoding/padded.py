@@ -1,0 +1,137 @@
+"""Decoders that pad rows to equal length: for GPUs, encoder-decoders, and models that ragged.py cannot decode.
+
+`start` reads the prompts, `step` takes a token of every row, `keep` drops rows and returns which row stands where.
+
+    shapes: B rows, P padded prompt length, V vocabulary, D width
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from luthier.model.forward import decoder_start
+from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.logits import last_position_only
+from luthier.model.model import Model
+from luthier.model.shared import shared_length
+
+FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
+
+
+def _padded(model: Model, prompts: list[tuple[int, ...]], side: str) -> tuple[dict[str, Tensor], Tensor]:
+    """Model inputs of shape (B, P) or (B, P, D) and the mask (B, P). A learned prompt stands before each text.
+
+    Padding stands outside both, so a row reads the same in every batch.
+    """
+    device = model.device
+    prefix_length = 0 if model.prefix is None else len(model.prefix)
+    lengths = [prefix_length + len(ids) for ids in prompts]
+    width = max(lengths)
+    starts = [width - n if side == "left" else 0 for n in lengths]
+    mask_BP = torch.zeros(len(prompts), width, dtype=torch.long, device=device)
+    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        mask_BP[row, start : start + length] = 1
+    ids_BP = torch.zeros_like(mask_BP)  # id 0 where masked: it is never read
+    for row, (start, ids) in enumerate(zip(starts, prompts, strict=True)):
+        ids_BP[row, start + prefix_length : start + prefix_length + len(ids)] = torch.tensor(ids, device=device)
+    if model.prefix is None:
+        return {"input_ids": ids_BP}, mask_BP
+    module: Any = model.module
+    embeds_BPD = module.get_input_embeddings()(ids_BP)
+    for row, start in enumerate(starts):
+        embeds_BPD[row, start : start + prefix_length] = model.prefix.to(embeds_BPD)
+    return {"inputs_embeds": embeds_BPD}, mask_BP
+
+
+class PaddedDecoder:
+    """A causal model. It reads the prompt once into the cache, then one token at a time.
+
+    It reads what all prompts begin with (shots, a system message) once for all rows. Padding stands between that and
+    the rest of each row.
+    """
+
+    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
+        self.module: Any = model.module
+        self.cache = growing_cache(self.module.config)
+        self.shared = prompts[0][: _shared_length(model, prompts)]
+        self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
+        self.learned = fill_prefix(self.cache, model, rows=1)
+        common = self.learned + len(self.shared)  # positions that all rows have in common
+        self.mask_BP = torch.cat([mask_BP.new_ones(len(prompts), common), mask_BP], 1)
+        self.position_B = self.mask_BP.sum(-1)
+
+    def start(self) -> Tensor:
+        common = self.learned + len(self.shared)
+        position_BP = (self.mask_BP.cumsum(-1) - 1).clamp(min=0)
+        if self.shared:
+            shared_1P = torch.tensor([self.shared], device=self.mask_BP.device)
+            self._forward(None, input_ids=shared_1P, position_ids=position_BP[:1, self.learned : common])
+        if common:
+            self.cache.batch_repeat_interleave(len(self.mask_BP))
+        return self._forward(self.mask_BP, position_ids=position_BP[:, common:], **self.inputs)
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
+        position_B1 = self.position_B[:, None]
+        self.position_B = self.position_B + 1
+        return self._forward(self.mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
+
+    def keep(self, rows: Tensor) -> list[int]:
+        self.cache.batch_select_indices(rows)
+        self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
+        return rows.tolist()
+
+    def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
+        mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
+        with last_position_only(self.module):
+            output = self.module(attention_mask=mask_BP, past_key_values=self.cache, use_cache=True, **inputs)
+        return output.logits[:, -1]
+
+
+def _shared_length(model: Model, prompts: list[tuple[int, ...]]) -> int:
+    """How many first tokens all prompts share, at most one less than the shortest has.
+
+    0 for fewer than FEWEST_SHARED_TOKENS, for a model with a learned prompt, which stands in front of every row, and
+    for a cache with sliding or recurrent layers.
+    """
+    if len(prompts) < 2 or model.prefix is not None:
+        return 0
+    if not all(isinstance(layer, GrowingLayer) for layer in growing_cache(model.module.config).layers):
+        return 0
+    length = shared_length(prompts)
+    return length if length >= FEWEST_SHARED_TOKENS else 0
+
+
+class EncoderDecoder:
+    """An encoder-decoder. The encoder reads the prompt once, the decoder starts from its start token."""
+
+    def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
+        module: Any = model.module
+        self.module = module
+        inputs, self.mask_BP = _padded(model, prompts, "right")
+        self.encoded = module.get_encoder()(attention_mask=self.mask_BP, return_dict=True, **inputs)
+        self.cache = two_sided_cache(model, rows=len(prompts))
+
+    def start(self) -> Tensor:
+        start = decoder_start(self.module)
+        return self.step(torch.full((len(self.mask_BP),), start, device=self.mask_BP.device))
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        with last_position_only(self.module):
+            output = self.module(
+                encoder_outputs=self.encoded,
+                attention_mask=self.mask_BP,
+                decoder_input_ids=tokens_B[:, None],
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        return output.logits[:, -1]
+
+    def keep(self, rows: Tensor) -> list[int]:
+        self.cache.batch_select_indices(rows)
+        self.mask_BP = self.mask_BP[rows]
+        self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]
+        return rows.tolist()

@@ -1,0 +1,235 @@
+"""The addresses of the server, in OpenAI's shape.
+
+GET  /v1/models, /v1/models/{id}     what can be asked
+POST /v1/chat/completions            messages -> a reply, whole or streamed
+POST /v1/completions                 a text, texts or token ids -> the same
+GET  /health                         200 while the engine answers, 503 when it ends or is dead
+GET  /metrics                        counts, in Prometheus' text format
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from luthier.decoding.generate import can_join
+from luthier.serving import replies
+from luthier.serving.engine import Closed, Engine, Full
+from luthier.serving.guard import Guard, Rules
+from luthier.serving.prepare import prepare
+from luthier.serving.protocol import (
+    ChatReply,
+    ChatRequest,
+    CompletionReply,
+    CompletionRequest,
+    ErrorReply,
+    Health,
+    ModelCard,
+    ModelList,
+    Refusal,
+)
+from luthier.serving.replies import ENDING, Conversation
+from luthier.serving.served import Served
+
+RETRY_SECONDS = 2  # after which a refused client should come again
+CLIENT_GONE = 499  # nobody reads this status; nginx writes it into its log
+_REFUSALS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503)
+_ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorReply} for status in _REFUSALS}
+_BRANCH = re.compile(r"\[|^(str|int|float|bool|TextPart)$")
+_WORDS = {404: "there is no such address here; see /v1/models", 405: "this address takes another method"}
+
+
+def make_app(served: Mapping[str, Served], engine: Engine, rules: Rules) -> Any:
+    """The ASGI application, behind its guard."""
+    app = FastAPI(title="luthier", docs_url=None, redoc_url=None, responses=_ERRORS)
+    started = int(time.time())
+    _add_errors(app)
+
+    @app.get("/v1/models", response_model=ModelList)
+    async def models() -> ModelList:
+        return ModelList(data=[ModelCard(id=name, created=started) for name in served])
+
+    @app.get("/v1/models/{name:path}", response_model=ModelCard)
+    async def model(name: str) -> ModelCard:
+        return ModelCard(id=_named(served, name).id, created=started)
+
+    @app.post("/v1/chat/completions", response_model=ChatReply)
+    async def chat(asked: ChatRequest, request: Request) -> Response:
+        return await _answer(served, engine, asked, request)
+
+    @app.post("/v1/completions", response_model=CompletionReply)
+    async def completions(asked: CompletionRequest, request: Request) -> Response:
+        return await _answer(served, engine, asked, request)
+
+    @app.get("/health", response_model=Health, responses={503: {"model": Health}})
+    async def health() -> Response:
+        writing, waiting = engine.load
+        kinds = {name: "continuous" if can_join(one.model) else "batches" for name, one in served.items()}
+        status = "dead" if not engine.is_alive else "ending" if engine.is_closing else "ok"
+        body = {"status": status, "models": kinds, "streams": writing, "waiting": waiting}
+        return JSONResponse(body, 200 if status == "ok" else 503)
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> str:
+        return _metrics(engine)
+
+    return Guard(app, rules)
+
+
+def _named(served: Mapping[str, Served], name: str) -> Served:
+    if name not in served:
+        there = ", ".join(served)
+        raise Refusal(
+            f"'{name[:200]}' is not served here; there are: {there}", param="model", status=404, code="model_not_found"
+        )
+    return served[name]
+
+
+async def _answer(
+    served: Mapping[str, Served], engine: Engine, asked: ChatRequest | CompletionRequest, request: Request
+) -> Response:
+    one = _named(served, asked.model)
+    _refuse_when_full(engine)  # before the prompt is rendered, so that it takes no time
+    question = await anyio.to_thread.run_sync(prepare, one, asked)
+    chat = isinstance(asked, ChatRequest)
+    conversation = Conversation(engine, question, "chatcmpl" if chat else "cmpl")
+    try:
+        conversation.begin()
+    except (Full, Closed) as refused:
+        raise _not_now(refused) from None
+    if asked.stream:
+        options = asked.stream_options
+        usage = bool(options and options.include_usage)
+        running = bool(options and options.continuous_usage_stats)
+        return _Stream(conversation, replies.stream(conversation, chat=chat, usage=usage, running_usage=running))
+    whole = replies.chat_reply(conversation) if chat else replies.completion_reply(conversation)
+    return await _unless_gone(whole, conversation, request)
+
+
+def _refuse_when_full(engine: Engine) -> None:
+    try:
+        engine.refuse_when_full()
+    except (Full, Closed) as refused:
+        raise _not_now(refused) from None
+
+
+def _not_now(refused: Full | Closed) -> Refusal:
+    if isinstance(refused, Full):
+        return Refusal(
+            "too many requests are waiting; try again later",
+            status=429, kind="rate_limit_error", code="queue_full", retry_after=RETRY_SECONDS,
+        )  # fmt: skip
+    return Refusal(ENDING, status=503, kind="server_error", code="unavailable", retry_after=RETRY_SECONDS)
+
+
+class _Stream(StreamingResponse):
+    """A stream that frees its places however it ends, even if nobody reads its first byte."""
+
+    def __init__(self, conversation: Conversation, chunks: Any) -> None:
+        super().__init__(chunks, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self.conversation = conversation
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.conversation.cancel()
+
+
+async def _unless_gone(whole: Any, conversation: Conversation, request: Request) -> Response:
+    """The whole reply; a client that hangs up before it is there frees his place."""
+    answer, gone = asyncio.ensure_future(whole), asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            return Response(status_code=CLIENT_GONE)
+        return JSONResponse(answer.result().model_dump())
+    finally:
+        answer.cancel()
+        gone.cancel()
+        conversation.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+# ---------------------------------------------------------------------------------------------------------- errors
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error on every path in OpenAI's shape; no reply shows anything of the server's inside."""
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+        return JSONResponse(refusal.body(), refusal.status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, problems: RequestValidationError) -> Response:
+        return await refused(request, _invalid(problems.errors()[0]))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        words = _WORDS.get(error.status_code, str(error.detail))
+        reply = await refused(request, Refusal(words, status=error.status_code, code=None))
+        reply.headers.update(error.headers or {})
+        return reply
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        return await refused(
+            request, Refusal("the server made an error; its log says more", status=500, kind="server_error")
+        )
+
+
+def _invalid(error: Mapping[str, Any]) -> Refusal:
+    """The first thing that is wrong with a body, with the field's name."""
+    # The path of a field begins with 'body'; pydantic adds the branches of a union, which no client wrote.
+    steps = [str(step) for step in error["loc"][1:] if not _BRANCH.search(str(step))]
+    field = ".".join(steps) or None
+    if error["type"] == "json_invalid":
+        return Refusal("the body is not JSON", code="invalid_json")
+    if field is None:
+        return Refusal('the body is no table of fields, such as {"model": ...}', code="invalid_json")
+    if error["type"] == "extra_forbidden":
+        return Refusal(
+            f"'{field}' is no field that is served here; leave it out", param=field, code="unknown_parameter"
+        )
+    if error["type"] == "missing":
+        return Refusal(f"the field '{field}' is missing", param=field, code="missing_required_parameter")
+    words = str(error["msg"]).removeprefix("Value error, ")
+    return Refusal(f"the field '{field}': {words[:1].lower()}{words[1:]}", param=field, code="invalid_value")
+
+
+def _metrics(engine: Engine) -> str:
+    writing, waiting = engine.load
+    counts = engine.counts
+    rows: list[tuple[str, str, str, float]] = [
+        ("requests_total", "counter", "answers that were asked for", counts.requests),
+        ("finished_total", "counter", "answers that were finished", counts.finished),
+        ("cancelled_total", "counter", "answers whose client went away, or whose stop string came", counts.cancelled),
+        ("refused_total", "counter", "requests that found the queue full", counts.refused),
+        ("failed_total", "counter", "answers that ended in an error", counts.failed),
+        ("tokens_total", "counter", "new tokens", counts.tokens),
+        ("steps_total", "counter", "decoding steps", counts.steps),
+        ("longest_step_seconds", "gauge", "the longest that one step took", counts.longest_step_seconds),
+        ("streams", "gauge", "answers that are being written", writing),
+        ("waiting", "gauge", "answers that wait for a place", waiting),
+        ("up", "gauge", "1 while the engine answers", float(engine.is_alive)),
+    ]
+    lines = (
+        f"# HELP luthier_{name} {words}\n# TYPE luthier_{name} {kind}\nluthier_{name} {value:g}\n"
+        for name, kind, words, value in rows
+    )
+    return "".join(lines)

@@ -1,0 +1,189 @@
+"""The door: what is served is loaded and checked, an address is opened, and the server ends when it is told to.
+
+On SIGTERM or Ctrl-C new requests get a 503, open answers are finished for END_SECONDS at most, and the process ends
+with code 0. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shlex
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from luthier.errors import FolderError, SettingsError
+from luthier.machine import keep_freed_memory
+from luthier.serving.app import make_app
+from luthier.serving.engine import MOST_STREAMS, MOST_WAITING, Engine
+from luthier.serving.guard import LOCAL_HOSTS, Rules
+from luthier.serving.served import Served, load_served
+
+END_SECONDS = 30.0
+IDLE_SECONDS = 30  # that a connection may stay open without a request
+FEWEST_KEY_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def serve(
+    sources: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    arms: Sequence[str] = (),
+    key_file: Path | None = None,
+    allowed_hosts: Sequence[str] = (),
+    streams: int = MOST_STREAMS,
+    queue: int = MOST_WAITING,
+    verify: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serves studies, arms' folders and models until a signal ends it.
+
+    host: anything but this machine itself needs a `key_file`, whose only line clients send as a bearer key.
+    allowed_hosts: further names under which clients may ask. streams: answers that are written at once; queue:
+    requests that may wait. verify: every arm is asked its probes first. say: gets the lines that tell where to ask.
+    Raises LuthierError for what cannot be served.
+    """
+    rules = rules_for(host, key_file, allowed_hosts)
+    with contextlib.closing(_listening(host, port)) as listening:
+        served = load_served(sources, arms, check_probes=verify)
+        keep_freed_memory()
+        engine = Engine(streams=streams, waiting=queue)
+        server = _Server(_configuration(served, engine, rules), engine)
+        address = Address(host, listening.getsockname()[1])
+        server.when_open = lambda: say(_hello(served, address, key_file))
+        engine.start()
+        server.run(sockets=[listening])
+        engine.close(0)
+
+
+@contextlib.contextmanager
+def serving(
+    served: Mapping[str, Served],
+    *,
+    rules: Rules | None = None,
+    streams: int = MOST_STREAMS,
+    queue: int = MOST_WAITING,
+) -> Iterator[tuple[str, Engine]]:
+    """A server on a free port of this machine while the block runs: (its address, its engine). For notebooks."""
+    engine = Engine(streams=streams, waiting=queue)
+    with contextlib.closing(_listening("127.0.0.1", 0)) as listening:
+        server = _Server(_configuration(served, engine, rules or Rules()), engine)
+        is_open = threading.Event()
+        server.when_open = is_open.set
+        engine.start()
+        thread = threading.Thread(target=lambda: server.run(sockets=[listening]), name="server", daemon=True)
+        thread.start()
+        is_open.wait()
+        try:
+            yield Address("127.0.0.1", listening.getsockname()[1]).url, engine
+        finally:
+            server.end()
+            thread.join()
+
+
+def rules_for(host: str, key_file: Path | None, allowed_hosts: Sequence[str]) -> Rules:
+    """The guard's rules. Raises SettingsError for an address off this machine without a key, or a key that is none."""
+    local = host in LOCAL_HOSTS
+    if not local and key_file is None:
+        raise SettingsError(
+            f"--host {host}: others could ask without a key; name a file that holds one with --key-file, or leave "
+            "--host out"
+        )
+    hosts = LOCAL_HOSTS | {host.lower()} | {name.lower() for name in allowed_hosts}
+    return Rules(hosts=hosts, key=None if key_file is None else _key(key_file), any_address=not local)
+
+
+def _key(path: Path) -> str:
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FolderError(f"{path}: the key cannot be read ({getattr(error, 'strerror', None) or 'no text'})") from None
+    if not (key.isascii() and key.isprintable() and " " not in key and len(key) >= FEWEST_KEY_LETTERS):
+        raise SettingsError(
+            f"{path}: a key is one line of at least {FEWEST_KEY_LETTERS} letters without blanks; make one with: "
+            f"python -c 'import secrets; print(secrets.token_urlsafe(32))' > {shlex.quote(str(path))}"
+        )
+    return key
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises SettingsError where that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(2048)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        taken = "; another program listens there, give another --port" if error.errno == errno.EADDRINUSE else ""
+        raise SettingsError(f"{host}:{port}: cannot listen there ({error.strerror or error}){taken}") from None
+    return listening
+
+
+def _configuration(served: Mapping[str, Served], engine: Engine, rules: Rules) -> uvicorn.Config:
+    return uvicorn.Config(
+        make_app(served, engine, rules), log_level="warning", access_log=False, server_header=False,
+        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=5, lifespan="off", ws="none", http="h11",
+    )  # fmt: skip
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends after the engine: open answers first."""
+
+    def __init__(self, configuration: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(configuration)
+        self.engine = engine
+        self.when_open: Callable[[], None] = lambda: None
+        self._ending = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.when_open()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._ending:
+            self.force_exit = self.should_exit = True
+            return
+        self._ending = True
+        threading.Thread(target=self.end, name="end", daemon=True).start()
+
+    def end(self, seconds: float = END_SECONDS) -> None:
+        """Refuses what is new, lets open answers end, and then stops listening."""
+        self.engine.close(seconds)
+        self.should_exit = True
+
+
+def _hello(served: Mapping[str, Served], address: Address, key_file: Path | None) -> str:
+    """What is served, where, and a command to try."""
+    first = next(iter(served))
+    body = f'{{"model": "{first}", "messages": [{{"role": "user", "content": "..."}}]}}'
+    key = f' -H "Authorization: Bearer $(cat {shlex.quote(str(key_file))})"' if key_file else ""
+    kind = "-H 'Content-Type: application/json'"
+    return (
+        f"Serving {', '.join(served)} at {address.url}/v1\n"
+        f"curl {address.url}/v1/chat/completions{key} {kind} -d {shlex.quote(body)}"
+    )
