@@ -118,7 +118,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "rate", "pretrain"):
+    if verb in ("study", "multitask", "rate", "pretrain", "scale"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

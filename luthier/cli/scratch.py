@@ -64,6 +64,30 @@ def fit(
 
 
 @scale.command()
+def run(
+    minutes: Annotated[float, typer.Option(help="How long it may take, about.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; a ladder that was stopped there goes on.")],
+    corpus: Annotated[str, typer.Option(help="The text: docstrings, a folder, a .jsonl or a .txt.")] = "docstrings",
+    as_json: Json = False,
+) -> None:
+    """Train a ladder of small models, predict the largest before it is trained, and write points for `scale fit`.
+
+    \b
+    Example:
+      luthier scale run --minutes 20 --out ladder
+    """
+    from luthier.cli.exits import command
+    from luthier.scratch import ladder as work
+
+    record = work.run_ladder(minutes, out, corpus=corpus, command=command())
+    if as_json:
+        return screen.print_json(record.as_json())
+    screen.print_table(work.PREDICTION_HEADER, work.prediction_rows(record, out))
+    screen.print_lines([str(out / "points.csv")])
+    return None
+
+
+@scale.command()
 def plan(
     flops: Annotated[float, typer.Option(help="The compute to spend, such as 1e21.")],
     law: Law = None,

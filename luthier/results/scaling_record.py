@@ -1,4 +1,4 @@
-"""law.json: a fitted scaling law with its intervals, its backtests and the points behind it; and a plan by it."""
+"""law.json and ladder.json: a fitted scaling law with its backtests, a plan by it, and trainings that it predicts."""
 
 from __future__ import annotations
 
@@ -120,6 +120,42 @@ class LawRecord(Record):
     flops: Span
     isoflop: IsoflopRow
     repeated: RepeatedRow | None = Field(...)
+
+
+class Cell(Part):
+    """One training of a ladder."""
+
+    name: str
+    width: int
+    ratio: int  # tokens a parameter
+    seed: int
+    parameters: int
+    tokens: int
+    flops: Number
+
+
+class Prediction(Part):
+    """What a cell's loss was predicted to be before it was trained, in nats a byte."""
+
+    cell: str
+    loss: Number
+    low: Number
+    high: Number
+
+
+class LadderRecord(Record):
+    """ladder.json: what the minutes buy, and what was predicted."""
+
+    FILE: ClassVar[str] = "ladder.json"
+    REMEDY: ClassVar[str] = "name a new folder with --out"
+
+    format: FirstFormat
+    minutes: Number
+    corpus: str
+    flops_a_second: Number  # measured before the plan
+    cells: list[Cell] = Field(min_length=1)
+    predictions: list[Prediction]
+    level: Number
 
 
 class PlanRow(Part):

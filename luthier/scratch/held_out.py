@@ -28,7 +28,8 @@ LEVEL, RESAMPLES = 0.95, 2000
 
 def sample_of(documents: Sequence[Document], most_bytes: int) -> list[Document]:
     """The first documents, at least one, whose bytes together stay below `most_bytes`."""
-    taken, total = [], 0
+    taken: list[Document] = []
+    total = 0
     for document in documents:
         total += len(document.text.encode())
         if taken and total > most_bytes:

@@ -79,7 +79,8 @@ def _shared_budgets(points: Points) -> list[tuple[float, Floats, Floats]]:
 
 def _read_off(points: Points) -> list[tuple[float, Floats, Floats]]:
     """The same at budgets between the least and the largest, where a size's points lie on both sides of the budget."""
-    budgets = np.geomspace(*np.quantile(points.flops_n, (0.1, 0.9)), _BUDGETS)
+    least, most = np.quantile(points.flops_n, (0.1, 0.9))
+    budgets = np.geomspace(least, most, _BUDGETS)
     groups = []
     for budget in budgets:
         sizes, losses = [], []

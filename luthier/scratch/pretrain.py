@@ -127,9 +127,17 @@ class Work:
         return list(self.vocabulary.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def pretrain(settings: Pretraining, out: Path, command: str = "") -> PretrainRecord:
+def pretrain(
+    settings: Pretraining,
+    out: Path,
+    command: str = "",
+    *,
+    text: Corpus | None = None,
+    tokenizers: Path | None = None,
+) -> PretrainRecord:
     """Trains a model, or goes on with a training that was stopped, and returns its record.
 
+    Several trainings share a `text` that was read, and a folder of `tokenizers`; without, each reads and makes its own.
     Raises DataError for a text that cannot be read, FolderError for a folder of another training, SettingsError when
     the loss is no longer a number.
     """
@@ -142,7 +150,7 @@ def pretrain(settings: Pretraining, out: Path, command: str = "") -> PretrainRec
             raise FolderError(f"{out}: its training has another {changed}; name a new folder with --out")
         if known is not None and known.finished:
             return known
-        work = prepare(settings, out)
+        work = prepare(settings, tokenizers or out / "tokenizer", text)
         record = _record(work, command)
         if known is not None and (known.corpus_sha256, known.tokenizer_sha256) != (
             record.corpus_sha256, record.tokenizer_sha256,
@@ -160,15 +168,15 @@ def pretrain(settings: Pretraining, out: Path, command: str = "") -> PretrainRec
         return record
 
 
-def prepare(settings: Pretraining, out: Path) -> Work:
+def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None) -> Work:
     """Text, tokenizer and a model with its first weights."""
-    corpus = read_corpus(settings.corpus)
+    corpus = text or read_corpus(settings.corpus)
     texts, taken = [], 0
     for document in corpus.train:
         if taken < TOKENIZER_BYTES:
             texts.append(document.text)
             taken += len(document.text.encode())
-    words = vocabulary(settings.tokenizer, settings.vocabulary, texts, out / "tokenizer")
+    words = vocabulary(settings.tokenizer, settings.vocabulary, texts, tokenizers)
     words.tokenizer.encode_special_tokens = True  # a text that spells END does not end there
     ids = objectives.Vocabulary(words.size, words.end)
     shape = settings.shape(ids.all(settings.objective))

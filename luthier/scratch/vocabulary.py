@@ -44,7 +44,7 @@ class Vocabulary:
 
     @property
     def end(self) -> int:
-        return int(self.tokenizer.token_to_id(END))
+        return int(self.tokenizer.token_to_id(END) or 0)
 
 
 def vocabulary(kind: str, size: int, texts: Sequence[str], folder: Path) -> Vocabulary:

@@ -14,9 +14,10 @@ from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
 from luthier.results.looks import Looks
 from luthier.results.multitask_record import TasksRecord
+from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.record import Record
-from luthier.results.scaling_record import LawRecord
+from luthier.results.scaling_record import LadderRecord, LawRecord
 from luthier.results.shipped_note import ShippedNote
 from luthier.scoring.score import score
 from luthier.verdicts.compare import compare
@@ -158,6 +159,20 @@ LAW = {
                             {"flops": 1e20, "sizes": 2, "parameters": None, "reason": "few", "off_centre": None}]},
     "repeated": {"e": 1.9, "a": 430.0, "b": 5360.0, "alpha": 0.34, "beta": 0.39, "r_d": 15.4, "r_n": 5.3, "points": 2},
 }  # fmt: skip
+LADDER = {
+    "format": 1, "minutes": 2.0, "corpus": "docstrings", "flops_a_second": 2.5e10,
+    "cells": [{"name": "w16-r5-s0", "width": 16, "ratio": 5, "seed": 0, "parameters": 9000, "tokens": 45000,
+               "flops": 2.4e9}],
+    "predictions": [{"cell": "w16-r5-s0", "loss": 2.1, "low": 2.0, "high": 2.2}], "level": 0.9,
+}  # fmt: skip
+BITS = {"value": 2.2, "low": 2.1, "high": None, "documents": 4, "bytes": 9000, "xz": 2.6, "bzip2": 2.5}
+PRETRAINED = {
+    "format": 1, "settings": {"width": 64}, "command": "luthier pretrain", "versions": {"torch": "2.13.0"},
+    "corpus_sha256": "aa", "tokenizer_sha256": "bb", "train_documents": 9, "train_bytes": 9000, "parameters": 900,
+    "parameters_without_embeddings": 500, "steps": 13, "rows_a_step": 16, "flops": 6.3e10, "finished": True,
+    "tokens": 53000, "supervised": 52900, "loss": 5.3, "held_out": BITS, "elsewhere": None,
+    "samples": [{"prompt": "a", "text": "b"}], "weights_sha256": "cc",
+}  # fmt: skip
 
 
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
@@ -183,5 +198,7 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "mixture": lambda: records.mixture_record("sums", "heads"),
     "tasks": lambda: read_back(TasksRecord, TASKS),
     "law": lambda: read_back(LawRecord, LAW),
+    "ladder": lambda: read_back(LadderRecord, LADDER),
+    "pretrained": lambda: read_back(PretrainRecord, PRETRAINED),
     "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -39,7 +39,7 @@ def check_equal(texts: list[str], size: int, others: list[str]) -> None:
         assert ours.decode(ours.encode(text)) == text
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(FEW | ANY | MIXED, max_size=4), st.integers(256, 330), FEW | ANY | MIXED)
 def test_any_text(texts: list[str], size: int, other: str) -> None:
     check_equal(texts, size, [other])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import SettingsError
@@ -26,7 +26,7 @@ WORDS = Vocabulary(size=100, end=END)
 DOCUMENTS = st.lists(st.lists(st.integers(0, 98), min_size=1, max_size=30), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENTS, st.integers(4, 20))
 def test_packed_rows_hold_every_token_once_and_predict_it_from_its_own_document(
     documents: list[list[int]], length: int
@@ -58,7 +58,7 @@ def test_rows_too_short_for_spans_are_a_sentence() -> None:
         tokens_for_inputs(2)
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 98), min_size=8, max_size=200), st.integers(0, 10**6))
 def test_corrupted_text_can_be_put_together_again(tokens: list[int], seed: int) -> None:
     row = corrupted(tokens, WORDS, random.Random(seed))

@@ -63,6 +63,7 @@ def test_every_objective_learns(given: dict[str, Any], texts: str, tmp_path: Pat
     assert len(record.samples or []) == (3 if given.get("objective", "causal") == "causal" else 0)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_with_the_same_weights(texts: str, tmp_path: Path) -> None:
     """By kill -9 in a process of its own, in the middle of the training."""
     table = json.dumps(settings(texts).model_dump(mode="json"))
@@ -170,6 +171,6 @@ def test_a_text_that_spells_the_end_is_read_whole(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(6):
         (folder / f"{number}.txt").write_text(f"{END} and more text, number {number}. " * 12)
-    work = prepare(settings(str(folder)), tmp_path / "out")
+    work = prepare(settings(str(folder)), tmp_path / "tokenizers")
     ids = work.encode(f"a{END}b")
     assert work.ids.end not in ids and work.vocabulary.tokenizer.decode(ids) == f"a{END}b"

@@ -1,0 +1,210 @@
+"""scale run: a ladder of small trainings sized to some minutes, whose largest size is predicted before it is trained.
+
+    OUT/ladder.json        what the minutes buy: every cell, planned before the first one runs, and the predictions
+    OUT/cells/NAME/        the training of a cell, as `pretrain` writes it
+    OUT/points.csv         a row for each finished cell, ready for `scale fit`
+
+A ladder has four sizes and four ratios of tokens to parameters. Two cells of the smallest size have two more seeds, so
+the spread of seeds is known. A ladder that was stopped goes on; its plan is that of the first sitting.
+
+The rule for rate and batch: every cell has pretrain's learning rate and a batch of a fiftieth of its tokens, at least
+2,048 and at most 16,384.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from luthier.errors import FolderError, SettingsError
+from luthier.files import locked, write_text
+from luthier.progress import say
+from luthier.results.pretrain_record import PretrainRecord
+from luthier.results.scaling_record import Cell, LadderRecord, Prediction
+from luthier.scratch.backtest import LEVEL, predictor
+from luthier.scratch.corpus import DOCSTRINGS, read_corpus
+from luthier.scratch.objectives import Vocabulary
+from luthier.scratch.points import FEWEST, Points
+from luthier.scratch.pretrain import Pretraining, pretrain
+from luthier.scratch.rows import RowBatches, loss_of
+from luthier.scratch.shape import training_flops
+from luthier.scratch.transformer import Transformer
+
+WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+SIZES = 4  # of a ladder
+RATIOS = (5, 10, 20, 40)  # tokens a parameter
+SEEDS = 3  # of the smallest size at the first and last ratio
+VOCABULARY, ROW = 512, 128
+COLUMNS = ("run", "parameters", "parameters_without_embeddings", "tokens", "flops", "loss", "seed")
+
+
+def settings_of(width: int, tokens: int, seed: int, corpus: str) -> Pretraining:
+    """A cell's training: depth grows with width, and heads are 16 to 32 wide."""
+    batch = min(16_384, max(2_048, tokens // 50))
+    return Pretraining(
+        corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
+        heads=max(1, width // 32), tokens=tokens, row=ROW, batch_tokens=batch, seed=seed, evaluations=1,
+        held_out_bytes=100_000,
+    )  # fmt: skip
+
+
+def planned(minutes: float, rate: float, corpus: str) -> list[Cell]:
+    """The cells of the largest ladder that fits into the minutes at `rate` FLOPs a second, smallest first.
+
+    Raises SettingsError when not even the smallest ladder fits.
+    """
+    best: list[Cell] = []
+    for first in range(len(WIDTHS) - SIZES + 1):
+        cells = _cells(WIDTHS[first : first + SIZES], corpus)
+        if sum(cell.flops for cell in cells) > minutes * 60 * rate:
+            break
+        best = cells
+    if not best:
+        least = sum(cell.flops for cell in _cells(WIDTHS[:SIZES], corpus)) / rate / 60
+        raise SettingsError(f"--minutes is {minutes:g}; the smallest ladder takes about {least:.1f} here, so give more")
+    return best
+
+
+def _cells(widths: tuple[int, ...], corpus: str) -> list[Cell]:
+    cells = []
+    for width in widths:
+        for ratio in RATIOS:
+            repeated = width == widths[0] and ratio in (RATIOS[0], RATIOS[-1])
+            for seed in range(SEEDS if repeated else 1):
+                shape = settings_of(width, 10**6, 0, corpus).shape(VOCABULARY)
+                with torch.device("meta"):  # counted, not made
+                    parameters = sum(parameter.numel() for parameter in Transformer(shape).parameters())
+                tokens = ratio * parameters
+                settings = settings_of(width, tokens, seed, corpus)
+                done = settings.steps * settings.rows_a_step * settings.row
+                name, flops = f"w{width}-r{ratio}-s{seed}", training_flops(shape, done, ROW)
+                cells.append(Cell(
+                    name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=tokens, flops=flops,
+                ))  # fmt: skip
+    return cells
+
+
+def measured_rate(width: int = 64) -> float:
+    """FLOPs a second of a few training steps of a small model on this machine."""
+    settings = settings_of(width, 10**6, 0, DOCSTRINGS)
+    shape = settings.shape(VOCABULARY)
+    module = Transformer(shape)
+    rows = RowBatches(["x" * 4000], lambda text: [ord(sign) for sign in text], Vocabulary(VOCABULARY, 0),
+                      objective="causal", row=ROW, steps=1, rows_a_step=32, micro_rows=32, seed=0)  # fmt: skip
+    batch = next(iter(rows))[0]
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        loss_of(module, batch)[0].backward()
+        seconds.append(time.perf_counter() - began)
+    return training_flops(shape, 32 * ROW, ROW) / float(np.median(seconds[1:]))
+
+
+def run_ladder(minutes: float, out: Path, *, corpus: str = DOCSTRINGS, command: str = "") -> LadderRecord:
+    """Trains every cell, predicts the largest size from the smaller ones before it is trained, and writes points.csv.
+
+    Raises SettingsError for minutes that buy no ladder, FolderError for a folder of another ladder.
+    """
+    if not (math.isfinite(minutes) and 0 < minutes <= 100_000):
+        raise SettingsError(f"--minutes is {minutes:g}; give a number above 0")
+    with locked(out):
+        record = LadderRecord.read_if_there(out)
+        if record is None:
+            torch.manual_seed(0)
+            rate = measured_rate()
+            record = LadderRecord(
+                format=1, minutes=minutes, corpus=corpus, flops_a_second=rate, cells=planned(minutes, rate, corpus),
+                predictions=[], level=LEVEL,
+            )  # fmt: skip
+            record.write(out)
+        elif (record.minutes, record.corpus) != (minutes, corpus):
+            raise FolderError(f"{out}: holds a ladder of {record.minutes:g} minutes; name a new folder with --out")
+        say(ladder_words(record))
+        text = read_corpus(corpus)
+        largest = max(cell.width for cell in record.cells)
+        for cell in record.cells:
+            if cell.width == largest and not record.predictions:
+                record = record.model_copy(update={"predictions": _predictions(record, out, largest)})
+                record.write(out)
+            settings = settings_of(cell.width, cell.tokens, cell.seed, corpus)
+            pretrain(settings, out / "cells" / cell.name, command, text=text, tokenizers=out / "tokenizer")
+            _write_points(record, out)
+        return record
+
+
+def ladder_words(record: LadderRecord) -> str:
+    """What the minutes buy."""
+    total = sum(cell.flops for cell in record.cells)
+    sizes = sorted({cell.parameters for cell in record.cells})
+    return (
+        f"{record.minutes:g} minutes at {record.flops_a_second / 1e9:.0f} GFLOP/s buy {len(record.cells)} trainings, "
+        f"{sizes[0]:,} to {sizes[-1]:,} parameters, {RATIOS[0]} to {RATIOS[-1]} tokens a parameter: {total:.2g} FLOPs"
+    )
+
+
+def finished(record: LadderRecord, out: Path) -> list[tuple[Cell, PretrainRecord]]:
+    """The cells whose training has ended."""
+    found = []
+    for cell in record.cells:
+        trained = PretrainRecord.read_if_there(out / "cells" / cell.name)
+        if trained is not None and trained.finished and trained.held_out is not None:
+            found.append((cell, trained))
+    return found
+
+
+def loss_a_byte(trained: PretrainRecord) -> float:
+    """Nats a byte of the held-out documents."""
+    assert trained.held_out is not None
+    return float(trained.held_out.value) * math.log(2)
+
+
+def _predictions(record: LadderRecord, out: Path, largest: int) -> list[Prediction]:
+    done = [(cell, trained) for cell, trained in finished(record, out) if cell.width < largest]
+    if len(done) < FEWEST:
+        raise FolderError(f"{out}: only {len(done)} smaller cells are finished; run the ladder again")
+    n, d = (np.array(values, float) for values in zip(*((t.parameters, t.tokens) for _, t in done), strict=True))
+    losses = np.array([loss_a_byte(trained) for _, trained in done])
+    # Seeds of one cell are one run: they say nothing about other sizes.
+    runs = tuple(f"{cell.width}-{cell.ratio}" for cell, _ in done)
+    made = predictor(Points(n, d, losses, d, runs))
+    ahead = [cell for cell in record.cells if cell.width == largest]
+    loss, low, high = made.interval(
+        np.array([cell.parameters for cell in ahead], float), np.array([cell.tokens for cell in ahead], float)
+    )
+    return [
+        Prediction(cell=cell.name, loss=float(loss[k]), low=float(low[k]), high=float(high[k]))
+        for k, cell in enumerate(ahead)
+    ]
+
+
+def _write_points(record: LadderRecord, out: Path) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for cell, trained in finished(record, out):
+        table.writerow((
+            f"{cell.width}-{cell.ratio}", trained.parameters, trained.parameters_without_embeddings, trained.tokens,
+            f"{trained.flops:.6g}", f"{loss_a_byte(trained):.6f}", cell.seed,
+        ))  # fmt: skip
+    write_text(out / "points.csv", text.getvalue())
+
+
+PREDICTION_HEADER = ("cell", "predicted", "90 % interval", "reached", "inside")
+
+
+def prediction_rows(record: LadderRecord, out: Path) -> list[tuple[str, ...]]:
+    """Each cell of the largest size: predicted and reached, in nats a byte."""
+    reached = {cell.name: loss_a_byte(trained) for cell, trained in finished(record, out)}
+    rows: list[tuple[str, ...]] = []
+    for one in record.predictions:
+        loss = reached.get(one.cell)
+        inside = "-" if loss is None else "yes" if one.low <= loss <= one.high else "no"
+        rows.append((one.cell, f"{one.loss:.4f}", f"{one.low:.4f} to {one.high:.4f}",
+                     "-" if loss is None else f"{loss:.4f}", inside))  # fmt: skip
+    return rows
