@@ -172,9 +172,9 @@ class Batch:
     """Requests that are answered together: each `step` gives every open row its next token.
 
     With a `beginning` the batch stays open: requests whose prompts begin with it `join` and `leave` between two steps,
-    and a step reads JOIN_TOKENS of new prompts while others are written, more where more come than are written. `ngrams` then stays as it is: a table
-    of all answers would grow for ever. Raises ModelError where the model's
-    rows cannot join (`can_join`).
+    and a step reads JOIN_TOKENS of new prompts while others are written, more where more come than are written.
+    `ngrams` then stays as it is: a table of all answers would grow for ever. Raises ModelError where the model's rows
+    cannot join (`can_join`).
     """
 
     def __init__(
