@@ -118,7 +118,7 @@ def _clusters(matrices: dict[str, Floats]) -> Iterator[Cell]:
 
 
 def _few(matrices: dict[str, Floats]) -> Iterator[Cell]:
-    """Three units in n differ: whatever the interval says, nobody can tell."""
+    """Three units in n differ: whatever the interval says, nobody can tell which arm is better."""
     for n in SIZES:
 
         def sparse(random: Random, n: int = n) -> Floats:
@@ -130,14 +130,14 @@ def _few(matrices: dict[str, Floats]) -> Iterator[Cell]:
         truth = 3 / n * (-0.5 + 0.3 + 0.4) / 3
         yield Cell("Few differences", f"about 3 of n = {n} differ: coverage", 20_000, _covers(sparse, truth))
         for what, draw in (("about 3", sparse), ("yes or no, about 3", signs)):
-            name = f"{what} of n = {n} differ: *cannot tell*"
-            yield Cell("Few differences", name, 5_000, _share(_cannot_tell(draw)), 0.99, None)
+            name = f"{what} of n = {n} differ: *better* or *worse*"
+            yield Cell("Few differences", name, 5_000, _share(_separates(draw)), None, 0.01)
         for share in (0.1, 0.5):
             yield Cell("Yes or no", f"Wilson, {share:.0%} yes, n = {n}: coverage", 20_000, _wilson_covers(share, n))
 
 
-def _cannot_tell(draw: Draw) -> Callable[[Random], bool]:
-    return lambda random: _verdict(draw(random), 0.02) == "cannot tell"
+def _separates(draw: Draw) -> Callable[[Random], bool]:
+    return lambda random: _verdict(draw(random), 0.02) in ("better", "worse")
 
 
 def _wilson_covers(share: float, n: int) -> Callable[[Random, int], float]:
@@ -153,7 +153,8 @@ def _verdict(difference: Floats, margin: float, level: float = 0.95) -> str:
     estimate = intervals.paired(difference, np.zeros(len(difference)))
     each, within = simultaneous.verdict_levels([estimate], level)
     ends, bounds = estimate.interval(each), estimate.interval(within)
-    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
+    few = simultaneous.cautious(estimate, each)
+    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds, few=few)
 
 
 # ------------------------------------------------------------------------------------------------ nothing is better
@@ -171,7 +172,14 @@ def _verdicts(scores: Floats, margin: float) -> dict[tuple[str, str], str]:
     pairs = _pairs(scores)
     each, within = simultaneous.verdict_levels(list(pairs.values()), draws=DRAWS)
     return {
-        pair: simultaneous.verdict(e.interval(each), margin=margin, n=e.n, nonzero=e.nonzero, bounds=e.interval(within))
+        pair: simultaneous.verdict(
+            e.interval(each),
+            margin=margin,
+            n=e.n,
+            nonzero=e.nonzero,
+            bounds=e.interval(within),
+            few=simultaneous.cautious(e, each),
+        )
         for pair, e in pairs.items()
     }
 
@@ -228,6 +236,14 @@ def _equivalence(matrices: dict[str, Floats]) -> Iterator[Cell]:
         run = _share(lambda random, draw=draw: _verdict(draw(random), margin) == "equivalent")
         name = f"*equivalent*, truth {truth:g}, margin .01, sd .08, n = {n}"
         yield Cell("Equivalence", name, 100_000 if truth else 5_000, run, low, high)
+    for n, margin in ((200, 0.05), (500, 0.02), (2_000, 0.005)):  # about ten differ, all to one side, where they may
+
+        def rare(random: Random, n: int = n, margin: float = margin) -> Floats:
+            return (random.random(n) < margin).astype(float)
+
+        run = _share(lambda random, draw=rare, margin=margin: _verdict(draw(random), margin) == "equivalent")
+        name = f"*equivalent*, truth at the margin {margin:g}, yes or no, so few differ, n = {n}"
+        yield Cell("Equivalence", name, 20_000, run, None, 0.05)
     yield Cell(
         "Equivalence", "8 arms, 4 a margin below: any wrong verdict, n = 500", 1_000, _mixed(matrices), None, 0.062
     )

@@ -100,7 +100,8 @@ def redrawn(names: list[str], matrix: Floats, n: int, margin: float, repeats: in
 
 def _verdict(estimate: Estimate, margin: float, each: float, within: float) -> str:
     ends, bounds = estimate.interval(each), estimate.interval(within)
-    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
+    few = simultaneous.cautious(estimate, each)
+    return simultaneous.verdict(ends, margin=margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds, few=few)
 
 
 def page(result: Row) -> str:

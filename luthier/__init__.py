@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
+    from luthier.arms.planned import plan as plan
     from luthier.arms.ship import ship as ship
     from luthier.arms.ship_push import push as push
     from luthier.arms.ship_verify import verify as verify
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
     from luthier.decoding.generate import generate as generate
-    from luthier.decoding.sampling import Generation as Generation
+    from luthier.decoding.settings import Generation as Generation
     from luthier.errors import DataError as DataError
     from luthier.errors import FolderError as FolderError
     from luthier.errors import LuthierError as LuthierError
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.scoring.words import Reading as Reading
     from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
@@ -59,7 +61,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.task.prompt import paint as paint
     from luthier.task.task import Task as Task
     from luthier.task.task import load_task as load_task
-    from luthier.training.loop import Training as Training
+    from luthier.training.settings import Training as Training
     from luthier.verdicts.columns import compare_columns as compare_columns
     from luthier.verdicts.columns import from_columns as from_columns
     from luthier.verdicts.columns import score_columns as score_columns
@@ -74,7 +76,7 @@ _HOMES = {  # public name -> the module it lives in
     "Example": "records",
     "Finding": "task.findings",
     "FolderError": "errors",
-    "Generation": "decoding.sampling",
+    "Generation": "decoding.settings",
     "LuthierError": "errors",
     "METHODS": "adapt.methods",
     "METRICS": "metrics",
@@ -83,13 +85,14 @@ _HOMES = {  # public name -> the module it lives in
     "ModelError": "errors",
     "Prompt": "records",
     "PromptError": "errors",
+    "Reading": "scoring.words",
     "Renderer": "task.prompt",
     "Request": "decoding.generate",
     "Score": "records",
     "SettingsError": "errors",
     "Task": "task.task",
     "TaskError": "errors",
-    "Training": "training.loop",
+    "Training": "training.settings",
     "Vote": "records",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
@@ -110,6 +113,7 @@ _HOMES = {  # public name -> the module it lives in
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
     "paint": "task.prompt",
+    "plan": "arms.planned",
     "prompt_of": "studies.study",
     "push": "arms.ship_push",
     "report": "reports.write",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ class Metric:
     # how many answers become one number: their mean, the share of yes, or one value formed from summed counts
     sums: Literal["mean", "share", "counts"] = "mean"
     decides: bool = True  # whether more is better, so that verdicts may come from it
+    most: float = 1.0  # the largest value; the smallest is 0
 
 
 TABLE = (
@@ -29,12 +31,18 @@ TABLE = (
     Metric("rougeLsum", "the same, sentence by sentence", "texts"),
     Metric("bleu", "n-gram precision, whole corpus", "texts", "counts"),
     Metric("chrf", "character n-grams, whole corpus", "texts", "counts"),
-    Metric("length_ratio", "answer words / reference words", "texts", decides=False),
+    Metric("length_ratio", "answer words / reference words", "texts", decides=False, most=math.inf),
     Metric("accuracy", "share of rows whose label is said", "labels", "share"),
     Metric("macro_f1", "F1 of each class, in the mean", "labels", "counts"),
     Metric("stopped", "share that ended by themselves", "answers", "share", decides=False),
     Metric("copied", "share of 4-grams found in the input", "answers", decides=False),
-    Metric("bits_per_character", "how surprising the reference is; lower is better", "weights", decides=False),
+    Metric(
+        "bits_per_character",
+        "how surprising the reference is; lower is better",
+        "weights",
+        decides=False,
+        most=math.inf,
+    ),
 )
 METRICS = tuple(row.name for row in TABLE if row.of == "texts")
 CLASS_METRICS = tuple(row.name for row in TABLE if row.of == "labels")
@@ -43,6 +51,7 @@ DESCRIPTIVE = tuple(row.name for row in TABLE if row.of == "answers")
 CAN_DECIDE = tuple(row.name for row in TABLE if row.decides)
 SUMMED = tuple(row.name for row in TABLE if row.sums == "counts")  # never a mean over answers
 SHARES = tuple(row.name for row in TABLE if row.sums == "share")  # yes or no for each answer
+ENDS = {row.name: (0.0, row.most) for row in TABLE}  # of the scale, beyond which no interval goes
 WORDS = {row.name: row.words for row in TABLE}
 ROUGE = tuple(name for name in METRICS if name.startswith("rouge"))
 CORPUS = tuple(name for name in SUMMED if name in METRICS)

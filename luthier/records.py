@@ -10,7 +10,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+Turn = tuple[str, str]  # (role, words) of a chat; the role is "system", "user" or "assistant"
 Verdict = Literal["better", "worse", "equivalent", "cannot tell"]  # of a against b
+RARE = {"rare": True}  # metadata of a field that a line leaves out where it holds its default
 # How results/record.py reads a line: text is no number, an unknown key is damage, NaN is no value.
 STRICT: Any = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -27,6 +29,9 @@ class Example:
     meta: dict[str, Any] = field(default_factory=dict)
     unit: str = ""  # examples with the same unit (one dialogue, several rows) are resampled together
     row: int = 0  # its row in its file, for messages; the first data row is 1
+    # Of an input of several parts, whose one text is `input`; lines are written without them where there are none.
+    turns: tuple[Turn, ...] = field(default=(), metadata=RARE)  # a chat up to its last question
+    fields: dict[str, str] = field(default_factory=dict, metadata=RARE)  # column -> its text
 
     def __post_init__(self) -> None:
         if not self.unit:
@@ -92,6 +97,10 @@ class Score:
     reasons: dict[str, str] = field(default_factory=dict)
     references: str = "mean"  # how ROUGE against several references became one value: their mean, or their max
     reference_count: int = 1
+    # How the texts were read (scoring/words.py); written where it is not the default.
+    words: str = field(default="ascii", metadata=RARE)
+    bleu: str = field(default="13a", metadata=RARE)
+    reasoning: str = field(default="keep", metadata=RARE)
 
 
 @dataclass(frozen=True)
@@ -127,5 +136,11 @@ class Vote:
 
 
 def as_row(record: Any) -> dict[str, Any]:
-    """The record as a plain dict in field order, ready for one JSON line."""
-    return dataclasses.asdict(record)
+    """The record as a plain dict in field order, ready for one JSON line. A rare field stands there where it says more
+    than its default."""
+    row = dataclasses.asdict(record)
+    for one in dataclasses.fields(record):
+        usual = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        if one.metadata == RARE and getattr(record, one.name) == usual:
+            del row[one.name]
+    return row

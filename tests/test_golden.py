@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests import golden
+from tests.golden.kept import KEPT, unlike_kept
+from tests.golden.made import ENVIRONMENT
+from tests.golden.settled import LISTING, differing, files_of, listing
 
 ROOT = Path(__file__).parents[1]
 STUDY = "studies/several/tasks/sums"
@@ -22,7 +24,7 @@ STUDY = "studies/several/tasks/sums"
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Any]:
-    return dict(json.loads(golden.KEPT.read_text(encoding="utf-8")))
+    return dict(json.loads(KEPT.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +32,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The studies, made now: in a process of its own, whose environment is the golden's from its first moment on."""
     out = tmp_path_factory.mktemp("golden") / "out"
     command = [sys.executable, "-m", "tests.golden", str(out)]
-    subprocess.run(command, cwd=ROOT, env=os.environ | golden.ENVIRONMENT, check=True, capture_output=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, env=os.environ | ENVIRONMENT, check=True, capture_output=True, timeout=600)
     return out
 
 
 def test_every_file_is_as_it_was_kept(made: Path, kept: dict[str, Any]) -> None:
     """Where a change was meant: python -m tests.golden --keep."""
-    assert golden.unlike_kept(made, kept) == []
+    assert unlike_kept(made, kept) == []
 
 
 def test_nothing_of_this_machine_stands_in_the_studies(made: Path) -> None:
     """Else two folders would not be alike, and the fields that are put to constants would not be all."""
-    written = {path: path.read_bytes() for path in golden.files_of(made)}
+    written = {path: path.read_bytes() for path in files_of(made)}
     places = {str(made), str(ROOT), str(Path.home() / "."), os.uname().nodename}
     named = {place.encode() for place in places if len(place) > 5}
     assert [str(path) for path, data in written.items() if any(name in data for name in named)] == []
-    assert golden.listing(made) == (made / golden.LISTING).read_text(encoding="utf-8")
+    assert listing(made) == (made / LISTING).read_text(encoding="utf-8")
 
 
 # --- the comparison can fail --------------------------------------------------------------------------------------
@@ -103,8 +105,8 @@ def test_a_damaged_copy_is_found(damage: str, made: Path, kept: dict[str, Any], 
     path = copy / (STUDY if file != "multitask.json" else "studies/several") / file
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     name = path.relative_to(copy).as_posix()
-    assert [said.partition(":")[0] for said in golden.unlike_kept(copy, kept)] == [name]
-    assert golden.differing(made, copy) == [f"differs: {name}"]
+    assert [said.partition(":")[0] for said in unlike_kept(copy, kept)] == [name]
+    assert differing(made, copy) == [f"differs: {name}"]
 
 
 def test_a_missing_file_a_new_one_and_other_weights_are_found(made: Path, kept: dict[str, Any], tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_a_missing_file_a_new_one_and_other_weights_are_found(made: Path, kept: 
     tensors = load_file(weights)
     name, tensor = next(iter(tensors.items()))
     save_file(tensors | {name: tensor[..., :-1].contiguous()}, weights, metadata={"format": "pt"})
-    missing, new, shape = golden.unlike_kept(copy, kept)
+    missing, new, shape = unlike_kept(copy, kept)
     assert missing == f"{STUDY}/profile.json: is missing"
     assert new == f"{STUDY}/lengths.json: was not there"
     assert shape.startswith(f"{STUDY}/arms/lora-r4/adapter/adapter_model.safetensors: has ") and name in shape
@@ -131,5 +133,5 @@ def test_low_order_bits_and_last_printed_digits_may_differ(made: Path, kept: dic
     path.write_text(text, encoding="utf-8")
     page = copy / STUDY / "report.md"
     page.write_text(re.sub(r"(\| 0\.\d\d)4\b", r"\g<1>5", page.read_text()), encoding="utf-8")
-    assert len(golden.differing(made, copy)) == 2
-    assert golden.unlike_kept(copy, kept) == []
+    assert len(differing(made, copy)) == 2
+    assert unlike_kept(copy, kept) == []

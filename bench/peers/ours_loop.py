@@ -11,7 +11,7 @@ from luthier.model.forward import collate, supervised_loss  # noqa: E402
 from luthier.model.model import load  # noqa: E402
 from luthier.training.batches import Batches  # noqa: E402
 from luthier.training.loop import train  # noqa: E402
-from luthier.training.memory import micro_tokens  # noqa: E402
+from luthier.training.memory import NO_BOUND, micro_tokens  # noqa: E402
 
 
 class Ours:
@@ -30,7 +30,7 @@ class Ours:
     def train(self, prompts, batch_size, folder):
         """What the loop returns; its own clock counts finished optimizer steps, as the clocks of the peers do."""
         settings = self.method.training.model_copy(update={"batch_size": batch_size})
-        cut = micro_tokens(self.module, lambda rows: self.loss(rows)[0], prompts, None)
+        cut = micro_tokens(self.module, lambda rows: self.loss(rows)[0], prompts, NO_BOUND)
         batches = Batches(prompts, batch_size=batch_size, micro_tokens=cut, epochs=1, seed=0)
         rates = self.method.rates(self.choice, self.module) if self.method.rates else None
         return train(self.module, self.loss, batches, settings, folder, rates=rates)

@@ -1,5 +1,6 @@
 """The ways to adapt a model, one file a method. Prompting is a method that trains no parameter.
 
+    settings       each method's settings, and how a short form names them; imports no torch
     method         what a row of the METHODS table holds
     peft_format    how peft wraps a model, and its format on disk
     baselines      copied turns, the commonest label, the nearest neighbour: no model

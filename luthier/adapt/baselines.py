@@ -8,23 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pydantic import Field
-
-from luthier.adapt.method import Baseline, NoSettings
+from luthier.adapt.method import Baseline
+from luthier.adapt.settings import Copy, Nearest, NoSettings
 from luthier.records import Answer, Example
-from luthier.settings import Settings
-
-
-class Copy(Settings):
-    """The first lines of the input as the answer."""
-
-    lines: int = Field(3, ge=1, description="lines (turns) copied")
-
-
-class Nearest(Settings):
-    """The number of train rows that vote."""
-
-    neighbours: int = Field(1, ge=1, description="most similar train rows, of which the commonest label is taken")
+from luthier.scoring.words import words_of
 
 
 def copied(settings: Copy, train: Sequence[Example], asked: Sequence[Example]) -> list[Answer]:
@@ -48,8 +35,7 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.neighbors import KNeighborsClassifier
 
-    # Words of any script, single letters included; sklearn's default pattern drops those.
-    vectors = TfidfVectorizer(token_pattern=r"\w+")
+    vectors = TfidfVectorizer(analyzer=_terms)
     rows = vectors.fit_transform([example.input for example in train])
     voters = KNeighborsClassifier(min(settings.neighbours, len(train)), metric="cosine", algorithm="brute")
     voters.fit(rows, [example.references[0] for example in train])
@@ -57,13 +43,13 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
     return [Answer(example.id, str(label)) for example, label in zip(asked, labels, strict=True)]
 
 
+def _terms(text: str) -> list[str]:
+    """The words of a text of any script, single letters included; of a text without words its signs."""
+    return words_of(text, "ascii" if text.isascii() else "characters") or [sign for sign in text if not sign.isspace()]
+
+
 METHODS = (
-    Baseline(
-        name="copy", summary="the first k turns, copied: the baseline", settings=Copy, dial="lines", given=copied
-    ),
+    Baseline(name="copy", summary="the first k turns, copied: the baseline", given=copied),
     Baseline(name="majority", summary="the commonest label: a baseline", labels=True, given=commonest),
-    Baseline(
-        name="nearest", summary="the label of the most similar train row: a baseline", settings=Nearest,
-        dial="neighbours", labels=True, given=nearest,
-    ),
-)  # fmt: skip
+    Baseline(name="nearest", summary="the label of the most similar train row: a baseline", labels=True, given=nearest),
+)

@@ -11,37 +11,23 @@ the adapters' tensors, and their settings beside them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from luthier.adapt.method import Tuning, freeze
+from luthier.adapt.settings import BottleneckSettings
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import write_text
 from luthier.model.model import Model
-from luthier.settings import Settings, read_settings, toml_of
-from luthier.training.loop import Training
+from luthier.planning.moving import ATTENTION_OUTPUTS, FEED_FORWARD_OUTPUTS
+from luthier.settings import read_settings, toml_of
+from luthier.training.settings import Training
 
 FILE, NOTE = "bottleneck.safetensors", "bottleneck.toml"
-# Endings of the names of the layers that produce a sub-layer's output, in the known architectures.
-ATTENTION = (
-    "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "attn.c_proj", "attn.out_proj",
-    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense",
-)  # fmt: skip
-FEED_FORWARD = ("mlp.down_proj", "mlp.c_proj", "DenseReluDense.wo", "fc2", "mlp.dense_4h_to_h", "feed_forward.w2")
-
-
-class BottleneckSettings(Settings):
-    """The adapters."""
-
-    width: int = Field(32, ge=1, le=2**14, description="m, the inner width of an adapter")
-    place: Literal["both", "feed-forward"] = Field(
-        "both", description="'both' (behind attention too, Houlsby) or 'feed-forward' (Pfeiffer)"
-    )
 
 
 class Bottleneck(nn.Module):
@@ -75,7 +61,7 @@ def apply(model: Model, settings: BottleneckSettings, seed: int) -> nn.Module:
 
 def _outputs(model: Model, place: str) -> list[Any]:
     """The layers that get an adapter behind them, in the module's order."""
-    ends = FEED_FORWARD + (ATTENTION if place == "both" else ())
+    ends = FEED_FORWARD_OUTPUTS + (ATTENTION_OUTPUTS if place == "both" else ())
     layers = [
         layer for name, layer in model.module.named_modules() if f".{name}".endswith(tuple(f".{e}" for e in ends))
     ]
@@ -119,8 +105,6 @@ def answering(model: Model, module: nn.Module) -> Model:
 METHOD = Tuning(
     name="bottleneck",
     summary="small networks behind the sub-layers",
-    settings=BottleneckSettings,
-    dial="width",
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=answering,

@@ -11,12 +11,11 @@ from torch import nn
 
 from luthier.adapt.method import Tuning, float_trainable
 from luthier.errors import ModelError
-from luthier.model.encoder import PASSES
 from luthier.model.model import Model
 from luthier.model.quiet import quiet
 from luthier.settings import Settings
 from luthier.training.fused import fuse
-from luthier.training.loop import Training
+from luthier.training.settings import PASSES, Training
 
 
 def apply(model: Model, settings: Settings, seed: int) -> nn.Module:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from torch import nn
 
 from luthier.adapt import full, select
-from luthier.adapt.method import NoSettings, Tuning
-from luthier.model.encoder import PASSES, head_parameters
+from luthier.adapt.method import Tuning
+from luthier.adapt.settings import NoSettings
+from luthier.model.encoder import head_parameters
 from luthier.model.model import Model
 from luthier.training.fused import fuse
-from luthier.training.loop import Training
+from luthier.training.settings import PASSES, Training
 
 
 def apply(model: Model, settings: NoSettings, seed: int) -> nn.Module:

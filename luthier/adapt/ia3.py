@@ -12,27 +12,14 @@ from peft.utils import (
     TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
     TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
 )
-from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import IA3
 from luthier.errors import SettingsError
-from luthier.model.encoder import PASSES
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class IA3(Settings):
-    """Where the vectors stand."""
-
-    outputs: str | None = Field(
-        None, description="modules whose outputs are scaled, joined by commas: 'k_proj,v_proj'; None: peft's table"
-    )
-    inputs: str | None = Field(
-        None, description="modules whose inputs are scaled, the second feed-forward layer: 'down_proj'; None: the table"
-    )
+from luthier.training.settings import PASSES, Training
 
 
 def apply(model: Model, settings: IA3, seed: int) -> nn.Module:
@@ -65,7 +52,6 @@ def _places(model: Model, settings: IA3) -> tuple[list[str], list[str]]:
 METHOD = Tuning(
     name="ia3",
     summary="learned scales of keys, values and inner activations",
-    settings=IA3,
     training=Training(learning_rate=3e-3),
     on_encoder=Training(learning_rate=1e-2, most_epochs=PASSES),
     apply=apply,

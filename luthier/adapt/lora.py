@@ -8,26 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import peft
-from pydantic import Field
 from torch import nn
 
 from luthier.adapt import peft_format
 from luthier.adapt.method import Tuning
-from luthier.model.encoder import PASSES
+from luthier.adapt.settings import Lora
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class Lora(Settings):
-    """LoRA's own settings. docs/training.md gives the reasons for the defaults."""
-
-    rank: int = Field(16, ge=1, le=2**14, description="r, the inner width of the update")
-    alpha: float | None = Field(None, gt=0, le=1e6, description="the update is scaled by alpha / r; None: alpha = 2 r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    targets: str = Field(
-        "all-linear", description="'all-linear', or module names joined by commas such as 'q_proj,v_proj'"
-    )
+from luthier.training.settings import PASSES, Training
 
 
 def apply(model: Model, settings: Lora, seed: int) -> nn.Module:
@@ -56,9 +43,6 @@ def answering(model: Model, module: Any) -> Model:
 METHOD = Tuning(
     name="lora",
     summary="low-rank updates of the linear layers",
-    settings=Lora,
-    dial="rank",
-    dial_prefix="r",
     training=Training(learning_rate=1e-3),
     on_encoder=Training(learning_rate=2e-3, most_epochs=PASSES),
     apply=apply,

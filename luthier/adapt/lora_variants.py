@@ -19,31 +19,16 @@ from typing import Any
 import peft
 import torch
 from peft.utils import get_peft_model_state_dict
-from pydantic import Field
 from safetensors.torch import save_file
 from torch import nn
 
 from luthier.adapt import lora, peft_format
-from luthier.adapt.lora import Lora
 from luthier.adapt.method import Tuning
-from luthier.model.encoder import PASSES
+from luthier.adapt.settings import Lora, LoraPlus, RsLora
 from luthier.model.model import Model
-from luthier.training.loop import Training
+from luthier.training.settings import PASSES, Training
 
 START = "start"  # the frozen second adapter of pissa
-
-
-class RsLora(Lora):
-    alpha: float | None = Field(
-        None,
-        gt=0,
-        le=1e6,
-        description="the update is scaled by alpha / sqrt(r); None: 8, which at rank 16 is lora's scale",
-    )
-
-
-class LoraPlus(Lora):
-    ratio: float = Field(16.0, gt=0, le=1e6, description="B's learning rate as a multiple of A's")
 
 
 def apply(model: Model, settings: Lora, seed: int, **more: Any) -> nn.Module:
@@ -108,9 +93,6 @@ def _layers(module: Any) -> list[tuple[str, Any]]:
 
 def _row(name: str, summary: str, **own: Any) -> Tuning:
     plain: dict[str, Any] = {
-        "settings": Lora,
-        "dial": "rank",
-        "dial_prefix": "r",
         "training": Training(learning_rate=1e-3),
         "on_encoder": Training(learning_rate=2e-3, most_epochs=PASSES),
         "apply": apply,
@@ -123,10 +105,10 @@ def _row(name: str, summary: str, **own: Any) -> Tuning:
 
 
 METHODS = (
-    _row("rslora", "low-rank updates, scaled for any rank", settings=RsLora, apply=apply_rslora),
+    _row("rslora", "low-rank updates, scaled for any rank", apply=apply_rslora),
     _row("dora", "low-rank updates of direction, and lengths", apply=partial(apply, use_dora=True)),
     _row("pissa", "low-rank updates from the principal directions", apply=apply_pissa, save=save_pissa,
          training=Training(learning_rate=1e-4), on_encoder=None),
-    _row("lora-plus", "low-rank updates with a faster B", settings=LoraPlus, rates=faster_b,
+    _row("lora-plus", "low-rank updates with a faster B", rates=faster_b,
          training=Training(learning_rate=2e-4), on_encoder=Training(learning_rate=4e-4, most_epochs=PASSES)),
 )  # fmt: skip

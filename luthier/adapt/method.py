@@ -10,33 +10,36 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from luthier.adapt.settings import FORMS
 from luthier.model.model import Model
 from luthier.records import Answer, Example
 from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class NoSettings(Settings):
-    """A method without settings of its own."""
+from luthier.training.settings import Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning.
-
-    `dial` is the setting that an arm's short form may give as a number (`few-shot-3`, `lora-r16`).
-    """
+    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning. FORMS has its settings."""
 
     asks_model: ClassVar[bool] = True
     trains: ClassVar[bool] = False
 
     name: str
     summary: str
-    settings: type[Settings] = NoSettings
-    dial: str | None = None
-    dial_prefix: str = ""  # 'r' in lora-r16
     labels: bool = False  # whether it answers only labels
     default_template: str | None = None  # None: the task's default
+
+    @property
+    def settings(self) -> type[Settings]:
+        return FORMS[self.name].settings
+
+    @property
+    def dial(self) -> str | None:
+        return FORMS[self.name].dial
+
+    @property
+    def dial_prefix(self) -> str:
+        return FORMS[self.name].dial_prefix
 
     def adapts(self, family: str) -> bool:
         """Whether it works with a model of this family. An encoder without a trained head cannot answer."""

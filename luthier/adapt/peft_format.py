@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
+from peft.utils import get_peft_model_state_dict
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.adapt.method import float_trainable
-from luthier.errors import SettingsError
+from luthier.errors import LuthierError, ModelError, SettingsError
 from luthier.model.model import Model
+from luthier.model.weight_files import Tensor, tensors_of
+from luthier.results.adapter_config import Adapter, LoraAdapter, PrefixAdapter, PromptAdapter, read_adapter_config
 from luthier.training.fused import fuse
+
+WEIGHTS = "adapter_model.safetensors"
 
 
 def task_type(model: Model) -> str:
@@ -67,8 +73,43 @@ def save(module: Any, folder: Path) -> None:
 
 
 def read(model: Model, folder: Path) -> Any:
-    """The saved adapter around a fresh base."""
-    return fuse(peft.PeftModel.from_pretrained(model.module, folder).eval())
+    """The saved adapter around a fresh base.
+
+    Raises FolderError for a configuration that luthier does not write, ModelError for weights that do not fit it or
+    the base. Both are looked at before peft reads them.
+    """
+    config, weights = read_adapter_config(folder), tensors_of(folder / WEIGHTS)
+    if config.task_type != task_type(model) or not _fits(config, weights):
+        raise ModelError(f"{folder}: the adapter's weights are not those of its configuration; make the arm again")
+    try:
+        module = peft.PeftModel.from_pretrained(model.module, folder).eval()
+        own = set(get_peft_model_state_dict(module, save_embedding_layers=False))
+    except (LuthierError, MemoryError):
+        raise
+    except Exception as error:  # peft checks little, so a file that fits nothing can raise anything
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(f"{folder}: the adapter does not fit {model.name} ({said}); make the arm again") from error
+    if lacking := sorted(own ^ set(weights)):  # peft fills what is missing with random numbers, and goes on
+        raise ModelError(
+            f"{folder / WEIGHTS}: {lacking[0]} and {len(lacking) - 1} more weights are missing, or are none of "
+            f"{model.name}; make the arm again"
+        )
+    return fuse(module)
+
+
+def _fits(config: Adapter, weights: Mapping[str, Tensor]) -> bool:
+    """Whether the sizes in the configuration, for which peft finds memory, are those of the weights."""
+    if isinstance(config, LoraAdapter):
+        return all(one.shape[0] == config.r for name, one in weights.items() if "lora_A" in name and one.shape)
+    if isinstance(config, PromptAdapter):
+        rows = config.num_virtual_tokens
+        width = config.token_dim
+        if isinstance(config, PrefixAdapter):
+            width *= 2 * config.num_layers
+        else:
+            rows *= config.num_transformer_submodules
+        return [one.shape for one in weights.values()] == [(rows, width)]
+    return True
 
 
 def load(model: Model, folder: Path) -> Model:

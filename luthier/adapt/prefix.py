@@ -13,41 +13,20 @@ start than random numbers). Standard normal ones harm a small model so much that
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import peft
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
 from luthier.adapt import peft_format
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import Prefix
 from luthier.errors import ModelError
 from luthier.model.kv_cache import GrowingLayer, growing_cache
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class Prefix(Settings):
-    """The learned keys and values."""
-
-    tokens: int = Field(16, ge=1, le=1024, description="positions of learned keys and values")
-    hidden: int | None = Field(
-        None, ge=1, le=2**16, description="width of a network that writes them; None: learned directly"
-    )
-    start: Literal["vocabulary", "random", "zero"] | None = Field(
-        None,
-        description="'vocabulary' (of random words that the model has read), 'random' (standard normal) or 'zero'; "
-        "None: vocabulary, or random where a network writes them",
-    )
-
-    @model_validator(mode="after")
-    def _a_network_writes_what_it_can(self) -> Prefix:
-        if self.hidden is not None and self.start == "vocabulary":
-            raise ValueError("a network cannot start from what words have left; leave out hidden, or start=vocabulary")
-        return self
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
@@ -116,8 +95,6 @@ def load(model: Model, folder: Path) -> Model:
 METHOD = Tuning(
     name="prefix",
     summary="learned keys and values in front of every layer",
-    settings=Prefix,
-    dial="tokens",
     training=Training(learning_rate=1e-2),
     apply=apply,
     answering=answering,

@@ -10,30 +10,17 @@ Trainable parameters, n tokens of width d and a network of width h: n d for what
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import peft
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from luthier.adapt import peft_format, soft
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import PTuning
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class PTuning(Settings):
-    """The learned prompt and the network that writes it."""
-
-    tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    hidden: int | None = Field(None, ge=1, le=2**13, description="width of the network; None: the model's own")
-    network: Literal["mlp", "lstm"] = Field("mlp", description="'mlp' (three layers) or 'lstm' (two, both ways)")
-    start: Literal["vocabulary", "random"] = Field(
-        "vocabulary",
-        description="the network writes at first: 'vocabulary' (random words) or 'random' (what it happens to)",
-    )
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: PTuning, seed: int) -> nn.Module:
@@ -72,8 +59,6 @@ def _write_at_first(network: Any, start_ND: Tensor) -> None:
 METHOD = Tuning(
     name="p-tuning",
     summary="a learned prompt, written by a small network",
-    settings=PTuning,
-    dial="tokens",
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=soft.answering,

@@ -7,24 +7,17 @@ base. `lora@nf4` has the other order: it trains on whole weights, which are then
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
-from luthier.adapt.lora import Lora
 from luthier.adapt.method import Tuning
-from luthier.files import read_json, write_json
+from luthier.adapt.settings import QLora
 from luthier.model.model import Model
 from luthier.model.widths import quantize, rounded
-from luthier.training.loop import Training
-
-FILE = "base-width.json"  # beside the adapter: which base it was trained on
-
-
-class QLora(Lora):
-    width: Literal["nf4", "int4", "int8"] = Field("nf4", description="of the frozen base; qlora@int4 says the same")
+from luthier.results.arm_record import BaseWidth
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
@@ -37,12 +30,12 @@ def apply(model: Model, settings: QLora, seed: int) -> nn.Module:
 def save(module: Any, folder: Path) -> None:
     """Writes PEFT's own format, and the width of the base in a file beside it."""
     peft_format.save(module, folder)
-    write_json(folder / FILE, {"width": module.base_width})
+    BaseWidth(width=module.base_width).write(folder)
 
 
 def load(model: Model, folder: Path) -> Model:
     """The saved adapter beside the layers of a fresh base at the width that it was trained on."""
-    return peft_format.load(quantize(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.load(quantize(model, BaseWidth.read(folder).width), folder)
 
 
 def merge(model: Model, folder: Path) -> Model:
@@ -50,15 +43,12 @@ def merge(model: Model, folder: Path) -> Model:
 
     The update added to whole weights would be a different model from the trained one.
     """
-    return peft_format.merge(rounded(model, read_json(folder / FILE)["width"]), folder)
+    return peft_format.merge(rounded(model, BaseWidth.read(folder).width), folder)
 
 
 METHOD = Tuning(
     name="qlora",
     summary="low-rank updates, trained on a narrow base",
-    settings=QLora,
-    dial="rank",
-    dial_prefix="r",
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=lora.answering,

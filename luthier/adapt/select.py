@@ -14,28 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from luthier.adapt import full
-from luthier.adapt.method import NoSettings, Tuning, freeze
+from luthier.adapt.method import Tuning, freeze
+from luthier.adapt.settings import NoSettings, Select
 from luthier.errors import ModelError, SettingsError
-from luthier.model.encoder import PASSES, head_parameters
+from luthier.model.encoder import head_parameters
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
+from luthier.training.settings import PASSES, Training
 
 FILE = "selected.safetensors"
-
-
-class Select(Settings):
-    """Which of the model's own parameters move."""
-
-    parts: str = Field(
-        "last", description="'last' (see layers), 'norms', 'biases', or module names joined by commas: 'lm_head,q_proj'"
-    )
-    layers: int = Field(2, ge=1, description="with 'last': how many of the last blocks move; of the decoder, if two")
 
 
 def apply(model: Model, settings: Select, seed: int) -> nn.Module:
@@ -120,9 +110,6 @@ METHODS = (
     Tuning(
         name="select",
         summary="some of the model's own parameters move",
-        settings=Select,
-        dial="layers",
-        dial_prefix="last-",
         training=Training(learning_rate=1e-3),
         on_encoder=Training(learning_rate=5e-4, most_epochs=PASSES),
         apply=apply,

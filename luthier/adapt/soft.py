@@ -7,34 +7,17 @@ default allocates a second half for the decoder that is never used.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import peft
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from luthier.adapt import peft_format
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import Soft
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class Soft(Settings):
-    """The learned prompt."""
-
-    tokens: int = Field(16, ge=1, le=1024, description="learned embeddings in front of the input")
-    start: Literal["vocabulary", "text", "random"] = Field(
-        "vocabulary", description="'vocabulary' (embeddings of random words), 'text' (see text) or 'random' (normal)"
-    )
-    text: str | None = Field(None, description="with start 'text': the words to start from, repeated or cut to tokens")
-
-    @model_validator(mode="after")
-    def _text_to_start_from(self) -> Soft:
-        if (self.start == "text") != bool((self.text or "").strip()):
-            raise ValueError("start 'text' and a text belong together; give both, such as start=text+text=Summarize")
-        return self
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: Soft, seed: int) -> nn.Module:
@@ -72,8 +55,6 @@ def load(model: Model, folder: Path) -> Model:
 METHOD = Tuning(
     name="soft",
     summary="a learned prompt in front of the input",
-    settings=Soft,
-    dial="tokens",
     training=Training(learning_rate=3e-2),
     apply=apply,
     answering=answering,

@@ -9,23 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import peft
-from pydantic import Field
 from torch import nn
 
 from luthier.adapt import lora, peft_format
 from luthier.adapt.method import Tuning
+from luthier.adapt.settings import Tokens
 from luthier.errors import ModelError, SettingsError
 from luthier.model.model import Model
-from luthier.settings import Settings
-from luthier.training.loop import Training
-
-
-class Tokens(Settings):
-    """Which rows of the embedding matrix move."""
-
-    tokens: str = Field(
-        "special", description="'special' (all special tokens), or tokens joined by commas: '<|im_start|>,<|im_end|>'"
-    )
+from luthier.training.settings import Training
 
 
 def apply(model: Model, settings: Tokens, seed: int) -> nn.Module:
@@ -57,7 +48,6 @@ def _ids(model: Model, named: str) -> list[int]:
 METHOD = Tuning(
     name="tokens",
     summary="the embeddings of a few tokens move",
-    settings=Tokens,
     training=Training(learning_rate=1e-3),
     apply=apply,
     answering=lora.answering,

@@ -12,16 +12,20 @@ from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
 from luthier.decoding.generate import Request, generate
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.text import TextStream
-from luthier.errors import SettingsError
+from luthier.errors import PromptError, SettingsError
+from luthier.files import possible
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
+from luthier.progress import say
 from luthier.records import Prompt
 from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
-from luthier.settings import checked_seed, settings_from
+from luthier.settings import checked_seed, is_text, settings_from
+
+MOST_RIVALS = 1000  # named beside a token
 
 
 def ask(
@@ -32,14 +36,16 @@ def ask(
     generation: dict[str, Any] | None = None,
     seed: int | None = None,
     verify: bool = False,
+    strict: bool = False,
 ) -> Iterator[str]:
     """Streams the answer to `text` in pieces.
 
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model, which gets the bare text.
     `generation` overrides the settings that the arm was measured with. `verify` asks the arm's probes first.
-    Raises LuthierError for a source, arm or setting that does not exist, and for probes with another answer.
+    What does not fit into the context window is left out as in a study, and said on standard error; with `strict` it
+    is refused. Raises LuthierError for a source, arm or setting that does not exist, and for probes answered otherwise.
     """
-    shipped, prompt, request = _request(source, text, arm, generation, seed, verify)
+    shipped, prompt, request = _request(source, text, arm, generation, seed, verify, strict)
     if shipped.answers_by == "generation":
         yield from _pieces(shipped, request)
     else:
@@ -55,6 +61,7 @@ def ask_probabilities(
     seed: int | None = None,
     top: int = 5,
     verify: bool = False,
+    strict: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The answer of `ask` as a record for each new token: the token, and the `top` most likely ones in its place.
 
@@ -62,7 +69,9 @@ def ask_probabilities(
     repetition penalty, temperature, top-k and top-p. An arm that chooses among labels yields one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
-    shipped, prompt, request = _request(source, text, arm, generation, seed, verify)
+    if not 0 <= top <= MOST_RIVALS:
+        raise SettingsError(f"ask: top is {top}; give a whole number from 0 to {MOST_RIVALS}")
+    shipped, prompt, request = _request(source, text, arm, generation, seed, verify, strict)
     model = shipped.model
     if shipped.answers_by != "generation":
         yield _label_record(model, prompt, top)
@@ -88,10 +97,13 @@ def _request(
     generation: dict[str, Any] | None,
     seed: int | None,
     check_probes: bool,
+    strict: bool,
 ) -> tuple[Shipped, Prompt, Request]:
     """The arm or model of `source`, and the prompt and the request for `text`."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
+    if not is_text(text):
+        raise SettingsError("the text holds half a letter (a lone surrogate), which no tokenizer reads; mend it")
     keep_freed_memory()
     shipped = load_source(str(source), arm)
     if check_probes and not shipped.probes:
@@ -100,16 +112,33 @@ def _request(
         verify_probes(shipped)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
-    prompt = shipped.prompt(text)
     limit = settings.max_new_tokens or 1
+    measured = shipped.generation.max_new_tokens or 1 if shipped.probes else 1  # a model was measured with no room
+    prompt = shipped.prompt(text, max(limit, measured))
+    _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
     request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)
     return shipped, prompt, request
 
 
+def _say_what_is_left_out(prompt: Prompt, shots: int, model: Model, strict: bool) -> None:
+    """One sentence on what did not fit into the context window. Raises PromptError instead with `strict`."""
+    parts = []
+    if prompt.tokens_cut:
+        parts.append(f"{prompt.tokens_cut} tokens of the input were cut")
+    if prompt.shots_dropped:
+        parts.append(f"{prompt.shots_dropped} of {shots} shots were left out")
+    if not parts:
+        return
+    said = f"{' and '.join(parts)}, because the context window of {model.name} holds {model.window} tokens"
+    if strict:
+        raise PromptError(f"{said}; shorten the input, or leave --strict out")
+    say(f"{said}, the answer's among them.")
+
+
 def load_source(source: str, arm: str | None) -> Shipped:
     """The arm or model of `source`: a study (its shipped arm, or `arm`), an arm's folder, or a bare model."""
-    path = Path(source)
+    path = possible(source)
     if StudyRecord.is_in(path):
         return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
     if arm is not None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
-from luthier.arms.shipped import arm_to_ask, differing, load_arm
+from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
-from luthier.files import building
+from luthier.files import building, possible
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, write_files
@@ -24,7 +24,7 @@ def merge(
     source: str | Path, folder: str | Path, *, arm: str | None = None, width: str | None = None, differ: int = 0
 ) -> dict[str, Any]:
     """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
-    path = Path(source)
+    path = possible(source)
     if StudyRecord.is_in(path):
         path = run_folder(path, arm_to_ask(path) if arm is None else arm)
     elif arm is not None:
@@ -38,8 +38,11 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     With `width` its linear layers are made narrow after that. It is called good only if it repeats the arm's probe
     answers after it was written and read back, but for `differ` of them. Returns how many probes were asked and the ids
     of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
-    that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
+    that cannot merge or a number below 0, FolderError for a folder in use, ModelError when more answers differ.
     """
+    if differ < 0:
+        raise SettingsError(f"merge: differ is {differ}; give 0, or how many probes may be answered in other words")
+    path, folder = possible(path), possible(folder)
     keep_freed_memory()
     shipped, note = load_arm(path), ShippedNote.read(path)
     if folder.exists():
@@ -54,7 +57,11 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     with building(folder) as part:
         write_files(made, part)
         precision, labels = note.base.precision, shipped.model.labels
-        again = read(part, made_width, precision) if made_width else load(str(part), precision=precision, labels=labels)
+        again = (
+            read(part, made_width, precision, note.day)
+            if made_width
+            else load(str(part), precision=precision, labels=labels, day=note.day)
+        )
         others = differing(replace(shipped, model=replace(again, labels=labels)))
         if len(others) > differ:
             rounds = precision == "bf16" and not measured
@@ -68,7 +75,8 @@ def merged(path: Path, note: ShippedNote, precision: str | None = None) -> Model
     Raises SettingsError for a method that has nothing to merge.
     """
     arm_method, base = method(note.method), note.base
-    whole = load(base.name, precision=precision or base.precision, labels=note.labels)
+    kept = precision or base.precision
+    whole = load(found_again(base, path), precision=kept, labels=note.labels, day=note.day)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

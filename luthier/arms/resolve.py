@@ -15,16 +15,17 @@ from typing import Any
 from luthier.adapt.method import Method, Tuning
 from luthier.adapt.methods import METHODS, merging, method
 from luthier.arms.shipped import QUANTIZED
+from luthier.arms.short_form import setting_tables
 from luthier.arms.spec import ArmSpec
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import width
 from luthier.results.arm_record import ArmRecord
-from luthier.settings import Settings, settings_from
+from luthier.settings import settings_from
 from luthier.task.spec import BARE
 from luthier.task.task import Task
-from luthier.training.loop import Training
+from luthier.training.settings import Training
 
 LEARNING_RATE = "learning_rate"  # tuning tries it for every method that trains, beside the method's own sweep
 
@@ -180,23 +181,12 @@ def _tunable(where: str, spec: ArmSpec, arm_method: Method) -> tuple[str, ...]:
     return tuple(spec.tune)
 
 
-def setting_tables(arm_method: Method) -> dict[str, str]:
-    """setting -> the table of an arm that holds it, for every setting of the method."""
-    tables: dict[str, type[Settings]] = {
-        "generation": Generation if arm_method.asks_model else Settings,
-        "training": Training if arm_method.trains else Settings,
-        "settings": arm_method.settings,
-    }
-    tables_by_key = {key: table for table, model in tables.items() for key in model.model_fields}
-    return dict(sorted(tables_by_key.items()))
-
-
 def with_defaults(arms: Mapping[str, ArmSpec], defaults: Mapping[str, Any]) -> dict[str, ArmSpec]:
     """The arms with `defaults` for settings that their method has and that they do not give themselves.
 
     Raises SettingsError for a key that is no setting of any arm.
     """
-    tables_of = {name: setting_tables(METHODS[arm.method]) for name, arm in arms.items()}
+    tables_of = {name: setting_tables(arm.method) for name, arm in arms.items()}
     known_keys = {key for keys in tables_of.values() for key in keys}
     if unknown := [key for key in defaults if key not in known_keys]:
         raise SettingsError(

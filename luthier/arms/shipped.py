@@ -14,7 +14,7 @@ from typing import Any
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
 from luthier.files import refuse_link
@@ -29,6 +29,7 @@ from luthier.results.names import arm_folder
 from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import Base, Probe, ShippedNote, Shot
 from luthier.settings import settings_from
+from luthier.task.examples import asked_example
 
 QUANTIZED = "quantized"  # folder of an arm whose weights were made narrow: a whole model
 
@@ -46,10 +47,10 @@ class Shipped:
     probes: tuple[Probe, ...]
     answers_by: str = "generation"
 
-    def prompt(self, text: str) -> Prompt:
-        """The prompt of one input, rendered as in the study."""
-        room = room_for(self.model, self.generation.max_new_tokens or 0)
-        return self.model.renderer.prompt(Example("input", text, ()), self.template, self.shots, room=room)
+    def prompt(self, text: str, most_new_tokens: int | None = None) -> Prompt:
+        """The prompt of one input, rendered as in the study, with room for so many tokens; None: as many as there."""
+        room = room_for(self.model, most_new_tokens or self.generation.max_new_tokens or 0)
+        return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:
         """The arm's own answers on test: how it goes on, which makes the next answer faster. None for a bare model."""
@@ -75,7 +76,7 @@ def write_note(
     if ShippedNote.is_in(path):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
-    given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped}
+    given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped, **model.printed_day}
     ShippedNote(
         **given,
         format=1,
@@ -137,21 +138,30 @@ def load_arm(path: Path) -> Shipped:
 def _on_its_base(path: Path, note: ShippedNote) -> Model:
     """The base that the arm was measured on, with what the arm's folder holds."""
     base, arm_method = note.base, method(note.method)
-    folder = resolve(base.name)
+    found = found_again(base, path)
+    folder = resolve(found)
     if (here := weights_sha256(folder)) != base.sha256:
         raise ModelError(
             f"{path}: made on another {base.name} (weights {base.sha256[:12]}, here "
             f"{here[:12]}); load it with the base that it was measured on"
         )
     refuse_other_files(folder, base.files, files_of_base(folder), f"give {path} the base that it was measured on")
-    model = load(base.name, precision=base.precision, labels=note.labels)
+    model = replace(load(found, precision=base.precision, labels=note.labels, day=note.day), name=base.name)
     return arm_method.load(model, path / str(note.weights)) if isinstance(arm_method, Tuning) else model
+
+
+def found_again(base: Base, arm: Path) -> str:
+    """What `resolve` finds the base by from here: a relative folder is looked for from the arm's folder upwards too."""
+    places = [Path(base.name), *(parent / base.name for parent in arm.resolve().parents)]
+    there = [place for place in places if (place / "config.json").is_file()]
+    same = (place for place in there if weights_sha256(place) == base.sha256)
+    return str(next(same, there[0] if there else base.name))
 
 
 def _narrow(path: Path, note: ShippedNote) -> Model:
     """The whole model that the folder of an arm with a width holds; no base is needed beside it."""
     weights, base = path / str(note.weights), note.base
-    model = read(weights, str(note.width), base.precision)
+    model = read(weights, str(note.width), base.precision, note.day)
     return replace(model, name=base.name, base_sha256=base.sha256, labels=tuple(note.labels))
 
 

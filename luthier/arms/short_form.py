@@ -10,6 +10,7 @@
     head+model=minilm                   another model than the study's
 
 A key is a setting of the method, of its training, or of generation. study.toml writes the same as tables.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from luthier.adapt.method import Method
-from luthier.adapt.methods import METHODS
-from luthier.arms.resolve import setting_tables
+from luthier.adapt.settings import FORMS
 from luthier.arms.spec import ArmSpec
+from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
-from luthier.settings import settings_from, value_of
+from luthier.settings import Settings, settings_from, value_of
+from luthier.training.settings import Training
 
 
 def parse(text: str) -> ArmSpec:
@@ -30,16 +31,16 @@ def parse(text: str) -> ArmSpec:
     head, *assignments = text.strip().split("+")
     head, _, width = head.partition("@")
     head, _, template = head.partition(":")
-    name = max((name for name in METHODS if head == name or head.startswith(f"{name}-")), key=len, default=None)
+    name = max((name for name in FORMS if head == name or head.startswith(f"{name}-")), key=len, default=None)
     if name is None:
-        raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(METHODS)}")
-    arm_method = METHODS[name]
+        raise SettingsError(f"arm '{text}': '{head}' is no method; the methods are: {', '.join(FORMS)}")
+    form = FORMS[name]
     parts: dict[str, Any] = {"settings": {}, "training": {}, "generation": {}}
-    if "width" in arm_method.settings.model_fields and width:
+    if "width" in form.settings.model_fields and width:
         parts["settings"]["width"] = width  # the width of the base, on which the method trains
         width = ""
     if dial := head[len(name) + 1 :]:
-        parts["settings"] |= _dial(text, arm_method, dial)
+        parts["settings"] |= _dial(text, name, dial)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
@@ -47,7 +48,7 @@ def parse(text: str) -> ArmSpec:
         if key in ("model", "answer"):
             parts[key] = value
             continue
-        parts[_table_of(text, arm_method, key)][key] = value_of(value)
+        parts[_table_of(text, name, key)][key] = value_of(value)
     return settings_from(
         ArmSpec, {"method": name, "template": template or None, "width": width or None} | parts, f"arm '{text}'"
     )
@@ -66,17 +67,30 @@ def name_of(text: str) -> str:
     return re.sub(r"(\+model=)[^+]*/(?=[^+/])", r"\1", text.strip())
 
 
-def _dial(text: str, arm_method: Method, dial: str) -> dict[str, Any]:
-    match = re.fullmatch(rf"{arm_method.dial_prefix}(\d+)", dial)
-    if arm_method.dial is None or match is None:
-        example = f"{arm_method.name}-{arm_method.dial_prefix}8" if arm_method.dial else arm_method.name
+def setting_tables(name: str) -> dict[str, str]:
+    """setting -> the table of an arm that holds it, for every setting of the method called `name`."""
+    form = FORMS[name]
+    tables: dict[str, type[Settings]] = {
+        "generation": Generation if form.asks_model else Settings,
+        "training": Training if form.trains else Settings,
+        "settings": form.settings,
+    }
+    tables_by_key = {key: table for table, model in tables.items() for key in model.model_fields}
+    return dict(sorted(tables_by_key.items()))
+
+
+def _dial(text: str, name: str, dial: str) -> dict[str, Any]:
+    form = FORMS[name]
+    match = re.fullmatch(rf"{form.dial_prefix}(\d+)", dial)
+    if form.dial is None or match is None:
+        example = f"{name}-{form.dial_prefix}8" if form.dial else name
         raise SettingsError(f"arm '{text}': '-{dial}' is not understood; write {example}")
-    return {arm_method.dial: int(match[1])}
+    return {form.dial: int(match[1])}
 
 
-def _table_of(text: str, arm_method: Method, key: str) -> str:
+def _table_of(text: str, name: str, key: str) -> str:
     """The table of an arm that holds `key`. Raises SettingsError if the method has no such setting."""
-    tables = setting_tables(arm_method)
+    tables = setting_tables(name)
     if key not in tables:
-        raise SettingsError(f"arm '{text}': '{key}' is no setting of {arm_method.name}; there are: {', '.join(tables)}")
+        raise SettingsError(f"arm '{text}': '{key}' is no setting of {name}; there are: {', '.join(tables)}")
     return tables[key]

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, options, rating, serving, studies, tasks
+from luthier.cli import arms, columns, exits, options, plan, rating, scratch, serving, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -42,7 +42,7 @@ def _luthier(
 TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.show)
 FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
-COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)
+COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare, plan.plan)
 
 for verb in TASK_VERBS:
     app.command()(verb)
@@ -50,3 +50,6 @@ options.add_with_fields(app, studies.study, "luthier.studies.spec:StudySpec")
 options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskSpec")
 for verb in FOLDER_VERBS + SERVING_VERBS + COLUMN_VERBS:
     app.command()(verb)
+app.command()(scratch.tokens)
+options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
+app.add_typer(scratch.scale, name="scale")

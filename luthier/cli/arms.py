@@ -30,6 +30,9 @@ def ask(
     verify: Annotated[
         bool, typer.Option("--verify", help="Ask the arm's probes first; go on only if they are answered as measured.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse an input that would be cut, or for which shots would be left out.")
+    ] = False,
 ) -> None:
     """Stream an answer of an arm or of a model. An arm answers with its own template, shots and settings, unless you
     give others.
@@ -43,7 +46,7 @@ def ask(
         "max_new_tokens": max_new_tokens,
     }  # fmt: skip
     given = {key: value for key, value in generation.items() if value is not None}
-    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed, "verify": verify}
+    about: dict[str, Any] = {"arm": arm, "generation": given, "seed": seed, "verify": verify, "strict": strict}
     if probabilities:
         return screen.print_steps(luthier.ask_probabilities(source, screen.input_text(text, file), **about))
     for piece in luthier.ask(source, screen.input_text(text, file), **about):

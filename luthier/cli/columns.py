@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from luthier.cli import screen
-from luthier.cli.options import Json, RowId
+from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId
 from luthier.metrics import DECIDING, MARGIN
+
+if TYPE_CHECKING:  # `--help` imports no pydantic
+    from luthier.task.opened import Format
 
 Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
 Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
 Cluster = Annotated[str | None, typer.Option(help="Rows equal in this column are one unit; none: each row is one.")]
 References = Annotated[str, typer.Option(help="ROUGE against several references: their mean, or their max.")]
 Input = Annotated[str | None, typer.Option(help="The column with the input: for the share that is copied from it.")]
-Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, jsonl or parquet file.")]
+Words = Annotated[
+    str | None, typer.Option(help="What a word is: ascii, unicode, characters; else as the references ask for.")
+]
+Bleu = Annotated[str | None, typer.Option(help="BLEU's tokenizer: 13a, intl, zh, char, ja-mecab, ko-mecab, flores200.")]
+LeaveOut = Annotated[
+    bool, typer.Option("--leave-out-reasoning", help="Leave reasoning blocks, <think>...</think>, out of answers.")
+]
+Exact = Annotated[bool, typer.Option("--exact", help="Labels are the same only where every sign of them is.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, json, jsonl or parquet file.")]
 
 
 def score(
@@ -30,6 +41,13 @@ def score(
     labels: Annotated[
         bool, typer.Option("--labels", help="References and answers are labels: accuracy and macro-F1.")
     ] = False,
+    exact: Exact = False,
+    words: Words = None,
+    bleu: Bleu = None,
+    leave_out_reasoning: LeaveOut = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
     as_json: Json = False,
 ) -> None:
     """Score a column of answers that any tool made. Prints ROUGE, BLEU, chrF and length, each with its 95 % interval.
@@ -42,7 +60,7 @@ def score(
 
     result = scores_of_column(
         file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
-        labels=labels,
+        labels=labels, format=_format(encoding, delimiter, quote), **_reading(exact, words, bleu, leave_out_reasoning),
     )  # fmt: skip
     return screen.print_json(result.as_json()) if as_json else screen.print_scores(result)
 
@@ -61,7 +79,14 @@ def compare(
     look: Annotated[
         int | None, typer.Option(help="The number of this look at these references; by default it is counted.")
     ] = None,
+    exact: Exact = False,
+    words: Words = None,
+    bleu: Bleu = None,
+    leave_out_reasoning: LeaveOut = False,
     seed: Annotated[int, typer.Option(help="The seed of the bootstrap, for bleu and chrf.")] = 0,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
     as_json: Json = False,
 ) -> None:
     """Compare columns of answers on the same rows. Prints paired differences with intervals, verdicts, and the column
@@ -76,5 +101,20 @@ def compare(
     result = comparison_of_columns(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
         baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
+        format=_format(encoding, delimiter, quote), **_reading(exact, words, bleu, leave_out_reasoning),
     )  # fmt: skip
     return screen.print_json(result.as_json()) if as_json else screen.print_comparison(result)
+
+
+def _format(encoding: str | None, delimiter: str | None, quote: str | None) -> Format:
+    """How the file is written, as the user says it."""
+    from luthier.settings import settings_from
+    from luthier.task.opened import Format
+
+    return settings_from(Format, {"encoding": encoding, "delimiter": delimiter, "quote": quote}, "options")
+
+
+def _reading(exact: bool, words: str | None, bleu: str | None, leave_out_reasoning: bool) -> dict[str, Any]:
+    """The options of how texts are read, as both functions take them."""
+    fold = {"fold": ()} if exact else {}
+    return {**fold, "words": words, "bleu": bleu, "reasoning": "leave out" if leave_out_reasoning else "keep"}

@@ -22,6 +22,11 @@ if TYPE_CHECKING:  # `--help` imports no pydantic
     from luthier.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Encoding = Annotated[str | None, typer.Option(help="The encoding of the file, such as cp1252; else it is found.")]
+Delimiter = Annotated[str | None, typer.Option(help="The sign between cells, such as ; or tab; else it is found.")]
+Quote = Annotated[
+    str | None, typer.Option(help="The sign around cells; none: quotes are signs of the texts; else it is found.")
+]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
 
 

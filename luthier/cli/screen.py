@@ -20,6 +20,8 @@ from luthier.errors import DataError, SettingsError
 if TYPE_CHECKING:  # what is printed is made elsewhere, and `--help` imports none of it
     from luthier.records import Prompt
     from luthier.results.comparison import Comparison, Mean
+    from luthier.scratch.neighbours import Neighbours
+    from luthier.scratch.token_table import TokenTable
     from luthier.task.findings import Finding
     from luthier.verdicts.columns import ColumnScores
 
@@ -127,6 +129,7 @@ def print_scores(scores: ColumnScores) -> None:
         for metric, reasons in scores.unknown.items()
         for reason, count in reasons.items()
     )
+    print_lines(scores.notes)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -157,6 +160,35 @@ def _interval(value: float | None, low: float | None, high: float | None) -> tup
     """('0.312', '0.290 to 0.334'), with a dash for an unknown number."""
     mean, low_end, high_end = ("-" if number is None else f"{number:.3f}" for number in (value, low, high))
     return mean, f"{low_end} to {high_end}"
+
+
+def print_token_tables(tables: Sequence[TokenTable]) -> None:
+    """Pieces and ids of each tokenizer, then all of them in one table."""
+    for table in tables:
+        print_lines([(table.tokenizer, "bold", f": {len(table.ids)} tokens of {table.bytes} bytes")])
+        print_painted([(f"|{piece}", False) for piece in table.pieces])
+        print_lines([" ".join(map(str, table.ids))])
+    samples = list(tables[0].bytes_a_token)
+    rows = [
+        (
+            table.tokenizer, f"{table.vocabulary:,}", str(len(table.ids)), f"{table.own_bytes_a_token:.2f}",
+            *(f"{table.bytes_a_token[name]:.2f}" for name in samples),
+            "-" if table.window_bytes is None else f"{table.window_bytes:,}", "yes" if table.lossless else "no",
+        )
+        for table in tables
+    ]  # fmt: skip
+    header = ("tokenizer", "vocabulary", "tokens", "bytes a token", *samples, "bytes that fill the window", "lossless")
+    print_table(header, rows)
+
+
+def print_neighbours(name: str, found: Sequence[Neighbours]) -> None:
+    """A row for each token of a text: its nearest tokens by embedding, and read in its place."""
+
+    def shown(near: Sequence[tuple[str, float]]) -> str:
+        return "  ".join(f"{json.dumps(piece, ensure_ascii=False)} {cosine:.2f}" for piece, cosine in near)
+
+    rows = [(json.dumps(one.piece, ensure_ascii=False), shown(one.static), shown(one.in_context)) for one in found]
+    print_table((name, "nearest by embedding", "nearest read in its place"), rows)
 
 
 def complain(sentence: str) -> None:

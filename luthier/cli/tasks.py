@@ -12,7 +12,7 @@ import typer
 import luthier
 from luthier import defaults
 from luthier.cli import exits, screen
-from luthier.cli.options import Json, RowId
+from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId
 from luthier.metrics import DECIDING, DECIDING_LABELS
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or one that ships, such as dialogues.")]
@@ -21,10 +21,15 @@ TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task folder, or
 def init(
     folder: Annotated[Path, typer.Argument(help="The new task folder.")],
     source: Annotated[
-        Path, typer.Option("--from", help="Your csv, tsv, jsonl or parquet file, copied unchanged; or hub:owner/name.")
+        Path,
+        typer.Option("--from", help="Your csv, tsv, json, jsonl or parquet file, copied unchanged; or hub:owner/name."),
     ],
-    input: Annotated[str, typer.Option(help="The column with the text that the model is given.")],
-    target: Annotated[str | None, typer.Option(help="The column with the reference answer.")] = None,
+    input: Annotated[
+        list[str], typer.Option(help="The column with the text that the model is given, or a chat; repeat for several.")
+    ],
+    target: Annotated[
+        str | None, typer.Option(help="The column with the reference answer; else a chat's last reply.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(help="Or the column with the label: a classification.")] = None,
     dev: Annotated[Path | None, typer.Option(help="A file with the dev rows.")] = None,
     test: Annotated[Path | None, typer.Option(help="A file with the test rows.")] = None,
@@ -45,6 +50,9 @@ def init(
         float, typer.Option(help="Share of the rows drawn as test, where none is given.")
     ] = defaults.TEST_SHARE,
     seed: Annotated[int, typer.Option(help="The seed that draws splits and shots.")] = 0,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
     as_json: Json = False,
 ) -> None:
     """Make a task folder from your own file. Splits that you do not give are drawn by a seed; clusters and
@@ -57,7 +65,7 @@ def init(
     task = luthier.init_task(
         folder, source, input=input, target=target, labels=labels, dev=dev, test=test, split_column=split_col,
         cluster=cluster, id=id, meta=meta, instruction=instruction, name=name, metric=metric, margin=margin,
-        dev_share=dev_share, test_share=test_share, seed=seed,
+        dev_share=dev_share, test_share=test_share, seed=seed, encoding=encoding, delimiter=delimiter, quote=quote,
     )  # fmt: skip
     if as_json:
         return screen.print_json(task.summary())

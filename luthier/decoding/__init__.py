@@ -1,5 +1,6 @@
 """The one generator, and the other ways in which a model answers.
 
+    settings     how an answer is decoded; imports no torch
     sampling     how an answer is decoded: the choice of the next token, and its likeliest rivals
     text         the text of an answer while its tokens come; stop strings
     rows         rows of different length in memory: groups that rows leave and join

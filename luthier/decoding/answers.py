@@ -20,7 +20,8 @@ import torch
 from luthier.decoding.generate import Request, fold, generate, plan, seed_of
 from luthier.decoding.likelihood import reference_nats
 from luthier.decoding.ragged import supported
-from luthier.decoding.sampling import GREEDY, Generation
+from luthier.decoding.settings import GREEDY, Generation
+from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate
 from luthier.model.model import Model
 from luthier.model.shared import shared_length
@@ -89,6 +90,22 @@ def label_logprobs(model: Model, prompts: Sequence[Prompt]) -> list[list[float]]
         scores = -torch.tensor(nats, dtype=torch.float64)
     rows: list[list[float]] = torch.log_softmax(scores.double(), -1).tolist()
     return rows
+
+
+def refuse_same_labels(model: Model) -> None:
+    """Raises ModelError where two labels are the same tokens to a model that writes: it could not choose between them.
+
+    Tokenizers fold case, compatibility forms and signs that they do not know.
+    """
+    if model.family == "encoder":
+        return
+    seen: dict[tuple[int, ...], str] = {}
+    for label in model.labels:
+        if (other := seen.setdefault(tuple(model.renderer.target_ids(label)), label)) != label:
+            raise ModelError(
+                f"{model.name}: the labels '{other}' and '{label}' are the same tokens to this model, so it cannot "
+                "choose between them; give them other words in [classes.words]"
+            )
 
 
 def room_for(model: Model, most: int) -> int:

@@ -17,14 +17,15 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from luthier.decoding.padded import EncoderDecoder, PaddedDecoder
 from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, supported
-from luthier.decoding.sampling import GREEDY, Candidate, Generation, candidates, choose, penalized
+from luthier.decoding.sampling import Candidate, candidates, choose, penalized
+from luthier.decoding.settings import GREEDY, Generation
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
 from luthier.errors import ModelError
 from luthier.model.forward import decoder_start
@@ -289,7 +290,8 @@ class Batch:
 
 def can_join(model: Model) -> bool:
     """Whether requests can join others of this model that are being answered."""
-    return model.family == "decoder" and supported(model)
+    itself = isinstance(model.module, DecodesItself)
+    return model.family == "decoder" and not itself and supported(model)
 
 
 def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable | None) -> SpeculativeDecoder:
@@ -301,14 +303,29 @@ def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable |
     return SpeculativeDecoder(ragged, [], [], ngrams)
 
 
-def _decoder_for(
-    model: Model, requests: list[Request], ngrams: NgramTable | None
-) -> PaddedDecoder | EncoderDecoder | SpeculativeDecoder:
-    """A decoder before its first pass.
+class Decoding(Protocol):
+    """What decodes a batch: `start` reads the prompts, `step` takes a token of every row.
 
-    `start` reads the prompts, `step` takes a token of every row, `keep` drops rows and returns which row stands where.
+    Both return logits (B, V) of the next token. `keep` drops rows and returns which row stands where.
     """
+
+    def start(self) -> Tensor: ...
+    def step(self, tokens_B: Tensor) -> Tensor: ...
+    def keep(self, rows: Tensor) -> list[int]: ...
+
+
+@runtime_checkable
+class DecodesItself(Protocol):
+    """A module that is not transformers' and brings its own decoding, with whatever state it keeps."""
+
+    def decoding(self, prompts: list[tuple[int, ...]]) -> Decoding: ...
+
+
+def _decoder_for(model: Model, requests: list[Request], ngrams: NgramTable | None) -> Decoding:
+    """A decoder before its first pass."""
     prompts = [request.prompt_ids for request in requests]
+    if isinstance(model.module, DecodesItself):
+        return model.module.decoding(prompts)
     if model.family == "encoder-decoder":
         return EncoderDecoder(model, prompts)
     if not supported(model):

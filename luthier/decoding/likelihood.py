@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from luthier.decoding.generate import Event
-from luthier.decoding.sampling import GREEDY, candidates
+from luthier.decoding.sampling import candidates
+from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD
 from luthier.model.forward import collate, row_losses, with_prefix
 from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache

@@ -26,7 +26,6 @@ import torch
 from torch import nn
 
 POOLING = "1_Pooling/config.json"
-PASSES = 10.0  # most passes over few train rows, because a head starts at random and a row holds a single label
 
 
 def load_encoder(

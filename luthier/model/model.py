@@ -1,27 +1,32 @@
 """A folder -> weights, tokenizer, dtype and family of a model, ready for calls from several threads.
 
-This file never runs code that a model brings along, and reads only safetensors weights.
+This file never runs code that a model brings along, and reads only safetensors weights. What a folder says is looked
+over before transformers reads it (allowed.py), what it gives is looked over after (sound.py), and a chat template is
+tried in a process of its own (template_trial.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
-from luthier.errors import ModelError
+from luthier.errors import LuthierError, ModelError
 from luthier.machine import huge_pages_for_tensors
-from luthier.model import attention, logits, prepacked
+from luthier.model import attention, logits, prepacked, sound
+from luthier.model.allowed import LookedOver, look_over
 from luthier.model.encoder import load_encoder, start_head
 from luthier.model.quiet import only_errors_while_importing, quiet
 from luthier.model.sources import SHORT_NAMES, resolve, weights_sha256
+from luthier.model.template_trial import refuse_unsafe
+from luthier.task.chat_template import today
 from luthier.task.prompt import Renderer
 
 with huge_pages_for_tensors():
@@ -44,7 +49,7 @@ class Model:
     the generator puts before every prompt, or None. `prefix_states` is a learned prefix, or None: for each layer of the
     decoder the (keys, values) that its cache starts with, each of shape (heads, tokens, head width). `end_ids` are the
     tokens that end an answer. `labels` are the labels of a classification, from which the model chooses. `head` names
-    the modules of an encoder's head.
+    the modules of an encoder's head. `day` is the date that its chat template prints, where it prints one.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Model:
     notes: tuple[str, ...] = field(default=())
     labels: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
+    day: str = field(default_factory=today)
 
     def __post_init__(self) -> None:
         _make_ready(self.module, self.family)
@@ -77,7 +83,13 @@ class Model:
         """The renderer that turns messages into this model's token ids."""
         learned = 0 if self.prefix is None else len(self.prefix)
         learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
-        return Renderer(self.tokenizer, self.family, self.window - learned, self.labels)
+        return Renderer(self.tokenizer, self.family, self.window - learned, self.labels, self.day)
+
+    @property
+    def printed_day(self) -> dict[str, str]:
+        """The field `day` of a record about this model: its day where its prompts print it, else no field."""
+        template = self.renderer.chat_template
+        return {"day": self.day} if template and template.reads_clock else {}
 
     def adapted(
         self,
@@ -90,65 +102,124 @@ class Model:
 
 
 def load(
-    name: str, *, precision: str = "auto", device: str = "auto", labels: Sequence[str] = (), seed: int = 0
+    name: str,
+    *,
+    precision: str = "auto",
+    device: str = "auto",
+    labels: Sequence[str] = (),
+    seed: int = 0,
+    day: str | None = None,
 ) -> Model:
     """Loads weights and tokenizer. `precision` is 'fp32', 'bf16' or 'auto' (see `own_precision`).
 
     `labels` are the words of a classification's labels; an encoder then gets a head for them, which `seed` starts.
-    Raises ModelError for a name, a family or a file that cannot be used.
+    `day` is the date that the chat template prints, such as 2026-07-30; today's where it is not given.
+    Raises ModelError for a name, a family or a file that cannot be used, PromptError for a chat template.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-
     if precision not in ("auto", *PRECISIONS):
         raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
     device_type = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d{1,3})?", device_type):
+        raise ModelError(f"device {device_type[:40]!r} is not known; choose auto, cpu or cuda")
     dtype = PRECISIONS[own_precision(device_type) if precision == "auto" else precision]
-    try:
-        with quiet():
-            # Given explicitly, because transformers would otherwise ask on the terminal.
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            family = _family(name, config)
-            if family == "encoder" and not labels:
-                raise ModelError(
-                    f"{name}: a model of type '{config.model_type}' does not write text; choose one that does, or give "
-                    "it a classification ([classes] in task.toml)"
-                )
-            how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
-            head: tuple[str, ...] = ()
-            missing: list[str] = []
-            if family == "encoder":
-                module, head, new = load_encoder(folder, config, labels, **how)
-                start_head(module, new, seed)
-            else:
-                loader: Any = AutoModelForSeq2SeqLM if family == "encoder-decoder" else AutoModelForCausalLM
-                module, report = loader.from_pretrained(folder, output_loading_info=True, **how)
-                missing = sorted(report["missing_keys"])
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
-    # transformers fills missing weights with random numbers and continues.
-    if missing:
-        raise ModelError(f"{name}: the weights in {folder} lack {missing[0]} ({len(missing)} in all); get them again")
+    looked = look_over(folder)
+    with _refusals(name, folder):
+        config, family = _config_and_family(name, folder)
+        if family == "encoder" and not labels:
+            raise ModelError(
+                f"{name}: a model of type '{config.model_type}' does not write text; choose one that does, or give "
+                "it a classification ([classes] in task.toml)"
+            )
+    base_sha256 = weights_sha256(folder)
+    trial = sound.Trial(folder, base_sha256, family, str(dtype))
+    with _refusals(name, folder):
+        sound.refuse_other_sizes(trial, config, looked)
+        module, head = _module(folder, config, family, looked, dtype, labels, seed)
+        tokenizer = _tokenizer(folder)
+        sound.refuse_unsound_tokens(folder, module, tokenizer, family)
+    renderer = Renderer(tokenizer, family, 1)
+    if renderer.chat_template:
+        refuse_unsafe(renderer.chat_template)
     module.eval()
-    if not getattr(
-        module, "is_quantized", False
-    ):  # a quantized module is on its device already, and may refuse to move
+    if not getattr(module, "is_quantized", False):  # else it is on its device already, and may refuse to move
         module.to(device_type)
+    with _refusals(name, folder):
+        sound.refuse_unsound_weights(trial, module)
     return Model(
         name=name,
         module=module,
         tokenizer=tokenizer,
         family=family,
         window=_window(config, tokenizer),
-        base_sha256=weights_sha256(folder),
+        base_sha256=base_sha256,
         end_ids=frozenset() if family == "encoder" else _end_ids(module, tokenizer, family),
         folder=folder,
         notes=(SHORT_NAMES[name].note,) if name in SHORT_NAMES else (),
         labels=tuple(labels),
         head=head,
+        day=day or today(),
     )
+
+
+@contextlib.contextmanager
+def _refusals(name: str, folder: Path) -> Iterator[None]:
+    """Inside, whatever a library raises about a model's files becomes a ModelError of one sentence."""
+    try:
+        with quiet():
+            yield
+    except (LuthierError, MemoryError):
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    # A file of a model can raise anything in the library that reads it, a panic of Rust (a BaseException) included.
+    except BaseException as error:
+        if isinstance(error, RuntimeError) and "allocate memory" in str(error):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason[:300]})") from error
+
+
+def _config_and_family(name: str, folder: Path) -> tuple[Any, str]:
+    from transformers import AutoConfig
+
+    # Given explicitly, because transformers would otherwise ask on the terminal.
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return config, _family(name, config)
+
+
+def _module(
+    folder: Path,
+    config: Any,
+    family: str,
+    looked: LookedOver,
+    dtype: torch.dtype,
+    labels: Sequence[str],
+    seed: int,
+) -> tuple[Any, tuple[str, ...]]:
+    """(the module, the names of its head's modules). Raises what transformers raises, and ModelError for a lack."""
+    loader = sound.loader_of(family)
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "attn_implementation": looked.attention or sound.attention_of(loader, config),
+    }
+    if family == "encoder":
+        module, head, new = load_encoder(folder, config, labels, **how)
+        start_head(module, new, seed)
+        return module, head
+    module, report = loader.from_pretrained(folder, output_loading_info=True, **how)
+    # transformers fills missing weights with random numbers and continues.
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(f"{folder}: the weights lack {missing[0]} ({len(missing)} in all); get them again")
+    return module, ()
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def _make_ready(module: nn.Module, family: str) -> None:
@@ -167,15 +238,10 @@ def _make_ready(module: nn.Module, family: str) -> None:
 
 def family_of(name: str) -> str:
     """The family of a model, from its configuration alone. Raises ModelError as `load` does."""
-    from transformers import AutoConfig
-
     folder = resolve(name)
-    try:
-        with quiet():
-            return _family(name, AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{name}: the model in {folder} cannot be loaded ({reason})") from error
+    look_over(folder)
+    with _refusals(name, folder):
+        return _config_and_family(name, folder)[1]
 
 
 def _family(name: str, config: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from luthier import defaults
 from luthier.errors import ModelError
-from luthier.files import building, cache_folder, locked, sha256_of, write_json
+from luthier.files import building, cache_folder, locked, possible, sha256_of, write_json
 from luthier.hashes import sha256_of_files
 from luthier.model.quiet import quiet
 
@@ -50,16 +50,41 @@ def resolve(name: str) -> Path:
 
     Raises ModelError that says what to install or set.
     """
-    if Path(name).is_dir():
+    if possible(name).is_dir():
         if not (Path(name) / "config.json").exists():
-            raise ModelError(f"{name}: no config.json in this folder; name a folder that holds a model")
+            raise ModelError(f"{name}: no config.json in this folder{_what_it_is(Path(name))}")
         return Path(name)
     if name in SHORT_NAMES:
         return _converted(name, SHORT_NAMES[name])
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _from_hub(name)
+    if Path(name).is_file():
+        raise ModelError(
+            f"{name}: is a file, and a model is a folder of config.json, safetensors weights and a tokenizer; name one"
+        )
     known = ", ".join(SHORT_NAMES)
     raise ModelError(f"'{name}' is no model here; give a folder, a hub id such as google/flan-t5-base, or: {known}")
+
+
+def _what_it_is(folder: Path) -> str:
+    if (folder / "luthier.json").exists():
+        return ", which holds an arm of a study; name its base model, or ask the arm"
+    if (folder / "adapter_config.json").exists():
+        return ", which holds an adapter alone; name the model that it was made of, or merge it into that one"
+    return "; name a folder that holds a model"
+
+
+def here(name: str) -> Path | None:
+    """The folder of a short name, if its package is installed and nothing has to be converted."""
+    source = SHORT_NAMES[name]
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    packaged = Path(next(iter(spec.submodule_search_locations))) / source.file
+    if packaged.is_dir():
+        return packaged
+    folder = cache_folder() / "models" / name
+    return folder if (folder / "luthier-source.json").exists() else None
 
 
 def weights_sha256(folder: Path) -> str:

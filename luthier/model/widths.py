@@ -240,10 +240,10 @@ def write_files(model: Model, folder: Path) -> None:
         model.tokenizer.save_pretrained(folder)
 
 
-def read(folder: Path, name: str, precision: str) -> Model:
+def read(folder: Path, name: str, precision: str, day: str | None = None) -> Model:
     """The model that `save` wrote; `precision` is that of all other weights. Raises ModelError as `load` does."""
     row = width(name)
-    model = load(str(folder), precision=precision if row.narrow else name)
+    model = load(str(folder), precision=precision if row.narrow else name, day=day)
     for layer in model.module.modules():
         fix_for_cpu(layer)
     return model

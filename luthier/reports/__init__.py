@@ -11,6 +11,7 @@
     formats    numbers as a reader sees them
     write      study folder -> report.html, report.md
     tasks      the studies of several tasks in one table: tasks.json, report.html, report.md
+    sheet      a plain page of figures, tables and sentences, in the report's style
 
 Doors: `write.report`, `tasks.overview`.
 """

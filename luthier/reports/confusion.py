@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.reports.read import ArmPage, StudyPage
-from luthier.scoring.labels import by_class, counts, label_in
+from luthier.scoring.labels import by_class, counts, told
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def confusion_rows(page: StudyPage) -> list[dict[str, str | int]]:
         {"arm": matrix.arm.name, "label": line.label, "said": label, "count": cell.count}
         for matrix in matrices(page)
         for line in matrix.lines
-        for label, cell in zip([*page.labels, "none"], line.cells, strict=True)
+        for label, cell in zip([*page.labels, "(no label)"], line.cells, strict=True)
     ]
 
 
@@ -62,10 +62,11 @@ def _of_arm(page: StudyPage, arm: ArmPage) -> Matrix:
     matrix = [[0] * (len(labels) + 1) for _ in labels]
     sums = [0] * len(counts(0, None, len(labels)))
     for example in page.examples:
-        if example.id in arm.answers and example.references[0] in labels:
-            truth, answered = labels.index(example.references[0]), label_in(arm.answers[example.id].text, labels)
+        # The counts say which label was read, so that the answer is not read again, perhaps by another rule.
+        if (score := arm.scores.get(example.id)) and len(row := score.statistics.get("macro_f1", [])) == len(sums):
+            truth, answered = told(row)
             matrix[truth][len(labels) if answered is None else answered] += 1
-            sums = [a + b for a, b in zip(sums, counts(truth, answered, len(labels)), strict=True)]
+            sums = [a + b for a, b in zip(sums, row, strict=True)]
     return Matrix(arm, [_line(labels[i], i, cells, by_class(sums)[i]) for i, cells in enumerate(matrix)])
 
 

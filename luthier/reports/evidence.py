@@ -50,7 +50,7 @@ def buckets_of(page: StudyPage) -> dict[str, tuple[Bucket, ...]]:
 
 def facts_of(page: StudyPage) -> dict[str, Facts]:
     """arm -> its share of answers with unsupported names or quantities, in total and by kind."""
-    return {name: row.facts for name, row in profiled(page).items()}
+    return {name: row.facts for name, row in profiled(page).items() if row.facts}
 
 
 # ---------------------------------------------------------------------------------------------------- seeds and bits

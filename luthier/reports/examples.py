@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from luthier.records import Answer, Example
 from luthier.reports.read import ArmPage, StudyPage
 from luthier.scoring.facts import Fact, unsupported
+from luthier.scoring.score import spoken
 from luthier.scoring.source import Source, common_words
 
 APART = 16  # examples shown because the arms differ most on them
@@ -27,6 +28,7 @@ class ShownAnswer:
     value: float | None  # of the deciding metric
     parts: list[tuple[str, str | None]]  # see `marked`
     findings: list[Fact]  # what is not supported, each once
+    left_out: bool = False  # whether a reasoning block is not shown, since it is no part of the answer
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def _values(page: StudyPage, id: str) -> list[float]:
 def _answers(page: StudyPage, id: str, source: Source) -> list[ShownAnswer]:
     shown = []
     for arm in page.arms:
-        if answer := arm.answers.get(id):
-            score = arm.scores.get(id)
-            facts = [] if page.labels else unsupported(answer.text, source)
+        if given := arm.answers.get(id):
+            answer, score = spoken(given, page.reading), arm.scores.get(id)
+            facts = [] if page.labels or page.facts_not_read else unsupported(answer.text, source)
             shown.append(
                 ShownAnswer(
                     arm,
@@ -85,6 +87,7 @@ def _answers(page: StudyPage, id: str, source: Source) -> list[ShownAnswer]:
                     value=score.values.get(page.deciding) if score else None,
                     parts=marked(answer, facts),
                     findings=list({(fact.kind, fact.text): fact for fact in facts}.values()),
+                    left_out=answer is not given,
                 )
             )
     return shown

@@ -21,6 +21,7 @@ from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
 from luthier.reports.words import limit_words
 from luthier.results.comparison import Mean
+from luthier.results.predicted import ErrorRow, rows_of_study
 from luthier.results.profile_record import Share
 from luthier.results.ratings_record import FigureRow
 from luthier.results.record import Number
@@ -39,7 +40,7 @@ class PageFigure:
 
 def figures(page: StudyPage) -> dict[str, PageFigure]:
     """name -> figure, for those that have something to show."""
-    drawings = _quality(page) | _training(page) | _profile(page) | _people(page)
+    drawings = _quality(page) | _plan(page) | _training(page) | _profile(page) | _people(page)
     return {name: PageFigure(Markup(svg), f"{name}.csv", csv_link(rows)) for name, (svg, rows) in drawings.items()}
 
 
@@ -94,6 +95,26 @@ def _quality(page: StudyPage) -> Figures:
         "by_tokens": (plots.scatter(dots, tokens, metric, "tokens in a prompt", "tokens"), rows),
         "by_minutes": (plots.scatter(dots, minutes, metric, "minutes in this study", "minutes"), rows),
     }
+
+
+def _plan(page: StudyPage) -> Figures:
+    """Predicted against measured: memory in GB, time in seconds."""
+    found: Figures = {}
+    kinds = _kinds(page)
+    for unit, key, what, size in (
+        ("bytes", "plan_memory", "memory, GB", 1e9),
+        ("seconds", "plan_time", "seconds", 1.0),
+    ):
+        rows = [row for row in predictions(page) if row.unit == unit and row.arm in kinds]
+        if rows:
+            dots = [(row.arm, kinds[row.arm], row.predicted / size, row.measured / size) for row in rows]
+            found[key] = (plots.equality(dots, what), [row.as_json() for row in rows])
+    return found
+
+
+def predictions(page: StudyPage) -> list[ErrorRow]:
+    """What the study's plan said of each arm, beside what was measured; [] without a plan."""
+    return rows_of_study(page.folder, page.plan, page.cost) if page.plan else []
 
 
 def _training(page: StudyPage) -> Figures:

@@ -97,7 +97,7 @@ def forest(
     label = f"Mean {metric} by arm with its interval: {words}."
     if groups:
         label += f" Not separated: {'; '.join(', '.join(group) for group in groups)}."
-    return _draw("forest", label, paint, 0.75 + 0.29 * len(dots))
+    return draw("forest", label, paint, 0.75 + 0.29 * len(dots))
 
 
 def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str, key: str) -> str:
@@ -112,11 +112,11 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
             axes.plot(x, dot.mean, marker, color=colour, markersize=7, markeredgecolor="white")
         axes.margins(x=0.08)
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
-        _names_beside(figure, axes, [(d.name, x, d.mean, KINDS[d.kind][0]) for d, x in zip(dots, costs, strict=True)])
-        _quiet(axes, cost, metric)
+        names_beside(figure, axes, [(d.name, x, d.mean, KINDS[d.kind][0]) for d, x in zip(dots, costs, strict=True)])
+        quiet_axes(axes, cost, metric)
 
     words = "; ".join(f"{d.name} {d.mean:.3f} at {x:,.4g}" for d, x in zip(dots, costs, strict=True))
-    return _draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
+    return draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
 
 
 def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None = None) -> str:
@@ -134,7 +134,25 @@ def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None 
         axes.set_xlabel(x)
 
     words = "; ".join(f"{row.label} {row.value:.3f}" + _interval(row.low, row.high) for row in rows)
-    return _draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
+    return draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
+
+
+def equality(rows: Sequence[tuple[str, str, float, float]], what: str) -> str:
+    """Predicted against measured with the line of equality; rows are (arm, kind, predicted, measured)."""
+    high = 1.15 * max(value for _, _, *pair in rows for value in pair)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot([0, high], [0, high], color=FAINT, linewidth=1, zorder=1)
+        for _, kind, predicted, measured in rows:
+            colour, marker = KINDS[kind]
+            axes.plot([measured], [predicted], marker=marker, color=colour, markersize=6, linestyle="none", zorder=3)
+        axes.set(xlim=(0, high), ylim=(0, high))
+        names_beside(figure, axes, [(name, x, y, KINDS[kind][0]) for name, kind, y, x in rows])
+        quiet_axes(axes, f"measured {what}", f"predicted {what}")
+
+    label = f"Predicted against measured {what}, with the line where both are equal."
+    return draw(f"equality-{what.partition(',')[0]}", label, paint, 3.6)
 
 
 def across(
@@ -154,14 +172,14 @@ def across(
             points = [(at, value) for at, value in enumerate(values) if value is not None]
             axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=1.6, marker="o", markersize=4)
             ends.append((name, *points[-1], colour))
-        _names_beside(figure, axes, ends)
-        _quiet(axes, x, y)
+        names_beside(figure, axes, ends)
+        quiet_axes(axes, x, y)
         axes.set_xticks(range(len(ticks)), [tick.replace(" ", "\n", 1) for tick in ticks], parse_math=False)
 
     words = "; ".join(
         f"{name} " + ", ".join(f"{v:.3f}" for v in values if v is not None) for name, values in by_arm.items()
     )
-    return _draw(key, f"{y} at {', '.join(ticks)}: {words}.", paint, _height(len(by_arm)))
+    return draw(key, f"{y} at {', '.join(ticks)}: {words}.", paint, _height(len(by_arm)))
 
 
 def lengths(by_arm: Mapping[str, LengthChoice], kinds: Mapping[str, str], metric: str) -> str:
@@ -178,11 +196,11 @@ def lengths(by_arm: Mapping[str, LengthChoice], kinds: Mapping[str, str], metric
             if chosen in by_limit:
                 _ring(axes, chosen, by_limit[chosen], colour)
             ends.append((name, limits[-1], values[-1], colour))
-        _names_beside(figure, axes, ends)
-        _quiet(axes, "most new tokens an answer may have", f"{metric} on dev")
+        names_beside(figure, axes, ends)
+        quiet_axes(axes, "most new tokens an answer may have", f"{metric} on dev")
 
     words = "; ".join(f"{name} {length.chosen} tokens" for name, length in by_arm.items())
-    return _draw("length", f"{metric} on dev by the limit on new tokens; chosen: {words}.", paint, _height(len(by_arm)))
+    return draw("length", f"{metric} on dev by the limit on new tokens; chosen: {words}.", paint, _height(len(by_arm)))
 
 
 def curves(by_arm: Mapping[str, Sequence[Step]], best_steps: Mapping[str, int | None], metric: str) -> str:
@@ -207,14 +225,14 @@ def curves(by_arm: Mapping[str, Sequence[Step]], best_steps: Mapping[str, int | 
                     if number == best_steps.get(name):
                         _ring(devs, number, value, colour)
                 judged.append((name, *taken[-1], colour))
-        _names_beside(figure, losses, ends)
-        _names_beside(figure, devs, judged)
-        _quiet(losses, "", "loss (nats a token)")
-        _quiet(devs, "step", f"{metric} on dev")
+        names_beside(figure, losses, ends)
+        names_beside(figure, devs, judged)
+        quiet_axes(losses, "", "loss (nats a token)")
+        quiet_axes(devs, "step", f"{metric} on dev")
         devs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     words = "; ".join(f"{name} {_loss_words(steps)}" for name, steps in by_arm.items())
-    return _draw("curves", f"Training loss by step, and {metric} on dev: {words}.", paint, _height(len(by_arm)) + 1.6)
+    return draw("curves", f"Training loss by step, and {metric} on dev: {words}.", paint, _height(len(by_arm)) + 1.6)
 
 
 # ------------------------------------------------------------------------------------------------------- the parts
@@ -250,7 +268,7 @@ def _brackets(axes: Axes, groups: Sequence[Sequence[int]]) -> None:
                   transform=axes.get_yaxis_transform())  # fmt: skip
 
 
-def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
+def names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
     """(name, x, y, colour): each name in a column to the right, tied to its point by a hair line."""
     bottom, top = axes.get_ylim()
     inches = figure.get_figheight() * axes.get_position().height
@@ -258,25 +276,27 @@ def _names_beside(figure: Figure, axes: Axes, points: Sequence[tuple[str, float,
     for (name, x, y, colour), position in zip(points, positions, strict=True):
         axes.annotate(
             _short(name), (x, y), (1.04, position), textcoords=("axes fraction", "data"), va="center", fontsize=9,
-            color=_dark(colour), parse_math=False,
+            color=dark(colour), parse_math=False,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 5},
         )  # fmt: skip
     axes.set_ylim(bottom, top)
 
 
-def _dark(colour: str) -> str:
+def dark(colour: str) -> str:
     """A darker colour for letters: yellow and light blue letters are hard to read on white."""
     return INK if colour in (ORANGE, SKY, PURPLE) else colour
 
 
-def _quiet(axes: Axes, x: str, y: str) -> None:
+def quiet_axes(axes: Axes, x: str, y: str) -> None:
+    """Names the axes, with few ticks and a faint grid; an axis in logs keeps its own ticks."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(color=BAND, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.ticklabel_format(useOffset=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator(5))
+            axis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
 
 
 def _ring(axes: Axes, x: float, y: float, colour: str) -> None:
@@ -322,7 +342,7 @@ def _height(names: int) -> float:
     return max(2.7, 0.8 + 0.22 * names)
 
 
-def _draw(key: str, label: str, paint: Callable[[Figure], None], height: float) -> str:
+def draw(key: str, label: str, paint: Callable[[Figure], None], height: float) -> str:
     """The SVG element of one figure, with `label` for those who do not see it; `key` keeps ids apart on a page."""
     with rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a letter that matplotlib's font lacks is drawn by the browser

@@ -16,15 +16,17 @@ from typing import TypeVar
 from luthier.errors import FolderError, SettingsError
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.reports.plots import Dot
-from luthier.results.arm_record import ArmCounts, ArmRecord, Tuning, bytes_to_ship, ships_base
+from luthier.results.arm_record import ArmCounts, ArmRecord, TuningResult, bytes_to_ship, ships_base
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
+from luthier.results.plan_record import PlanRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.scoring.words import Reading
 
 Line = TypeVar("Line", Example, Prompt, Answer, Score)
 
@@ -57,8 +59,8 @@ class ArmPage:
         return self.record is not None and self.record.is_trained
 
     @property
-    def tuning(self) -> Tuning:
-        return (self.record and self.record.tuning) or Tuning(trials=0)
+    def tuning(self) -> TuningResult:
+        return (self.record and self.record.tuning) or TuningResult(trials=0)
 
     @property
     def saved_megabytes(self) -> float | None:
@@ -88,6 +90,7 @@ class StudyPage:
     arms: list[ArmPage]
     profile: ProfileRecord | None = None
     ratings: Ratings | None = None
+    plan: PlanRecord | None = None
 
     @property
     def deciding(self) -> str:
@@ -97,6 +100,17 @@ class StudyPage:
     def labels(self) -> list[str]:
         """The words of the labels; empty where answers are texts."""
         return self.study.task.labels
+
+    @property
+    def reading(self) -> Reading:
+        """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
+        task = self.study.task
+        return Reading(task.words, task.bleu, task.reasoning)  # type: ignore[arg-type]
+
+    @property
+    def facts_not_read(self) -> str | None:
+        """Why names and quantities were not counted; None where they were."""
+        return self.profile.facts_not_read if self.profile else None
 
     @property
     def means(self) -> list[tuple[ArmPage, ArmMetric]]:
@@ -147,6 +161,7 @@ def read_study(folder: Path) -> StudyPage:
         [_arm(name, own, records[name], compare, cost, shipped.get(name)) for name, own in folders.items()],
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
+        PlanRecord.read_if_there(folder),
     )
 
 

@@ -45,8 +45,24 @@ def warnings_of(page: StudyPage) -> list[str]:
             sentences.append(
                 f"{arm.cut_answers} of {len(arm.answers)} answers of {arm.name} were stopped by its limit."
             )
+    sentences += _reasoning(page)
     # compare.json says of each arm apart which baselines it does not beat; _unbeaten gathers them by baseline.
     return sentences + sentences_besides(page.compare, UnbeatenBaselines)
+
+
+def _reasoning(page: StudyPage) -> list[str]:
+    """How many answers hold a reasoning block, and what became of it."""
+    kept = page.study.task.reasoning == "keep"
+    told = [(arm, arm.counts.reasoning) for arm in page.arms if arm.counts and arm.counts.reasoning]
+    if not told:
+        return []
+    named = ", ".join(f"{arm.name} ({count} of {len(arm.answers)})" for arm, count in told)
+    if kept:
+        return [
+            f"Answers hold a reasoning block, which is judged as part of them: {named}; "
+            'write reasoning = "leave out" under [answer] in task.toml to judge what follows it.'
+        ]
+    return [f"Reasoning blocks are left out of answers: {named}."]
 
 
 def _unbeaten(page: StudyPage) -> list[str]:

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from luthier import metrics
-from luthier.files import write_text
+from luthier.files import possible, write_text
 from luthier.reports import formats, words
 from luthier.reports.confusion import confusion_rows, matrices
 from luthier.reports.evidence import (
@@ -32,7 +32,7 @@ from luthier.reports.evidence import (
     with_recipe,
 )
 from luthier.reports.examples import examples_to_show
-from luthier.reports.figures import csv_link, figures, pair_rows
+from luthier.reports.figures import csv_link, figures, pair_rows, predictions
 from luthier.reports.pairs import against_the_best, examples_for, letters_of, ranked_pairs, strip_of
 from luthier.reports.read import StudyPage, read_study
 
@@ -50,7 +50,7 @@ def report(folder: Path) -> Path:
 
     Raises FolderError when a file of the study is missing or damaged, or the folder cannot be written.
     """
-    page = read_study(Path(folder))
+    page = read_study(possible(folder))
     shown = _shown(page)
     command = Markup(" ".join(page.study.command.split()) or formats.UNKNOWN)  # one line of a code block
     text = environment(markdown).get_template("report.md.jinja").render(shown, command=command)
@@ -70,7 +70,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("classes", "Confusion", page.labels and page.compared),
         ("examples", "Where arms differ", True),
         ("answers", "Length and copying", profiled(page)),
-        ("facts", "Facts", profiled(page)),
+        ("facts", "Facts", facts_of(page) or page.facts_not_read),
         ("people", "People", ratings and ratings.people),
         ("judges", "Judges", ratings and ratings.judges),
         ("power", "What can be detected", True),
@@ -80,6 +80,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("metrics", "All metrics", True),
         ("likelihood", "Likelihood", likelihoods(page)),
         ("cost", "Cost", True),
+        ("plan", "Predicted and measured", predictions(page)),
         ("training", "Training", page.trained),
         ("length", "Limit on length", length_choices(page)),
         ("data", "Data", True),
@@ -160,7 +161,9 @@ def _shown(page: StudyPage) -> Names:
         "equal_lengths": equal_length_rows(page),
         "buckets": buckets_of(page),
         "facts": facts_of(page),
+        "facts_not_read": page.facts_not_read,
         "widths": width_rows(page),
+        "predictions": predictions(page),
         "recipes": with_recipe(page),
         "likelihoods": likelihoods(page),
         "excluded": {name: Counter(row.reason for row in rows) for name, rows in compare.excluded.items()},

@@ -35,6 +35,15 @@ class Trial:
     reason: str | None = None
 
 
+class BaseWidth(Record):
+    """base-width.json, beside an adapter: the width of the frozen base that it was trained on."""
+
+    FILE: ClassVar[str] = "base-width.json"
+    REMEDY: ClassVar[str] = REMEDY
+
+    width: Literal["nf4", "int4", "int8"]
+
+
 class TrainingCounts(Part):
     """Counts of one training; equal between two runs."""
 
@@ -104,9 +113,10 @@ class ArmCounts(Part):
     weight: Weight | None = None
     stopped: Stops
     empty: int
+    reasoning: int = 0  # answers with a reasoning block; not given where none has one
 
 
-class Tuning(Part):
+class TuningResult(Part):
     """Counts and choice of tuning; only `trials`, which is 0, where there was nothing to choose."""
 
     trials: int
@@ -162,7 +172,7 @@ class ArmRecord(Record):
     width: str | None
     counts: ArmCounts
     status: Literal["done"]
-    tuning: Tuning | None
+    tuning: TuningResult | None
     length: LengthChoice | None
     dev: DevValue | None
 

@@ -92,6 +92,7 @@ class Pair(Part):
     within_margin: bool | None = None  # whether the one-sided bounds lie inside the margin
     sd: Number | None = None  # standard deviation of the difference of one unit
     nonzero: int | None = None  # units on which the two differ
+    may_differ: Number | None = None  # where none differs: the share of further units that may
     identical: bool | None = None  # whether all scores of the two are equal
     examples_needed: ExamplesNeeded | None = None  # of a pair that is not decided
     recipe: PairRecipe | None = None  # as of ArmMetric

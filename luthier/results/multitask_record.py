@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from luthier.results.arm_record import TrainingRecord
 from luthier.results.comparison import Comparison, ExamplesNeeded, Mean, Pair, Verdict
-from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
 from luthier.results.study_record import Machine, Split, Status
 
 
@@ -51,6 +51,7 @@ class MultitaskRecord(Record):
     commit: str | None
     dirty: bool | None
     status: Status
+    day: Day | None = None  # the date in all prompts; only where a chat template prints one
 
     @property
     def mixture(self) -> SettingsTable:

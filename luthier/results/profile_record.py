@@ -84,7 +84,7 @@ Buckets = dict[Literal["input", "reference"], tuple[Bucket, ...]]  # by whose le
 
 
 class Words(Mean):
-    """Words of an answer, by whitespace."""
+    """Words of an answer, as the task counts words."""
 
     median: Number
     quantiles: dict[str, Number]  # percent -> words
@@ -152,7 +152,7 @@ class ArmProfile(Part):
     empty: Share
     only_tags: Share  # nothing but speaker tags and punctuation
     hit_limit: Share | None  # stopped by the limit on new tokens; None where unknown
-    facts: Facts
+    facts: Facts | None  # None: not counted, for the record's `facts_not_read`
 
 
 class ProfileRecord(Record):
@@ -170,3 +170,4 @@ class ProfileRecord(Record):
     buckets: Buckets
     arms: dict[str, ArmProfile]
     not_checked: tuple[str, ...]  # errors that `facts` cannot detect
+    facts_not_read: str | None = None  # why facts are not counted: what they read is not this language

@@ -17,6 +17,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
@@ -29,8 +30,18 @@ from luthier.records import as_row
 
 Number = int | float  # an int stays an int, so that what was read is written again as it was
 FirstFormat = Annotated[int, Field(ge=1, le=1)]  # of a type whose FORMAT is 1; a Literal would take true for it
+Day = Annotated[str, AfterValidator(lambda text: _day(text))]  # 2026-07-30
 Kind = TypeVar("Kind")
 Arguments = ParamSpec("Arguments")
+
+
+def _day(text: str) -> str:
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise PydanticCustomError("day", "it should be a date such as 2026-07-30")
 
 
 def _without_nan(table: dict[str, Any]) -> dict[str, Any]:

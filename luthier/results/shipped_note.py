@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from pydantic import Field
+
 from luthier.errors import FolderError
 from luthier.files import sha256_of_text
-from luthier.records import Example
-from luthier.results.record import FirstFormat, Part, Record, SettingsTable
+from luthier.records import Example, Turn
+from luthier.results.record import Day, FirstFormat, Part, Record, SettingsTable
 
 
 class Base(Part):
@@ -34,10 +36,13 @@ class Shot(Part):
     meta: SettingsTable  # whatever columns the user keeps
     unit: str
     row: int
+    # Only of an input of several parts; the note's hash is over the fields that were given.
+    turns: tuple[Turn, ...] = ()
+    fields: dict[str, str] = Field(default={})
 
     @classmethod
     def of(cls, example: Example) -> Shot:
-        return cls(**vars(example))
+        return cls(**{name: value for name, value in vars(example).items() if value or name not in ("turns", "fields")})
 
     @property
     def example(self) -> Example:
@@ -77,6 +82,7 @@ class ShippedNote(Record):
     seed: int
     probes: list[Probe]
     note_sha256: str  # of all other fields
+    day: Day | None = None  # the date in every prompt; only where the base's chat template prints one
 
     def sealed(self) -> Self:
         """The note with its own hash, so that a field that is changed later is seen."""

@@ -10,7 +10,7 @@ import json
 from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
-from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -50,7 +50,21 @@ class TaskOrigin(Part):
     of: dict[str, int]  # split -> examples in the file
     templates: dict[str, str]
     notes: list[str]
+    # How texts are read (scoring/words.py); not given where it is the default.
+    words: str = "ascii"
+    bleu: str = "13a"
+    reasoning: str = "keep"  # whether reasoning blocks are part of an answer
+    fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
+    # Rules of the task, each only where it is another than the usual one.
+    references: str = "mean"  # how ROUGE against several references becomes one value
+    shot_seed: int = 0
+    units_sha256: str | None = None  # which test examples form a unit; None: those of equal inputs
+
+    @property
+    def decision(self) -> list[object]:
+        """What decides, and of which texts: a task with another rule takes another look at its test set."""
+        return [self.metric, self.margin, self.references, self.units_sha256, self.labels, self.templates]
 
 
 class ModelOrigin(Part):
@@ -105,17 +119,18 @@ class StudyRecord(Record):
     effort: list[str]  # how often each training runs
     health: list[Health]
     status: Status
+    day: Day | None = None  # the date in all prompts; only where a chat template prints one
 
     @property
     def shape_sha256(self) -> str:
-        """One hash over everything that shapes the study's answers: specification, arms, data and base weights.
+        """One hash over everything that shapes the study's answers: specification, arms, task and base weights.
 
         It leaves out `likelihood`, which changes no answer.
         """
         specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
         arms = {name: table.as_json() for name, table in self.arms.items()}
         others = [model.base_sha256 for model in self.models.values()]
-        shape = [specification, arms, self.task.hashes, self.model.base_sha256, *others]
+        shape = [specification, arms, self.task.hashes, self.task.decision, self.model.base_sha256, *others]
         return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
 
     @property

@@ -1,6 +1,8 @@
 """Answers against references and inputs: metrics, labels, and facts that an input does not support.
 
-    labels      which label an answer says; accuracy's and macro-F1's counts
+    words       what a word is in every script, and which tokenizers can read given texts
+    reasoning   blocks in which a model thinks before it answers
+    labels      when two texts are one label, which label an answer says; accuracy's and macro-F1's counts
     rouge       ROUGE by rouge-score
     bleu        BLEU and chrF by sacrebleu, as counts
     score       answers x references -> scores; each metric's signature

@@ -6,17 +6,31 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from luthier.errors import SettingsError
+from luthier.scoring.words import refuse_missing
+
 
 @cache
-def library(metric: str, sentence: bool = False) -> Any:
-    """sacrebleu's metric with its default options; a sentence's BLEU leaves out n-grams longer than it."""
+def library(metric: str, sentence: bool = False, tokenizer: str = "13a") -> Any:
+    """sacrebleu's metric with its default options but BLEU's tokenizer; a sentence's BLEU leaves out n-grams longer
+    than it.
+
+    Raises SettingsError for a tokenizer that sacrebleu does not have, that needs a package which is not installed, or
+    whose model cannot be fetched.
+    """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
-    return CHRF() if metric == "chrf" else BLEU(effective_order=sentence)
+    if metric == "chrf":
+        return CHRF()
+    refuse_missing(tokenizer)
+    try:
+        return BLEU(effective_order=sentence, tokenize=tokenizer)
+    except Exception as error:  # whatever a dictionary or a download does
+        raise SettingsError(f"BLEU's tokenizer '{tokenizer}' cannot be used ({error}); choose intl or char") from None
 
 
-def corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[list[int], float]:
+def corpus_counts(metric: str, text: str, references: Sequence[str], tokenizer: str = "13a") -> tuple[list[int], float]:
     """sacrebleu's sufficient statistics of one answer, and its smoothed sentence value (0 to 1, for display only).
 
     `bleu`: answer length, reference length, matching n-grams for n = 1..4, all n-grams for n = 1..4.
@@ -25,6 +39,6 @@ def corpus_counts(metric: str, text: str, references: Sequence[str]) -> tuple[li
     with corpus_bleu, corpus_chrf and sacrebleu's own test cases, and pyproject.toml keeps the library below version 3.
     """
     streams = [[reference] for reference in references]  # sacrebleu wants one list a reference, not one an answer
-    counts = library(metric)._extract_corpus_statistics([text], streams)[0]
-    value = library(metric, sentence=True)._compute_score_from_stats(list(counts)).score / 100
+    counts = library(metric, tokenizer=tokenizer)._extract_corpus_statistics([text], streams)[0]
+    value = library(metric, sentence=True, tokenizer=tokenizer)._compute_score_from_stats(list(counts)).score / 100
     return [int(count) for count in counts], float(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.decoding.generate import Request, seed_of
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import PromptError, SettingsError
 from luthier.records import Prompt
 from luthier.serving.protocol import MOST_PROMPTS, MOST_STOPS, About, Asked, ChatRequest, CompletionRequest, Refusal

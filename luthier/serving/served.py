@@ -16,7 +16,7 @@ import torch
 
 from luthier.arms.ask import load_source
 from luthier.arms.shipped import Shipped, verify
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import LuthierError, SettingsError
 from luthier.files import sha256_of_text

@@ -63,6 +63,18 @@ class Estimate:
     p: float | None = None  # exact McNemar, for paired yes/no only
     values: Floats | None = dataclasses.field(default=None, repr=False, compare=False)  # (n,) what it is the mean of
 
+    def within(self, ends: tuple[float, float]) -> Estimate:
+        """The same with intervals inside these ends of the scale: what lies beyond them cannot be the truth. An end
+        that is unknown, of a single unit, stays so."""
+
+        def interval(level: float) -> Interval:
+            low, high = self.interval(level)
+            if math.isinf(low) or math.isinf(high):
+                return Interval(low, high)
+            return Interval(min(max(low, ends[0]), ends[1]), max(min(high, ends[1]), ends[0]))
+
+        return dataclasses.replace(self, interval=interval)
+
     def turned(self) -> Estimate:
         """The same difference seen from the other arm: b - a."""
 

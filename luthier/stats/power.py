@@ -124,15 +124,21 @@ def examples_to_be_sure(
 def more_needed(
     estimate: Estimate, margin: float, comparisons: int = 1, *, level: float = 0.95, power: float = 0.8
 ) -> dict[str, int] | None:
-    """How many more units would decide a pair, if they vary as these do; None when none differs or there is but one.
+    """How many more units would decide a pair, if they vary as these do; None when nobody can say.
+
+    Where none differs, that is how many show the two equivalent, if none of them differs either; None for a metric of
+    a whole corpus, or when there is but one unit.
 
     `total` shows a true difference of one margin with probability `power`, and `low` to `high` is its range;
     `to_be_sure` decides whatever the difference is; `more` counts from here to `total`, or on to `to_be_sure` when
     `total` has been reached without a verdict.
     """
     n, differ = estimate.n, estimate.nonzero
-    if not differ or n < 2:
+    if n < 2 or (not differ and not estimate.is_mean):
         return None
+    if not differ:  # simultaneous.cautious: 1 - (error of one side)^(1/n) is below the margin
+        alike = max(MIN_UNITS, math.floor(math.log((1 - level) / 2) / math.log1p(-margin)) + 1)
+        return {"more": max(alike - n, 1), "total": alike, "low": alike, "high": alike, "to_be_sure": alike}
     rare = math.ceil(n * MIN_NONZERO / differ)  # until MIN_NONZERO units differ, at the rate seen so far
     floor = rare if differ < MIN_NONZERO else 0
     skewed = estimate.squared_skewness

@@ -120,16 +120,28 @@ def alpha_at_look(k: int, alpha: float = 0.05) -> float:
 # ----------------------------------------------------------------------------------------------------- verdicts
 
 
-def verdict(interval: Interval, *, margin: float, n: int, nonzero: int, bounds: Interval | None = None) -> Verdict:
+def verdict(
+    interval: Interval,
+    *,
+    margin: float,
+    n: int,
+    nonzero: int,
+    bounds: Interval | None = None,
+    few: Interval | None = None,
+) -> Verdict:
     """'better', 'worse', 'equivalent' or 'cannot tell' of a - b, from its *simultaneous* interval.
 
     Better or worse when the interval excludes 0, even if the difference is smaller than the margin. Equivalent when it
     holds 0 and both one-sided `bounds`, each with the full error rate, lie inside (-margin, margin): one of the two at
     most can be wrong, so this errs no more often than one test does (two one-sided tests, Schuirmann 1987). Without
-    `bounds` the interval itself has to lie inside. Cannot tell otherwise, or with too few units or too few that differ.
+    `bounds` the interval itself has to lie inside. Cannot tell otherwise, or with too few units. Where too few differ
+    for a spread to be known, the difference is equivalent when `few` (`cautious`) lies inside the margin: 200 units
+    that do not differ leave little room for one.
     """
-    if n < MIN_UNITS or nonzero < MIN_NONZERO:
+    if n < MIN_UNITS:
         return "cannot tell"
+    if nonzero < MIN_NONZERO:
+        return "equivalent" if few and -margin < few.low and few.high < margin else "cannot tell"
     if interval.low > 0 or interval.high < 0:
         return "better" if interval.low > 0 else "worse"
     low, high = bounds or interval
@@ -205,12 +217,12 @@ def _upper_bounds(i: str, names: Sequence[str], pairs: Pairs, level: float, draw
     usual = [pair for pair in others.values() if pair.nonzero >= MIN_NONZERO]
     each = joint_level(usual, 1 - share * len(usual), one_sided=True, draws=draws)
     return {
-        j: pair.interval(each).high if pair.nonzero >= MIN_NONZERO else _cautious(pair, 1 - 2 * share).high
+        j: pair.interval(each).high if pair.nonzero >= MIN_NONZERO else cautious(pair, 1 - 2 * share).high
         for j, pair in others.items()
     }
 
 
-def _cautious(difference: Estimate, level: float) -> Interval:
+def cautious(difference: Estimate, level: float) -> Interval:
     """A wide interval for fewer than MIN_NONZERO units that differ; it does not use their spread.
 
     A mean of differences within -1..1 is no larger than the share of units that differ, and that share has an exact

@@ -16,7 +16,7 @@ from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
 from luthier.decoding.generate import Event, shorten
 from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, without_likelihood
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.model.model import Model
 from luthier.progress import Bar, bar, check_stop
 from luthier.records import Answer, Example, Prompt

@@ -31,6 +31,7 @@ from luthier.records import Answer, Prompt
 from luthier.results.arm_record import BASELINE, ArmCounts, ArmRecord, Stops
 from luthier.results.lines import ANSWERS_FILE, SCORES_FILE, ReferenceLikelihood
 from luthier.results.record import write_lines_of
+from luthier.scoring.reasoning import holds_reasoning
 from luthier.studies.answering import ChosenLength, PreparedArm, answer_test, choose_length, read_references, render
 from luthier.studies.fit import StudyContext
 from luthier.studies.weights import Trained, load_arm_model, tuned_and_trained, weight_of
@@ -119,6 +120,8 @@ def _counts(answers: Sequence[Answer], stages: StageResults | None) -> ArmCounts
         counts |= stages.trained.training.as_json() if stages.trained else {}
         counts |= _prompt_counts(prepared.test) | {"weight": weight_of(prepared.context, prepared.arm, prepared.model)}
     stops = {kind: sum(a.stop == kind for a in answers) for kind in Stops.model_fields}
+    if reasoning := sum(holds_reasoning(answer.text) for answer in answers):
+        counts["reasoning"] = reasoning
     return ArmCounts(**counts, stopped=Stops(**stops), empty=sum(not a.text.strip() for a in answers))
 
 

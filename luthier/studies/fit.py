@@ -17,9 +17,14 @@ from torch import Tensor, nn
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
+from luthier.errors import ModelError
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load, parameter_counts
+from luthier.planning.config import config_in
+from luthier.planning.moving import moving
+from luthier.planning.read import shape_from
+from luthier.planning.terms import Setting, example_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
@@ -29,7 +34,7 @@ from luthier.task.prompt import Renderer
 from luthier.task.task import Task
 from luthier.training.batches import Batches
 from luthier.training.loop import Trained, train
-from luthier.training.memory import NO_BOUND, Bound, micro_tokens
+from luthier.training.memory import NO_BOUND, Bound, KeptBytes, micro_tokens
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,19 @@ class StudyContext:
     likelihood: bool = False
     bound: Bound = NO_BOUND  # on the memory of the process
     trained: Mapping[str, Path] = field(default_factory=dict)  # arm -> the folder where it was trained already
+    day: str | None = None  # the date that chat templates print; None: today's
 
     def scored(
         self, answers: Sequence[Answer], examples: Sequence[Example], metrics: Collection[str] = METRICS + DESCRIPTIVE
     ) -> list[Score]:
         """The scores of `answers` by the task's own rules, matched to `examples` by id."""
-        labels, references = self.task.labels, self.task.spec.decide.references
-        return score(answers, examples, metrics, labels=labels, references=references)
+        labels, references = self.task.label_set or (), self.task.spec.decide.references
+        return score(answers, examples, metrics, labels=labels, references=references, reading=self.task.reading)
 
     def base(self, arm: Arm) -> Model:
         """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""
-        return load(arm.model or self.model_name, precision=self.precision, labels=self.task.labels, seed=self.seed)
+        name, labels = arm.model or self.model_name, self.task.labels
+        return load(name, precision=self.precision, labels=labels, seed=self.seed, day=self.day)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,9 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         prompts,
         batch_size=arm.training.batch_size,
         micro_tokens=arm.training.micro_tokens
-        or micro_tokens(module, forward, prompts, context.bound.while_training()),
+        or micro_tokens(
+            module, forward, prompts, context.bound.while_training(model.module), planned_kept(context, model, arm)
+        ),
         epochs=passes,
         seed=context.seed,
     )
@@ -157,6 +166,22 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         best_dev=trained.best_metric,
     )
     return Fitted(module, trained, counts)
+
+
+def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBytes | None:
+    """What a plan says that a forward pass over one example keeps; None for a model whose shape is not known."""
+    try:
+        shape = shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
+    except ModelError:
+        return None
+    moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
+    setting = Setting(precision=context.precision, device=model.device.type)
+
+    def kept(prompt: Prompt, recomputing: bool) -> float:
+        example = example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids or ())))
+        return example.kept_recomputing() if recomputing else example.kept()
+
+    return kept
 
 
 def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:

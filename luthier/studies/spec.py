@@ -15,6 +15,7 @@ from pydantic.config import JsonDict
 from luthier import defaults
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
+from luthier.files import possible
 from luthier.settings import Seed, Settings, assignments, read_settings, settings_from
 from luthier.studies.mixture import Mixture
 
@@ -81,7 +82,7 @@ class MultitaskSpec(Settings):
     model: str = Field(defaults.MODEL, description="a short name, a hub id, or a folder")
     arms: list[str] = Field(
         ["zero-shot", "lora"],
-        description="short forms; each trained one gets a multi-task twin",
+        description="short forms; each that trains is also trained once on all tasks together",
         json_schema_extra=SHORT_FORMS,
     )
     defaults: dict[str, Any] = Field(
@@ -105,11 +106,13 @@ def specification(
     task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
 ) -> StudySpec:
     """study.toml, overridden by `given`, `task` and `arms`, then checked. Raises SettingsError."""
-    stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
+    stored = read_settings(StudySpec, possible(config)).model_dump(exclude_unset=True) if config else {}
     if config and stored.get("task") and not Path(stored["task"]).is_absolute():
         beside = Path(config).parent / stored["task"]
         is_task = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too
         stored["task"] = str(beside) if is_task else stored["task"]
+    if config and stored.get("model"):
+        stored["model"] = _beside(Path(config), stored["model"])
     stored |= {key: value for key, value in given.items() if value is not None}
     if isinstance(stored.get("defaults"), str):
         stored["defaults"] = assignments(stored["defaults"], "defaults")
@@ -122,3 +125,19 @@ def specification(
     if spec.task is None:
         raise SettingsError("no task is named; give a task folder, or one that ships with luthier, such as dialogues")
     return spec
+
+
+def _beside(config: Path, model: str) -> str:
+    """The model of study.toml: a folder from here, else one beside study.toml, else a name."""
+    beside = config.parent / model
+    return str(beside) if not Path(model).is_dir() and beside.is_dir() else model
+
+
+def in_reach(model: str, folder: Path) -> str:
+    """`model` as a study in `folder` keeps it.
+
+    A relative folder is found again from the study's own folder upwards. Where that would not lead to it, because the
+    study stands elsewhere, it is kept as a whole path.
+    """
+    is_folder = not Path(model).is_absolute() and Path(model).is_dir()
+    return str(Path(model).resolve()) if is_folder and not folder.resolve().is_relative_to(Path.cwd()) else model

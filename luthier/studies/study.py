@@ -1,7 +1,7 @@
 """A study: arms x examples through the same code, in a folder that can resume. Finished parts are not repeated.
 
     plan: the specification, joined with the folder -> look over: health, what can be detected -> begin: study.json
-    -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
+    -> plan.json -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
 
 The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
 """
@@ -18,9 +18,9 @@ from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defa
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
-from luthier.decoding.answers import room_for
+from luthier.decoding.answers import refuse_same_labels, room_for
 from luthier.errors import LuthierError, SettingsError, TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
@@ -29,6 +29,7 @@ from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import ARM_FAILED, EXAMPLES_FILE
 from luthier.results.names import arm_names, study_folder
+from luthier.results.plan_record import PlanRecord
 from luthier.results.record import write_lines_of
 from luthier.results.resume import begin, locked_study, look_ahead, refuse_other_specification, stored_in
 from luthier.results.study_record import Health, StudyRecord
@@ -36,17 +37,21 @@ from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
 from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
+from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
-from luthier.studies.spec import StudySpec, specification
-from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
+from luthier.studies.spec import StudySpec, in_reach, specification
+from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
+from luthier.task.chat_template import today
 from luthier.task.check import check_task
+from luthier.task.check_prompts import refuse_same_prompts
 from luthier.task.findings import Finding
 from luthier.task.prompt import draw_shots
+from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
 from luthier.verdicts.conclude import conclude
-from luthier.verdicts.detect import can_show, unseen_labels
+from luthier.verdicts.detect import can_show, refuse_unscorable, unseen_labels
 
 MAY_CHANGE = ("precision", "seeds")  # keys of a specification that may differ when a study resumes
 MOST_DEV = 32  # default number of dev examples: enough to choose settings, cheap to answer
@@ -83,11 +88,17 @@ def study(
     keep_freed_memory()
     spec = specification(task, arms, config, keywords)
     loaded = load_task(str(spec.task))
+    refuse_unread(loaded)
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
+    folder = StudyFolder(possible(out) if out else _default_folder(spec, loaded))
+    spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
+    specs = {
+        name: arm.model_copy(update={"model": in_reach(arm.model, folder.path)}) if arm.model else arm
+        for name, arm in specs.items()
+    }
     resolved = [resolve(name, arm, loaded, spec.model) for name, arm in specs.items()]
-    folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
     with locked_study(folder, StudyRecord), stoppable():
         run_study(folder, spec, loaded, resolved, command)
     return folder.path
@@ -101,22 +112,29 @@ def run_study(
     command: str,
     trained: Mapping[str, Path] | None = None,
     more_findings: Sequence[Finding] = (),
+    day: str | None = None,
 ) -> None:
     """Runs the missing parts of a study. The caller has locked its folder.
 
     trained: arm -> the folder of its finished training, for arms that were trained elsewhere. more_findings: findings
-    about the data beside those of the check of the task.
+    about the data beside those of the check of the task. day: the date that chat templates print in a new study.
     """
     stored = stored_in(folder, StudyRecord)
     plan = _planned(folder, spec, task, arms, stored)
-    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision)
+    day = (stored.day if stored else day) or today()  # one day for all prompts, however long the study takes
+    bases = _bases(spec.model, plan.arms, task, stored.model.precision if stored else spec.precision, day)
     if stored is not None:
         refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
-    record = _look_over(plan, context, bases, command, stored, more_findings)
+    _refuse_same_prompts(context, plan.arms, bases)
+    is_whole = stored is not None and all(folder.finished(run.name) for run in runs(plan.arms, plan.seeds))
+    record = _look_over(plan, context, bases, command, stored, more_findings, is_whole)
+    if stored is not None and is_whole and stored.asks_the_same_as(record):
+        record = stored  # nothing is made now, so what made it stays
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
-    _run_arms(context, runs(plan.arms, plan.seeds), bases)
+    expected = write_plan(context, plan.arms, bases)
+    _run_arms(context, runs(plan.arms, plan.seeds), bases, expected)
     look = conclude(folder, task).look
     record.done(look).write(folder.path)
     folder.log("done")
@@ -160,14 +178,20 @@ def _look_over(
     command: str,
     stored: StudyRecord | None,
     more_findings: Sequence[Finding],
+    is_whole: bool,
 ) -> StudyRecord:
-    """study.json before any arm runs. Prints problems of the data, and what the study can show."""
+    """study.json before any arm runs; `is_whole` says that none has to.
+
+    Prints problems of the data, and what the study can show.
+    """
     task = context.task
     look = look_ahead(context.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
     power = can_show(task, context.test, len(plan.arms), look) + unseen_labels(task, context.train)
     # The check reads every row, which is slow on large data. A resumed study has the same data.
     findings = [] if stored else [*more_findings, *check_task(task, bases[context.model_name])]
-    health = stored.health if stored else [Health(**asdict(one)) for one in findings]
+    health = list(stored.health) if stored else [Health(**asdict(one)) for one in findings]
+    if stored and not is_whole:
+        health += [Health(level="warning", text=text, file=None, row=None) for text in other_versions(stored)]
     notes = training_notes(plan.arms, plan.seeds, context.trials)
     for sentence in [row.text for row in health if row.level != "note"] + power + notes:
         say(sentence)
@@ -176,19 +200,36 @@ def _look_over(
     )
 
 
-def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str) -> dict[str, Model]:
+def _bases(own: str, arms: Sequence[Arm], task: Task, precision: str, day: str) -> dict[str, Model]:
     """name -> loaded model, for the study's model and those that arms name. Raises ModelError before any arm runs."""
     names = dict.fromkeys([own, *(arm.model for arm in arms if arm.model)])
-    return {name: load(name, precision=precision, labels=task.labels) for name in names}
+    bases = {name: load(name, precision=precision, labels=task.labels, day=day) for name in names}
+    for model in bases.values():
+        refuse_same_labels(model)
+    return bases
 
 
-def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model]) -> None:
-    """Runs the missing arms. Prints after each training how long the others will take."""
+def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> None:
+    """Raises PromptError for an arm whose prompts leave something out or are all the same, before any arm runs."""
+    seen = set()
+    for arm in arms:
+        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots)) in seen:
+            continue
+        seen.add(kind)
+        model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
+        shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
+        room = room_for(model, context.task.spec.answer.max_new_tokens)
+        refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
+
+
+def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model], expected: PlanRecord) -> None:
+    """Runs the missing arms. Prints before each what it is expected to take, and after each training the time left."""
     trained = [run for run in every if trained_here(run.of)]
     done = [run for run in trained if context.folder.finished(run.name)]
     for run in every:
         if context.folder.finished(run.name):
             continue
+        say_plan(expected, run.of.name)
         try:
             _run(context, run, bases[run.of.model or context.model_name])
         except LuthierError:
@@ -247,7 +288,8 @@ def _with_stored_arms(
 def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> StudyContext:
     """What the arms of a study share: samples of the splits, folder, model and settings.
 
-    Raises TaskError for a split without a usable example, or with fewer than the specification asks for.
+    Raises TaskError for a split without a usable example, with fewer than the specification asks for, or for which the
+    deciding metric cannot be computed.
     """
     train, dev, test = ([e for e in task.split(name) if e.is_usable] for name in SPLITS)
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
@@ -255,11 +297,14 @@ def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) ->
             raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
         if task.spec.decide.references == "max" and name != "train":
             refuse_unequal(usable)
+    dev, test = sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed), sample(test, spec.test, spec.seed)
+    refuse_unscorable(task, "dev", dev)
+    refuse_unscorable(task, "test", test)
     return StudyContext(
         task=task,
         train=sample(train, spec.train, spec.seed),
-        dev=sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed),
-        test=sample(test, spec.test, spec.seed),
+        dev=dev,
+        test=test,
         seed=spec.seed,
         model_name=spec.model,
         precision="bf16" if "bfloat16" in str(base.dtype) else "fp32",
@@ -267,6 +312,7 @@ def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) ->
         trials=spec.tune,
         likelihood=spec.likelihood,
         bound=Bound(spec.memory * 1e9 if spec.memory else None, base.module),
+        day=base.day,
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from luthier.arms.resolve import LEARNING_RATE, TrainedArm
 from luthier.errors import FolderError, PromptError, SettingsError
 from luthier.progress import say
-from luthier.results.arm_record import TRIALS_FILE, Trial, Tuning
+from luthier.results.arm_record import TRIALS_FILE, Trial, TuningResult
 from luthier.results.record import append_lines_of, read_lines_of
 from luthier.studies.fit import StudyContext, fit
 
@@ -34,14 +34,14 @@ Configuration = dict[str, Any]
 REACH = 10.0  # rates are tried from a tenth of the arm's own to ten times it
 
 
-def tune(context: StudyContext, arm: TrainedArm) -> tuple[TrainedArm, Tuning]:
+def tune(context: StudyContext, arm: TrainedArm) -> tuple[TrainedArm, TuningResult]:
     """The arm with the configuration that dev chose, and a summary of the trials. Trials on disk are not repeated.
 
     Raises SettingsError when every trial fails, FolderError when the folder holds trials of other configurations.
     """
     tried = configurations(arm, context.trials, context.seed)
     if len(tried) < 2:
-        return arm, Tuning(trials=0)
+        return arm, TuningResult(trials=0)
     say(f"{arm.name}: {len(tried)} configurations on dev, {halvings(len(tried))} rounds")
     trials = _Trials(context, arm, tried)
     alive = list(range(len(tried)))
@@ -109,9 +109,9 @@ def _words(configuration: Configuration) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in configuration.items())
 
 
-def _about(context: StudyContext, tried: Sequence[Configuration], best: Trial, trials: Sequence[Trial]) -> Tuning:
+def _about(context: StudyContext, tried: Sequence[Configuration], best: Trial, trials: Sequence[Trial]) -> TuningResult:
     """The summary of tuning. It holds no times, so that two runs give the same."""
-    return Tuning(
+    return TuningResult(
         trials=len(tried),
         rounds=halvings(len(tried)),
         trainings=len(trials),

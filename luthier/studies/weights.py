@@ -17,7 +17,7 @@ from luthier.files import building
 from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
-from luthier.results.arm_record import TrainingRecord, Tuning, Weight
+from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
@@ -30,7 +30,7 @@ class Trained:
     """An arm that was tuned and trained: as dev chose it, and what both took."""
 
     arm: TrainedArm
-    tuning: Tuning
+    tuning: TuningResult
     training: TrainingRecord
 
 
@@ -55,8 +55,7 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     context.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
     record.write(folder)
-    with suppress(FileNotFoundError):
-        (folder / "checkpoint.safetensors").unlink()
+    _remove_checkpoint(folder)
     context.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
     return record
 
@@ -68,7 +67,15 @@ def _finished_training(arm: TrainedArm, folder: Path) -> TrainingRecord | None:
         say(f"{arm.name}: its trained weights are damaged or gone, so it is trained again")
         (folder / TrainingRecord.FILE).unlink()
         return None
+    if record:
+        _remove_checkpoint(folder)  # a kill may have come between the record and this
     return record
+
+
+def _remove_checkpoint(folder: Path) -> None:
+    """The checkpoint of a finished training, which is larger than what it trained."""
+    with suppress(FileNotFoundError):
+        (folder / "checkpoint.safetensors").unlink()
 
 
 def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> TrainingRecord:
@@ -120,7 +127,7 @@ def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:
         if isinstance(arm, TrainedArm):
             whole = (arm.method.merge or arm.method.load)(whole, folder / arm.method.shipped)
         save(quantize(whole, arm.width), folder / QUANTIZED)
-    narrow = read(folder / QUANTIZED, arm.width, context.precision)
+    narrow = read(folder / QUANTIZED, arm.width, context.precision, context.day)
     return replace(narrow, name=base.name, base_sha256=base.base_sha256, labels=base.labels)
 
 

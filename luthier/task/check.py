@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from luthier.records import Example
 from luthier.scoring.labels import prefixes
+from luthier.scoring.words import length
 from luthier.task.check_tokens import TokenCheck, Tokenizing
 from luthier.task.examples import unit_of
 from luthier.task.findings import LEVELS, NAMED, Finding, Level, about
+from luthier.task.reading import about_reading
 from luthier.task.spec import SPLITS, Split
 from luthier.task.task import Task
 
@@ -30,6 +32,7 @@ def check_task(task: Task, model: Tokenizing | None = None, *, answer_room: int 
         *_rows(task),
         *_changed(task),
         *_reading(task),
+        *about_reading(task),
         *_empty(task),
         *_repeated(task),
         *_leaks(task),
@@ -77,10 +80,13 @@ def _changed(task: Task) -> Iterator[Finding]:
 
 
 def _reading(task: Task) -> Iterator[Finding]:
-    """What reading changed: control characters, line endings, blank references."""
+    """What reading found and changed, and words that came spoiled."""
     for notes in task.notes:
         row = next(iter((*notes.control_rows, *notes.blank_references)), None)
-        yield from (Finding("note", sentence, notes.file, row) for sentence in notes.sentences())
+        warnings = notes.warnings()
+        yield from (Finding("note", said, notes.file, row) for said in notes.sentences() if said not in warnings)
+        yield from (Finding("warning", said, notes.file, notes.spoiled_rows[0]) for said in warnings)
+    yield from (Finding("note", sentence, task.file) for sentence in task.label_notes)
 
 
 def _empty(task: Task) -> Iterator[Finding]:
@@ -94,7 +100,8 @@ def _empty(task: Task) -> Iterator[Finding]:
 
 def _one_word(task: Task) -> Iterator[Finding]:
     problem = "the reference is a single word, for which a metric of overlap is almost always 0 or 1"
-    yield from _rows_where(task, "note", problem, lambda e: any(len(r.split()) == 1 for r in e.references))
+    words = task.reading.words
+    yield from _rows_where(task, "note", problem, lambda e: any(length(r, words) == 1 for r in e.references))
 
 
 def _classes(task: Task) -> Iterator[Finding]:

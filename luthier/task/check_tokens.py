@@ -1,4 +1,4 @@
-"""Checks of a task with one model's tokenizer: lengths, cut inputs, control tokens, end tokens, shots."""
+"""Checks of a task with one model's tokenizer: lengths, cuts, control tokens, end tokens, equal prompts, shots."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from luthier.errors import PromptError
 from luthier.progress import Bar, bar
 from luthier.records import Example, Prompt
+from luthier.task.check_prompts import prompt_findings
 from luthier.task.findings import Finding, about
 from luthier.task.prompt import Renderer, draw_shots
 from luthier.task.spec import BARE, SPLITS, Split
@@ -63,6 +64,8 @@ class TokenCheck:
                 findings += refused
                 if rendered[split]:
                     findings += self._lengths(split, rendered[split])
+                    pairs = [(one.example, one.prompt) for one in rendered[split]]
+                    findings += prompt_findings(self.task, split, pairs, self.renderer)
         if self.renderer.family == "encoder":  # it writes nothing, and no shot stands in front of its input
             return findings
         findings += self._end_tokens(rendered)
@@ -152,8 +155,11 @@ class TokenCheck:
                 len(self.renderer.prompt(r.example, self.text, shots, room=self.room).shots)
                 for r in (ordered[len(ordered) // 2], ordered[-1])
             )
-        except PromptError:  # a shot spells a control token, which is among the errors already
-            return
+        except PromptError as error:
+            template = self.renderer.chat_template
+            if template and template.file in str(error):
+                yield Finding("error", f"no shot can stand in front of an input: {error}")
+            return  # otherwise a shot spells a control token, which is among the errors already
         text = f"of {most} shots, {typical} fit in front of the median test input and {longest} in front of the longest"
         yield Finding("note", text)
 

@@ -2,87 +2,89 @@
 
     Row --read_examples / read_native--> Example, Notes
 
-Carriage returns become line feeds and control characters spaces, since tokenizers and metrics treat them in surprising
-ways. The file's Notes count the changes. Empty inputs and targets are kept, so that a check can list them.
+The input is one column, several, or a chat; the reference is a column, or the chat's last reply. Texts are cleaned and
+the file's Notes count the changes. Empty inputs and targets are kept, so that a check can list them.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import difflib
+import json
+import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from luthier.errors import DataError
 from luthier.files import sha256_of_text
-from luthier.records import Example
-from luthier.settings import Settings
-from luthier.task.rows import Row, read_rows
+from luthier.records import Example, Turn
+from luthier.settings import WHERE_GIVEN, Settings
+from luthier.task.chats import asked, asked_and_replied, ends_in_question, is_chat, turns_of
+from luthier.task.external import NoText
+from luthier.task.opened import AS_FOUND, Format
+from luthier.task.parts import INPUT, joined, placeholders, transcript
+from luthier.task.rows import Row, plain, read_rows
+from luthier.task.texts import Cleaning, Notes
 
+ASKED = "input"  # the id of an example that `ask` makes
 NATIVE_KEYS = ("id", "input", "references", "meta", "unit")
-
-# C0 and C1 controls except tab and line feed; carriage returns have become line feeds before this is asked.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 
 class Columns(Settings):
     """Which column of a user's file holds what."""
 
-    input: str = Field(description="The column with the text that the model is given.")
-    target: str = Field(description="The column with the reference answer; in jsonl it may hold a list of several.")
+    input: str | list[str] = Field(description="The column with the text that the model is given.")
+    target: str | None = Field(
+        default=None,
+        description="The column with the reference answer; in jsonl it may hold a list of several.",
+    )
     id: str | None = Field(default=None, description="A column of unique names; else rows are train-1, train-2, ...")
     cluster: str | None = Field(default=None, description="Rows equal here stay together in splits and statistics.")
     split: str | None = Field(default=None, description="A column of the train file that says train, dev or test.")
     meta: list[str] = Field(default=[], description="Further columns to keep with each example; none unless named.")
+    chat: Literal["turns", "text"] | None = Field(
+        default=None,
+        description="A chat beside a target column: turns with their roles, or one text with the roles in it.",
+        json_schema_extra=WHERE_GIVEN,
+    )
 
     @model_validator(mode="after")
-    def _two_columns(self) -> Columns:
-        if self.input == self.target:
-            raise ValueError(f"input and target are both the column '{self.input}'; name two different columns")
+    def _distinct(self) -> Columns:
+        if not self.inputs:
+            raise ValueError("no input column is named; name at least one")
+        if twice := next((name for name in self.inputs if self.inputs.count(name) > 1), None):
+            raise ValueError(f"the input column '{twice}' is named twice; name each column once")
+        if self.target in self.inputs:
+            raise ValueError(f"input and target are both the column '{self.target}'; name two different columns")
         return self
 
+    @property
+    def inputs(self) -> list[str]:
+        """The columns of the input, in the order in which they were named."""
+        return [self.input] if isinstance(self.input, str) else self.input
 
-@dataclass(frozen=True)
-class Notes:
-    """The changes that reading made to the texts of one file."""
-
-    file: str
-    rows: int
-    controls: dict[str, int] = field(default_factory=dict)  # code point, e.g. U+0092 -> characters made a space
-    control_rows: tuple[int, ...] = ()  # the rows they were in
-    line_endings: int = 0  # carriage returns, with or without a line feed, made one line feed
-    blank_references: tuple[int, ...] = ()  # rows with a blank text among several references, left out
-
-    def sentences(self) -> list[str]:
-        """The changes, one sentence a kind; empty when there were none."""
-        sentences = []
-        if self.controls:
-            kinds = ", ".join(f"{name} x {count}" for name, count in self.controls.items())
-            where = _listing(self.control_rows)
-            sentences.append(f"{sum(self.controls.values())} control characters ({kinds}) became spaces, in {where}")
-        if self.line_endings:
-            sentences.append(f"{self.line_endings} carriage returns inside texts became line feeds")
-        if self.blank_references:
-            sentences.append(f"blank references beside others were left out, in {_listing(self.blank_references)}")
-        return [f"{self.file}: {sentence}" for sentence in sentences]
+    @property
+    def answers(self) -> str:
+        """The column that the reference comes from."""
+        return self.target or self.inputs[0]
 
 
-def _listing(rows: tuple[int, ...], most: int = 10) -> str:
-    return f"rows {', '.join(map(str, rows[:most]))}" + (f" and {len(rows) - most} more" if len(rows) > most else "")
+def read_examples(
+    path: str | Path, columns: Columns, role: str, written: Format = AS_FOUND, *, labelled: bool = False
+) -> tuple[list[Example], Notes]:
+    """The examples of a user's file with these `columns`, and what reading found and changed.
 
-
-def read_examples(path: str | Path, columns: Columns, role: str) -> tuple[list[Example], Notes]:
-    """The examples of a user's file with these `columns`, and the changes that reading made.
-
-    Without an id column, ids are f"{role}-{row}". The split column's value is kept in `meta`. Raises DataError for what
-    `read_rows` refuses, a column that is not there, a value of the wrong type, an empty or repeated id.
+    Without an id column, ids are f"{role}-{row}". The split column's value is kept in `meta`. labelled: references are
+    labels, which may be numbers, true or false. Raises DataError for what `read_rows` refuses, a column that is not
+    there, a value of the wrong type, an empty or repeated id.
     """
-    return _collect(Path(path), lambda cells, cleaning: _from_columns(cells, columns, role, cleaning))
+    return _collect(
+        Path(path), lambda cells, cleaning: _from_columns(cells, columns, role, cleaning, labelled), written
+    )
 
 
 def read_native(path: str | Path) -> tuple[list[Example], Notes]:
@@ -93,9 +95,43 @@ def read_native(path: str | Path) -> tuple[list[Example], Notes]:
     return _collect(Path(path), _from_native)
 
 
+def asked_example(text: str, template: str) -> Example:
+    """The example without a reference that asks `text` under a template, cleaned as the texts of a task are.
+
+    A text that is a list of messages with roles is a chat; where the template names columns, the text is a JSON object
+    of them. Raises DataError for any other text there.
+    """
+
+    def refused(problem: str) -> DataError:
+        return DataError(problem, file="the input")
+
+    cleaning, names = Cleaning(), list(dict.fromkeys(placeholders(template)))
+    if names != [INPUT]:
+        fields = {name: cleaning.text(words, 0) for name, words in _fields(text, names, refused).items()}
+        return Example(ASKED, joined(fields), (), fields=fields)
+    if is_chat(text):
+        turns = asked(turns_of(text, 0, cleaning, refused), refused)
+        return Example(ASKED, transcript(turns), (), turns=turns if len(turns) > 1 else ())
+    return Example(ASKED, cleaning.text(text, 0), ())
+
+
+def _fields(text: str, names: list[str], refused: Callable[[str], DataError]) -> dict[str, str]:
+    """The texts of the columns that a template names, from a JSON object."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or set(values) != set(names):
+        shown = ", ".join(f'"{name}": "..."' for name in names)
+        raise refused(f"the arm reads several columns; give them as JSON: {{{shown}}}")
+    if wrong := next((name for name in names if name_of(values[name]) is None), None):
+        raise refused(f"'{wrong}' is {_type(values[wrong])}; write it as a text in quotes")
+    return {name: str(name_of(values[name])) for name in names}
+
+
 def unit_of(text: str) -> str:
     """The statistical unit of an input that no cluster column groups: equal but for case and spaces, equal unit."""
-    return sha256_of_text(" ".join(text.lower().split()))[:16]
+    return sha256_of_text(" ".join(unicodedata.normalize("NFC", text).lower().split()))[:16]
 
 
 # --- rows -> examples ---------------------------------------------------------------------------------------------
@@ -112,10 +148,19 @@ class Cells:
         return DataError(problem, file=self.path, row=self.row.number, field=column)
 
     def value(self, column: str) -> Any:
-        if column not in self.row.values:
-            there = ", ".join(f"'{name}'" for name in self.row.values)
-            raise self.refused(column, f"there is no such column; there are {there}; name one of these")
-        return self.row.values[column]
+        """The cell; `a.b` is the key b of the object in column a, where no column has that whole name."""
+        if column in self.row.values:
+            return self.row.values[column]
+        first, _, rest = column.partition(".")
+        value = self.row.values.get(first)
+        if rest and isinstance(value, dict) and rest in value:
+            return value[rest]
+        there = ", ".join(f"'{name}'" for name in self.row.values)
+        near = difflib.get_close_matches(column.casefold(), [str(name).casefold() for name in self.row.values], n=1)
+        meant = next((f" (did you mean '{name}'?)" for name in self.row.values if str(name).casefold() in near), "")
+        if len(self.row.values) == 1:
+            meant += "; if these are several, say what stands between them with --delimiter"
+        raise self.refused(column, f"there is no such column; there are {there}; name one of these{meant}")
 
     def text(self, column: str) -> str:
         """A text; null is an empty one."""
@@ -124,82 +169,130 @@ class Cells:
             raise self.refused(column, f"this is {_type(value)}; write it as a text in quotes")
         return value or ""
 
-    def texts(self, column: str) -> list[str]:
-        """A list of texts, or one text, or null."""
+    def texts(self, column: str, labelled: bool = False) -> list[str]:
+        """A list of texts, or one text, or null; with `labelled` numbers, true and false are texts too."""
         value = self.value(column)
+        parts = value if isinstance(value, list) else [value]
+        if labelled:
+            parts = [part if (name := name_of(part)) is None else name for part in parts]
         if not isinstance(value, list):
-            return [self.text(column)]
-        for part in value:
+            return [parts[0]] if isinstance(parts[0], str) else [self.text(column)]
+        for part in parts:
             if not isinstance(part, str):
                 raise self.refused(column, f"the list holds {_type(part)}; write every reference as a text in quotes")
-        return value
+        return parts
 
     def key(self, column: str) -> str:
         """A name, as text; whole numbers are names too."""
         value = self.value(column)
-        if not isinstance(value, str | int) or isinstance(value, bool):
+        name = None if isinstance(value, bool) else name_of(value)
+        if name is None or (isinstance(value, float) and not value.is_integer()):
             raise self.refused(column, f"this is {_type(value)}; write a text or a whole number")
-        if not str(value).strip():
+        if not name.strip():
             raise self.refused(column, "this is empty; every row needs a value here")
-        return str(value)
+        return name
+
+    def kept(self, column: str) -> Any:
+        """The cell as a JSON value, texts composed."""
+        value = self.value(column)
+        if isinstance(value, NoText):
+            raise self.refused(column, f"this is {_type(value)}; leave the column out")
+        return unicodedata.normalize("NFC", value) if isinstance(value, str) else plain(value)
 
 
-class _Cleaning:
-    """Cleans the texts of one file and counts what it changed."""
-
-    def __init__(self) -> None:
-        self.controls: Counter[str] = Counter()
-        self.control_rows: dict[int, None] = {}  # a set that keeps its order
-        self.line_endings = 0
-        self.blank_references: list[int] = []
-
-    def text(self, text: str, row: int) -> str:
-        text, returns = _CARRIAGE_RETURN.subn("\n", text)
-        self.line_endings += returns
-        if controls := _CONTROL.findall(text):
-            self.controls.update(f"U+{ord(character):04X}" for character in controls)
-            self.control_rows[row] = None
-        # A space, and not nothing or a guess at the lost encoding: two words stay two, and no character is invented.
-        return _CONTROL.sub(" ", text)
-
-    def references(self, texts: list[str], row: int) -> tuple[str, ...]:
-        """The texts that are not blank; a blank one beside others is counted."""
-        kept = tuple(text for text in (self.text(text, row) for text in texts) if text.strip())
-        if kept and len(kept) < len(texts):
-            self.blank_references.append(row)
-        return kept
-
-    def notes(self, file: str, rows: int) -> Notes:
-        control_rows, blank = tuple(self.control_rows), tuple(self.blank_references)
-        return Notes(file, rows, dict(self.controls), control_rows, self.line_endings, blank)
+def name_of(value: Any) -> str | None:
+    """The text of a name or a label: a text itself, true and false, and a number, where 1.0 is 1; else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float | Decimal) and value == value and value % 1 == 0:
+        return str(int(value))
+    return str(value) if isinstance(value, int | float | Decimal) else None
 
 
-def _collect(path: Path, make: Callable[[Cells, _Cleaning], Example]) -> tuple[list[Example], Notes]:
-    cleaning, examples, row_of = _Cleaning(), [], dict[str, int]()
-    for row in read_rows(path):
+def _collect(
+    path: Path, make: Callable[[Cells, Cleaning], Example], written: Format = AS_FOUND
+) -> tuple[list[Example], Notes]:
+    cleaning, examples, row_of = Cleaning(), [], dict[str, int]()
+    rows = read_rows(path, written)
+    for row in rows:
         example = make(Cells(path, row), cleaning)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
             problem = f"the id '{example.id}' is already that of row {earlier}; make ids unique or name no id column"
             raise DataError(problem, file=path, row=row.number)
         examples.append(example)
-    return examples, cleaning.notes(path.name, len(examples))
+    return examples, cleaning.notes(path.name, len(examples), rows.said, rows.found)
 
 
-def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: _Cleaning) -> Example:
+def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: Cleaning, labelled: bool) -> Example:
     row = cells.row.number
-    text = cleaning.text(cells.text(columns.input), row)
+    turns, replied = _chat(cells, columns, cleaning)
+    fields = {} if turns else {name: cleaning.text(cells.text(name), row) for name in columns.inputs}
+    text = transcript(turns) if turns else joined(fields) if len(fields) > 1 else next(iter(fields.values()))
+    turns = () if columns.chat == "text" else turns
+    answers = [replied] if columns.target is None else _answers(cells, columns.target, cleaning, labelled)
+    if labelled and len(answers) > 1:
+        raise cells.refused(columns.answers, f"the row has {len(answers)} labels; write one")
     kept = [*columns.meta, *([columns.split] if columns.split else [])]
     return Example(
         id=cells.key(columns.id) if columns.id else f"{role}-{row}",
         input=text,
-        references=cleaning.references(cells.texts(columns.target), row),
-        meta={column: cells.value(column) for column in kept},
-        unit=cells.key(columns.cluster) if columns.cluster else unit_of(text),
+        references=cleaning.references(answers, row),
+        meta={column: cells.kept(column) for column in kept},
+        unit=unicodedata.normalize("NFC", cells.key(columns.cluster)) if columns.cluster else unit_of(text),
         row=row,
+        turns=turns if len(turns) > 1 else (),
+        fields=fields if len(fields) > 1 else {},
     )
 
 
-def _from_native(cells: Cells, cleaning: _Cleaning) -> Example:
+def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Turn, ...], str]:
+    """The turns up to the last question, and, where no column holds the reference, the last reply; none: no chat."""
+    column = columns.inputs[0]
+
+    def refused(problem: str) -> DataError:
+        return cells.refused(column, problem)
+
+    if columns.target is not None and not (len(columns.inputs) == 1 and is_chat(cells.value(column))):
+        return (), ""
+    if len(columns.inputs) > 1:
+        raise refused("several input columns need a target column; name it, or name one column that holds a chat")
+    if not cells.value(column):
+        raise refused("the chat is empty; write its messages, or leave the row out")
+    if not is_chat(cells.value(column)):
+        problem = "no target or labels column is named, and this is no chat, whose last reply would be the reference"
+        raise refused(f"{problem}; name the column of references")
+    turns = turns_of(cells.value(column), cells.row.number, cleaning, refused)
+    if columns.target is None:
+        return asked_and_replied(turns, cleaning, refused)
+    return tuple(turns) if columns.chat == "text" else asked(turns, refused), ""
+
+
+def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", "text"] | None:
+    """How a task whose target is a column reads the chats of its input: as turns where each ends in a question, else
+    as texts, such as those that a summary is written of. None: the input holds no chats."""
+    column, chats = columns.inputs[0], 0
+    for row in read_rows(path, written):
+        cell = Cells(path, row).value(column)
+        if columns.target is None or len(columns.inputs) > 1 or not is_chat(cell):
+            return None
+        chats += 1
+        if not ends_in_question(cell):
+            return "text"
+    return "turns" if chats else None
+
+
+def _answers(cells: Cells, column: str, cleaning: Cleaning, labelled: bool) -> list[str]:
+    """The texts of the target column; of messages, the last one's words."""
+    value = cells.value(column)
+    if is_chat(value):
+        turns = turns_of(value, cells.row.number, cleaning, lambda problem: cells.refused(column, problem))
+        return [turns[-1][1]]
+    return cells.texts(column, labelled)
+
+
+def _from_native(cells: Cells, cleaning: Cleaning) -> Example:
     row, values = cells.row.number, cells.row.values
     if unknown := [name for name in values if name not in NATIVE_KEYS]:
         raise cells.refused(unknown[0], f"the keys are {', '.join(NATIVE_KEYS)}; put anything else under 'meta'")
@@ -213,5 +306,10 @@ def _from_native(cells: Cells, cleaning: _Cleaning) -> Example:
 
 
 def _type(value: Any) -> str:
-    names = {type(None): "null", bool: "true or false", str: "a text", list: "a list", dict: "an object"}
+    if isinstance(value, NoText):
+        return value.kind
+    names = {
+        type(None): "null", bool: "true or false", str: "a text", list: "a list", dict: "an object",
+        Decimal: "a decimal number",
+    }  # fmt: skip
     return names.get(type(value), "a number")

@@ -10,6 +10,8 @@ import importlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,28 @@ HUB = "hub:"
 INSTALL = "pip install 'luthier[datasets]'"
 
 
+@dataclass(frozen=True)
+class NoText:
+    """A cell of a column whose type has no text; `kind` says which. It is refused only where the column is used."""
+
+    kind: str
+
+
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a parquet file, a batch in memory at a time. Raises DataError for a file that cannot be read."""
+    """The rows of a parquet file, a batch in memory at a time.
+
+    Bytes are read as UTF-8. Raises DataError for a file that cannot be read, or that has two columns of one name.
+    """
     arrow, parquet = _package("pyarrow", path), _package("pyarrow.parquet", path)
     rows = 0
     try:
         with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise DataError("the file has this column more than once; rename one", file=path, field=twice)
             for batch in file.iter_batches():
                 rows += batch.num_rows
-                yield from _plain(batch.to_pylist())
+                yield from map(_row, batch.to_pylist())
     except (arrow.ArrowException, OSError) as error:
         raise DataError(f"this is no parquet file that can be read ({_reason(error)})", file=path) from None
     if not rows:
@@ -64,10 +79,35 @@ def _package(name: str, file: str | Path) -> Any:
         raise DataError(f"reading this needs the package {package}; run: {INSTALL}", file=file) from None
 
 
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _cell(value) for name, value in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    """A cell as a JSON value: a date becomes a text, NaN null, and bytes the text that they are in UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return NoText("binary and not UTF-8")
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, str | int | float | None):
+        return None if isinstance(value, float) and value - value != 0 else value
+    return json.loads(json.dumps(value, default=_inner), parse_constant=lambda _: None)
+
+
+def _inner(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _plain(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows as JSON values: a date becomes a text, and NaN becomes null."""
-    for row in rows:
-        yield json.loads(json.dumps(row, default=str), parse_constant=lambda _: None)
+    """The rows as JSON objects; what has no text is null, and a decimal a text."""
+    for row in map(_row, rows):
+        yield {
+            name: None if isinstance(value, NoText) else str(value) if isinstance(value, Decimal) else value
+            for name, value in row.items()
+        }
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,8 @@ There are two steps; a server needs only the second:
     Renderer.render(messages, target) -> ids        (the model's own chat template, or plain text)
 
 `Renderer.prompt` joins them and fits the result into the context window. It first drops shots, the last one first, and
-then cuts the input at its end. The Prompt counts both.
+then cuts the input at its end. The Prompt counts both. Whatever a chat template does, the input and every shot's
+question and answer stand in the prompt; otherwise it is refused.
 """
 
 from __future__ import annotations
@@ -14,29 +15,41 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from luthier.errors import PromptError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Prompt
-
-Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
+from luthier.task.chat_template import MARK, ChatTemplate, Message, today
+from luthier.task.parts import QUESTION, REPLY, RULES, cuttable, fill, shortened
 
 # The text between a shot's answer and the next question where a model has no chat template.
 _PLAIN_BREAK = "\n\n"
-_SENTINEL = "\ue000answer\ue000"  # private-use characters: no tokenizer or template treats them specially
 
 
 def template(example: Example, text: str, shots: Sequence[Example] = ()) -> list[Message]:
-    """The messages of one example: each shot as a question with its first reference, then the question itself."""
-    messages: list[Message] = []
+    """The messages of one example: each shot as a question with its first reference, then the question itself.
+
+    Of a chat the earlier turns keep their roles and the last question goes into the template. The example's system turn
+    stands first, and those of shots are left out: a chat template takes one system turn, at its beginning.
+    """
+    messages = [_message(role, words) for role, words in example.turns[:-1] if role == RULES]
     for shot in shots:
-        messages.append({"role": "user", "content": text.replace("{input}", shot.input)})
-        messages.append({"role": "assistant", "content": shot.references[0]})
-    messages.append({"role": "user", "content": text.replace("{input}", example.input)})
-    return messages
+        messages += [*_question(shot, text), _message(REPLY, shot.references[0])]
+    return messages + _question(example, text)
+
+
+def _question(example: Example, text: str) -> list[Message]:
+    """What an example asks under a template, after the turns that came before."""
+    earlier = [_message(role, words) for role, words in example.turns[:-1] if role != RULES]
+    asked = replace(example, input=example.turns[-1][1]) if example.turns else example
+    return [*earlier, _message(QUESTION, fill(text, asked))]
+
+
+def _message(role: str, words: str) -> Message:
+    return {"role": role, "content": words}
 
 
 def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]:
@@ -55,24 +68,31 @@ def draw_shots(train: Sequence[Example], count: int, seed: int) -> list[Example]
 class Renderer:
     """Messages -> ids for one model. `family` is 'decoder', 'encoder-decoder' or 'encoder'; `window` counts tokens.
 
-    An encoder's target is the index of its label among `labels`.
+    An encoder's target is the index of its label among `labels`. `day` is the date that a chat template prints.
     """
 
     tokenizer: Any
     family: str
     window: int
     labels: tuple[str, ...] = ()
+    day: str = field(default_factory=today)
+
+    @cached_property
+    def chat_template(self) -> ChatTemplate | None:
+        """The model's own chat template, if it brings one."""
+        return ChatTemplate.of(self.tokenizer, self.day)
 
     @property
     def chats(self) -> bool:
         """Whether the model brings its own chat template."""
-        return bool(getattr(self.tokenizer, "chat_template", None))
+        return self.chat_template is not None
 
     def text(self, messages: Sequence[Message]) -> str:
         """The whole prompt as text, up to where the answer begins."""
-        self._refuse_control_tokens(*(message["content"] for message in messages))
-        if self.chats:
-            return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+        for message in messages:
+            self._refuse_control_tokens(message["content"])
+        if self.chat_template:
+            return self.chat_template.text(messages)
         breaks = {"assistant": _PLAIN_BREAK}
         return "".join(message["content"] + breaks.get(message["role"], "\n") for message in messages)
 
@@ -98,12 +118,10 @@ class Renderer:
     @cached_property
     def end_id(self) -> int:
         """The token that ends an answer: what the chat template puts behind one, else the tokenizer's end token."""
-        if self.chats:
-            question = {"role": "user", "content": "?"}
-            whole = self.tokenizer.apply_chat_template(
-                [question, {"role": "assistant", "content": _SENTINEL}], tokenize=False
-            )
-            after = self._ids(whole.partition(_SENTINEL)[2].strip(), special=False)
+        if self.chat_template:
+            turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
+            whole = self.chat_template.text(turns, answer_follows=False)
+            after = self._ids(whole.partition(MARK)[2].strip(), special=False)
             if after and self.tokenizer.convert_ids_to_tokens(after[0]) in self.control_tokens:
                 return int(after[0])
         if self.tokenizer.eos_token_id is None:
@@ -121,11 +139,17 @@ class Renderer:
     ) -> Prompt:
         """One example under template `text`, with `room` tokens of the window kept free for the answer.
 
-        With `train` the first reference becomes the target. Raises PromptError when there is nothing to train on, or
-        when the target or not even the instruction fits.
+        With `train` the first reference becomes the target. Raises PromptError when there is nothing to train on, when
+        the target or not even the instruction fits, or when the chat template leaves out what it was given.
         """
         if train and not example.references:
             raise PromptError(f"example '{example.id}' (row {example.row}) has no reference answer to train on")
+        others = [shot for shot in shots if shot.id != example.id]
+        for one in (example, *others):  # here the row is known, and in `render` only the text
+            named = f"example '{one.id}' (row {one.row}): " if one.row else ""  # a text that is asked has no row
+            spoken = one is not example or (train and self.family != "encoder")
+            for words in (one.input, *(one.references[:1] if spoken else ())):
+                self._refuse_control_tokens(words, named)
         target_ids = self.target_ids(example.references[0]) if train and self.family != "encoder" else None
         if len(target_ids or ()) > self.window:
             raise PromptError(
@@ -134,7 +158,6 @@ class Renderer:
             )
         # Only a decoder keeps its answer in the window that the prompt stands in.
         free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
-        others = [shot for shot in shots if shot.id != example.id]
         kept = list(others)
         ids, _ = self.render(template(example, text, kept))
         while len(ids) > free and kept:
@@ -144,9 +167,16 @@ class Renderer:
         if len(ids) > free:
             example, cut = self._cut(example, text, free)
             ids, _ = self.render(template(example, text))
+        whole = self.text(messages := template(example, text, kept))
+        self._refuse_left_out(example, messages, whole)
+        if not ids:
+            raise PromptError(
+                f"example '{example.id}' (row {example.row}): the prompt has no token, because the model's tokenizer "
+                "passes over all of it; choose another model"
+            )
         return Prompt(
             id=example.id,
-            text=self.text(template(example, text, kept)),
+            text=whole,
             prompt_ids=tuple(ids),
             target_ids=tuple(target_ids) if target_ids is not None else None,
             shots=tuple(shot.id for shot in kept),
@@ -157,45 +187,77 @@ class Renderer:
 
     def hash(self, text: str, shots: Sequence[Example]) -> str:
         """One SHA-256 over everything that shapes a prompt except its input."""
-        probe = Example(id="probe", input=_SENTINEL, references=("",))
+        probe = Example(id="probe", input=MARK, references=("",))
         end = str(self.end_id) if self.family != "encoder" else " ".join(self.labels)
         return sha256_of_text(self.family, self.text(template(probe, text, shots)), end)
 
     def _cut(self, example: Example, text: str, free: int) -> tuple[Example, int]:
         """The example with its input cut at the end so that the prompt has at most `free` tokens, and how many went."""
 
-        def cut_at(characters: int) -> Example:
-            return replace(example, input=example.input[:characters])
-
         def prompt_length(characters: int) -> int:
-            return len(self.render(template(cut_at(characters), text))[0])
+            return len(self.render(template(shortened(example, characters), text))[0])
 
         # Cut between characters, not between tokens: a token may be half a character, and decoding may change spaces.
-        kept = bisect_right(range(len(example.input)), free, key=prompt_length) - 1
+        kept = bisect_right(range(cuttable(example)), free, key=prompt_length) - 1
         if kept < 1:
             raise PromptError(
                 f"example '{example.id}' (row {example.row}): the instruction alone does not fit into "
                 f"{max(0, free)} tokens; shorten the template or choose a model with a larger context window"
             )
-        lengths = [len(self._ids(words, special=False)) for words in (example.input, example.input[:kept])]
-        return cut_at(kept), max(1, lengths[0] - lengths[1])
+        cut = shortened(example, kept)
+        lengths = [len(self._ids(one.input, special=False)) for one in (example, cut)]
+        return cut, max(1, lengths[0] - lengths[1])
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
 
-        A chat template writes its own special tokens, so none are added there.
+        A chat template writes its own special tokens, so none are added there. Raises PromptError where the tokenizer
+        fails: its files may hold what its library reads and cannot carry out.
         """
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        try:
+            return list(
+                self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+            )  # we say what is cut
+        except (KeyboardInterrupt, SystemExit, MemoryError, UnicodeError):
+            raise
+        except BaseException as error:  # a panic of the library's Rust is no Exception
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            place = getattr(self.tokenizer, "name_or_path", "") or "the model"
+            raise PromptError(
+                f"{place}: the tokenizer cannot read the text '{text[:40].strip()}...' ({said}); use another model"
+            ) from error
 
-    def _refuse_control_tokens(self, *texts: str) -> None:
-        """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""
-        for text in texts:
-            spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
-            if spelled is not None:
+    def _refuse_left_out(self, example: Example, messages: Sequence[Message], whole: str) -> None:
+        """Raises PromptError where words of a message do not stand in the prompt, in their order.
+
+        Blanks do not count, because templates trim them.
+        """
+        if not self.chat_template:
+            return
+        rest = "".join(whole.split())
+        for number, message in enumerate(messages, 1):
+            if not (words := "".join(message["content"].split())):
+                continue
+            _, found, rest = rest.partition(words)
+            if not found:
+                what = (
+                    "the input" if number == len(messages)
+                    else f"the answer of shot {number // 2}" if message["role"] == "assistant"
+                    else f"the question of shot {number // 2 + 1}"
+                )  # fmt: skip
                 raise PromptError(
-                    f"the text '{text[:40].strip()}...' spells the model's control token "
-                    f"'{spelled}'; replace it in the data"
+                    f"example '{example.id}' (row {example.row}): {self.chat_template.file}: the chat template leaves "
+                    f"out or changes {what}; mend it, or choose another model"
                 )
+
+    def _refuse_control_tokens(self, text: str, where: str = "") -> None:
+        """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""
+        spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
+        if spelled is not None:
+            raise PromptError(
+                f"{where}the text '{text[:40].strip()}...' spells the model's control token "
+                f"'{spelled}'; replace it in the data"
+            )
 
 
 def paint(prompt: Prompt, tokenizer: Any) -> list[tuple[str, bool]]:

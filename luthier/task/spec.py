@@ -18,11 +18,16 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
-from luthier.settings import Seed, Settings
+from luthier.scoring.labels import FOLDS, Fold, folded, untold
+from luthier.scoring.words import Bleu, Words
+from luthier.settings import WHERE_GIVEN, Seed, Settings
 from luthier.task.examples import Columns
+from luthier.task.opened import Format
+from luthier.task.parts import INPUT, placeholders
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+LABELS = "labels"  # the placeholder of the labels' words
 BARE = "bare"  # a template of every task: the input alone
 
 TEMPLATES = {
@@ -45,6 +50,11 @@ class DataSpec(Settings):
     test: str | None = Field(default=None, description="The file with the test rows, which decide once.")
     splits: str | None = Field(default=None, description="A JSON file that lists ids of the train file as dev or test.")
     columns: Columns = Field(description="Which column holds what; the same for every file.")
+    format: Format | None = Field(
+        default=None,
+        description="How the files are written, where that is not as usual.",
+        json_schema_extra=WHERE_GIVEN,
+    )
 
 
 class PromptSpec(Settings):
@@ -57,14 +67,12 @@ class PromptSpec(Settings):
     @field_validator("templates")
     @classmethod
     def _usable(cls, templates: dict[str, str]) -> dict[str, str]:
-        for name, text in templates.items():
+        for name in templates:
             # Arms are written method:template@width, so a name must not hold these signs.
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
                 raise ValueError(f"the template name '{name}' may hold letters, digits, - and _ only")
             if name == BARE:
                 raise ValueError(f"the template '{BARE}' is always there and is the input alone; choose another name")
-            if (times := text.count("{input}")) != 1:
-                raise ValueError(f"the template '{name}' holds {{input}} {times} times; write it exactly once")
         return templates
 
     @model_validator(mode="after")
@@ -80,21 +88,30 @@ class ClassesSpec(Settings):
     field: str | None = Field(
         default=None, description="The key of an example's meta that holds its label; none: its reference is the label."
     )
+    fold: list[Fold] = Field(
+        default=list(FOLDS),
+        description="What makes no other label: how accents are composed, signs without width, blanks, case, "
+        "typographic quotes and hyphens, .0 behind a whole number. Take out what does.",
+    )
     words: dict[str, str] = Field(description="Each label, and the words that stand for it in prompts and answers.")
 
-    @field_validator("words")
-    @classmethod
-    def _distinct(cls, words: dict[str, str]) -> dict[str, str]:
-        if len(words) < 2:
-            raise ValueError(f"there are {len(words)} labels; a classification tells at least two apart")
+    @model_validator(mode="after")
+    def _distinct(self) -> ClassesSpec:
+        if len(self.words) < 2:
+            raise ValueError(f"there are {len(self.words)} labels; a classification tells at least two apart")
         seen: dict[str, str] = {}
-        for label, word in words.items():
-            key = " ".join(word.casefold().split())
-            if not key or not label.strip():
+        for label, word in self.words.items():
+            key = folded(word, self.fold)
+            if not key.strip() or not folded(label, self.fold).strip():
                 raise ValueError(f"the label '{label}' is called '{word}'; neither may be empty")
             if (other := seen.setdefault(key, label)) != label:
-                raise ValueError(f"the labels '{other}' and '{label}' are both called '{word}'; name them apart")
-        return words
+                raise ValueError(
+                    f"the labels '{other}' and '{label}' are both called '{word}'; name them apart"
+                    + ("" if self.words[other] == word else f" (classes.fold makes '{self.words[other]}' the same)")
+                )
+        if problem := untold(list(self.words), self.fold):
+            raise ValueError(problem)
+        return self
 
 
 class AnswerSpec(Settings):
@@ -104,6 +121,10 @@ class AnswerSpec(Settings):
         default=80, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
     )
     baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
+    reasoning: Literal["keep", "leave out"] = Field(
+        default="keep",
+        description="Whether a reasoning block, <think>...</think>, is part of an answer; left out, it is counted.",
+    )
 
 
 class DecideSpec(Settings):
@@ -114,6 +135,12 @@ class DecideSpec(Settings):
     references: Literal["mean", "max"] = Field(
         default="mean", description="ROUGE against several references: their mean; or max, where all have equally many."
     )
+    words: Words = Field(
+        default="ascii",
+        description="What a word is for ROUGE and lengths: ascii (a-z, 0-9, as in published figures of English), "
+        "unicode (any script), characters (scripts without blanks).",
+    )
+    bleu: Bleu = Field(default="13a", description="BLEU's tokenizer, by sacrebleu's name.")
 
     @field_validator("metric")
     @classmethod
@@ -151,6 +178,38 @@ class TaskSpec(Settings):
                 f"decide.metric is '{self.decide.metric}' and answers are {answers}; choose one of {', '.join(fitting)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _placeholders_fit(self) -> TaskSpec:
+        for name, text in self.prompt.templates.items():
+            if problem := self._misplaced(text):
+                raise ValueError(f"the template '{name}' {problem} (key 'prompt.templates')")
+        return self
+
+    def _misplaced(self, text: str) -> str | None:
+        """What is wrong with a template's placeholders: each input column stands in it once, and no other name."""
+        held = placeholders(self.with_input(text), [*self.inputs, LABELS])
+        known = [*self.inputs, *([] if INPUT in self.inputs else [INPUT]), *([LABELS] if self.classes else [])]
+        if unknown := [name for name in held if name not in known]:
+            there = ", ".join(f"{{{name}}}" for name in known)
+            return f"holds {{{unknown[0]}}}, which is nothing here; there are {there}"
+        if len(self.inputs) == 1 or (INPUT in held and INPUT not in self.inputs):
+            whole = [name for name in held if name != LABELS]
+            return None if whole == [INPUT] else f"holds {{input}} {whole.count(INPUT)} times; write it exactly once"
+        wrong = next((name for name in self.inputs if held.count(name) != 1), None)
+        return wrong and f"holds {{{wrong}}} {held.count(wrong)} times; write each input column once"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names that a template calls the input's columns by; that of a single one is `input`."""
+        several = self.data is not None and len(self.data.columns.inputs) > 1
+        return self.data.columns.inputs if self.data is not None and several else [INPUT]
+
+    def with_input(self, text: str) -> str:
+        """The template with {input} for the name of the only input column."""
+        if self.data is None or len(self.inputs) > 1:
+            return text
+        return text.replace(f"{{{self.data.columns.inputs[0]}}}", f"{{{INPUT}}}")
 
     def files(self) -> dict[Split, str]:
         """The file that each split has to itself; a split without one is part of the train file."""

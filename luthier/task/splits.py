@@ -11,8 +11,10 @@ from luthier.errors import DataError, TaskError
 from luthier.files import inside, read_json, sha256_of
 from luthier.records import Example
 from luthier.settings import settings_from
-from luthier.task.examples import Columns, Notes, read_examples, read_native
+from luthier.task.examples import Columns, read_examples, read_native
+from luthier.task.opened import AS_FOUND, Format
 from luthier.task.spec import SPLITS, HeldOut, Split, TaskSpec
+from luthier.task.texts import Notes
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test",
@@ -29,19 +31,24 @@ def read_splits(folder: Path, spec: TaskSpec) -> tuple[Parts, list[Notes]]:
     if spec.data is None:
         read = {split: read_native(path) for split, path in paths.items()}
         return {split: examples for split, (examples, _) in read.items()}, [notes for _, notes in read.values()]
-    parts, notes = read_files(paths, spec.data.columns)
+    labelled = spec.classes is not None and spec.classes.field is None
+    parts, notes = read_files(paths, spec.data.columns, spec.data.format or AS_FOUND, labelled=labelled)
     if spec.data.splits:
         parts = _split_off(parts, inside(folder, spec.data.splits))
     return parts, notes
 
 
-def read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[Notes]]:
+def read_files(
+    paths: dict[Split, Path], columns: Columns, written: Format = AS_FOUND, *, labelled: bool = False
+) -> tuple[Parts, list[Notes]]:
     """The examples of each split from users' files; a split column counts in the train file only.
+
+    labelled: references are labels, which may be numbers, true or false.
 
     Raises DataError for bad rows, and TaskError when a split comes from its own file and from the column.
     """
     parts: Parts = {split: [] for split in SPLITS}
-    pool, notes = read_examples(paths["train"], columns, "train")
+    pool, notes = read_examples(paths["train"], columns, "train", written, labelled=labelled)
     for example in pool:
         parts[_split_in_column(example, columns.split, paths["train"]) if columns.split else "train"].append(example)
     every_note = [notes]
@@ -49,7 +56,8 @@ def read_files(paths: dict[Split, Path], columns: Columns) -> tuple[Parts, list[
         if split in paths:
             if parts[split]:
                 raise TaskError(f"{paths[split]}: the column '{columns.split}' names {split} rows too; keep one")
-            parts[split], notes = read_examples(paths[split], columns.model_copy(update={"split": None}), split)
+            without = columns.model_copy(update={"split": None})
+            parts[split], notes = read_examples(paths[split], without, split, written, labelled=labelled)
             every_note.append(notes)
     return parts, every_note
 

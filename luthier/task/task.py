@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.records import Example
+from luthier.scoring.labels import LabelSet
+from luthier.scoring.words import Reading
 from luthier.settings import read_settings
-from luthier.task.examples import Notes
 from luthier.task.labels import classified
+from luthier.task.parts import composed
 from luthier.task.spec import BARE, SPLITS, Split, TaskSpec
 from luthier.task.splits import changed_train_file, read_splits, refuse_unsound
+from luthier.task.texts import Notes
 
 TASK_FILE = "task.toml"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -38,6 +41,7 @@ class Task:
     test: tuple[Example, ...]
     notes: tuple[Notes, ...]  # what reading changed, file by file
     file: str = TASK_FILE  # which of the folder's specifications this is
+    label_notes: tuple[str, ...] = ()  # sentences about labels that rows spell another way than task.toml
     changed: str | None = None  # the train file's SHA-256, if the file changed after splits.json was drawn
 
     @property
@@ -48,16 +52,28 @@ class Task:
 
     def template(self, name: str | None = None) -> str:
         """The text of a template, by default the task's default one. Raises TaskError for a name it does not have."""
-        templates = {**self.spec.prompt.templates, BARE: "{input}"}
+        templates = {**self.spec.prompt.templates, BARE: composed(self.spec.inputs)}
         name = self.spec.prompt.default if name is None else name
         if name not in templates:
             raise TaskError(f"{self.folder}: no template '{name}'; name one of {', '.join(templates)}")
-        return templates[name].replace("{labels}", ", ".join(self.labels)) if self.labels else templates[name]
+        text = self.spec.with_input(templates[name])
+        return text.replace("{labels}", ", ".join(self.labels)) if self.labels else text
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The words that stand for the labels, in the order of task.toml; none where answers are texts."""
         return tuple(self.spec.classes.words.values()) if self.spec.classes else ()
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """The labels, and what makes a text one of them; None where answers are texts."""
+        return LabelSet(self.labels, tuple(self.spec.classes.fold)) if self.spec.classes else None
+
+    @property
+    def reading(self) -> Reading:
+        """What a word is, BLEU's tokenizer, and whether reasoning blocks are part of an answer."""
+        decide = self.spec.decide
+        return Reading(decide.words, decide.bleu, self.spec.answer.reasoning)
 
     @property
     def source(self) -> str:
@@ -82,13 +98,20 @@ class Task:
             examples = self.split(name)
             splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
         decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
+        notes += self.label_notes
+        if self.reading.words != "ascii":
+            notes.append(f"Words are read as {decide.words}, and BLEU's tokenizer is {decide.bleu}.")
         about = {"task": self.name, "folder": str(self.folder), "splits": splits, "labels": list(self.labels)}
         return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
 
 
 def _hash(examples: tuple[Example, ...]) -> str:
     ordered = sorted(examples, key=lambda example: example.id)
-    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references)]) for e in ordered))
+    return sha256_of_text(*(json.dumps([e.id, e.input, list(e.references), *_parts(e)]) for e in ordered))
+
+
+def _parts(example: Example) -> list[Any]:
+    return [part for part in (example.turns, example.fields) if part]
 
 
 # --- folder -> Task -----------------------------------------------------------------------------------------------
@@ -105,16 +128,21 @@ def load_task(folder_or_name: str | Path) -> Task:
     parts, notes = read_splits(folder, spec)
     refuse_unsound(folder, parts)
     files = spec.files()
-    parts = classified(spec, parts, {split: folder / files.get(split, files["train"]) for split in SPLITS})
+    paths = {split: folder / files.get(split, files["train"]) for split in SPLITS}
+    parts, label_notes = classified(spec, parts, paths)
     train, dev, test = (tuple(parts[split]) for split in SPLITS)
-    return Task(spec.name, folder, spec, train, dev, test, tuple(notes), file.name, changed_train_file(folder, spec))
+    changed = changed_train_file(folder, spec)
+    return Task(
+        spec.name, folder, spec, train, dev, test, tuple(notes), file.name, tuple(label_notes), changed
+    )  # fmt: skip
 
 
 def find_task(folder_or_name: str | Path) -> Path:
     """The specification file of a folder, of FOLDER:NAME, or of a shipped task.
 
-    Raises TaskError, with the names there are, when there is none.
+    Raises TaskError, with the names there are, when there is none; FolderError for an impossible name.
     """
+    possible(folder_or_name)
     before, _, question = str(folder_or_name).rpartition(":")
     asked = [(str(folder_or_name), TASK_FILE)]
     if before and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", question):  # a name, so that it stays in the folder

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -25,44 +24,10 @@ from luthier.files import replacing
 from luthier.progress import Stopped, bar, check_stop, say
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
-from luthier.settings import Settings
+from luthier.training.settings import Training
 
 # Largest share of the time that writing checkpoints may take. Full fine-tuning writes 12 bytes a parameter.
 MOST_SAVING = 0.05
-
-
-class Training(Settings):
-    """How an arm is trained. Defaults that depend on the method stand in the method's file (docs/training.md)."""
-
-    learning_rate: float = Field(1e-3, gt=0, le=1e3, description="peak learning rate of AdamW")
-    epochs: float | None = Field(
-        None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
-    )
-    most_epochs: float = Field(2.0, gt=0, le=1000, description="with epochs None, at most as many")
-    batch_size: int = Field(8, ge=1, le=2**20, description="examples an optimizer step")
-    micro_tokens: int | None = Field(
-        None,
-        ge=1,
-        le=2**30,
-        description="most padded tokens in memory at once; batches are cut to it; None: see memory.py",
-    )
-    warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    weight_decay: float = Field(0.0, ge=0, le=1e3, description="AdamW's decoupled weight decay")
-    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this global norm")
-    evaluations: int = Field(
-        3, ge=1, le=2**20, description="times the dev metric is taken; the best checkpoint is kept"
-    )
-    checkpoint_seconds: float = Field(
-        25.0, ge=0, description="seconds of work that a kill may cost, more where checkpoints are large; 0: every step"
-    )
-
-    def passes(self, examples: int) -> float:
-        """Passes over `examples` examples: `epochs`, or else 1,200 / examples, between 1 and `most_epochs`.
-
-        Every method follows the same rule, so that every arm gets the same effort. The numbers were chosen on dev
-        (docs/training.md).
-        """
-        return self.epochs or min(self.most_epochs, max(1.0, 1200 / examples))
 
 
 class Batched(Protocol):
@@ -100,6 +65,8 @@ def train(
     *,
     evaluate: Callable[[], float] | None = None,
     rates: Mapping[str, float] | None = None,
+    optimizers: Callable[[dict[str, nn.Parameter]], list[torch.optim.Optimizer]] | None = None,
+    rate_at: Callable[[int, int, float], float] | None = None,
     seed: int = 0,
     title: str = "train",
     log: Callable[..., None] = lambda event, **about: None,
@@ -110,6 +77,8 @@ def train(
     the sum over its micro-batches, divided once by their common count. So the split into micro-batches does not change
     the gradient. `evaluate()` returns a dev metric, higher is better; without it the last weights stay.
     `rates` maps a parameter name to its multiple of the learning rate; a missing name means 1.
+    `optimizers(parameters)` makes other optimizers than AdamW, each of some of the parameters; a group of theirs may
+    have a "multiple" of the learning rate. `rate_at(step, total, warmup)` gives its share, else `schedule`.
     `log(event, **about)` is called after each checkpoint is on disk.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already.
@@ -118,14 +87,20 @@ def train(
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
-    optimizer = torch.optim.AdamW(
-        _groups(parameters, rates),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=(0.9, 0.999),
-        fused=True,
+    used: list[torch.optim.Optimizer] = (
+        [
+            torch.optim.AdamW(
+                _groups(parameters, rates),
+                lr=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                betas=(0.9, 0.999),
+                fused=True,
+            )
+        ]
+        if optimizers is None
+        else optimizers(parameters)
     )
-    state = _State(parameters, optimizer, batches, folder)
+    state = _State(parameters, used, batches, folder)
     state.resume()
     total = len(batches)
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
@@ -135,9 +110,9 @@ def train(
     with bar(title, total, "steps", done=state.progress.step) as shown:
         for micro_batches in batches:
             began = time.monotonic()
-            rate = settings.learning_rate * schedule(state.progress.step, total, settings.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["multiple"]
+            rate = settings.learning_rate * (rate_at or schedule)(state.progress.step, total, settings.warmup)
+            for group in (group for optimizer in used for group in optimizer.param_groups):
+                group["lr"] = rate * group.get("multiple", 1.0)
 
             # Dropout is a function of seed and step, so that a resumed run repeats it on every device.
             torch.manual_seed(seed * 1_000_003 + state.progress.step)
@@ -153,8 +128,9 @@ def train(
                     f"the loss is no longer a number at step {state.progress.step + 1} of {total}; "
                     f"lower the learning rate ({settings.learning_rate:g})"
                 )
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in used:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
 
             seconds = time.monotonic() - began
             state.advance(tokens, count, seconds)
@@ -239,11 +215,15 @@ class _State:
     def __init__(
         self,
         parameters: dict[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
+        optimizers: list[torch.optim.Optimizer],
         batches: Batched,
         folder: Path,
     ) -> None:
-        self.parameters, self.optimizer, self.batches, self.folder = parameters, optimizer, batches, folder
+        self.parameters, self.batches, self.folder = parameters, batches, folder
+        # Parameter -> the optimizer that moves it, and keeps its state.
+        self.optimizer_of = {
+            p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
+        }
         self.path = folder / "checkpoint.safetensors"
         self.best: dict[str, Tensor] = {}
         self.progress = _Progress()
@@ -284,7 +264,7 @@ class _State:
         if self.progress.best_step != self.progress.step:
             tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
+            for key, value in self.optimizer_of[parameter].state.get(parameter, {}).items():
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
         about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
         data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
@@ -319,7 +299,7 @@ class _State:
         for name, parameter in self.parameters.items():
             keys = [n.split("/")[1] for n in tensors if n.startswith("adam/") and n.split("/", 2)[2] == name]
             # The step count stays on the CPU, where AdamW reads it; the moments go where the weights are.
-            self.optimizer.state[parameter] = {
+            self.optimizer_of[parameter].state[parameter] = {
                 key: tensors[f"adam/{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in keys
             }
         source = "weights/" if self.progress.best_step == self.progress.step else "best/"

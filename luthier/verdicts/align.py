@@ -14,6 +14,7 @@ from luthier.errors import DataError
 from luthier.metrics import CLASS_METRICS, DESCRIPTIVE, LIKELIHOOD, METRICS, SUMMED
 from luthier.records import Score
 from luthier.results.comparison import LeftOut
+from luthier.scoring.words import ENGLISH, Reading
 
 Arms = Mapping[str, Sequence[Score]]
 
@@ -27,13 +28,14 @@ class Table:
     scores: dict[str, list[Score]]  # arm -> (rows,)
     excluded: dict[str, tuple[LeftOut, ...]]  # arm -> the examples left out for every arm because of this one
     references: str = "mean"  # how ROUGE against several references became one score
+    reading: Reading = ENGLISH  # what a word is, and BLEU's tokenizer
 
 
 def align(arms: Arms, deciding: str) -> Table:
     """Keeps the examples that every arm has a value for; means over different examples are not comparable.
 
     Raises DataError when an id stands twice in an arm, when arms disagree about an example's unit or about the rule for
-    several references, when an arm lacks more than half of the examples, or when none is left.
+    several references or the reading of texts, when an arm lacks more than half of the examples, or when none is left.
     """
     by_id = {name: _scores_by_id(name, scores) for name, scores in arms.items()}
     units = _units(by_id)
@@ -50,7 +52,7 @@ def align(arms: Arms, deciding: str) -> Table:
         raise DataError(f"there is no example for which every arm has a {deciding}; compare arms on the same examples")
     scores = {name: [own[id] for id in ids] for name, own in by_id.items()}
     named = {name: rows for name, rows in excluded.items() if rows}
-    return Table(ids, [units[id] for id in ids], scores, named, _references(scores))
+    return Table(ids, [units[id] for id in ids], scores, named, _references(scores), _reading(scores))
 
 
 def _references(scores: Mapping[str, Sequence[Score]]) -> str:
@@ -58,6 +60,15 @@ def _references(scores: Mapping[str, Sequence[Score]]) -> str:
     if len(rules) > 1:
         raise DataError(f"some scores are the {' and some the '.join(sorted(rules))} over references; score all alike")
     return rules.pop()
+
+
+def _reading(scores: Mapping[str, Sequence[Score]]) -> Reading:
+    ways = {(score.words, score.bleu, score.reasoning) for own in scores.values() for score in own}
+    if len(ways) > 1:
+        told = " and some by ".join(", ".join(way) for way in sorted(ways))
+        raise DataError(f"some scores are read by {told}; score all alike")
+    words, bleu, reasoning = ways.pop()
+    return Reading(words, bleu, reasoning)  # type: ignore[arg-type]
 
 
 def _scores_by_id(name: str, scores: Sequence[Score]) -> dict[str, Score]:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from luthier.errors import SettingsError
-from luthier.metrics import CAN_DECIDE, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
+from luthier.metrics import CAN_DECIDE, DECIDING, ENDS, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.results.comparison import ArmMetric, Comparison, Pair
 from luthier.results.record import plain
 from luthier.scoring.score import signature
@@ -82,7 +82,7 @@ def comparison(
         examples=len(table.ids),
         comparisons=math.comb(len(arms), 2),
         seed=seed,
-        signatures={metric: signature(metric, table.references) for metric in columns},
+        signatures={metric: signature(metric, table.references, table.reading) for metric in columns},
         arms={name: {m: arm_metric(columns[m].arms.get(name), level) for m in columns} for name in arms},
         best=best_of(decider, rule),
         pairs=tuple(pairs),
@@ -95,7 +95,7 @@ def comparison(
         warnings=(),
     )
     if seeds is not None:
-        result = _with_seed_results(result, seed_results_of(seed_tables(table, deciding, seeds), level))
+        result = _with_seed_results(result, seed_results_of(seed_tables(table, deciding, seeds), level, ENDS[deciding]))
     warnings = warnings_of(result, score_facts(table, baselines))
     return result.model_copy(update={"warnings": tuple(map(words, warnings))})
 

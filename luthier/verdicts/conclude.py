@@ -39,6 +39,7 @@ def conclude(folder: StudyFolder, task: Task) -> Comparison:
         deciding=decide.metric,
         margin=decide.margin,
         references=decide.references,
+        reading=task.reading,
     ).write(folder.path)
     return compared
 

@@ -10,7 +10,7 @@ An unknown number or an infinite bound is None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -89,7 +89,10 @@ def pair_of(table: Table, column: Column, arms: PairOfArms, rule: Rule) -> Pair:
 def _judged(table: Table, estimate: Estimate, arms: PairOfArms, rule: Rule) -> dict[str, Any]:
     """The fields of a Pair that only the deciding metric has."""
     ends, bounds = estimate.interval(rule.each), estimate.interval(rule.within)
-    verdict = simultaneous.verdict(ends, margin=rule.margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds)
+    few = simultaneous.cautious(estimate, rule.each)
+    verdict = simultaneous.verdict(
+        ends, margin=rule.margin, n=estimate.n, nonzero=estimate.nonzero, bounds=bounds, few=few
+    )
     more = power.more_needed(estimate, rule.margin, level=rule.each, power=POWER)
     a, b = (table.scores[name] for name in arms)
     return {
@@ -99,6 +102,7 @@ def _judged(table: Table, estimate: Estimate, arms: PairOfArms, rule: Rule) -> d
         "within_margin": -rule.margin < bounds.low and bounds.high < rule.margin,
         "sd": finite_or_none(estimate.sd),
         "nonzero": estimate.nonzero,
+        **({"may_differ": few.high} if not estimate.nonzero and estimate.is_mean else {}),
         "identical": all(_text_scores(x) == _text_scores(y) for x, y in zip(a, b, strict=True)),
         "examples_needed": ExamplesNeeded(**more) if more and verdict == "cannot tell" else None,
     }
@@ -223,8 +227,8 @@ class SeedResults:
     seeds: dict[str, int]  # arm -> seeds that were trained
 
 
-def seed_results_of(tables: Mapping[str, Floats], level: float) -> SeedResults:
-    """Results over seeds from tables, arm -> (seeds, units) scores.
+def seed_results_of(tables: Mapping[str, Floats], level: float, ends: tuple[float, float]) -> SeedResults:
+    """Results over seeds from tables, arm -> (seeds, units) scores; `ends` are those of the metric's scale.
 
     A pair has a result where one arm has MIN_SEEDS seeds or more, and the other as many or one.
     """
@@ -233,7 +237,10 @@ def seed_results_of(tables: Mapping[str, Floats], level: float) -> SeedResults:
         spread = {"seeds": estimate.seeds, "seed_share": estimate.seed_share, "seed_sd": estimate.seed_sd}
         return {**ends_of(estimate.interval(level)), **spread}
 
-    means = {name: mean_over_seeds(scores) for name, scores in tables.items() if len(scores) >= MIN_SEEDS}
+    low, high = ends
+    means = {
+        name: replace(mean_over_seeds(scores), ends=ends) for name, scores in tables.items() if len(scores) >= MIN_SEEDS
+    }
     arms = {
         name: ArmRecipe(mean=means[name].value, **fields_of(means[name])) if name in means else None for name in tables
     }
@@ -242,7 +249,7 @@ def seed_results_of(tables: Mapping[str, Floats], level: float) -> SeedResults:
         counts = {len(tables[a]), len(tables[b])}
         pairs[a, b] = None
         if max(counts) >= MIN_SEEDS and (len(counts) == 1 or 1 in counts):
-            difference = difference_over_seeds(tables[a], tables[b])
+            difference = replace(difference_over_seeds(tables[a], tables[b]), ends=(low - high, high - low))
             pairs[a, b] = PairRecipe(difference=difference.value, **fields_of(difference))
     return SeedResults(arms, pairs, {name: len(scores) for name, scores in tables.items()})
 

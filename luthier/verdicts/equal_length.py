@@ -27,21 +27,19 @@ from luthier.results.profile_record import (
     ReferenceWords,
     WordLimit,
 )
+from luthier.scoring.rouge import SENTENCE_END
 from luthier.scoring.score import score
+from luthier.scoring.words import ENGLISH, Reading, Words, cut, length
 from luthier.verdicts.compare import comparison
 
 Arms = Mapping[str, Sequence[Answer]]
 
 
-def cut_words(text: str, words: int) -> str:
-    """The first `words` words by whitespace; spaces and lines between them stay."""
-    matches = list(re.finditer(r"\S+", text))
-    return text if len(matches) <= words else text[: matches[words - 1].end()]
-
-
-def cut_sentences(text: str, sentences: int = 2) -> str:
-    """The first sentences. A sentence ends at . ! or ? before space, but not after Mr, Mrs, Ms or Dr."""
-    ends = [m.end() for m in re.finditer(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)[.!?]+(?=\s)", text)]
+def cut_sentences(text: str, sentences: int = 2, words: Words = "ascii") -> str:
+    """The first sentences. A sentence ends at . ! or ? before space, but not after Mr, Mrs, Ms or Dr; with other than
+    ascii words, at any script's full stop."""
+    end = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)[.!?]+(?=\s)") if words == "ascii" else SENTENCE_END
+    ends = [m.end() for m in end.finditer(text)]
     return text if len(ends) < sentences else text[: ends[sentences - 1]]
 
 
@@ -53,21 +51,27 @@ def at_equal_length(
     deciding: str,
     margin: float,
     level: float,
+    reading: Reading = ENGLISH,
 ) -> EqualLengths:
     """The arms as answered, under three word limits, and cut to two sentences; and the verdicts that change."""
-    lengths = [len(text.split()) for example in (dev or examples) for text in example.references]
+    words = reading.words
+    lengths = [length(text, words) for example in (dev or examples) for text in example.references]
     parts = (0.25, 0.5, 0.75) if lengths else ()
     quartiles = [max(1, round(float(np.quantile(lengths, part)))) for part in parts]
-    cuts: list[tuple[WordLimit, Callable[[str], str]]] = [(n, functools.partial(cut_words, words=n)) for n in quartiles]
+    limits = [(n, functools.partial(cut, most=n, words=words)) for n in quartiles]
+    cuts: list[tuple[WordLimit, Callable[[str], str]]] = [
+        *limits, ("two sentences", functools.partial(cut_sentences, words=words))
+    ]  # fmt: skip
     plain = _compared(scores, deciding, margin, level)
     rows = [_row(None, plain, plain)]
-    for limit, cut in [*cuts, ("two sentences", cut_sentences)]:
+    for limit, shorten in cuts:
         again = {
-            name: _scored_again(answers, scores[name], examples, (deciding,), cut) for name, answers in arms.items()
+            name: _scored_again(answers, scores[name], examples, (deciding,), shorten, reading)
+            for name, answers in arms.items()
         }
         rows.append(_row(limit, _compared(again, deciding, margin, level), plain))
-    words = ReferenceWords(n=len(lengths), quartiles=tuple(quartiles))
-    return EqualLengths(**{"reference words": words}, of="dev" if dev else "test", rows=tuple(rows))
+    counted = ReferenceWords(n=len(lengths), quartiles=tuple(quartiles))
+    return EqualLengths(**{"reference words": counted}, of="dev" if dev else "test", rows=tuple(rows))
 
 
 def _scored_again(
@@ -75,12 +79,13 @@ def _scored_again(
     scores: Sequence[Score],
     examples: Sequence[Example],
     metrics: tuple[str, ...],
-    cut: Callable[[str], str],
+    shorten: Callable[[str], str],
+    reading: Reading,
 ) -> list[Score]:
     """The scores of the cut answers; an answer that the cut does not change keeps its score."""
-    shorter = {a.id: dataclasses.replace(a, text=short) for a in answers if (short := cut(a.text)) != a.text}
+    shorter = {a.id: dataclasses.replace(a, text=short) for a in answers if (short := shorten(a.text)) != a.text}
     rule = scores[0].references
-    again = {one.id: one for one in score(shorter.values(), examples, metrics, references=rule)}
+    again = {one.id: one for one in score(shorter.values(), examples, metrics, references=rule, reading=reading)}
     return [again.get(one.id, one) for one in scores]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.errors import DataError, SettingsError
-from luthier.metrics import DECIDING, DECIDING_LABELS, SHARES, SUMMED
+from luthier.metrics import DECIDING, DECIDING_LABELS, ENDS, SHARES, SUMMED
 from luthier.records import Score
 from luthier.scoring.score import corpus_value
 from luthier.stats import intervals
@@ -60,8 +60,13 @@ def _mean_column(table: Table, metric: str) -> Column:
         units = [table.units[row] for row in rows]
         return [intervals.by_unit(values[name][rows], units)[0] for name in names] if units else []
 
-    arms = {name: one(*columns) for name in values if (columns := unit_means(name))}
-    pairs = {pair: two(*columns) for pair in combinations(values, 2) if (columns := unit_means(*pair))}
+    low, high = ENDS[metric]
+    arms = {name: one(*columns).within((low, high)) for name in values if (columns := unit_means(name))}
+    pairs = {
+        pair: two(*columns).within((low - high, high - low))
+        for pair in combinations(values, 2)
+        if (columns := unit_means(*pair))
+    }
     return Column(metric, arms, pairs)
 
 

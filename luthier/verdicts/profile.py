@@ -12,6 +12,7 @@ Scores come from score.py and verdicts from compare.py, with the study's own dec
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median
@@ -19,7 +20,7 @@ from statistics import fmean, median
 import numpy as np
 
 from luthier.errors import DataError
-from luthier.metrics import DECIDING, MARGIN
+from luthier.metrics import DECIDING, ENDS, MARGIN
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Mean
 from luthier.results.profile_record import (
@@ -35,9 +36,11 @@ from luthier.results.profile_record import (
     Share,
     Words,
 )
-from luthier.scoring.facts import KINDS, NOT_CHECKED, unsupported
-from luthier.scoring.score import score, signature, words_of
+from luthier.scoring.facts import KINDS, NOT_CHECKED, not_read, unsupported
+from luthier.scoring.score import score, signature, spoken
 from luthier.scoring.source import Source, common_words
+from luthier.scoring.words import ENGLISH, Reading, described, length, words_of
+from luthier.scoring.words import Words as WordsAre
 from luthier.stats import intervals
 from luthier.verdicts.decide import mean_of
 from luthier.verdicts.equal_length import Arms, at_equal_length
@@ -46,9 +49,6 @@ SHOWN = 5  # ids and examples that are listed of each arm
 QUANTILES = (5, 25, 50, 75, 95)
 _TRIGRAM = 3
 SIGNATURES = {
-    "words": "words by whitespace",
-    "budget": "answers cut to the first words by whitespace; references as they are",
-    "two sentences": "cut after the second . ! or ? that is followed by space",
     "coverage": "share of the answer's words inside extractive fragments (Grusky et al. 2018, Newsroom, section 4.1)",
     "density": "mean squared length of extractive fragments over the answer's words (the same)",
     "trigrams": "share of the answer's word trigrams that occur in the input|lower case, punctuation dropped",
@@ -57,6 +57,17 @@ SIGNATURES = {
     "hit_limit": "stopped by the limit on new tokens",
     "facts": "at least one finding of luthier/scoring/facts.py; see docs/facts.md for its recall and false alarms",
 }
+
+
+def signatures(words: WordsAre) -> dict[str, str]:
+    """name -> definition of the number, where a word is what `words` says."""
+    if words == "ascii":
+        cuts = {"budget": "answers cut to the first words by whitespace; references as they are"}
+        cuts["two sentences"] = "cut after the second . ! or ? that is followed by space"
+    else:
+        cuts = {"budget": f"answers cut to the first words ({words}); references as they are"}
+        cuts["two sentences"] = "cut after the second full stop, of any script"
+    return {"words": described(words), **cuts, **SIGNATURES}
 
 
 def profile(
@@ -68,8 +79,11 @@ def profile(
     margin: float = MARGIN,
     references: str = "mean",
     level: float = 0.95,
+    reading: Reading = ENGLISH,
 ) -> ProfileRecord:
     """Profiles arms' answers to `examples`. The word limits come from the references of `dev`, else of `examples`.
+
+    reading: what a word is; where it leaves reasoning blocks out, they are left out here too.
 
     Raises DataError when an answer belongs to none of the examples, or an arm has no answers.
     """
@@ -79,20 +93,28 @@ def profile(
             raise DataError(
                 f"arm '{name}' has no answers, or some to other examples; profile it with the rows it answered"
             )
+    arms = {name: [spoken(answer, reading) for answer in answers] for name, answers in arms.items()}
+    unread = not_read([example.input for example in examples], reading.words)
     common = common_words(example.input for example in examples)
-    sources = {example.id: _Input(example.input, common) for example in examples}
+    sources = {example.id: _Input(example.input, common, reading.words) for example in examples}
     asked = (deciding, "length_ratio")
-    scores = {name: score(answers, examples, asked, references=references) for name, answers in arms.items()}
+    scores = {
+        name: score(answers, examples, asked, references=references, reading=reading) for name, answers in arms.items()
+    }
     return ProfileRecord(
         format=1,
         level=level,
         deciding=deciding,
         margin=margin,
-        signatures={deciding: signature(deciding, references), **SIGNATURES},
-        budgets=at_equal_length(arms, scores, examples, dev, deciding, margin, level),
-        buckets=_buckets(scores, by_id, deciding, level),
-        arms={name: _arm(answers, scores[name], by_id, sources, level) for name, answers in arms.items()},
+        signatures={deciding: signature(deciding, references, reading), **signatures(reading.words)},
+        budgets=at_equal_length(arms, scores, examples, dev, deciding, margin, level, reading),
+        buckets=_buckets(scores, by_id, deciding, level, reading.words),
+        arms={
+            name: _arm(answers, scores[name], by_id, sources, level, reading.words, reads_facts=not unread)
+            for name, answers in arms.items()
+        },
         not_checked=NOT_CHECKED,
+        **({"facts_not_read": unread} if unread else {}),
     )
 
 
@@ -100,11 +122,11 @@ def profile(
 
 
 def _buckets(
-    scores: Mapping[str, Sequence[Score]], examples: Mapping[str, Example], deciding: str, level: float
+    scores: Mapping[str, Sequence[Score]], examples: Mapping[str, Example], deciding: str, level: float, words: WordsAre
 ) -> Buckets:
     """The deciding metric by terciles of the input's and of the (mean) reference's words."""
-    inputs = {e.id: float(len(e.input.split())) for e in examples.values()}
-    references = {e.id: fmean(len(r.split()) for r in e.references) for e in examples.values() if e.references}
+    inputs = {e.id: float(length(e.input, words)) for e in examples.values()}
+    references = {e.id: fmean(length(r, words) for r in e.references) for e in examples.values() if e.references}
     buckets: Buckets = {}
     if inputs:
         buckets["input"] = _terciles(scores, inputs, deciding, level)
@@ -135,7 +157,7 @@ def _terciles(
 
 def _bucket_mean(scores: Sequence[Score], ids: set[str], deciding: str, level: float) -> Mean:
     inside = [(one.values[deciding], one.unit) for one in scores if one.id in ids]
-    return _mean([(value, unit) for value, unit in inside if value is not None], level)
+    return _mean([(value, unit) for value, unit in inside if value is not None], level, ENDS[deciding])
 
 
 # ---------------------------------------------------------------------------------------------------- one arm
@@ -144,9 +166,9 @@ def _bucket_mean(scores: Sequence[Score], ids: set[str], deciding: str, level: f
 class _Input:
     """An input, read once for all arms."""
 
-    def __init__(self, text: str, common: Collection[str]) -> None:
+    def __init__(self, text: str, common: Collection[str], words: WordsAre) -> None:
         self.source = Source(text, common)
-        self.words = words_of(text)
+        self.words = words_of(text, words)
         self.trigrams = set(_trigrams(self.words))
         self.positions: dict[str, list[int]] = {}  # word -> its positions
         for at, word in enumerate(self.words):
@@ -159,13 +181,16 @@ def _arm(
     examples: Mapping[str, Example],
     inputs: Mapping[str, _Input],
     level: float,
+    counted: WordsAre,
+    *,
+    reads_facts: bool,
 ) -> ArmProfile:
     units = [examples[answer.id].unit for answer in answers]
-    lengths = [len(answer.text.split()) for answer in answers]
+    lengths = [length(answer.text, counted) for answer in answers]
     ratios = [(one.values["length_ratio"], one.unit) for one in scores]
     pairs = [(value, unit) for value, unit in ratios if value is not None]
     words = _mean(list(zip(lengths, units, strict=True)), level).as_json()
-    copied, repeated = _copying(answers, units, inputs, level)
+    copied, repeated = _copying(answers, units, inputs, level, counted)
     return ArmProfile(
         n=len(answers),
         words=Words(**words, median=float(median(lengths)), quantiles=_quantiles(lengths)),
@@ -175,7 +200,7 @@ def _arm(
         empty=_share(answers, units, lambda answer: not answer.text.strip(), level),
         only_tags=_share(answers, units, lambda answer: only_tags(answer.text), level),
         hit_limit=_hit_limit(answers, examples, level),
-        facts=_facts(answers, units, inputs, level),
+        facts=_facts(answers, units, inputs, level) if reads_facts else None,
     )
 
 
@@ -191,12 +216,12 @@ def only_tags(text: str) -> bool:
 
 
 def _copying(
-    answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str, _Input], level: float
+    answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str, _Input], level: float, counted: WordsAre
 ) -> tuple[Copied, Mean]:
     """How much answers copy from their inputs, and how much they repeat themselves."""
     columns: dict[str, list[tuple[float, str]]] = {"coverage": [], "density": [], "trigrams": [], "repeated": []}
     for answer, unit in zip(answers, units, strict=True):
-        words, source = words_of(answer.text), inputs[answer.id]
+        words, source = words_of(answer.text, counted), inputs[answer.id]
         if words and source.words:
             lengths = fragments(words, source.words, source.positions)
             columns["coverage"].append((sum(lengths) / len(words), unit))
@@ -205,7 +230,7 @@ def _copying(
             columns["repeated"].append((1 - len(set(grams)) / len(grams), unit))
             if source.words:
                 columns["trigrams"].append((fmean(gram in source.trigrams for gram in grams), unit))
-    means = {name: _mean(values, level) for name, values in columns.items()}
+    means = {name: _mean(values, level, COUNT if name == "density" else SHARE) for name, values in columns.items()}
     repeated = means.pop("repeated")
     return Copied(**means), repeated
 
@@ -220,6 +245,12 @@ def fragments(words: Sequence[str], source: Sequence[str], positions: Mapping[st
     while at < len(words):
         longest = 0
         for start in positions.get(words[at], ()):
+            # A longer run has to hold the word at which the longest one so far ended.
+            ahead = (at + longest, start + longest)
+            if ahead[0] >= len(words) or ahead[1] >= len(source):
+                break
+            if words[ahead[0]] != source[ahead[1]]:
+                continue
             length = 1
             while (
                 at + length < len(words)
@@ -258,12 +289,15 @@ def _facts(answers: Sequence[Answer], units: Sequence[str], inputs: Mapping[str,
 # ------------------------------------------------------------------------------------------------------ estimates
 
 
-def _mean(values: Sequence[tuple[float, str]], level: float) -> Mean:
-    """Mean over units with its interval; all None and n = 0 where there is nothing to average."""
+SHARE, COUNT = (0.0, 1.0), (0.0, math.inf)  # the ends of a scale
+
+
+def _mean(values: Sequence[tuple[float, str]], level: float, ends: tuple[float, float] = COUNT) -> Mean:
+    """Mean over units with its interval inside the `ends` of its scale; all None and n = 0 where nothing is there."""
     if not values:
         return mean_of(None, level)
     means, _ = intervals.by_unit([float(value) for value, _ in values], [unit for _, unit in values])
-    return mean_of(intervals.mean_of(means), level)
+    return mean_of(intervals.mean_of(means).within(ends), level)
 
 
 def _share(answers: Sequence[Answer], units: Sequence[str], holds: Callable[[Answer], bool], level: float) -> Share:

@@ -84,6 +84,18 @@ class SameScores:
 
 
 @dataclass(frozen=True)
+class NoneDiffers:
+    """Two arms score the same on every example, which does not yet show them equivalent."""
+
+    a: str
+    b: str
+    n: int
+    may_differ: float  # share of further examples
+    margin: float
+    more: int  # examples that would show it, if none of them differs either
+
+
+@dataclass(frozen=True)
 class AbsentBaselines:
     """Declared baselines that are not among the arms."""
 
@@ -99,7 +111,14 @@ class UnbeatenBaselines:
 
 
 Evident = (  # follows from compare.json alone
-    ExamplesLeftOut | FewUnits | LaterLook | OptimisticBest | NoEquivalence | SameScores | UnbeatenBaselines
+    ExamplesLeftOut
+    | FewUnits
+    | LaterLook
+    | OptimisticBest
+    | NoEquivalence
+    | SameScores
+    | NoneDiffers
+    | UnbeatenBaselines
 )
 Warned = Evident | RowsOfOneUnit | SeveralReferences | AbsentBaselines
 
@@ -130,6 +149,7 @@ def warnings_of(comparison: Comparison, facts: ScoreFacts | None = None) -> list
         *([] if comparison.look is None else [LaterLook(comparison.look, comparison.alpha)]),
         *(_of_several_arms(comparison) if comparison.comparisons else []),
         *(SameScores(pair.a, pair.b) for pair in comparison.pairs if pair.identical),
+        *_none_differs(comparison),
         *([AbsentBaselines(facts.absent)] if facts and facts.absent else []),
         *_unbeaten(comparison),
     ]
@@ -152,6 +172,13 @@ def _of_several_arms(comparison: Comparison) -> Iterator[Warned]:
     yield OptimisticBest(comparison.best.arm, len(comparison.arms))
     if not comparison.power.equivalence_possible:
         yield NoEquivalence(comparison.n, comparison.margin)
+
+
+def _none_differs(comparison: Comparison) -> Iterator[Warned]:
+    for pair in comparison.pairs:
+        if pair.verdict == "cannot tell" and pair.may_differ is not None and pair.examples_needed:
+            share, more = pair.may_differ, pair.examples_needed.more
+            yield NoneDiffers(pair.a, pair.b, pair.n, share, comparison.margin, more)
 
 
 def _unbeaten(comparison: Comparison) -> Iterator[Warned]:
@@ -200,6 +227,12 @@ def words(warning: Warned) -> str:
             return f"With n = {n} and a margin of {margin:.3f} no pair of arms can be found equivalent."
         case SameScores(a, b):
             return f"{a} and {b} score the same in everything; most likely they answer the same."
+        case NoneDiffers(a, b, n, share, margin, more):
+            return (
+                f"The scores of {a} and {b} differ on none of {n} examples, so they may differ on up to "
+                f"{100 * share:.2g} % of further ones; {more} more on which they do not would show them equivalent "
+                f"within {margin:g}."
+            )
         case AbsentBaselines(baselines):
             return f"Not among the arms, so that nobody knows whether an arm beats it: {', '.join(baselines)}."
         case UnbeatenBaselines(arm, baselines):

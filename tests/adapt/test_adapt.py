@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from luthier.adapt.baselines import Copy, Nearest, commonest, copied, nearest
+from luthier.adapt.baselines import commonest, copied, nearest
 from luthier.adapt.method import Baseline, Prompting, Tuning
 from luthier.adapt.methods import METHODS, method
+from luthier.adapt.settings import Copy, Nearest
 from luthier.arms.short_form import parse
 from luthier.errors import LuthierError, SettingsError
 from luthier.model.forward import collate, supervised_loss
@@ -24,7 +25,8 @@ from luthier.model.model import Model, parameter_counts
 from luthier.progress import Stopped
 from luthier.records import Example
 from luthier.training.batches import Batches
-from luthier.training.loop import Training, train
+from luthier.training.loop import train
+from luthier.training.settings import Training
 from tests import tiny
 from tests.promises import CASES, CLAIMS, answers, applied, expected_count, losses, moving, requests_of, settings_of
 

@@ -16,7 +16,7 @@ import torch
 
 from luthier.adapt import peft_format
 from luthier.adapt.methods import merging, method
-from luthier.errors import ModelError
+from luthier.errors import FolderError, ModelError
 from luthier.model.model import parameter_counts
 from tests import tiny
 from tests.promises import CASES, CLAIMS, PEFT_CASES, answers, applied, base_of, losses, requests_of, settings_of
@@ -172,3 +172,79 @@ def test_pissa_and_p_tuning_ship_what_any_tool_can_load(tiny_folder: Callable[[s
     saved(folder, "prefix", tmp_path / "prefix", hidden=8)
     (states,) = load_file(tmp_path / "prefix" / "adapter_model.safetensors").values()
     assert states.shape == (5, 2 * 3 * 16)
+
+
+# --- foreign and damaged adapters -------------------------------------------------------------------------------
+
+
+def _edit(place: Path, **changes: Any) -> None:
+    path = place / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _pattern(place: Path) -> None:
+    _edit(place, target_modules="(([a-z_]+)+\\.)+x$")
+
+
+def _class(place: Path) -> None:
+    _edit(place, auto_mapping={"base_model_class": "system", "parent_library": "os"})
+
+
+def _other_rank(place: Path) -> None:
+    _edit(place, r=2**14)
+
+
+def _other_family(place: Path) -> None:
+    _edit(place, task_type="SEQ_2_SEQ_LM")
+
+
+def _other_layers(place: Path) -> None:
+    _edit(place, target_modules=["q_proj"])
+
+
+def _no_layer(place: Path) -> None:
+    _edit(place, target_modules=["nothing"])
+
+
+def _torn(place: Path) -> None:
+    path = place / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def _pickle(place: Path) -> None:
+    (place / "adapter_model.safetensors").rename(place / "adapter_model.bin")
+
+
+@pytest.mark.parametrize(
+    "harm", [_pattern, _class, _other_rank, _other_family, _other_layers, _no_layer, _torn, _pickle]
+)
+def test_a_harmed_adapter_is_refused_in_a_sentence(
+    harm: Callable[[Path], None], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    saved(tiny_folder("decoder-chat"), "lora", tmp_path)
+    method("lora").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)  # the proof that only the harm is refused
+    harm(tmp_path)
+    for read in (method("lora").load, method("lora").merge):
+        assert read is not None
+        with pytest.raises((ModelError, FolderError), match=str(tmp_path)) as refused:
+            read(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)
+        assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name, key", [("soft", "num_virtual_tokens"), ("prefix", "num_layers"), ("p-tuning", "token_dim")]
+)
+def test_a_prompt_of_another_size_finds_no_memory(
+    name: str, key: str, tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    saved(tiny_folder("decoder-chat"), name, tmp_path)
+    _edit(tmp_path, **{key: 2**20})
+    with pytest.raises(ModelError, match="the adapter's weights are not those of its configuration"):
+        method(name).load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)
+
+
+def test_an_unknown_width_of_the_base_is_a_sentence(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    saved(tiny_folder("decoder-chat"), "qlora", tmp_path, width="int4")
+    (tmp_path / "base-width.json").write_text('{"width": "int3"}')
+    with pytest.raises(FolderError, match=r"base-width\.json: the key 'width' is 'int3'"):
+        method("qlora").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from luthier.adapt.methods import METHODS
-from luthier.arms.resolve import TrainedArm, resolve, resolve_trained, setting_tables, with_defaults
-from luthier.arms.short_form import parse
+from luthier.arms.resolve import TrainedArm, resolve, resolve_trained, with_defaults
+from luthier.arms.short_form import parse, setting_tables
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import with_baselines
 from luthier.errors import SettingsError
@@ -47,12 +47,12 @@ HARMLESS = {  # only compared with something, or a count of what is there
     "clip_norm", "checkpoint_seconds", "lines", "layers", "neighbours",
 }  # fmt: skip
 EXTREMES = (math.nan, math.inf, -math.inf, 1e300, -1e300, 1e-300, 0, -1, 10**30, 10**9)
-SETTINGS = [(name, key) for name, row in METHODS.items() if not row.labels for key in setting_tables(row)]
+SETTINGS = [(name, key) for name, row in METHODS.items() if not row.labels for key in setting_tables(name)]
 
 
 @pytest.mark.parametrize("name, key", SETTINGS, ids=[f"{name}-{key}" for name, key in SETTINGS])
 def test_an_extreme_setting_is_refused_in_one_sentence_or_is_a_number_that_can_be_used(name: str, key: str) -> None:
-    task, table = load_task("dialogues"), setting_tables(METHODS[name])[key]
+    task, table = load_task("dialogues"), setting_tables(name)[key]
     for value in EXTREMES:
         spec = ArmSpec(method=name, **{table: {key: value}})
         try:

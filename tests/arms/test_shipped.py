@@ -11,7 +11,7 @@ import torch
 from luthier.adapt.methods import method
 from luthier.arms.merge import merge_arm
 from luthier.arms.shipped import load_arm, write_note
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.model.model import load
 from luthier.model.widths import NARROW, read

@@ -22,33 +22,44 @@ from bench.rounds import estimate, load_results, new_results, plan, run_alone, r
 from bench.rows import SMOKE, WHOLE, training_rows
 from bench.table import BEGIN, RESULTS, between_markers, group_table, limit, origin_line, ratios, tables
 from luthier.files import read_json, write_lines
+from luthier.planning.config import Config
+from luthier.planning.flops import head_parameters, linear_parameters
+from luthier.planning.read import shape_from
 from luthier.records import Prompt
 
 ROOT = Path(__file__).parents[2]
 BATCH, STEPS = WHOLE.batch, WHOLE.timed_steps
 SHAPE = flops.SMOLLM2_135M
-ONE_LAYER = flops.Shape(layers=1, width=4, heads=2, key_heads=1, head_width=2, inner=8, vocabulary=10)
+ONE_LAYER = shape_from(
+    Config("one layer", {
+        "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 4, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 2, "intermediate_size": 8, "vocab_size": 10,
+        "tie_word_embeddings": True,
+    })
+)  # fmt: skip
 
 
 def test_parameters_by_hand() -> None:
     # query 4x4, key and value 4x2 each, output 4x4, gate, up and down 4x8 each
-    assert ONE_LAYER.parameters == 16 + 8 + 8 + 16 + 3 * 32
-    assert ONE_LAYER.adapter_parameters(2) == 2 * (8 + 6 + 6 + 8 + 12 + 12 + 12)
-    assert ONE_LAYER.head_parameters == 40
+    assert linear_parameters(ONE_LAYER) == 16 + 8 + 8 + 16 + 3 * 32
+    assert flops.adapter_parameters(ONE_LAYER, 2) == 2 * (8 + 6 + 6 + 8 + 12 + 12 + 12)
+    assert head_parameters(ONE_LAYER) == 40
 
 
 def test_the_shape_is_the_real_models() -> None:
     # 134,515,008 parameters: the blocks, the tied embedding, two norms a block and a last one
-    norms = (2 * SHAPE.layers + 1) * SHAPE.width
-    assert SHAPE.parameters + SHAPE.head_parameters + norms == 134_515_008
-    assert SHAPE.adapter_parameters(16) == 4_884_480  # what peft counts for r = 16 on all linear layers
+    norms = (2 * len(SHAPE.blocks) + 1) * SHAPE.width
+    assert linear_parameters(SHAPE) + head_parameters(SHAPE) + norms == 134_515_008
+    assert flops.adapter_parameters(SHAPE, 16) == 4_884_480  # what peft counts for r = 16 on all linear layers
 
 
 def test_training_operations_by_hand() -> None:
     run = {"tokens": 3, "supervised": 2, "squares": 6}  # one row of three tokens
     attention = 3 * 4 * 2 * 2 * 6
     assert flops.training(ONE_LAYER, run, None) == 6 * 144 * 3 + 6 * 40 * 2 + attention
-    assert flops.training(ONE_LAYER, run, 2) == (4 * 144 + 6 * 128) * 3 + 4 * 40 * 2 + attention
+    # The input of query, key and value needs no gradient: nothing below them moves.
+    unneeded = 2 * (16 + 8 + 8 + 3 * 2 * 4) * 3
+    assert flops.training(ONE_LAYER, run, 2) == (4 * 144 + 6 * 128) * 3 + 4 * 40 * 2 + attention - unneeded
 
 
 def test_generation_operations_by_hand() -> None:

@@ -23,7 +23,7 @@ from transformers.generation.logits_process import (
 
 from luthier.adapt.methods import method
 from luthier.decoding.generate import Event, Request, fold, generate, plan, seed_of, shorten
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.errors import ModelError
 from luthier.model.model import Model
 from tests import tiny

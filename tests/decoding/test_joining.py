@@ -13,7 +13,7 @@ import torch
 from luthier.adapt.methods import method
 from luthier.decoding.generate import JOIN_TOKENS, Batch, Event, Request, can_join, fold, generate
 from luthier.decoding.rows import BLOCK, GROUP
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import ModelError
 from luthier.model.model import Model

@@ -14,7 +14,8 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from luthier.decoding.sampling import GREEDY, Candidate, Generation, candidates, choose, penalized, sample
+from luthier.decoding.sampling import Candidate, candidates, choose, penalized, sample
+from luthier.decoding.settings import GREEDY, Generation
 
 
 def logits_of(rows: int, tokens: int, seed: int = 3) -> torch.Tensor:

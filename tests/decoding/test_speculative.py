@@ -13,7 +13,7 @@ from luthier.decoding import speculative
 from luthier.decoding.generate import Event, Request, generate
 from luthier.decoding.ragged import RaggedDecoder
 from luthier.decoding.rows import BLOCK
-from luthier.decoding.sampling import Generation
+from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import GUESSES, NgramTable, SpeculativeDecoder
 from luthier.model.model import Model
 from tests import tiny

@@ -17,13 +17,14 @@ from luthier.adapt.methods import method
 from luthier.decoding.answers import asking
 from luthier.decoding.generate import Request, fold, generate
 from luthier.decoding.likelihood import reference_nats
-from luthier.decoding.sampling import GREEDY, Generation
+from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model
 from luthier.records import Prompt
 from luthier.training.batches import Batches
-from luthier.training.loop import Training, train
+from luthier.training.loop import train
+from luthier.training.settings import Training
 from tests import tiny
 
 THREADS, QUESTIONS = 3, 15

@@ -24,7 +24,9 @@ def page(*told: str, labels: tuple[str, ...] = LABELS) -> StudyPage:
     compared = comparison(scores, deciding="accuracy")
     study = records.study_record(["arm"], task={"labels": list(labels)})
     record = records.arm_record("arm", answers_by="head")
-    arm = ArmPage("arm", "trained", record, ArmCost(), compared.arms["arm"], [], answers, {}, [])
+    arm = ArmPage(
+        "arm", "trained", record, ArmCost(), compared.arms["arm"], [], answers, {s.id: s for s in scores["arm"]}, []
+    )
     return StudyPage(Path(), study, compared, Cost(), examples, [arm])
 
 
@@ -43,6 +45,6 @@ def test_the_matrix_its_margins_and_the_rates() -> None:
 def test_the_long_table_holds_every_cell() -> None:
     rows = confusion_rows(page("a", "b", "b", "no idea"))
     assert len(rows) == 12 and sum(row["count"] for row in rows) == 4
-    assert {"arm": "arm", "label": "b", "said": "none", "count": 1} in rows
+    assert {"arm": "arm", "label": "b", "said": "(no label)", "count": 1} in rows
     texts = page("a", "b", "b", "a", labels=())
     assert matrices(texts) == confusion_rows(texts) == []

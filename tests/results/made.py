@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from luthier.records import Answer, Example, Score
+from luthier.results.arm_record import BaseWidth
 from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
 from luthier.results.looks import Looks
 from luthier.results.multitask_record import TasksRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.record import Record
+from luthier.results.scaling_record import LawRecord
 from luthier.results.shipped_note import ShippedNote
 from luthier.scoring.score import score
 from luthier.verdicts.compare import compare
@@ -141,6 +143,21 @@ ENCODER = {
     "name": "models/encoder", "base_sha256": "ff", "family": "encoder", "window": 512, "precision": "fp32",
     "parameters": 7, "notes": ["n"],
 }  # fmt: skip
+RANGED = {"value": 0.4, "low": 0.3, "high": 0.5}
+SPAN = {"least": 1e7, "most": 1e9}
+LAW = {
+    "format": 1, "points_file": "points.csv", "points_sha256": "aa11", "points": 28, "runs": 20,
+    "left_out": [{"row": 3, "run": "r3", "reason": "it has no loss"}], "repeated_points": 2, "delta": 0.001, "seed": 0,
+    "objective": 0.002, "gradient": 1e-12, "starts": 432, "reached": 400, "level": 0.9,
+    "parameters": dict.fromkeys(("e", "a", "b", "alpha", "beta", "exponent"), RANGED),
+    "resamples": [[6.0, 7.5, 0.5, 0.35, 0.37]], "width": 0.03,
+    "backtests": [{"quantile": 0.4, "flops": 1e19, "fitted": 12, "predicted": 16, "error": 0.02, "covered": 0.9}],
+    "sizes": SPAN, "tokens": SPAN, "flops": SPAN,
+    "isoflop": {"exponent": 0.5, "factor": 0.1, "low": 0.4, "high": 0.6, "trimmed": 0.5,
+                "budgets": [{"flops": 1e19, "sizes": 5, "parameters": 1e8, "reason": None, "off_centre": 0.1},
+                            {"flops": 1e20, "sizes": 2, "parameters": None, "reason": "few", "off_centre": None}]},
+    "repeated": {"e": 1.9, "a": 430.0, "b": 5360.0, "alpha": 0.34, "beta": 0.39, "r_d": 15.4, "r_n": 5.3, "points": 2},
+}  # fmt: skip
 
 
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
@@ -159,9 +176,12 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "prompting": lambda: records.arm_record("zero-shot"),
     "trained": lambda: records.arm_record("lora", trained=True, tuning=TUNING, trained_on="a mixture"),
     "training": lambda: records.training_record(),
+    "base width": lambda: BaseWidth(width="nf4"),
+    "note of a dated prompt": lambda: read_back(ShippedNote, NOTE | {"day": "2026-07-30"}),
     "note": lambda: read_back(ShippedNote, NOTE),
     "multitask": lambda: records.multitask_record({"sums": False, "notes": True}),
     "mixture": lambda: records.mixture_record("sums", "heads"),
     "tasks": lambda: read_back(TasksRecord, TASKS),
+    "law": lambda: read_back(LawRecord, LAW),
     "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }

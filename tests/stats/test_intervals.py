@@ -335,7 +335,29 @@ def test_more_needed_is_never_none_or_negative_where_units_differ():
     assert 0 < more_needed(wide, 0.02)["more"] == more_needed(wide, 0.02)["to_be_sure"] - 300
     sparse = intervals.mean_of([0.0] * 97 + [0.1] * 3)
     assert more_needed(sparse, 0.02)["total"] >= 334, "until 10 units differ"
-    assert more_needed(intervals.mean_of([0.0] * 50), 0.02) is None
+    assert more_needed(intervals.mean_of([0.0]), 0.02) is None
+    alone = intervals.resampled_estimate(0.0, np.zeros(10), 50, 0)
+    assert more_needed(alone, 0.02) is None, "nothing bounds a metric of a whole corpus"
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.1])
+def test_units_that_do_not_differ_are_equivalent_once_there_are_as_many_as_was_said(margin):
+    def judged(n):
+        estimate = intervals.mean_of([0.0] * n)
+        few = simultaneous.cautious(estimate, 0.95)
+        return simultaneous.verdict(Interval(0, 0), margin=margin, n=n, nonzero=0, few=few)
+
+    total = more_needed(intervals.mean_of([0.0] * 30), margin)["total"]
+    assert (judged(total - 1), judged(total)) == ("cannot tell", "equivalent")
+    assert simultaneous.cautious(intervals.mean_of([0.0] * 30), 0.95).high == pytest.approx(1 - 0.025 ** (1 / 30))
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 0.97, 0.5]), min_size=2, max_size=40), st.sampled_from([0.8, 0.95, 0.999]))
+def test_no_interval_leaves_its_scale_and_the_mean_stays_inside(values, level):
+    low, high = intervals.mean_of(values).within((0.0, 1.0)).interval(level)
+    assert 0 <= low <= np.mean(values) + 1e-12 and np.mean(values) - 1e-12 <= high <= 1
+    whole = intervals.mean_of(values).interval(level)
+    assert low == max(0.0, min(whole.low, 1.0)) and high == min(1.0, max(whole.high, 0.0)), "and nothing else changes"
 
 
 def test_equivalence_is_impossible_on_60_dialogues_within_one_point():

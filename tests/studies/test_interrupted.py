@@ -7,12 +7,12 @@ import os
 import random
 import signal
 import time
-import traceback
 from pathlib import Path
 
 import pytest
 
 from luthier.files import read_lines
+from tests.forked import forked, fp32  # noqa: F401
 from tests.studies.test_study import make_task
 
 pytestmark = pytest.mark.slow
@@ -23,30 +23,11 @@ MOST_REPEATED_SECONDS = 60.0
 ARMS = "few-shot-2,lora-r4+epochs=6+checkpoint_seconds=0,full+epochs=2+checkpoint_seconds=0"
 
 
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forked child cannot turn weights into bf16: torch's thread pool does not survive the fork."""
-    monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
-
-
 def start(task: Path, model: Path, out: Path, arms: str = ARMS, **options: int) -> int:
-    """A child process that runs the study; forked, so that torch is not imported again. Its exit code is its news."""
-    child = os.fork()
-    if child:
-        return child
-    from luthier.progress import Stopped
+    """A child process that runs the study."""
     from luthier.studies.study import study
 
-    code = 1
-    try:
-        study(task, model=str(model), arms=arms, out=out, likelihood=True, **options)
-        code = 0
-    except Stopped:
-        code = 130
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+    return forked(lambda: study(task, model=str(model), arms=arms, out=out, likelihood=True, **options))
 
 
 def numbers(out: Path) -> dict[str, bytes]:

@@ -6,8 +6,6 @@ import html
 import json
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,6 +17,7 @@ from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.studies.multitask import examples_in_all, multitask
 from luthier.studies.study import study
 from tests import tiny
+from tests.forked import forked, fp32, kill_at  # noqa: F401
 from tests.studies.test_interrupted import numbers
 
 ARM = "lora-r4+checkpoint_seconds=0"
@@ -123,36 +122,11 @@ def test_kill_and_resume_ends_with_the_same_numbers(finished: Path, tasks, tmp_p
     """Killed in the mixture's training, and again in the first task's study."""
     model, out = tiny_folder("decoder-chat"), tmp_path / "killed"
     for log, event in ((out / "log.jsonl", "checkpoint"), (out / "tasks" / "sums" / "log.jsonl", "arm done")):
-        child = start(tasks, model, out)
-        assert wait_for(child, log, event), "the run ended before it could be killed"
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        kill_at(forked(lambda: run(tasks, model, out)), log, event)
         assert not (out / "tasks.json").exists()
-    assert os.waitpid(start(tasks, model, out), 0)[1] == 0
+    assert os.waitpid(forked(lambda: run(tasks, model, out)), 0)[1] == 0
     assert numbers(out) == numbers(finished)
     assert not list(out.rglob("*.part"))
-
-
-def start(tasks: dict[str, Path], model: Path, out: Path) -> int:
-    """A forked child that runs the study; its exit code is its news."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        run(tasks, model, out)
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def wait_for(child: int, log: Path, event: str) -> bool:
-    """Whether the event came while the child ran."""
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if any(row["event"] == event for row in read_lines(log)):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_an_arm_whose_weights_are_not_there_names_where_it_was_trained(

@@ -23,7 +23,8 @@ from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load
 from luthier.records import Prompt
 from luthier.task.task import load_task
-from luthier.training.loop import Training, schedule, train
+from luthier.training.loop import schedule, train
+from luthier.training.settings import Training
 
 pytestmark = [
     pytest.mark.slow,

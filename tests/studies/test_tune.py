@@ -13,7 +13,7 @@ from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.errors import FolderError, SettingsError
-from luthier.results.arm_record import TRIALS_FILE, Trial, Tuning
+from luthier.results.arm_record import TRIALS_FILE, Trial, TuningResult
 from luthier.results.folder import StudyFolder
 from luthier.results.record import read_lines_of
 from luthier.studies.fit import StudyContext, fit
@@ -157,5 +157,5 @@ def test_settings_that_cannot_be_trained_lose(context: StudyContext, task, monke
 
 def test_nothing_is_tried_unless_asked_for(context: StudyContext, task) -> None:
     own = arm(task)
-    assert tune(replace(context, trials=0), own) == (own, Tuning(trials=0))
+    assert tune(replace(context, trials=0), own) == (own, TuningResult(trials=0))
     assert not context.folder.path.exists()

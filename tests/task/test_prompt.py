@@ -95,6 +95,39 @@ def test_words_in_braces_are_data(renderer: Renderer) -> None:
     assert [m["content"] for m in template(ASKED, "Q: {input}", [shot])] == ["Q: {input}", "a", f"Q: {ASKED.input}"]
 
 
+# --- what a chat template leaves out ------------------------------------------------------------------------------
+
+TURN = "<|im_start|>{{ m.content }}<|im_end|>"
+
+
+def chatting(source: str) -> Renderer:
+    tokenizer = tiny.tokenizer(chat=True)
+    tokenizer.chat_template = source
+    return Renderer(tokenizer, "decoder", 2048)
+
+
+@pytest.mark.parametrize("source, what", [
+    ("Hello", "the input"),
+    ("{% for m in messages %}" + TURN.replace("m.content", "m.content | upper") + "{% endfor %}", "the input"),
+    ("{% set m = messages[-1] %}" + TURN, "the question of shot 1"),
+    ("{% for m in messages if m.role == 'user' %}" + TURN + "{% endfor %}", "the answer of shot 1"),
+    ("{% for m in messages | reverse %}" + TURN + "{% endfor %}", "the answer of shot 1"),
+])  # fmt: skip
+def test_what_a_chat_template_leaves_out_or_changes_is_named(source: str, what: str) -> None:
+    shots = [] if what == "the input" else SHOTS[:2]
+    with pytest.raises(
+        PromptError, match=f"'x' .row 7.: the tokenizer: the chat template leaves out or changes {what};"
+    ):
+        chatting(source).prompt(ASKED, tiny.PLAIN, shots)
+    whole = "{% for m in messages %}" + TURN + "{% endfor %}"
+    assert chatting(whole).prompt(ASKED, tiny.PLAIN, SHOTS[:2]).shots == ("shot0", "shot1")
+
+
+def test_a_template_may_trim_what_it_is_given() -> None:
+    trims = "{% for m in messages %}" + TURN.replace("m.content", "m.content | trim") + "{% endfor %}"
+    assert chatting(trims).prompt(Example("x", "  Hello \n\n", ()), "{input}").text == "<|im_start|>Hello<|im_end|>"
+
+
 # --- targets ------------------------------------------------------------------------------------------------------
 
 

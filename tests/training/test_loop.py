@@ -23,7 +23,8 @@ from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model
 from luthier.training import loop
 from luthier.training.batches import Batches
-from luthier.training.loop import Training, schedule, train
+from luthier.training.loop import schedule, train
+from luthier.training.settings import Training
 from tests import tiny
 
 SETTINGS = Training(learning_rate=0.01, batch_size=4, micro_tokens=400, epochs=2, evaluations=3, checkpoint_seconds=0)
@@ -380,7 +381,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from typing import Any
-from luthier.training.loop import Training, train
+from luthier.training.loop import train
+from luthier.training.settings import Training
 from luthier.progress import Stopped, stoppable
 
 FIXED

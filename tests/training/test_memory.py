@@ -16,15 +16,13 @@ from luthier.decoding.answers import asking
 from luthier.decoding.generate import Request, plan
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
+from luthier.planning.budget import CACHE_FACTOR, PROGRAM_BYTES, Room
 from luthier.records import Prompt
 from luthier.training import memory
 from luthier.training.batches import length_of
 from luthier.training.memory import (  # fmt: skip
-    CACHE_FACTOR,
     NO_BOUND,
-    PROGRAM_BYTES,
     Bound,
-    Room,
     answering_room,
     cache_bytes,
     held_bytes,

@@ -116,7 +116,12 @@ def test_identical_arms_are_called_so_and_constant_scores_do_not_divide_by_zero(
     values = noise(50, 0.4)
     row = pair(result := compare({"a": arm(values), "b": arm(values)}), "a", "b")
     assert (row["difference"], row["low"], row["high"], row["verdict"]) == (0, 0, 0, "cannot tell")
-    assert row["identical"] and row["examples_needed"] is None
+    assert row["identical"] and row["may_differ"] == pytest.approx(1 - 0.025 ** (1 / 50))
+    assert row["examples_needed"]["more"] == 133
+    sentence = "The scores of a and b differ on none of 50 examples, so they may differ on up to 7.1 % of further ones"
+    assert any(warning.startswith(sentence) for warning in result["warnings"])
+    many = noise(50 + 133, 0.4)
+    assert pair(compare({"a": arm(many), "b": arm(many)}), "a", "b")["verdict"] == "equivalent"
     assert any("answer the same" in warning for warning in result["warnings"])
     constant = pair(compare({"a": arm([0.5] * 50), "b": arm([0.25] * 50)}), "a", "b")
     assert constant["verdict"] == "better" and not constant["identical"]

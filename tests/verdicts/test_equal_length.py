@@ -9,7 +9,8 @@ import pytest
 from luthier.records import Answer, Example
 from luthier.results.profile_record import EqualLengths, ReferenceWords
 from luthier.scoring.score import score
-from luthier.verdicts.equal_length import at_equal_length, cut_sentences, cut_words
+from luthier.scoring.words import cut
+from luthier.verdicts.equal_length import at_equal_length, cut_sentences
 from tests.verdicts.test_profile import EXAMPLES, LONG, SHORT
 
 
@@ -19,8 +20,8 @@ def of(dev: Sequence[Example] = (), **arms: list[Answer]) -> EqualLengths:
 
 
 def test_cut_words_and_sentences() -> None:
-    assert cut_words("one  two\nthree four", 3) == "one  two\nthree"
-    assert cut_words("one two", 5) == "one two"
+    assert cut("one  two\nthree four", 3) == "one  two\nthree"
+    assert cut("one two", 5) == "one two"
     assert cut_sentences("Dr. Lee came. He left! Nobody saw it.") == "Dr. Lee came. He left!"
     assert cut_sentences("It is 3.5 metres. Yes.") == "It is 3.5 metres. Yes."
 

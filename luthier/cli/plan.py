@@ -1,0 +1,179 @@
+"""`luthier plan`: what arms take, before they are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from luthier.cli import screen
+from luthier.cli.options import Json
+
+if TYPE_CHECKING:  # `--help` imports none of it
+    from luthier.arms.planned import Planner
+    from luthier.planning.fits import Fits
+    from luthier.results.plan_record import ArmPlan, PlanRecord
+
+
+def plan(
+    studies: Annotated[
+        list[Path] | None, typer.Argument(metavar="STUDY", help="With --errors: studies whose plans are compared.")
+    ] = None,
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A folder, a config.json, a short name, a hub id, or a well-known model such as llama-3.1-8b."
+        ),
+    ] = "",
+    arm: Annotated[list[str] | None, typer.Option(help="An arm's short form; repeat for several.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of a row, prompt and target; else 512.")] = None,
+    task: Annotated[str | None, typer.Option(help="A task whose own lengths are used instead.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples of an optimizer step; else the arm's own.")] = None,
+    answer: Annotated[int, typer.Option(help="The most new tokens of an answer.")] = 80,
+    bits: Annotated[str | None, typer.Option(help="Of the frozen weights: 32, 16, 8 or 4.")] = None,
+    device: Annotated[str, typer.Option(help="A listed device, or 'here'.")] = "here",
+    devices: Annotated[int, typer.Option(help="How many devices.")] = 1,
+    shard: Annotated[str, typer.Option(help="none, ddp, zero1, zero2, zero3 or fsdp.")] = "none",
+    accounting: Annotated[
+        str, typer.Option(help="luthier (its own loop), or transformers (a Trainer: all logits, padding).")
+    ] = "luthier",
+    memory: Annotated[float | None, typer.Option(help="GB that the process may hold.")] = None,
+    terms: Annotated[bool, typer.Option("--terms", help="Print every term with its reason.")] = False,
+    prices: Annotated[Path | None, typer.Option(help="A price.toml; else one here, else the shipped one.")] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Compare plans of finished studies with measured.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's rates for a few seconds.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what arms will take before they are run: parameters, bytes, operations, seconds and money. Nothing is loaded;
+    the model's configuration is enough.
+
+    \b
+    Example:
+      luthier plan --model smollm2-135m --arm lora --arm full --tokens 512 --terms
+    """
+    if probe:
+        return _probe(as_json)
+    if errors:
+        return _errors(studies or [], as_json)
+    from luthier.arms.planned import Planner, Request, checked
+    from luthier.errors import SettingsError
+
+    if not model:
+        raise SettingsError("plan: no model is named; give --model, such as --model smollm2-135m")
+    if shard not in ("none", "ddp", "zero1", "zero2", "zero3", "fsdp"):
+        raise SettingsError(f"plan: shard is '{shard}'; give none, ddp, zero1, zero2, zero3 or fsdp")
+    if accounting not in ("luthier", "transformers"):
+        raise SettingsError(f"plan: accounting is '{accounting}'; give luthier or transformers")
+    given: dict[str, Any] = {
+        "model": model, "arms": tuple(arm or ["lora"]), "tokens": tokens, "task": task, "batch": batch,
+        "answer": answer, "bits": bits, "device": device, "devices": devices, "shard": shard,
+        "accounting": accounting, "memory": memory,
+    }  # fmt: skip
+    planner = Planner(checked(Request(**given)))
+    record = planner.record()
+    if as_json:
+        return screen.print_json(record.as_json())
+    _print_table(record)
+    for text, (name, row) in zip(given["arms"], record.arms.items(), strict=True):
+        if terms:
+            _print_terms(name, row, planner.shape.parameters)
+        if row.phases:
+            screen.print_lines([*_fits_lines(name, planner.fits(text), planner)])
+    _print_money(record, planner, prices)
+
+
+def _print_table(record: PlanRecord) -> None:
+    from luthier.planning.words import duration, gigabytes, operations
+
+    rows = []
+    for name, row in record.arms.items():
+        peak = {key: gigabytes(phase.peak_bytes) for key, phase in row.phases.items()}
+        flops = sum(phase.flops for phase in row.phases.values())
+        rows.append((
+            name, f"{row.parameters:,}", f"{row.trainable:,}", peak.get("training", "-"), peak.get("answering", "-"),
+            "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", operations(flops), duration(row.seconds),
+        ))  # fmt: skip
+    header = ("arm", "parameters", "train", "training", "answering", "tokens at once", "operations", "time")
+    screen.print_table(header, rows)
+    lines = [f"{name}: {row.refused}" for name, row in record.arms.items() if row.refused]
+    screen.print_lines([*lines, f"Accounting {record.accounting}; rates of {record.device} are {record.rates}."])
+
+
+def _print_terms(name: str, row: ArmPlan, parameters: int) -> None:
+    from luthier.planning.words import TEXTBOOK, gigabytes, why
+
+    for phase, plan in row.phases.items():
+        rows = [(term.name, gigabytes(term.bytes), why(term.name)) for term in plan.terms]
+        screen.print_table((f"{name}: {phase}", "bytes", "why"), [*rows, ("together", gigabytes(plan.peak_bytes), "")])
+    if row.training is not None:
+        book = [(title, gigabytes(each * parameters), words) for title, each, words in TEXTBOOK]
+        total = sum(each for _, each, _ in TEXTBOOK)
+        last = ("together", gigabytes(total * parameters), f"{total} bytes a parameter")
+        screen.print_table(("the textbook's sum, all weights in fp32", "bytes", "why"), [*book, last])
+
+
+def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
+    from luthier.planning.words import gigabytes
+
+    memory = gigabytes(found.memory)
+    if found.fits:
+        return [
+            f"{name}: fits into {memory}; at most {found.rows} rows at once, with up to {found.bits} bits a weight."
+        ]
+    lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)} with all rows of a step at once."]
+    lines += [f"  {change.words}: {gigabytes(change.bytes)}" for change in found.changes]
+    if found.device is not None:
+        lines.append(f"  The smallest listed device that holds it is {found.device}.")
+    return lines
+
+
+def _print_money(record: PlanRecord, planner: Planner, path: Path | None) -> None:
+    from luthier.planning.prices import dollars, read_prices
+
+    found = read_prices(path)
+    rows = [
+        (name, machine, f"${dollars(row.seconds, price):,.2f}", f"${price.dollars:g}/h, {price.date}")
+        for name, row in record.arms.items()
+        for machine, price in found.of_device(record.device).items()
+        if row.seconds
+    ]
+    if rows:
+        screen.print_table(("arm", "machine", "money", "price"), rows)
+        screen.print_lines([f"Prices are those of {found.path}; each has its source there."])
+
+
+def _errors(folders: list[Path], as_json: bool) -> None:
+    from luthier.errors import SettingsError
+    from luthier.planning.words import duration, gigabytes
+    from luthier.results.predicted import error_rows, summary
+
+    if not folders:
+        raise SettingsError("plan: --errors needs the folders of finished studies")
+    rows = error_rows(folders)
+    found = summary(rows)
+    if as_json:
+        return screen.print_json({"rows": [row.as_json() for row in rows], "summary": [one.as_json() for one in found]})
+    shown = {"bytes": gigabytes, "seconds": duration}
+    screen.print_table(
+        ("study", "arm", "what", "predicted", "measured", "error", "term"),
+        [
+            (row.study, row.arm, row.what, shown[row.unit](row.predicted), shown[row.unit](row.measured),
+             f"{row.error:+.1%}", row.term or "-")
+            for row in rows
+        ],
+    )  # fmt: skip
+    screen.print_lines(one.sentence for one in found)
+
+
+def _probe(as_json: bool) -> None:
+    from luthier.planning.words import gigabytes, operations
+    from luthier.training.probe import probe
+
+    rates = probe()
+    if as_json:
+        return screen.print_json(rates.as_json())
+    rows = [(one.precision, str(one.rows), f"{one.weights:,}", operations(one.flops) + "/s") for one in rates.products]
+    screen.print_table(("precision", "rows", "numbers of the matrix", "rate"), rows)
+    screen.print_lines([f"Memory moves {gigabytes(rates.bandwidth)} a second. Kept for later plans."])

@@ -1,0 +1,160 @@
+"""Verbs about models made from nothing: tokens, pretrain, and scale with its own verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli import screen
+from luthier.cli.options import Json
+
+scale = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""Scaling laws: fit points, and plan where compute is best spent.
+
+\b
+Example:
+  luthier scale fit points.csv --out law
+""",
+)
+
+Law = Annotated[Path | None, typer.Option(help="A folder made by `scale fit`; its law is planned with, too.")]
+
+
+@scale.command()
+def fit(
+    points: Annotated[Path, typer.Argument(metavar="POINTS", help="A csv, tsv or jsonl file, one training a row.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; else POINTS with -law behind its name.")
+    ] = None,
+    parameters: Annotated[str | None, typer.Option(help="The column with the parameters.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="The column with the training tokens.")] = None,
+    loss: Annotated[str | None, typer.Option(help="The column with the loss, in nats a token.")] = None,
+    run: Annotated[str | None, typer.Option(help="The column that names the run; runs are resampled whole.")] = None,
+    unique: Annotated[str | None, typer.Option(help="The column with the unique tokens, of repeated data.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Leave this run out; repeat for several.")] = None,
+    delta: Annotated[float, typer.Option(help="Huber's delta, in units of the log loss.")] = 1e-3,
+    resamples: Annotated[int, typer.Option(help="How often the runs are resampled.")] = 200,
+    seed: Annotated[int, typer.Option(help="The seed of starts and resamples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit L = E + A / N^alpha + B / D^beta to points of parameters, tokens and loss. Writes law.json and scale.html.
+
+    \b
+    Example:
+      luthier scale fit points.csv --out law
+    """
+    from luthier.scratch import scale as work
+
+    given = {"parameters": parameters, "tokens": tokens, "loss": loss, "run": run, "unique": unique}
+    columns = {key: name for key, name in given.items() if name is not None}
+    folder = out or points.with_name(f"{points.stem}-law")
+    record = work.fit_points(
+        points, folder, columns=columns, without=without or [], delta=delta, resamples=resamples, seed=seed
+    )
+    if as_json:
+        return screen.print_json(record.as_json())
+    screen.print_table(("", "value", "90 % interval"), work.law_rows(record))
+    screen.print_lines([*work.law_words(record), work.isoflop_words(record.isoflop), str(folder / work.PAGE)])
+    return None
+
+
+@scale.command()
+def plan(
+    flops: Annotated[float, typer.Option(help="The compute to spend, such as 1e21.")],
+    law: Law = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many parameters and tokens are best for some compute, by the published laws and by a fitted one.
+
+    \b
+    Example:
+      luthier scale plan --flops 1e21 --law law
+    """
+    from luthier.scratch import scale as work
+
+    made = work.plan(flops, law)
+    if as_json:
+        return screen.print_json(made.as_json())
+    screen.print_table(work.PLAN_HEADER, work.plan_rows(made))
+    screen.print_lines(made.words)
+    return None
+
+
+def tokens(
+    text: Annotated[str | None, typer.Argument(help="The text; else it is read from --file or standard input.")] = None,
+    tokenizer: Annotated[
+        list[str] | None, typer.Option(help="A model or a tokenizer.json; repeat for several; else the packaged model.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with the text.")] = None,
+    neighbours: Annotated[
+        bool,
+        typer.Option("--neighbours", help="Show each token's nearest tokens: by embedding, and read in its place."),
+    ] = False,
+    attention: Annotated[
+        Path | None, typer.Option(help="Write the attention of one layer of the first model as this SVG file.")
+    ] = None,
+    layer: Annotated[int, typer.Option(help="The layer that --attention draws, from 0.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what tokenizers make of a text: pieces, ids, bytes a token, the price of numbers, code and other languages.
+
+    \b
+    Example:
+      luthier tokens "The harbour was empty." --tokenizer smollm2-135m --tokenizer minilm
+    """
+    from luthier.defaults import MODEL
+    from luthier.scratch.token_table import token_table
+
+    names = tokenizer or [MODEL]
+    words = screen.input_text(text, file)
+    tables = [token_table(words, name) for name in names]
+    if attention is not None:
+        from luthier.files import write_text
+        from luthier.scratch.attention_map import attention_of
+
+        write_text(attention, attention_of(words, names[0], layer))
+    near = {}
+    if neighbours:
+        from luthier.scratch.neighbours import neighbours as nearest
+
+        near = {name: nearest(words, name) for name in names}
+    if as_json:
+        rows = [vars(one) | {"own_bytes_a_token": one.own_bytes_a_token} for one in tables]
+        for row in rows:
+            row |= {"neighbours": [vars(one) for one in near[row["tokenizer"]]]} if near else {}
+        return screen.print_json(rows)
+    screen.print_token_tables(tables)
+    for name, found in near.items():
+        screen.print_neighbours(name, found)
+    return None
+
+
+def pretrain(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write; a training that was stopped there goes on.")],
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Train a small model from nothing and say how many bits a byte it needs for held-out text, beside xz and bzip2.
+
+    \b
+    Example:
+      luthier pretrain --tokens 2000000 --width 128 --out small
+    """
+    from luthier.cli.exits import command
+    from luthier.scratch import pretrain as work
+    from luthier.scratch.pretrain_page import BITS_HEADER, PAGE, bits_rows, record_words
+    from luthier.settings import settings_from
+
+    record = work.pretrain(settings_from(work.Pretraining, given, "pretrain"), out, command())
+    if as_json:
+        return screen.print_json(record.as_json())
+    if rows := bits_rows(record):
+        screen.print_table(BITS_HEADER, rows)
+    screen.print_lines([*record_words(record), str(out / PAGE)])
+    return None

@@ -1,0 +1,90 @@
+"""config.json as a plan reads it: sizes by name, what is missing said in a sentence, and which weights are tied.
+
+The file is read as JSON, because reading it through transformers imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import ModelError
+
+LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, the format's own limit
+
+
+@dataclass(frozen=True)
+class Config:
+    """The keys of one config.json. `stored` names the tensors beside it, where there are any."""
+
+    name: str
+    keys: Mapping[str, Any]
+    stored: frozenset[str] = field(default=frozenset())
+    pools_mean: bool = False  # a sentence encoder whose head reads the mean over tokens
+
+    @property
+    def model_type(self) -> str:
+        return str(self.keys.get("model_type", ""))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.keys.get(key, default)
+
+    def size(self, key: str, default: int | None = None) -> int:
+        """A positive whole number. Raises ModelError when it is missing or none."""
+        value = self.keys.get(key)
+        value = default if value is None else value
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            shown = "is missing" if value is None else f"is {value!r}"
+            raise ModelError(
+                f"{self.name}: in config.json the key '{key}' {shown}; it should be a whole number above 0"
+            )
+        return value
+
+    def is_tied(self, default: bool, output: str) -> bool:
+        """Whether the output layer shares the embeddings' weight. Stored tensors decide, if there are any."""
+        if self.stored:
+            return f"{output}.weight" not in self.stored
+        return bool(self.keys.get("tie_word_embeddings", default))
+
+
+def config_in(folder: Path, name: str) -> Config:
+    """The configuration of a model's folder, or of a config.json itself. Raises ModelError for a file that is none."""
+    path = folder if folder.is_file() else folder / "config.json"
+    try:
+        keys = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ModelError(f"{path}: this is no configuration ({error}); name a model's config.json") from None
+    if not isinstance(keys, dict):
+        raise ModelError(f"{path}: it holds no table of keys; name a model's config.json")
+    beside = path.parent if path.name == "config.json" else None
+    return Config(name, keys, _stored(beside) if beside else frozenset(), bool(beside and pools_mean(beside)))
+
+
+def pools_mean(folder: Path) -> bool:
+    """Whether an encoder's folder declares mean pooling over tokens (1_Pooling/config.json)."""
+    try:
+        keys = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(keys.get("pooling_mode_mean_tokens"))
+
+
+def _stored(folder: Path) -> frozenset[str]:
+    """The names of the tensors in a folder's safetensors files, from their headers alone."""
+    return frozenset(name for path in sorted(folder.glob("*.safetensors")) for name in _header(path))
+
+
+def _header(path: Path) -> list[str]:
+    """The tensors that one safetensors file names: 8 bytes of length, then JSON."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LARGEST_HEADER:
+                return []
+            return [name for name in json.loads(file.read(length)) if name != "__metadata__"]
+    except (OSError, ValueError, struct.error):
+        return []  # a damaged file is named when the model is loaded; the configuration is what a plan reads

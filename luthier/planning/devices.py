@@ -1,0 +1,117 @@
+"""Devices: memory, bandwidth and rates, stated by their makers or measured on this machine.
+
+A stated rate is a peak. Training reaches a part of it (`SHARE`), which a measured rate holds already.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from luthier.errors import SettingsError
+from luthier.files import cache_folder
+from luthier.machine import describe
+from luthier.results.record import FirstFormat, Number, Part, Record
+
+SHARE = {"cuda": 0.45, "cpu": 0.6, "mps": 0.45}  # of a stated peak that large products of a training reach
+HERE = "here"  # the machine that plans
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device. `flops` are operations a second by precision, `bandwidth` bytes a second, `memory` bytes."""
+
+    name: str
+    kind: Literal["cpu", "cuda", "mps"]
+    memory: float
+    bandwidth: float
+    flops: dict[str, float]
+    measured: Rates | None = None
+
+    def rate(self, precision: str, weights: float = 1e7, rows: float = 1024) -> float:
+        """Operations a second of a product of `rows` rows with a matrix of `weights` numbers."""
+        if self.measured is not None:
+            return self.measured.rate(precision, weights, rows)
+        known = self.flops.get(precision) or self.flops["fp32"]
+        return SHARE[self.kind] * known
+
+    @property
+    def source(self) -> str:
+        return "measured" if self.measured is not None else "stated"
+
+
+class ProductRate(Part):
+    """A measured product: `rows` rows with a matrix of `weights` numbers."""
+
+    precision: str
+    rows: int
+    weights: int
+    flops: Number  # operations a second
+
+
+class Rates(Record):
+    """rates.json in the user's cache: what a probe of this machine measured."""
+
+    FILE: ClassVar[str] = "rates.json"
+    REMEDY: ClassVar[str] = "remove the file, and measure again with `luthier plan --probe`"
+
+    format: FirstFormat = 1
+    processor: str
+    threads: int
+    device: str
+    bandwidth: Number  # bytes a second, read and written
+    products: list[ProductRate]
+
+    def rate(self, precision: str, weights: float, rows: float) -> float:
+        """The rate of the measured product nearest in the logarithm of both sizes."""
+        of_precision = [one for one in self.products if one.precision == precision] or self.products
+
+        def distance(one: ProductRate) -> float:
+            return abs(math.log(one.weights / max(weights, 1))) + 2 * abs(math.log(one.rows / max(rows, 1)))
+
+        return float(min(of_precision, key=distance).flops)
+
+
+_GB, _TERA = 1e9, 1e12
+# Dense rates without sparsity, memory and bandwidth, from the makers' data sheets. A laptop's and Apple's are typical.
+_ROWS = (
+    Device("laptop", "cpu", 16 * _GB, 50e9, {"fp32": 0.4 * _TERA, "bf16": 0.2 * _TERA}),
+    Device("m2", "mps", 16 * _GB, 100e9, {"fp32": 3.6 * _TERA, "bf16": 3.6 * _TERA}),
+    Device("m3-max", "mps", 48 * _GB, 400e9, {"fp32": 14.2 * _TERA, "bf16": 14.2 * _TERA}),
+    Device("t4", "cuda", 16 * _GB, 320e9, {"fp32": 8.1 * _TERA, "bf16": 8.1 * _TERA, "fp16": 65 * _TERA}),
+    Device("a10g", "cuda", 24 * _GB, 600e9, {"fp32": 31.2 * _TERA, "bf16": 70 * _TERA}),
+    Device("l4", "cuda", 24 * _GB, 300e9, {"fp32": 30.3 * _TERA, "bf16": 121 * _TERA}),
+    Device("rtx-4090", "cuda", 24 * _GB, 1008e9, {"fp32": 82.6 * _TERA, "bf16": 165 * _TERA}),
+    Device("a100-40", "cuda", 40 * _GB, 1555e9, {"fp32": 19.5 * _TERA, "bf16": 312 * _TERA}),
+    Device("l40s", "cuda", 48 * _GB, 864e9, {"fp32": 91.6 * _TERA, "bf16": 362 * _TERA}),
+    Device("a100", "cuda", 80 * _GB, 2039e9, {"fp32": 19.5 * _TERA, "bf16": 312 * _TERA}),
+    Device("h100", "cuda", 80 * _GB, 3350e9, {"fp32": 67 * _TERA, "bf16": 989 * _TERA}),
+    Device("h200", "cuda", 141 * _GB, 4800e9, {"fp32": 67 * _TERA, "bf16": 989 * _TERA}),
+)
+DEVICES: dict[str, Device] = {row.name: row for row in _ROWS}
+
+
+def device(name: str) -> Device:
+    """The device called `name`; 'here' is this machine. Raises SettingsError that lists the names."""
+    if name == HERE:
+        return this_machine()
+    if name.lower() not in DEVICES:
+        raise SettingsError(f"device '{name}' is not known; there are: {HERE}, {', '.join(DEVICES)}")
+    return DEVICES[name.lower()]
+
+
+def this_machine(kind: Literal["cpu", "cuda"] = "cpu") -> Device:
+    """This machine: its memory, and its measured rates where a probe of the same processor is kept."""
+    about = describe(kind)
+    memory = float(about["memory_bytes"])
+    plain = replace(DEVICES["laptop"], name=HERE, memory=memory)
+    rates = kept_rates()
+    if rates is None or rates.processor != about["processor"]:
+        return plain
+    return replace(plain, bandwidth=float(rates.bandwidth), measured=rates)
+
+
+def kept_rates() -> Rates | None:
+    """The rates in the user's cache, if a probe was made."""
+    return Rates.read_if_there(cache_folder())

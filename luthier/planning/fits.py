@@ -1,0 +1,133 @@
+"""What fits into a memory: the most rows at once, the widest precision, the smallest listed device, and what to change.
+
+A change is tried by planning the arm again. Changes stand in the order of what they cost: first those that cost only
+time, then those that round the base, then those that change what is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luthier.planning.devices import DEVICES, Device
+
+MOST_ROWS = 4096
+WIDEST_FIRST = ("32", "16", "8", "4")  # bits of a frozen weight
+
+
+@dataclass(frozen=True)
+class Question:
+    """An arm as `fits` varies it. `bits` of the frozen weights; `rows` at once; `tokens` of the longest row."""
+
+    bits: str
+    rows: int
+    tokens: int
+    recompute: bool
+    method: str
+    devices: int = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change, or several together, with the bytes that it then takes."""
+
+    words: str
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Fits:
+    """`rows` None: not even one row fits; `bits` None: no precision; `device` None: no listed one is large enough."""
+
+    bytes: float
+    memory: float
+    rows: int | None
+    bits: str | None
+    device: str | None
+    changes: list[Change]
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.memory
+
+
+Step = tuple[str, dict[str, Any]]  # what is changed in words, and the fields of Question
+Peak = Callable[[Question], float | None]  # bytes; None where the method does not go with the change
+
+
+def fits(question: Question, memory: float, peak: Peak) -> Fits:
+    """What of `question` fits into `memory` bytes. `peak` plans it."""
+    needed = peak(question)
+    total = float("inf") if needed is None else needed
+    return Fits(
+        bytes=total,
+        memory=memory,
+        rows=_most_rows(question, memory, peak),
+        bits=next((bits for bits in WIDEST_FIRST if _within(peak(replace(question, bits=bits)), memory)), None),
+        device=_smallest_device(total),
+        changes=[] if total <= memory else _changes(question, memory, peak),
+    )
+
+
+def _within(needed: float | None, memory: float) -> bool:
+    return needed is not None and needed <= memory
+
+
+def _most_rows(question: Question, memory: float, peak: Peak) -> int | None:
+    """The most rows at once, found by halving: a peak grows with the rows."""
+    if not _within(peak(replace(question, rows=1)), memory):
+        return None
+    low, high = 1, MOST_ROWS + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _within(peak(replace(question, rows=middle)), memory):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _smallest_device(needed: float) -> str | None:
+    large: list[Device] = sorted(DEVICES.values(), key=lambda one: (one.memory, one.name))
+    return next((one.name for one in large if one.memory >= needed), None)
+
+
+def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> list[Change]:
+    """The cheapest changes that make it fit: single ones, else the fewest together."""
+    steps: list[Step] = []
+    if question.rows > 1:
+        steps.append(("one row at a time", {"rows": 1}))
+    if not question.recompute:
+        steps.append(("compute the blocks again on the way back", {"recompute": True}))
+    narrower = WIDEST_FIRST[WIDEST_FIRST.index(question.bits) + 1 :] if question.bits in WIDEST_FIRST else ()
+    steps += [(f"{bits} bits for frozen weights", {"bits": bits}) for bits in narrower]
+    if question.method in ("full", "select", "bitfit"):
+        steps.append(("lora instead of " + question.method, {"method": "lora"}))
+    if question.tokens > 1:
+        steps.append(("rows half as long", {"tokens": question.tokens // 2}))
+    steps.append(("split over 8 devices (fsdp)", {"devices": 8}))
+    found = [
+        Change(words, needed)
+        for words, keys in steps
+        if (needed := peak(replace(question, **keys))) is not None and needed <= memory
+    ]
+    if found:
+        return found[:most]
+    return _together(question, memory, peak, steps)
+
+
+def _together(question: Question, memory: float, peak: Peak, steps: list[Step]) -> list[Change]:
+    """The first changes that together make it fit. A change that alone saves nothing may do so after another."""
+    done: list[str] = []
+    now, needed = question, peak(question)
+    while True:
+        for words, keys in steps:
+            after = None if words in done else peak(replace(now, **keys))
+            if after is not None and (needed is None or after < needed):
+                done, now, needed = [*done, words], replace(now, **keys), after
+                break
+        else:
+            return []
+        if needed <= memory:
+            return [Change(", ".join(done), needed)]

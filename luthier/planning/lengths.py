@@ -1,0 +1,76 @@
+"""Lengths in tokens: of training examples, of prompts that are answered, and of what one micro-batch holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from luthier.planning.passes import Rows
+from luthier.planning.shape import Shape
+
+Pair = tuple[int, int]  # tokens of a prompt and of its target
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """What a study's rows are like. `shared` tokens begin every prompt; `answer` is the most new tokens."""
+
+    train: tuple[Pair, ...]
+    dev: tuple[int, ...]
+    test: tuple[int, ...]
+    answer: int
+    shared: int = 0
+
+    @classmethod
+    def alike(cls, tokens: int, answer: int, rows: int) -> Lengths:
+        """Rows that all hold `tokens` tokens in training: a prompt and a target of at most half of them."""
+        target = min(answer, tokens // 2)
+        prompt = tokens - target
+        return cls(((prompt, target),) * rows, (prompt,) * rows, (prompt,) * rows, answer)
+
+    @property
+    def longest(self) -> Pair:
+        return max(self.train, key=sum)
+
+    @property
+    def shortest(self) -> Pair:
+        return min(self.train, key=sum)
+
+    @property
+    def train_tokens(self) -> int:
+        return sum(map(sum, self.train))
+
+    @property
+    def mean_answer(self) -> float:
+        """New tokens of an answer: as many as a target has, up to the limit."""
+        return min(self.answer, fmean(target for _, target in self.train)) if self.train else self.answer
+
+
+def rows_of(shape: Shape, pairs: Sequence[Pair], shared: int = 0) -> Rows:
+    """One micro-batch of these examples, padded to the longest."""
+    longest = max(pairs, key=sum)
+    supervised = sum(target for _, target in pairs)
+    if shape.family == "encoder":
+        return Rows(len(pairs), max(prompt for prompt, _ in pairs), 0)
+    if shape.family == "encoder-decoder":
+        prompt, target = max(one for one, _ in pairs), max(one for _, one in pairs)
+        return Rows(len(pairs), prompt, target, supervised=supervised)
+    shared = min(shared, min(prompt for prompt, _ in pairs) - 1) if len(pairs) > 1 else 0
+    return Rows(len(pairs), sum(longest), longest[1], max(shared, 0), supervised)
+
+
+def micro_batches(batch: Sequence[Pair], micro_tokens: int) -> list[list[Pair]]:
+    """A batch, sorted by length and cut into micro-batches of at most `micro_tokens` padded tokens, as in training."""
+    cut: list[list[Pair]] = []
+    for pair in sorted(batch, key=sum):
+        if cut and (len(cut[-1]) + 1) * sum(pair) <= micro_tokens:
+            cut[-1].append(pair)
+        else:
+            cut.append([pair])
+    return cut
+
+
+def longest_batch(lengths: Lengths, batch_size: int) -> list[Pair]:
+    """The longest examples together: training sorts by length, so such a batch comes up."""
+    return sorted(lengths.train, key=sum, reverse=True)[:batch_size]

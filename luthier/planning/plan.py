@@ -1,0 +1,91 @@
+"""An arm -> its plan: parameters, bytes term by term, operations, seconds. Nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luthier.errors import SettingsError
+from luthier.planning.devices import Device
+from luthier.planning.lengths import Lengths
+from luthier.planning.moving import Moving, moving
+from luthier.planning.seconds import answering_work, training_work
+from luthier.planning.shape import Shape
+from luthier.planning.terms import Setting, Term, answering_terms, micro_batch, training_terms
+from luthier.results.plan_record import ArmPlan, PlanPhase, PlanTerm
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm as a plan needs it. `passes` over the training examples; `labels` of a classification, or 0."""
+
+    name: str
+    method: str
+    settings: Any
+    batch_size: int = 8
+    micro_tokens: int | None = None
+    passes: float = 1.0
+    evaluations: int = 3
+    width: str | None = None
+    answers: bool = True
+    special_tokens: int = 0
+
+
+def moving_of(shape: Shape, arm: PlannedArm) -> Moving:
+    """What the arm's method moves in the model. Raises SettingsError as `moving` does."""
+    return moving(shape, arm.method, arm.settings, arm.special_tokens)
+
+
+def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None) -> ArmPlan:
+    """The plan of one arm. `device` None: no seconds. A bound that cannot be kept is `refused`, in a sentence."""
+    moves = moving_of(shape, arm)
+    own = replace(
+        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers
+    )
+    plan: dict[str, Any] = {
+        "method": arm.method,
+        "model": shape.name,
+        "parameters": moves.parameters(shape),
+        "trainable": moves.trainable(shape),
+    }
+    try:
+        if moves.trains and lengths.train:
+            plan |= _training(shape, moves, arm, own, lengths, device)
+        plan["answering"] = _answering(shape, moves, own, lengths, device)
+    except SettingsError as problem:
+        plan["refused"] = str(problem)
+    return ArmPlan(**plan)
+
+
+def _training(
+    shape: Shape, moves: Moving, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None
+) -> Mapping[str, Any]:
+    chosen = micro_batch(shape, moves, setting, lengths)
+    terms = training_terms(shape, moves, setting, lengths)
+    flops, seconds = 0, None
+    if device is not None:
+        work = training_work(shape, moves, setting, lengths, device, arm.passes, chosen.recomputes)
+        answers = answering_work(shape, moves, setting, lengths.dev, lengths, device)
+        flops = work.flops + arm.evaluations * answers.flops
+        seconds = round(work.seconds + arm.evaluations * answers.seconds, 3)
+    return {
+        "micro_tokens": chosen.tokens,
+        "recomputes": chosen.recomputes,
+        "training": PlanPhase(terms=_rounded(terms), flops=flops, seconds=seconds),
+    }
+
+
+def _answering(shape: Shape, moves: Moving, setting: Setting, lengths: Lengths, device: Device | None) -> PlanPhase:
+    terms = answering_terms(shape, moves, setting, lengths)
+    flops, seconds = 0, None
+    if device is not None:
+        both = answering_work(shape, moves, setting, lengths.dev, lengths, device) + answering_work(
+            shape, moves, setting, lengths.test, lengths, device
+        )
+        flops, seconds = both.flops, round(both.seconds, 3)
+    return PlanPhase(terms=_rounded(terms), flops=flops, seconds=seconds)
+
+
+def _rounded(terms: list[Term]) -> list[PlanTerm]:
+    return [PlanTerm(name=term.name, bytes=round(term.bytes)) for term in terms if round(term.bytes)]

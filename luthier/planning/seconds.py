@@ -1,0 +1,104 @@
+"""Seconds of training and answering by a roofline: operations at the rate of their product, or bytes at the bandwidth.
+
+Training reads long rows, so its products run at the rate of many rows; what stands between the products moves kept
+activations through memory. A decoding step reads every weight for a few rows, so it takes the longer of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.planning.cache import cache_layers, source_bytes, token_bytes
+from luthier.planning.devices import Device
+from luthier.planning.flops import Read, head_parameters, linear_parameters, reading_flops, training_flops
+from luthier.planning.kept import kept
+from luthier.planning.lengths import Lengths, Pair, rows_of
+from luthier.planning.moving import Moving
+from luthier.planning.passes import luthier_pass
+from luthier.planning.shape import Shape
+from luthier.planning.terms import Setting, answering_weights, rows_at_once
+from luthier.planning.weights import PRECISION_BYTES
+
+# How often what is kept crosses memory beside the products: written forward, read backward, and its gradient likewise.
+CROSSINGS = 4
+STATE_BYTES = (
+    28  # of a parameter an optimizer step reads or writes: value, gradient and two moments, three written back
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations and seconds of a phase."""
+
+    flops: int
+    seconds: float
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.seconds + other.seconds)
+
+
+def read_of(shape: Shape, pairs: tuple[Pair, ...]) -> Read:
+    """What training reads of these examples."""
+    losses = sum(target for _, target in pairs)
+    if shape.family == "encoder":
+        return Read(sum(p for p, _ in pairs), sum(p * p for p, _ in pairs), len(pairs))
+    if shape.family == "encoder-decoder":
+        squares = sum(p * p for p, _ in pairs)
+        return Read(sum(p for p, _ in pairs), squares, losses, losses, sum(_triangle(t) for _, t in pairs))
+    return Read(sum(map(sum, pairs)), sum(_triangle(p + t) for p, t in pairs), losses)
+
+
+def _triangle(n: int) -> int:
+    return n * (n + 1) // 2
+
+
+def training_work(
+    shape: Shape, moving: Moving, setting: Setting, lengths: Lengths, device: Device, passes: float, recompute: bool
+) -> Work:
+    """Operations and seconds of training on the examples, `passes` times over."""
+    flops = sum(training_flops(shape, moving, read_of(shape, lengths.train), recompute).values())
+    precision = "fp32" if moving.whole_module_fp32 else setting.precision
+    rate = device.rate(precision, _typical_matrix(shape), 1024)
+    how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
+    mean = lengths.train[len(lengths.train) // 2]
+    kept_bytes = sum(kept(shape, moving, rows_of(shape, [mean]), how).values()) / max(1, sum(mean))
+    between = CROSSINGS * kept_bytes * lengths.train_tokens / device.bandwidth
+    steps = -(-len(lengths.train) // setting.batch_size)
+    states = STATE_BYTES * moving.trainable(shape) * steps / device.bandwidth
+    return Work(round(passes * flops), passes * (flops / rate + between + states))
+
+
+def answering_work(
+    shape: Shape, moving: Moving, setting: Setting, prompts: tuple[int, ...], lengths: Lengths, device: Device
+) -> Work:
+    """Operations and seconds of answering these prompts, read in batches and written token by token."""
+    if not prompts:
+        return Work(0, 0.0)
+    shared, new = min(lengths.shared, min(prompts)), lengths.mean_answer
+    asked = Lengths(lengths.train, lengths.dev, prompts, lengths.answer, shared)
+    weights = answering_weights(shape, moving, setting)
+    precision, number = setting.precision, PRECISION_BYTES[setting.precision]
+    tokens = sum(prompts) - shared * (len(prompts) - 1)
+    read = Read(tokens, sum(_triangle(n) for n in prompts), 0)
+    if shape.family == "encoder":
+        read = Read(sum(prompts), sum(n * n for n in prompts), 0)
+    reading = reading_flops(shape, read, logits=len(prompts))
+    work = Work(reading, reading / device.rate(precision, _typical_matrix(shape), 1024))
+    if shape.family == "encoder" or not setting.answers:
+        return work
+    rows, _ = rows_at_once(shape, setting, asked, 0.0, float(weights))
+    layers = cache_layers(shape)
+    longest = sum(prompts) / len(prompts) + new / 2
+    each = token_bytes(layers, number) * longest
+    each += source_bytes(layers, number) * longest if shape.family == "encoder-decoder" else 0
+    step_flops = 2 * rows * (linear_parameters(shape) + head_parameters(shape))
+    products = step_flops / device.rate(precision, _typical_matrix(shape), rows)
+    step = max(products, weights / device.bandwidth) + rows * each / device.bandwidth
+    steps = -(-len(prompts) // rows) * new
+    return work + Work(round(step_flops * steps), steps * step)
+
+
+def _typical_matrix(shape: Shape) -> float:
+    """Numbers in the matrix in which most operations happen: the mean, weighted by size."""
+    sizes = [layer.weights for layer in shape.linear]
+    return sum(size * size for size in sizes) / max(1, sum(sizes))

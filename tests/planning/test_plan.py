@@ -1,0 +1,175 @@
+"""Operations, seconds, what fits, prices, and the tokenizer without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from luthier.errors import ModelError, SettingsError
+from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device
+from luthier.planning.fits import Question, fits
+from luthier.planning.flops import Read, attention_flops, linear_parameters, reading_flops, training_flops
+from luthier.planning.lengths import Lengths
+from luthier.planning.moving import NOTHING, moving
+from luthier.planning.plan import PlannedArm, plan_arm
+from luthier.planning.prices import SHIPPED, dollars, read_prices
+from luthier.planning.read import shape_of
+from luthier.planning.seconds import answering_work, training_work
+from luthier.planning.terms import Setting
+from luthier.planning.tokenizer import LightTokenizer, special_tokens
+from luthier.planning.words import duration, gigabytes, operations
+from luthier.task.prompt import Renderer
+from tests import tiny
+
+LORA = SimpleNamespace(rank=16, targets="all-linear")
+
+
+def test_frozen_weights_cost_four_and_moving_ones_six() -> None:
+    shape, read = shape_of("smollm2-135m"), Read(1000, 0, 100)
+    n, head = linear_parameters(shape), 576 * 49_152
+    full = training_flops(shape, moving(shape, "full", None), read)
+    assert sum(full.values()) == 6 * n * 1000 + 6 * head * 100
+    lora = training_flops(shape, moving(shape, "lora", LORA), read)
+    # The input of the first query, key and value needs no gradient: nothing below them trains.
+    unneeded = 576 * 576 + 2 * 576 * 192 + 3 * 16 * 576
+    expected = (4 * n + 6 * 4_884_480 - 2 * unneeded) * 1000 + 4 * head * 100
+    assert sum(lora.values()) == expected
+    assert sum(training_flops(shape, NOTHING, read).values()) < 2 * n * 1000 + 4 * head * 100
+
+
+def test_a_head_on_a_frozen_body_has_no_backward_pass_below() -> None:
+    shape = shape_of("bert-base-uncased")
+    read = Read(1000, 0, 10)
+    found = training_flops(shape, moving(shape, "head", None), read)
+    assert found["frozen weights"] == 2 * 1000 * sum(
+        one.weights for block in shape.blocks for one in block.layers if one.is_linear
+    )
+
+
+def test_recomputation_reads_the_blocks_again() -> None:
+    shape, read = shape_of("smollm2-135m"), Read(1000, 500_000, 100)
+    full = moving(shape, "full", None)
+    once, twice = (sum(training_flops(shape, full, read, again).values()) for again in (False, True))
+    assert twice - once == 2 * linear_parameters(shape) * 1000 + attention_flops(shape, 500_000)
+    assert reading_flops(shape, read) == twice - once
+
+
+def test_time_follows_the_slower_of_rate_and_bandwidth() -> None:
+    shape, lengths = shape_of("smollm2-135m"), Lengths.alike(300, 40, 20)
+    setting, lora = Setting("fp32"), moving(shape, "lora", LORA)
+    slow = DEVICES["laptop"]
+    fast = replace(slow, flops={"fp32": 2 * slow.flops["fp32"]})
+    for one in (slow, fast):
+        assert one.rate("fp32") == SHARE["cpu"] * one.flops["fp32"]
+    work = [training_work(shape, lora, setting, lengths, one, 2.0, False) for one in (slow, fast)]
+    assert work[0].flops == work[1].flops and work[1].seconds < work[0].seconds
+    starved = replace(slow, bandwidth=slow.bandwidth / 1000)
+    answered = [answering_work(shape, lora, setting, lengths.test, lengths, one).seconds for one in (slow, starved)]
+    assert answered[1] > 100 * answered[0]
+    assert answering_work(shape, lora, setting, (), lengths, slow).seconds == 0
+
+
+def test_a_measured_rate_is_that_of_the_nearest_product() -> None:
+    products = [ProductRate(precision="fp32", rows=r, weights=w, flops=r * w) for r in (8, 1024) for w in (1000, 10**6)]
+    rates = Rates(format=1, processor="p", threads=1, device="cpu", bandwidth=1e9, products=products)
+    assert rates.rate("fp32", 2000, 700) == 1024 * 1000
+    assert rates.rate("fp32", 500_000, 10) == 8 * 10**6
+    assert rates.rate("bf16", 500_000, 10) == 8 * 10**6  # a precision that was not measured
+    with pytest.raises(SettingsError, match="device 'abacus' is not known; there are: here, laptop"):
+        device("abacus")
+
+
+def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
+    shape = shape_of("smollm2-135m")
+    arm = PlannedArm("full", "full", None)
+    plan = plan_arm(shape, arm, Setting("fp32", bound=1e9), Lengths.alike(512, 80, 8), None)
+    assert plan.training is None and plan.refused is not None and "the bound is 1.0 GB" in plan.refused
+    roomy = plan_arm(shape, arm, Setting("fp32", bound=4.2e9), Lengths.alike(512, 80, 8), DEVICES["laptop"])
+    assert roomy.recomputes and roomy.micro_tokens and roomy.seconds and roomy.peak_bytes < 4.3e9
+
+
+# ------------------------------------------------------------------------------------------------------------ fits
+
+
+def peak(question: Question) -> float | None:
+    """A peak that falls with every change, but for a method that goes with 16 bits alone."""
+    if question.method == "full" and question.bits not in ("32", "16"):
+        return None
+    fixed = {"32": 40, "16": 20, "8": 10, "4": 5}[question.bits] * (4 if question.method == "full" else 1)
+    return fixed / question.devices + question.rows * question.tokens / 100 * (0.2 if question.recompute else 1)
+
+
+def test_the_most_rows_the_widest_bits_and_the_cheapest_changes() -> None:
+    asked = Question("16", 8, 500, False, "lora")  # 20 + 8 x 5
+    found = fits(asked, 62, peak)
+    assert found.fits and found.rows == 8 and found.bits == "16" and not found.changes
+    found = fits(asked, 45, peak)
+    assert not found.fits and found.rows == 5
+    assert [(one.words, one.bytes) for one in found.changes] == [
+        ("one row at a time", 25), ("compute the blocks again on the way back", 28), ("4 bits for frozen weights", 45),
+    ]  # fmt: skip
+    assert all(one.bytes <= 45 for one in found.changes)
+
+
+def test_changes_together_where_none_is_enough() -> None:
+    (change,) = fits(Question("16", 8, 500, False, "full"), 12, peak).changes
+    assert change.bytes <= 12 and "lora instead of full" in change.words and "one row at a time" in change.words
+    assert fits(Question("16", 8, 500, False, "full"), 0.1, peak).changes == []
+    assert fits(Question("16", 1, 1, False, "full"), 0.1, peak).rows is None
+
+
+# ---------------------------------------------------------------------------------------------------------- prices
+
+
+def test_every_shipped_price_has_a_date_and_a_source() -> None:
+    prices = read_prices(SHIPPED)
+    for price in prices.machines.values():
+        assert price.device in DEVICES and len(price.date) == 7 and price.source.startswith("https://")
+    assert dollars(1800, prices.machines["ec2 g5.xlarge"]) == pytest.approx(0.503)
+    assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge", "sagemaker ml.g5.xlarge"]
+
+
+def test_a_wrong_price_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "price.toml"
+    own.write_text('["my machine"]\ndevice = "t4"\ndollars = 1.0\ndate = "2026-01"\nsource = "an offer"\n')
+    assert list(read_prices().machines) == ["my machine"]
+    own.write_text('["my machine"]\ndevice = "t4"\n')
+    with pytest.raises(SettingsError, match=r"price.toml: \[my machine\]: the key 'dollars' is missing"):
+        read_prices()
+    own.write_text("[")
+    with pytest.raises(SettingsError, match="this is not TOML"):
+        read_prices()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_prices(tmp_path / "none.toml")
+
+
+# ------------------------------------------------------------------------------------------------------- tokenizer
+
+
+@pytest.mark.parametrize("kind", [*tiny.KINDS, "bert"])
+def test_the_light_tokenizer_renders_as_the_real_one(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny.fresh(tiny_folder(kind))
+    light = LightTokenizer(tiny_folder(kind))
+    ours = Renderer(light, model.family, model.renderer.window, model.labels)
+    assert set(light.all_special_tokens) == set(model.tokenizer.all_special_tokens)
+    assert len(special_tokens(tiny_folder(kind))) == len(set(model.tokenizer.all_special_ids))
+    assert len(light) == len(model.tokenizer) and light.eos_token_id == model.tokenizer.eos_token_id
+    for example in tiny.examples(6) if model.family != "encoder" else tiny.labelled(6):
+        theirs = model.renderer.prompt(example, tiny.PLAIN, train=True)
+        assert ours.prompt(example, tiny.PLAIN, train=True) == theirs
+
+
+def test_a_folder_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"there is no tokenizer\.json; give --tokens instead of --task"):
+        LightTokenizer(tmp_path)
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert (gigabytes(1.234e9), gigabytes(4e6)) == ("1.23 GB", "4.0 MB")
+    assert (operations(3.4e12), operations(2e6)) == ("3.4 TFLOP", "2.0 MFLOP")
+    assert [duration(s) for s in (None, 40, 720, 11_000)] == ["-", "40 s", "12 min", "3.1 h"]

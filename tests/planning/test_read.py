@@ -1,0 +1,139 @@
+"""Shapes: the same modules and sizes as transformers', published totals, and a sentence for what is not known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
+
+from luthier.errors import ModelError
+from luthier.planning.config import Config, config_in
+from luthier.planning.named import NAMED
+from luthier.planning.read import KNOWN, shape_from, shape_of
+from tests import tiny
+
+TOTALS = {
+    "t5-v1_1-small": 76_961_152,
+    "flan-t5-base": 247_577_856,
+    "t5-v1_1-large": 783_150_080,
+    "t5-v1_1-xl": 2_849_757_184,
+    "t5-v1_1-xxl": 11_135_332_352,
+    "llama-3.2-3b": 3_212_749_824,
+    "meta-llama/Llama-3.1-8B": 8_030_261_248,
+    "llama-2-7b": 6_738_415_616,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen3-8b": 8_190_735_360,
+    "gpt2": 124_439_808,
+    "t5-base": 222_903_552,
+    "bart-large": 406_291_456,
+    "smollm2-135m": 134_515_008,
+}
+SMALL: dict[str, Any] = {
+    "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6, "vocab_size": 90,
+}  # fmt: skip
+GROUPED = SMALL | {"num_key_value_heads": 2}
+CONFIGS: list[tuple[str, dict[str, Any]]] = [
+    ("llama", GROUPED), ("llama", GROUPED | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),
+    ("llama", GROUPED | {"head_dim": 16}), ("mistral", GROUPED), ("qwen2", GROUPED),
+    ("qwen3", GROUPED | {"head_dim": 16}), ("qwen3", GROUPED | {"attention_bias": True}), ("gemma", GROUPED),
+    ("gemma2", GROUPED | {"head_dim": 16}), ("gemma3_text", GROUPED | {"head_dim": 16}),
+    ("smollm3", GROUPED | {"pad_token_id": 0}),
+    ("phi", SMALL), ("phi", SMALL | {"qk_layernorm": True}), ("phi3", GROUPED | {"pad_token_id": 0}),
+    ("gpt_neox", SMALL), ("gpt2", {"n_embd": 48, "n_layer": 2, "n_head": 4, "vocab_size": 90}),
+    ("t5", {"d_model": 48, "d_kv": 8, "d_ff": 80, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 4}),
+    ("t5", {"d_model": 48, "d_kv": 16, "d_ff": 80, "num_layers": 2, "num_heads": 4, "feed_forward_proj": "gated-gelu"}),
+    ("bart", {"d_model": 48, "encoder_layers": 2, "decoder_layers": 3, "vocab_size": 90}),
+    ("mbart", {"d_model": 48, "encoder_layers": 2, "decoder_layers": 2, "vocab_size": 90}),
+    ("bert", SMALL), ("roberta", SMALL), ("distilbert", {"dim": 48, "hidden_dim": 80, "n_layers": 2, "n_heads": 4}),
+]  # fmt: skip
+
+
+def real(kind: str, keys: dict[str, Any]) -> Any:
+    config = AutoConfig.for_model(kind, **keys)
+    encoder = kind in ("bert", "roberta", "distilbert")
+    auto: Any = AutoModelForSequenceClassification if encoder else AutoModelForCausalLM
+    with torch.device("meta"):
+        return (AutoModelForSeq2SeqLM if kind in ("t5", "bart", "mbart") else auto).from_config(config)
+
+
+@pytest.mark.parametrize("kind, keys", CONFIGS)
+def test_modules_and_sizes_are_those_of_transformers(kind: str, keys: dict[str, Any]) -> None:
+    module = real(kind, keys)
+    shape = shape_from(Config(kind, module.config.to_dict()))
+    ours: dict[str, int] = {}
+    for layer in shape.layers:
+        if not layer.tied_to:
+            ours[f"{layer.path}.weight"] = layer.weights
+        if layer.bias:
+            ours[f"{layer.path}.bias"] = layer.biases
+    assert ours == {name: parameter.numel() for name, parameter in module.named_parameters()}
+    linear = {name: (m.in_features, m.out_features) for name, m in module.named_modules() if hasattr(m, "in_features")}
+    assert {one.path: (one.inputs, one.outputs) for one in shape.layers if one.kind == "linear"} == linear
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_published_totals(name: str) -> None:
+    assert shape_of(name).parameters == TOTALS[name]
+
+
+@pytest.mark.parametrize("kind", [*tiny.KINDS, *tiny.ENCODERS])
+def test_every_tiny_family(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny.fresh(tiny_folder(kind))
+    shape = shape_of(str(tiny_folder(kind)), labels=len(tiny.LABELS))
+    assert shape.parameters == sum(parameter.numel() for parameter in model.module.parameters())
+    assert shape.family == model.family and shape.is_tied == (kind not in ("t5-untied", "bert"))
+    assert shape.head == model.head
+
+
+def test_every_named_model_has_a_shape() -> None:
+    assert {shape_of(name).model_type for name in NAMED} <= set(KNOWN)
+
+
+def test_an_unknown_shape_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for keys, says in (
+        ({"model_type": "mamba"}, "models of type 'mamba' cannot be planned; the shapes that are known are llama,"),
+        ({}, "a configuration without 'model_type' cannot be planned"),
+        ({"model_type": "llama", "hidden_size": "64"}, "the key 'hidden_size' is '64'"),
+        ({"model_type": "llama"}, "the key 'hidden_size' is missing"),
+    ):
+        path.write_text(json.dumps(keys))
+        with pytest.raises(ModelError, match=says):
+            shape_of(str(path))
+    path.write_text("{")
+    with pytest.raises(ModelError, match="this is no configuration"):
+        config_in(path, "it")
+    path.write_text("[]")
+    with pytest.raises(ModelError, match="it holds no table of keys"):
+        config_in(path, "it")
+
+
+def test_a_damaged_weights_file_does_not_stop_a_plan(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    text = (tiny_folder("decoder-chat") / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text)
+    for data in (b"", b"\x00" * 7, b"\xff" * 16, b"\x05\x00\x00\x00\x00\x00\x00\x00{]"):
+        (tmp_path / "model.safetensors").write_bytes(data)
+        assert shape_of(str(tmp_path)).parameters == shape_of(str(tiny_folder("decoder-chat"))).parameters
+
+
+def test_a_plan_imports_no_torch(tiny_folder: Callable[[str], Path]) -> None:
+    code = (
+        "import sys; from luthier.arms.planned import plan\n"
+        f"plan({str(tiny_folder('decoder-chat'))!r}, arms=('lora', 'full', 'zero-shot'), task='dialogues')\n"
+        "print(sorted({'torch', 'transformers', 'peft', 'safetensors'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

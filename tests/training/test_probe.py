@@ -1,0 +1,26 @@
+"""The probe of a machine: rates that a plan reads again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from luthier.planning.devices import Rates, device, kept_rates, this_machine
+from luthier.training import probe
+
+
+def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    monkeypatch.setattr(probe, "COPIED", 2**16)
+    monkeypatch.setattr(probe, "WIDTHS", ((16, 32), (32, 64)))
+    assert kept_rates() is None and this_machine().source == "stated"
+    made = probe.probe(seconds=0.0)
+    assert Rates.read(tmp_path) == made == kept_rates()
+    assert {(one.precision, one.rows) for one in made.products} == {
+        (p, r) for p in ("fp32", "bf16") for r in probe.ROWS
+    }
+    here = device("here")
+    assert here.source == "measured" and here.bandwidth == made.bandwidth
+    wide = next(one for one in made.products if (one.precision, one.rows, one.weights) == ("fp32", 1024, 2048))
+    assert here.rate("fp32", 3000, 1000) == wide.flops
