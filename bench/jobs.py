@@ -142,6 +142,15 @@ def generation_jobs(group: str) -> list[Job]:
     return jobs
 
 
+def serving_jobs() -> list[Job]:
+    """Our server with 48 clients at once, beside the generator that drives it, asked without a server."""
+    precision = "bf16" if BF16 else "fp32"
+    about = {"batch": 48, "precision": precision}
+    server = Job("serve", "ours", "luthier serve, 48 streams", "ours_serve.py", about, ("uvicorn", "httpx"), seconds=90)
+    offline = Job("serve", "offline", "luthier, one batch of 48", "ours_generate.py", about, ("torch",), seconds=60)
+    return [server, offline]
+
+
 def all_jobs() -> list[Job]:
     """Every job, in the order in which a round runs them."""
     limit = Job("limit", "machine", "what the machine can do at best", "limit.py", {}, ("torch",), seconds=12)
@@ -151,5 +160,6 @@ def all_jobs() -> list[Job]:
         limit,
         *(job for method in ("lora", "full") for job in training_jobs(method)),
         *(job for group in GENERATION for job in generation_jobs(group)),
+        *serving_jobs(),
         growing,
     ]

@@ -26,6 +26,7 @@ TITLES = {
     "generate-1": "Generation, one at a time",
     "generate-16": "Generation, a batch of 16",
     "generate-48": "Generation, one batch of 48",
+    "serve": "Serving, 48 clients at once",
     "generate-shots": "Generation, three shots in front of each dialogue, a batch of 16",
 }
 Runs = list[dict[str, Any]]

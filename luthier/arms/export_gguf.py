@@ -76,7 +76,8 @@ def read_gguf(path: Path, model: Model) -> Model:
         config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         config.head_dim = _head_width(path)  # transformers does not read it, and takes 128 for every qwen3
         how: dict[str, Any] = {"gguf_file": path.name, "config": config, "dtype": torch.float32}
-        module, report = AutoModelForCausalLM.from_pretrained(path.parent, output_loading_info=True, **how)
+        loader: Any = AutoModelForCausalLM
+        module, report = loader.from_pretrained(path.parent, output_loading_info=True, **how)
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"{path}: lacks the weights {missing[0]} ({len(missing)} in all); write it again")
@@ -263,8 +264,8 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: Model, pre: str) -> None:
     writer.add_add_bos_token(_adds_beginning(tokenizer))
     writer.add_eos_token_id(model.renderer.end_id)  # what ends an answer, which a chat template may have of its own
     for name in ("bos", "pad", "unk"):
-        if (index := getattr(tokenizer, f"{name}_token_id", None)) is not None:
-            getattr(writer, f"add_{name}_token_id")(int(index))
+        if (role := getattr(tokenizer, f"{name}_token_id", None)) is not None:
+            getattr(writer, f"add_{name}_token_id")(int(role))
     if template := getattr(tokenizer, "chat_template", None):
         writer.add_chat_template(template)
 

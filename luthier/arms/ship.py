@@ -284,7 +284,7 @@ def _evidence(
         method=note.method,
         task=record.task.name,
         **base,
-        data=dict(record.task.hashes),
+        data={str(split): sha256 for split, sha256 in record.task.hashes.items()},
         study_sha256=record.shape_sha256,
         metric=compared.deciding,
         margin=compared.margin,

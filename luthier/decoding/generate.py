@@ -173,9 +173,9 @@ class Batch:
     """Requests that are answered together: each `step` gives every open row its next token.
 
     With a `beginning` the batch stays open: requests whose prompts begin with it `join` and `leave` between two steps,
-    and a step reads at most JOIN_TOKENS of new prompts while others are written. `ngrams` then stays as it is: a table
-    of all answers would grow for ever. Raises ModelError where the model's
-    rows cannot join (`can_join`).
+    and a step reads JOIN_TOKENS of new prompts while others are written, more where more come than are written.
+    `ngrams` then stays as it is: a table of all answers would grow for ever. Raises ModelError where the model's rows
+    cannot join (`can_join`).
     """
 
     def __init__(
@@ -254,7 +254,9 @@ class Batch:
         """The places of the rows whose prompts are read now, and logits (B, V) behind them."""
         if not self.joins:
             return list(range(len(self.coming))), self.decoder.start()
-        places, logits_BV = self.decoder.read_some(JOIN_TOKENS if self.rows else READ_TOKENS)
+        # Few who write wait a little longer for many who come: else most steps would be of few rows.
+        share = len(self.coming) // len(self.rows) if self.rows else READ_TOKENS
+        places, logits_BV = self.decoder.read_some(min(READ_TOKENS, JOIN_TOKENS * max(1, share)))
         return places, logits_BV
 
     def _choose(self, rows: Sequence[_Row], logits_BV: Tensor) -> list[Event]:
@@ -288,7 +290,8 @@ class Batch:
 
 def can_join(model: Model) -> bool:
     """Whether requests can join others of this model that are being answered."""
-    return model.family == "decoder" and supported(model)
+    itself = isinstance(model.module, DecodesItself)
+    return model.family == "decoder" and not itself and supported(model)
 
 
 def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable | None) -> SpeculativeDecoder:

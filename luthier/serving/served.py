@@ -69,7 +69,8 @@ def load_served(sources: Sequence[str], arms: Sequence[str] = (), *, check_probe
         raise SettingsError("there is nothing to serve; name a study, an arm's folder, or a model")
     if arms and (len(sources) > 1 or not StudyRecord.is_in(Path(sources[0]))):
         raise SettingsError("--arm names arms of one study; give that study alone, or the folders of arms")
-    loaded = [(source, load_source(source, arm)) for source in sources for arm in arms or [None]]
+    named: list[str | None] = [*arms] or [None]
+    loaded = [(source, load_source(source, arm)) for source in sources for arm in named]
     served: dict[str, Served] = {}
     for source, shipped in loaded:
         if check_probes and shipped.probes:

@@ -45,6 +45,10 @@ NEEDS = {
     "merge": ["study", "--arm", "zero-shot", "--out", "merged"],
     "report": ["study"],
     "rate": ["study"],
+    "serve": ["study", "--port", "0"],  # its only arm has no model, so nothing is served
+    "ship": ["study", "--out", "out"],
+    "verify": ["folder"],
+    "push": ["folder", "you/mine"],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
     "compare": ["answers.csv", "--reference", "summary", "--answer", "other", "--answer", "dialogue"],
 }
