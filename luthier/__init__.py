@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
     from luthier.arms.planned import plan as plan
+    from luthier.arms.ship import ship as ship
+    from luthier.arms.ship_push import push as push
+    from luthier.arms.ship_verify import verify as verify
     from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
@@ -112,11 +115,14 @@ _HOMES = {  # public name -> the module it lives in
     "paint": "task.prompt",
     "plan": "arms.planned",
     "prompt_of": "studies.study",
+    "push": "arms.ship_push",
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
     "serve": "serving.server",
+    "ship": "arms.ship",
     "study": "studies.study",
+    "verify": "arms.ship_verify",
 }
 
 __all__ = list(_HOMES)

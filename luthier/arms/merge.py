@@ -52,7 +52,7 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     measured = note.width
     if measured and width not in (None, measured):
         raise SettingsError(f"{path}: its weights are {measured} already; merge the arm that they were made of")
-    plain = shipped.model if measured else _merged(path, note)
+    plain = shipped.model if measured else merged(path, note)
     made, made_width = quantize(plain, width) if width and not measured else plain, width or measured
     with building(folder) as part:
         write_files(made, part)
@@ -69,10 +69,14 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     return {"probes": len(shipped.probes), "differ": others, "width": made_width, "file_bytes": file_bytes(folder)}
 
 
-def _merged(path: Path, note: ShippedNote) -> Model:
-    """The base, with what the arm learned in its weights."""
+def merged(path: Path, note: ShippedNote, precision: str | None = None) -> Model:
+    """The base, with what the arm learned in its weights; in its own precision, or in another.
+
+    Raises SettingsError for a method that has nothing to merge.
+    """
     arm_method, base = method(note.method), note.base
-    whole = load(found_again(base, path), precision=base.precision, labels=note.labels, day=note.day)
+    kept = precision or base.precision
+    whole = load(found_again(base, path), precision=kept, labels=note.labels, day=note.day)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

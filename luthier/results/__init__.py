@@ -12,6 +12,7 @@
     arm_record        arm.json, training.json, base-width.json, tune/trials.jsonl; what an arm takes to ship
     shipped_note      luthier.json, the note beside an arm's weights
     adapter_config    adapter_config.json, as peft writes it for the methods that luthier has
+    evidence          evidence.json and SHA256SUMS of a shipped folder
     multitask_record  multitask.json, mixture.json, tasks.json
     looks             how often a test set was looked at, counted in the user's cache
     names             which names folders may have: an arm's, a study's, a task's; nothing else names one
