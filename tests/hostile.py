@@ -490,9 +490,14 @@ def run(case: Case, place: Place) -> str | None:
     folder = Path(shutil.copytree(place.sound, desk / "model"))
     right = case.make(folder)
     before = listing(desk)
-    verb = ["check", str(place.root / "task"), "--model", str(folder)]
-    if case.number % 2:
-        verb = ["ask", str(folder), "Ann: May I come at nine?"]
+    task = str(place.root / "task")
+    verb = [
+        ["check", task, "--model", str(folder)],
+        ["ask", str(folder), "Ann: May I come at nine?"],
+        ["plan", "--model", str(folder), "--task", task, "--arm", "zero-shot", "--arm", "lora"],
+    ][case.number % 3]
+    if verb[0] == "plan" and right == "refused":
+        right = "either"  # a plan loads no weights, so it may pass over what only they would show
     code, said, seconds = in_a_process(verb, desk)
     wrong = problem(right, verb[0], code, said, seconds)
     if listing(desk) != before:

@@ -150,12 +150,16 @@ class Planner:
         return lengths_of(self.task, spec, self.renderer(), self.shape)
 
     def renderer(self) -> Renderer:
+        from luthier.model.template_trial import refuse_unsafe
         from luthier.task.prompt import Renderer
 
         if self.folder is None:
             raise ModelError(f"{self.request.model}: its tokenizer is not on this machine; give --tokens, not --task")
         labels = tuple(self.task.labels) if self.task else ()
-        return Renderer(LightTokenizer(self.folder), self.shape.family, self.shape.window or 2048, labels)
+        renderer = Renderer(LightTokenizer(self.folder), self.shape.family, self.shape.window or 2048, labels)
+        if renderer.chat_template:  # nothing of the model is loaded here, so nobody has tried it yet
+            refuse_unsafe(renderer.chat_template)
+        return renderer
 
     def _as_trainer(self, arm: PlannedArm, lengths: Lengths) -> ArmPlan:
         """The same arm as a Trainer's loop takes it: all logits, padding, and no recomputation."""

@@ -26,7 +26,10 @@ class LightTokenizer:
         path = folder / "tokenizer.json"
         if not path.exists():
             raise ModelError(f"{folder}: there is no tokenizer.json; give --tokens instead of --task")
-        self._raw = Tokenizer.from_file(str(path))
+        try:
+            self._raw = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises this type and no other
+            raise ModelError(f"{path}: the tokenizer cannot be read ({str(error)[:200]}); fetch it again") from None
         self._raw.no_truncation()
         self._raw.no_padding()
         self._folder = folder

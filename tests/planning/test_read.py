@@ -133,7 +133,8 @@ def test_a_plan_imports_no_torch(tiny_folder: Callable[[str], Path]) -> None:
     code = (
         "import sys; from luthier.arms.planned import plan\n"
         f"plan({str(tiny_folder('decoder-chat'))!r}, arms=('lora', 'full', 'zero-shot'), task='dialogues')\n"
-        "print(sorted({'torch', 'transformers', 'peft', 'safetensors'} & set(sys.modules)))"
+        # transformers renders chat templates, by a module of its own that needs no torch
+        "print(sorted({'torch', 'peft', 'safetensors'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
