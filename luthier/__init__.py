@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.merge import merge as merge
     from luthier.arms.merge import merge_arm as merge_arm
     from luthier.arms.planned import plan as plan
+    from luthier.arms.ship import ship as ship
+    from luthier.arms.ship_push import push as push
+    from luthier.arms.ship_verify import verify as verify
     from luthier.arms.short_form import model_of as model_of
     from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
@@ -46,6 +49,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.reports.tasks import overview as overview
     from luthier.reports.write import report as report
     from luthier.scoring.score import score as score
+    from luthier.scoring.words import Reading as Reading
     from luthier.serving.server import serve as serve
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
@@ -81,6 +85,7 @@ _HOMES = {  # public name -> the module it lives in
     "ModelError": "errors",
     "Prompt": "records",
     "PromptError": "errors",
+    "Reading": "scoring.words",
     "Renderer": "task.prompt",
     "Request": "decoding.generate",
     "Score": "records",
@@ -110,11 +115,14 @@ _HOMES = {  # public name -> the module it lives in
     "paint": "task.prompt",
     "plan": "arms.planned",
     "prompt_of": "studies.study",
+    "push": "arms.ship_push",
     "report": "reports.write",
     "score": "scoring.score",
     "score_columns": "verdicts.columns",
     "serve": "serving.server",
+    "ship": "arms.ship",
     "study": "studies.study",
+    "verify": "arms.ship_verify",
 }
 
 __all__ = list(_HOMES)

@@ -295,6 +295,20 @@ def refuse_links_in(folder: Path) -> None:
             refuse_link(Path(above) / name)
 
 
+def possible(path: str | Path) -> Path:
+    """The path. Raises FolderError for a name that no file can have, so that no later step stumbles over it."""
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(path)[:80])
+    try:
+        str(path).encode()
+        os.lstat(path)
+    except ValueError:  # a zero byte, or bytes of no letter
+        raise FolderError(f"'{shown}': no file can have this name; give one of letters") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise FolderError(f"'{shown}': no file can have this name ({error.strerror}); give another") from None
+    return Path(path)
+
+
 def inside(folder: Path, name: str) -> Path:
     """`folder / name`, refused with FolderError when it would leave the folder."""
     # A zero byte is no part of any name, and resolve() would stumble over it.
@@ -304,8 +318,17 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted models and the test-opening counts live: $LUTHIER_CACHE, else the user's cache folder."""
-    if given := os.environ.get("LUTHIER_CACHE"):
-        return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "luthier"
+    """Where converted models and the test-opening counts live: $LUTHIER_CACHE, else the user's cache folder.
+
+    Raises FolderError for a user without a home folder, as in some containers.
+    """
+    given = os.environ.get("LUTHIER_CACHE")
+    base = given or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(base).expanduser()
+    except RuntimeError:
+        raise FolderError(
+            f"{base}: this user has no home folder, so there is no place for converted models and for the count of "
+            "looks at test sets; set LUTHIER_CACHE to a folder"
+        ) from None
+    return folder if given else folder / "luthier"

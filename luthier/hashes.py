@@ -26,15 +26,23 @@ def sha256_of_files(*paths: Path) -> str:
     before = _states(real)
     if sum(state["size"] for state in before) < WORTH_REMEMBERING:
         return sha256_of(*real)
-    place = cache_folder() / "hashes" / f"{_key(real)}.json"
-    if (known := _known(place, before)) is not None:
+    place = _place(real)
+    if place and (known := _known(place, before)) is not None:
         return known
     digest = sha256_of(*real)
     newest = max(max(state["mtime_ns"], state["ctime_ns"]) for state in before)
-    if _states(real) == before and time.time_ns() - newest > SETTLED_SECONDS * 1e9:
+    if place and _states(real) == before and time.time_ns() - newest > SETTLED_SECONDS * 1e9:
         with contextlib.suppress(FolderError):  # a cache that cannot be written makes it slower, not wrong
             write_json(place, {"files": before, "sha256": digest})
     return digest
+
+
+def _place(paths: list[Path]) -> Path | None:
+    """Where the hash is remembered; None for a user without a cache folder."""
+    try:
+        return cache_folder() / "hashes" / f"{_key(paths)}.json"
+    except FolderError:
+        return None
 
 
 def _key(paths: list[Path]) -> str:

@@ -77,6 +77,26 @@ def peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def mapped_bytes() -> int | None:
+    """Bytes of addresses that the process has now; None where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, MemoryError):
+        return None
+
+
+def most_mapped_bytes() -> int | None:
+    """Bytes of addresses that the process may have (`ulimit -v`); None where there is no bound."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if most == resource.RLIM_INFINITY else most
+
+
+def threads() -> int:
+    """How many threads numerical libraries start: $OMP_NUM_THREADS, else one for each core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else os.cpu_count() or 1
+
+
 def versions() -> dict[str, str]:
     """The versions of the packages that the numbers depend on."""
     packages = ("luthier", "torch", "transformers", "tokenizers", "peft", "rouge-score", "sacrebleu", "numpy", "scipy")

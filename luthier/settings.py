@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from luthier.errors import LuthierError, SettingsError
 
@@ -38,7 +39,9 @@ def checked_seed(seed: int, where: str) -> int:
 
 
 Model = TypeVar("Model", bound=Settings)
-WHERE_GIVEN = {"written": "where given"}  # `json_schema_extra` of a field that toml_of leaves out where it is None
+WHERE_GIVEN: JsonDict = {
+    "written": "where given"
+}  # `json_schema_extra` of a field that toml_of leaves out where it is None
 
 
 def read_settings(model: type[Model], path: Path, error: type[LuthierError] = SettingsError) -> Model:
@@ -54,10 +57,26 @@ def read_settings(model: type[Model], path: Path, error: type[LuthierError] = Se
     return settings_from(model, data, path, error)
 
 
+def is_text(text: str) -> bool:
+    """Whether every letter of a text is whole, so that UTF-8 can hold it; a lone surrogate is half a letter."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _half_letters(value: Any, key: str = "") -> str | None:
+    """The key of the first text inside that is not whole; None where all are."""
+    if isinstance(value, str):
+        return None if is_text(value) else key
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (_half_letters(inner, f"{key}.{name}" if key else str(name)) for name, inner in items)
+    return next((name for name in found if name is not None), None)
+
+
 def settings_from(
     model: type[Model], data: dict[str, Any], where: str | Path, error: type[LuthierError] = SettingsError
 ) -> Model:
     """`data` checked as a `model`. Raises `error`, one sentence: `where`, the key, what is wrong, what is allowed."""
+    if (key := _half_letters(data)) is not None:
+        raise error(f"{where}: the key '{key}' holds half a letter (a lone surrogate); write it in whole letters")
     try:
         return model.model_validate(data)
     except ValidationError as problems:

@@ -507,7 +507,8 @@ def problem(right: Right, verb: str, code: int | None, said: str, seconds: float
         return f"hangs: {seconds:.0f} s"
     if "Traceback" in said or code not in (0, 1, 2):
         return f"exit code {code}: {last}"
-    if code == 2 and (said.count("luthier: ") != 1 or not said.startswith("luthier: ") or said.count("\n") != 1):
+    sentences = [line for line in said.splitlines() if not line.startswith("check: tokens: ")]  # the bar of a check
+    if code == 2 and (len(sentences) != 1 or not sentences[0].startswith("luthier: ")):
         return f"no single sentence: {said[:200]!r}"
     if right == "refused" and code == 0:
         return "a wrong success"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 import subprocess
@@ -65,6 +66,29 @@ def test_the_commands_of_several_tasks_run(newcomer: Path) -> None:
     for command in commands:
         type_in(command)
     assert (newcomer / "studies" / "talks" / "tasks.json").exists()
+
+
+def test_the_commands_of_the_page_on_data_run(newcomer: Path) -> None:
+    """Each on a file as people have them."""
+    wishes = "".join(
+        f"Gast {i} fragt, ob es für 0,50 € Handtücher gibt;Gast {i} will Handtücher\r\n" for i in range(40)
+    )
+    (newcomer / "wishes.csv").write_bytes(f"wish;summary\r\n{wishes}".encode("cp1252"))
+    tickets = "".join(f'{i}\tIs the 5" screen of room {i} broken?\t{i % 2}\n' for i in range(40))
+    (newcomer / "tickets.tsv").write_text(f"id\ttext\tkind\n{tickets}", encoding="utf-8")
+    chats = [
+        [{"role": "user", "content": f"Where is room {i}?"}, {"role": "assistant", "content": f"Room {i} is up."}]
+        for i in range(40)
+    ]
+    (newcomer / "chats.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
+    rows = [{"context": f"Room {i} is up.", "question": f"Where is {i}?", "answer": "It is up."} for i in range(40)]
+    (newcomer / "questions.json").write_text(json.dumps(rows, indent=1))
+    right = "".join(f'Room {i} is "up\tRoom {i} is up\n' for i in range(40))
+    (newcomer / "answers.txt").write_text(f"right\tours\n{right}", encoding="utf-16")
+    commands = commands_of(ROOT / "docs" / "data.md")
+    assert [verb for verb, *_ in commands] == ["init", "check", "init", "init", "init", "score"]
+    for command in commands:
+        type_in(command)
 
 
 def test_the_make_targets_of_the_readme_are_there() -> None:

@@ -19,6 +19,7 @@ from luthier.files import (
     cache_folder,
     inside,
     locked,
+    possible,
     read_json,
     read_lines,
     replacing,
@@ -299,3 +300,30 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert cache_folder() == tmp_path / "luthier"
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("variable", ["LUTHIER_CACHE", None])
+def test_a_user_without_a_home_is_told_what_to_set(variable: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("LUTHIER_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("pwd.getpwnam", nobody)
+    if variable:
+        monkeypatch.setenv(variable, "~nobody/cache")
+    with pytest.raises(FolderError, match=r"this user has no home folder, .*; set LUTHIER_CACHE to a folder"):
+        cache_folder()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "caf\udce9", "b" * 300, "c/" * 3000])
+def test_a_name_that_no_file_can_have_is_a_sentence(name: str) -> None:
+    with pytest.raises(FolderError, match="no file can have this name") as refused:
+        possible(name)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("name", ["", ".", "missing/deeper", "/dev/null", "\u00e9t\u00e9", "a\nb"])
+def test_a_name_that_a_file_may_have_is_a_path(name: str) -> None:
+    assert possible(name) == Path(name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from luthier import hashes
+from luthier.errors import FolderError
 from luthier.files import sha256_of
 from luthier.hashes import WORTH_REMEMBERING, sha256_of_files
 
@@ -73,3 +74,24 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, s
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "file"))
     (tmp_path / "a").write_bytes(bytes(LARGE))
     assert sha256_of_files(tmp_path / "a") == sha256_of(tmp_path / "a")
+
+
+def test_a_user_without_a_cache_gets_the_hash_all_the_same(
+    tmp_path: Path, settled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise FolderError("this user has no home folder")
+
+    monkeypatch.setattr(hashes, "cache_folder", nowhere)
+    (tmp_path / "a").write_bytes(b"x" * LARGE)
+    assert sha256_of_files(tmp_path / "a") == sha256_of(tmp_path / "a")
+
+
+def test_a_clock_that_was_set_back_remembers_nothing_wrong(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * LARGE)
+    monkeypatch.setattr(time, "time_ns", lambda: LONG_AGO)
+    assert sha256_of_files(path) == sha256_of(path)
+    assert not cache.exists(), "the file is younger than now, so it may change again within a tick"

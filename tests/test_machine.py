@@ -112,3 +112,23 @@ def test_every_call_that_trains_or_answers_keeps_freed_memory(
     monkeypatch.setattr(importlib.import_module(f"luthier.{module}"), "keep_freed_memory", kept)
     with pytest.raises(Kept):
         call()
+
+
+def test_the_addresses_that_a_process_has_and_may_have() -> None:
+    mapped = machine.mapped_bytes()
+    if mapped is None:
+        pytest.skip("this system does not say how many addresses a process has")
+    assert mapped > 10**7
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); from luthier import machine; "
+        "print(machine.most_mapped_bytes(), 10**6 < machine.mapped_bytes() < 10**9)"
+    )
+    assert run(code).split() == [str(10**9), "True"]
+
+
+@pytest.mark.parametrize("given, threads", [("3", 3), ("", None), ("0", None), ("many", None)])
+def test_threads_are_those_that_libraries_start(
+    given: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert machine.threads() == (threads or os.cpu_count())

@@ -88,3 +88,17 @@ def test_assignments_are_numbers_where_they_read_as_such():
     assert value_of("9" * 5000) == "9" * 5000 and value_of("[" * 10**6) == "[" * 10**6
     with pytest.raises(SettingsError, match="defaults 'rank': 'rank' has no value; write key=value,key=value"):
         assignments("rank", "defaults")
+
+
+def test_half_a_letter_is_refused_with_its_key() -> None:
+    class Inner(Settings):
+        names: tuple[str, ...] | list[str] = ()
+
+    class Outer(Settings):
+        name: str = ""
+        inner: Inner = Inner()
+
+    for data, key in (({"name": "\ud800"}, "name"), ({"inner": {"names": ["a", "caf\udce9"]}}, "inner.names.1")):
+        with pytest.raises(SettingsError, match=rf"here: the key '{key}' holds half a letter"):
+            settings_from(Outer, data, "here")
+    assert settings_from(Outer, {"name": "\u00e9 \U0001f600"}, "here").name == "\u00e9 \U0001f600"

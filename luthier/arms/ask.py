@@ -15,6 +15,7 @@ from luthier.decoding.generate import Request, generate
 from luthier.decoding.settings import Generation
 from luthier.decoding.text import TextStream
 from luthier.errors import PromptError, SettingsError
+from luthier.files import possible
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say
@@ -22,7 +23,9 @@ from luthier.records import Prompt
 from luthier.results.names import run_folder
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
-from luthier.settings import checked_seed, settings_from
+from luthier.settings import checked_seed, is_text, settings_from
+
+MOST_RIVALS = 1000  # named beside a token
 
 
 def ask(
@@ -66,6 +69,8 @@ def ask_probabilities(
     repetition penalty, temperature, top-k and top-p. An arm that chooses among labels yields one record, whose
     candidates are its labels. Raises what `ask` raises.
     """
+    if not 0 <= top <= MOST_RIVALS:
+        raise SettingsError(f"ask: top is {top}; give a whole number from 0 to {MOST_RIVALS}")
     shipped, prompt, request = _request(source, text, arm, generation, seed, verify, strict)
     model = shipped.model
     if shipped.answers_by != "generation":
@@ -97,6 +102,8 @@ def _request(
     """The arm or model of `source`, and the prompt and the request for `text`."""
     if not text.strip():
         raise SettingsError("the text is empty; give the input to answer")
+    if not is_text(text):
+        raise SettingsError("the text holds half a letter (a lone surrogate), which no tokenizer reads; mend it")
     keep_freed_memory()
     shipped = load_source(str(source), arm)
     if check_probes and not shipped.probes:
@@ -105,9 +112,10 @@ def _request(
         verify_probes(shipped)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
-    prompt = shipped.prompt(text)
-    _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     limit = settings.max_new_tokens or 1
+    measured = shipped.generation.max_new_tokens or 1 if shipped.probes else 1  # a model was measured with no room
+    prompt = shipped.prompt(text, max(limit, measured))
+    _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
     request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)
     return shipped, prompt, request
@@ -130,7 +138,7 @@ def _say_what_is_left_out(prompt: Prompt, shots: int, model: Model, strict: bool
 
 def load_source(source: str, arm: str | None) -> Shipped:
     """The arm or model of `source`: a study (its shipped arm, or `arm`), an arm's folder, or a bare model."""
-    path = Path(source)
+    path = possible(source)
     if StudyRecord.is_in(path):
         return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
     if arm is not None:

@@ -11,7 +11,7 @@ from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
 from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
-from luthier.files import building
+from luthier.files import building, possible
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, write_files
@@ -24,7 +24,7 @@ def merge(
     source: str | Path, folder: str | Path, *, arm: str | None = None, width: str | None = None, differ: int = 0
 ) -> dict[str, Any]:
     """`merge_arm` of a study (its shipped arm, or `arm`) or of an arm's folder."""
-    path = Path(source)
+    path = possible(source)
     if StudyRecord.is_in(path):
         path = run_folder(path, arm_to_ask(path) if arm is None else arm)
     elif arm is not None:
@@ -38,8 +38,11 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     With `width` its linear layers are made narrow after that. It is called good only if it repeats the arm's probe
     answers after it was written and read back, but for `differ` of them. Returns how many probes were asked and the ids
     of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
-    that cannot merge, FolderError for a folder in use, ModelError when more answers differ.
+    that cannot merge or a number below 0, FolderError for a folder in use, ModelError when more answers differ.
     """
+    if differ < 0:
+        raise SettingsError(f"merge: differ is {differ}; give 0, or how many probes may be answered in other words")
+    path, folder = possible(path), possible(folder)
     keep_freed_memory()
     shipped, note = load_arm(path), ShippedNote.read(path)
     if folder.exists():
@@ -49,7 +52,7 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     measured = note.width
     if measured and width not in (None, measured):
         raise SettingsError(f"{path}: its weights are {measured} already; merge the arm that they were made of")
-    plain = shipped.model if measured else _merged(path, note)
+    plain = shipped.model if measured else merged(path, note)
     made, made_width = quantize(plain, width) if width and not measured else plain, width or measured
     with building(folder) as part:
         write_files(made, part)
@@ -66,10 +69,14 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     return {"probes": len(shipped.probes), "differ": others, "width": made_width, "file_bytes": file_bytes(folder)}
 
 
-def _merged(path: Path, note: ShippedNote) -> Model:
-    """The base, with what the arm learned in its weights."""
+def merged(path: Path, note: ShippedNote, precision: str | None = None) -> Model:
+    """The base, with what the arm learned in its weights; in its own precision, or in another.
+
+    Raises SettingsError for a method that has nothing to merge.
+    """
     arm_method, base = method(note.method), note.base
-    whole = load(found_again(base, path), precision=base.precision, labels=note.labels, day=note.day)
+    kept = precision or base.precision
+    whole = load(found_again(base, path), precision=kept, labels=note.labels, day=note.day)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

@@ -47,9 +47,9 @@ class Shipped:
     probes: tuple[Probe, ...]
     answers_by: str = "generation"
 
-    def prompt(self, text: str) -> Prompt:
-        """The prompt of one input, rendered as in the study."""
-        room = room_for(self.model, self.generation.max_new_tokens or 0)
+    def prompt(self, text: str, most_new_tokens: int | None = None) -> Prompt:
+        """The prompt of one input, rendered as in the study, with room for so many tokens; None: as many as there."""
+        room = room_for(self.model, most_new_tokens or self.generation.max_new_tokens or 0)
         return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:

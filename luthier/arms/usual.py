@@ -10,6 +10,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import NARROW
+from luthier.task.spec import BARE
 from luthier.task.task import Task
 
 ALL_ARMS = "all"  # given instead of names
@@ -51,10 +52,15 @@ def arm_specs(arms: Mapping[str, ArmSpec] | Sequence[str] | None, task: Task, ba
 def usual_arms(task: Task, base: str, every: bool = False) -> list[str]:
     """The default arms of a task and a model; with `every` those of 'all'."""
     if not task.labels:
-        return list(ALL if every else DEFAULT)
+        return [arm for arm in (ALL if every else DEFAULT) if _has_template(arm, task)]
     is_encoder = family_of(base) == "encoder"
     more = (MORE_ENCODER_CLASSES if is_encoder else MORE_CLASSES) if every else ()
-    return [*(ENCODER_CLASSES if is_encoder else CLASSES), *more]
+    return [arm for arm in (*(ENCODER_CLASSES if is_encoder else CLASSES), *more) if _has_template(arm, task)]
+
+
+def _has_template(arm: str, task: Task) -> bool:
+    """Whether the task has the arm's template: rows that say themselves what is asked have one alone."""
+    return parse(arm).template in (None, BARE, *task.spec.prompt.templates)
 
 
 def with_baselines(arms: dict[str, ArmSpec], task: Task, base: str | None = None) -> dict[str, ArmSpec]:

@@ -17,16 +17,26 @@ import typer
 from typer.core import TyperGroup
 
 import luthier
+from luthier import machine
 from luthier.cli import screen
 
 CODES = {0, 1, 2, 130}
 ADVICE = {  # what libraries raise about a user's machine or files -> what would help
-    "memory": "there is not enough memory for this; end other programs, choose a smaller model, rank or batch_size, or "
-    "bound a study with --memory",
+    "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, "
+    "or bound a study with --memory",
     "weights": "a file of weights is damaged or cut off; fetch the model or make the arm again",
     "text": "a text or a name holds bytes that are not UTF-8; save it as UTF-8, or give it another name",
     "nesting": "what was given is nested too deeply to be read; give a simpler file",
 }
+_NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
+    "RuntimeError": ("can't allocate memory", "DefaultCPUAllocator", "out of memory", "start new thread", "bad_alloc",
+                     "Cannot allocate memory"),
+    "ImportError": ("failed to map segment", "cannot allocate memory"),
+    "SystemError": ("without exception set",),  # Python had no memory for one more call
+}  # fmt: skip
+ASK_MODELS = {"study", "multitask", "ask", "merge", "show"}
+# Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
+LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
 
 class Verbs(TyperGroup):
@@ -35,17 +45,21 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
+            _refuse_too_little_memory(sys.argv[1:])
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except luthier.LuthierError as error:
-            raise exit_with(error.exit_code, str(error)) from None
+            is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
+            raise exit_with(error.exit_code, f"{error}; {_too_little()}" if is_memory else str(error)) from None
         except KeyboardInterrupt:
             raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
         except OSError as error:
             screen.close()
             if error.errno in (errno.EPIPE, errno.EBADF):  # the reader of the output is gone, or never was there
                 raise typer.Exit(1) from None
+            if lacks_memory(error):
+                raise exit_with(2, _too_little()) from None
             where = f"{error.filename}: " if error.filename else "standard output or a file: "
             raise exit_with(2, f"{where}{error.strerror or error}; make room or name another path") from None
         except Exception as error:
@@ -59,15 +73,42 @@ def advice_on(error: Exception) -> str | None:
 
     Libraries are known by the names of their errors, because none of them may be imported here.
     """
+    if lacks_memory(error):
+        return _too_little()
     names, said = {kind.__name__ for kind in type(error).__mro__}, str(error)
-    allocators = ("can't allocate memory", "DefaultCPUAllocator", "out of memory")
-    if names & {"MemoryError", "OutOfMemoryError"} or ("RuntimeError" in names and any(a in said for a in allocators)):
-        return ADVICE["memory"]
     if "SafetensorError" in names:
         return f"{ADVICE['weights']} ({said})"
     if "UnicodeError" in names:
         return f"{ADVICE['text']} ({getattr(error, 'reason', said)})"
     return ADVICE["nesting"] if "RecursionError" in names else None
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error says that the system gave no more memory, or no more threads, which need some."""
+    names, said = {kind.__name__ for kind in type(error).__mro__}, str(error)
+    if names & {"MemoryError", "OutOfMemoryError"} or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return any(kind in names and any(words in said for words in words_of) for kind, words_of in _NO_MEMORY.items())
+
+
+def _too_little() -> str:
+    """What would help where memory ended, with the bound that the process runs under."""
+    mapped, most = machine.mapped_bytes(), machine.most_mapped_bytes()
+    bound = f" (this process has {mapped / 1e9:.1f} GB and may have {most / 1e9:.1f} GB)" if most and mapped else ""
+    return ADVICE["memory"].format(bound)
+
+
+def _refuse_too_little_memory(words: list[str]) -> None:
+    """Raises SettingsError where libraries could not even be loaded: they would hang or end the process themselves."""
+    if (most := machine.most_mapped_bytes()) is None or {"--help", "--version"} & set(words):
+        return
+    asks_model = words[:1] and (words[0] in ASK_MODELS or any(word.startswith("--model") for word in words))
+    least, each = LEAST_TORCH if asks_model else LEAST
+    if most < (needed := least + each * machine.threads()):
+        raise luthier.SettingsError(
+            f"this process may have {most / 1e9:.1f} GB of memory and needs {needed / 1e9:.1f} GB to begin with; allow "
+            "more (ulimit -v), or let it use fewer threads (OMP_NUM_THREADS=1)"
+        )
 
 
 def exit_with(code: int, sentence: str) -> typer.Exit:
@@ -77,7 +118,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "rate"):
+    if verb in ("study", "multitask", "rate", "pretrain"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

@@ -1,9 +1,9 @@
-"""Verbs about models made from nothing: tokens, and scale with its own verbs."""
+"""Verbs about models made from nothing: tokens, pretrain, and scale with its own verbs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -95,6 +95,10 @@ def tokens(
         bool,
         typer.Option("--neighbours", help="Show each token's nearest tokens: by embedding, and read in its place."),
     ] = False,
+    attention: Annotated[
+        Path | None, typer.Option(help="Write the attention of one layer of the first model as this SVG file.")
+    ] = None,
+    layer: Annotated[int, typer.Option(help="The layer that --attention draws, from 0.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Show what tokenizers make of a text: pieces, ids, bytes a token, the price of numbers, code and other languages.
@@ -109,6 +113,11 @@ def tokens(
     names = tokenizer or [MODEL]
     words = screen.input_text(text, file)
     tables = [token_table(words, name) for name in names]
+    if attention is not None:
+        from luthier.files import write_text
+        from luthier.scratch.attention_map import attention_of
+
+        write_text(attention, attention_of(words, names[0], layer))
     near = {}
     if neighbours:
         from luthier.scratch.neighbours import neighbours as nearest
@@ -122,4 +131,30 @@ def tokens(
     screen.print_token_tables(tables)
     for name, found in near.items():
         screen.print_neighbours(name, found)
+    return None
+
+
+def pretrain(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write; a training that was stopped there goes on.")],
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Train a small model from nothing and say how many bits a byte it needs for held-out text, beside xz and bzip2.
+
+    \b
+    Example:
+      luthier pretrain --tokens 2000000 --width 128 --out small
+    """
+    from luthier.cli.exits import command
+    from luthier.scratch import pretrain as work
+    from luthier.scratch.pretrain_page import BITS_HEADER, PAGE, bits_rows, record_words
+    from luthier.settings import settings_from
+
+    record = work.pretrain(settings_from(work.Pretraining, given, "pretrain"), out, command())
+    if as_json:
+        return screen.print_json(record.as_json())
+    if rows := bits_rows(record):
+        screen.print_table(BITS_HEADER, rows)
+    screen.print_lines([*record_words(record), str(out / PAGE)])
     return None

@@ -10,6 +10,7 @@ import typer
 
 import luthier
 from luthier.cli import screen
+from luthier.cli.options import Json
 
 
 def serve(
@@ -41,3 +42,75 @@ def serve(
         sources, host=host, port=port, arms=arm or (), key_file=key_file, allowed_hosts=allow_host or (),
         streams=max_streams, queue=queue, verify=verify, say=lambda text: screen.print_lines(text.splitlines()),
     )  # fmt: skip
+
+
+def ship(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A finished study.")],
+    out: Annotated[Path, typer.Option(help="The new folder.")],
+    arm: Annotated[str | None, typer.Option(help="An arm of the study; else the one that it ships.")] = None,
+    gguf: Annotated[str | None, typer.Option(help="Also GGUF files for llama.cpp: f16, q8_0, or both.")] = None,
+    modelfile: Annotated[bool, typer.Option("--modelfile", help="Also what Ollama needs.")] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Put test examples and answers into the folder.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Also where an export is not shown to be as good.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ship an arm as a folder that you hand on, with evidence, a model card and hashes. Every exported form answers the
+    whole test again and gets its verdict before the folder is called good.
+
+    \b
+    Example:
+      luthier ship studies/mine --out mine-1.0 --gguf f16,q8_0
+    """
+    kinds = [kind.strip() for kind in gguf.split(",") if kind.strip()] if gguf else []
+    evidence = luthier.ship(
+        study, out, arm=arm, gguf=kinds, with_modelfile=modelfile, with_examples=examples, force=force
+    )
+    if as_json:
+        return screen.print_json(evidence.as_json())
+    lines = [f"{out}: {evidence.arm}, {len(evidence.files)} files with their hashes.", evidence.decision]
+    for one in evidence.exports:
+        same = f"{one.same_answers} of {one.answers} answers are the same"
+        lines.append(f"{one.file}: {one.bytes / 1e6:,.1f} MB; {one.verdict} to what was measured; {same}.")
+    screen.print_lines(lines)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `luthier ship` made.")],
+    test: Annotated[bool, typer.Option("--test", help="Also ask the whole test again and judge it again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a shipped folder, without a network: every file against its hash, and the arm against its probes. What was
+    changed, removed or added is named.
+
+    \b
+    Example:
+      luthier verify mine-1.0 --test
+    """
+    checked = luthier.verify(folder, test=test)
+    if as_json:
+        return screen.print_json(checked)
+    lines = [f"{folder}: {checked['files']} files are as they were shipped (SHA256SUMS: {checked['sums_sha256']})."]
+    lines.append(f"All {checked['probes']} probes are answered as measured.")
+    if test:
+        same = checked["answers"] - len(checked["differ"])
+        lines.append(f"{same} of {checked['answers']} test answers are the same, and all verdicts are.")
+    screen.print_lines([*lines, checked["decision"]])
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `luthier ship` made.")],
+    name: Annotated[str, typer.Argument(help="The model's name on the hub, such as you/notes.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read it; by default it is private.")] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Also where it holds test examples and answers.")
+    ] = False,
+) -> None:
+    """Push a shipped folder to the Hugging Face hub, after it was verified. It is private unless you say otherwise.
+
+    \b
+    Example:
+      luthier push mine-1.0 you/notes
+    """
+    screen.print_lines([f"Pushed: {luthier.push(folder, name, public=public, examples=examples)}"])

@@ -17,7 +17,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -300,14 +300,29 @@ def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable |
     return SpeculativeDecoder(ragged, [], [], ngrams)
 
 
-def _decoder_for(
-    model: Model, requests: list[Request], ngrams: NgramTable | None
-) -> PaddedDecoder | EncoderDecoder | SpeculativeDecoder:
-    """A decoder before its first pass.
+class Decoding(Protocol):
+    """What decodes a batch: `start` reads the prompts, `step` takes a token of every row.
 
-    `start` reads the prompts, `step` takes a token of every row, `keep` drops rows and returns which row stands where.
+    Both return logits (B, V) of the next token. `keep` drops rows and returns which row stands where.
     """
+
+    def start(self) -> Tensor: ...
+    def step(self, tokens_B: Tensor) -> Tensor: ...
+    def keep(self, rows: Tensor) -> list[int]: ...
+
+
+@runtime_checkable
+class DecodesItself(Protocol):
+    """A module that is not transformers' and brings its own decoding, with whatever state it keeps."""
+
+    def decoding(self, prompts: list[tuple[int, ...]]) -> Decoding: ...
+
+
+def _decoder_for(model: Model, requests: list[Request], ngrams: NgramTable | None) -> Decoding:
+    """A decoder before its first pass."""
     prompts = [request.prompt_ids for request in requests]
+    if isinstance(model.module, DecodesItself):
+        return model.module.decoding(prompts)
     if model.family == "encoder-decoder":
         return EncoderDecoder(model, prompts)
     if not supported(model):

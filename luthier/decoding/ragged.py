@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from luthier.decoding.rows import Group, Phase, Rows, Span, group_of
-from luthier.model.attention import Trials, alike, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.exact import as_exact, trial_tokens
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
 from luthier.model.shared import shared_length
@@ -289,14 +290,20 @@ def _is_eligible(module: Any) -> bool:
 
 @torch.inference_mode()
 def _same_logits(model: Model) -> bool:
-    rows, next_tokens = [[1, 2, 3, 4, 5], [1, 2, 3, 8, 9, 10, 11]], [6, 7]
-    usual = [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
+    config: Any = model.module.config
+    one, two, three, *others = trial_tokens(config.get_text_config().vocab_size, range(1, 12))
+    rows, next_tokens = [[one, two, three, *others[:2]], [one, two, three, *others[4:]]], others[2:4]
     longer = [[*row, token] for row, token in zip(rows, next_tokens, strict=True)]
-    usual += [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in longer]
-    decoder = RaggedDecoder(model, rows, least=2)
-    ours_BV, usual_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))]), torch.stack(usual)
+
+    def usual() -> Tensor:
+        return torch.stack(
+            [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)]
+        )
+
+    decoder, usual_BV = RaggedDecoder(model, rows, least=2), usual()
+    ours_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))])
     if getattr(model.module, "is_quantized", False):
         # Rounding of activations amplifies a difference in the last digit at every layer. A wrong layout gives
         # unrelated logits, whose difference is as long as the logits themselves.
         return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
-    return alike(ours_BV, usual_BV)
+    return as_exact(ours_BV, usual_BV, usual)

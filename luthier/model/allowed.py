@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from luthier.errors import ModelError
 from luthier.model.weight_files import FLOATS, GET, WHOLE, Tensor, json_table, tensors_in
@@ -38,7 +39,7 @@ INT4 = "luthier_int4"  # what config.json calls our int4
 # Keys by which a file brings code, or names weights or modules of other places.
 FOREIGN = ("auto_map", "trust_remote_code", "custom_pipelines", "transformers_weights", "kernel_config", "use_kernels")
 _LAYERS = re.compile(r"^(num_|n_)?(hidden_|encoder_|decoder_)?layers?$")
-_COUNTS = re.compile(r"^(num|n)_|_(heads|experts|labels|groups|layers|blocks)$")
+_COUNTS = re.compile(r"(layers?|heads?|experts|labels|groups|blocks|beams|sequences|buckets|classes)$")
 _NAMES: dict[Any, str] = {str: "text", (int, float): "number", (str, dict): "token"}
 LEAST_BOUND = 4096  # counts below it are harmless, whatever the weights' shapes
 LARGEST = 2**40  # of any whole number
@@ -120,7 +121,7 @@ def _refuse_foreign(path: Path, table: Mapping[str, Any]) -> None:
         if "implementation" in key:
             allowed = EXPERTS if "experts" in key else ATTENTIONS
             asked = list(value.values()) if isinstance(value, dict) else [value]
-            if other := [one for one in asked if one not in allowed]:
+            if other := [one for one in asked if one not in allowed and not isinstance(one, bool)]:
                 raise _refuse(
                     path, place, other[0],
                     f"luthier runs {' and '.join(str(one) for one in allowed[1:])} alone and fetches no kernel; "
@@ -161,11 +162,17 @@ class _BitsAndBytes(Part):
     quant_method: Literal["bitsandbytes"]
     load_in_8bit: bool = False
     load_in_4bit: bool = False
-    bnb_4bit_quant_type: Literal["nf4"] | None = "nf4"
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] | None = "nf4"
     bnb_4bit_quant_storage: Literal["uint8"] | None = None
     bnb_4bit_compute_dtype: Literal["float32", "bfloat16", "float16"] | None = None
     llm_int8_skip_modules: list[str] | None = None
     llm_int8_threshold: float = 0.0
+
+    @model_validator(mode="after")
+    def _of_a_width(self) -> _BitsAndBytes:
+        if self.load_in_4bit == self.load_in_8bit or (self.load_in_4bit and self.bnb_4bit_quant_type == "fp4"):
+            raise PydanticCustomError("width", "it should say int8, or nf4, and no other width")
+        return self
 
 
 def _refuse_quantization(path: Path, config: Mapping[str, Any]) -> None:

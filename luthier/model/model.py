@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,6 +120,8 @@ def load(
         raise ModelError(f"precision '{precision}' is not known; choose auto, {' or '.join(PRECISIONS)}")
     folder = resolve(name)
     device_type = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d{1,3})?", device_type):
+        raise ModelError(f"device {device_type[:40]!r} is not known; choose auto, cpu or cuda")
     dtype = PRECISIONS[own_precision(device_type) if precision == "auto" else precision]
     looked = look_over(folder)
     with _refusals(name, folder):

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.model.attention import Trials, alike, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.exact import as_exact, trial_tokens
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,21 @@ def _is_eligible(module: Any) -> bool:
 
 @torch.no_grad()
 def _same_logits(module: Any) -> bool:
-    rows, layout = [[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 8, 9, 10, 11]], Layout(3, 2, 4)
+    one, two, three, *others = trial_tokens(module.config.get_text_config().vocab_size, range(1, 12))
+    rows, layout = [[one, two, three, *others[:4]], [one, two, three, *others[4:]]], Layout(3, 2, 4)
     positions = torch.arange(7)
     position_ids = torch.cat([positions, positions[3:]])[None]
+
+    def usual() -> Tensor:
+        logits: Tensor = module(input_ids=torch.tensor(rows), use_cache=False).logits
+        return logits
+
     with _without_dropout(module):
-        usual = module(input_ids=torch.tensor(rows), use_cache=False).logits
         with laid_out(layout):
             ids = torch.tensor([flat(rows, layout, 0)])
             ours = module(input_ids=ids, position_ids=position_ids, use_cache=False).logits
-    again = torch.cat([ours[0, :3].expand(2, 3, -1), ours[0, 3:].view(2, 4, -1)], 1)
-    return alike(again, usual)
+        again = torch.cat([ours[0, :3].expand(2, 3, -1), ours[0, 3:].view(2, 4, -1)], 1)
+        return as_exact(again, usual(), usual)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from luthier import defaults
 from luthier.errors import ModelError
-from luthier.files import building, cache_folder, locked, sha256_of, write_json
+from luthier.files import building, cache_folder, locked, possible, sha256_of, write_json
 from luthier.hashes import sha256_of_files
 from luthier.model.quiet import quiet
 
@@ -50,7 +50,7 @@ def resolve(name: str) -> Path:
 
     Raises ModelError that says what to install or set.
     """
-    if Path(name).is_dir():
+    if possible(name).is_dir():
         if not (Path(name) / "config.json").exists():
             raise ModelError(f"{name}: no config.json in this folder{_what_it_is(Path(name))}")
         return Path(name)

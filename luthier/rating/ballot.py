@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import locked, sha256_of_text
+from luthier.files import locked, possible, sha256_of_text
 from luthier.records import Answer, Example, Vote
 from luthier.results.comparison import Comparison
 from luthier.results.names import arm_folder
 from luthier.results.ratings_record import VERDICTS, VOTES_FILE, RatingPlan, VoteLine
 from luthier.results.record import append_lines_of, read_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.scoring.reasoning import without_reasoning
 
 MOST_ARMS = 4  # six pairs a dialogue; five arms would make ten
 DIALOGUES, SHARED, REPEATED = 60, 0.2, 0.1
@@ -221,21 +222,21 @@ def open_ballot(folder: Path, arms: Sequence[str] | None = None, dialogues: int 
     None: 60, or as many as there are. Raises FolderError for a folder that is no finished study or whose answers
     changed since the plan was made, SettingsError for arms or numbers that the study or its plan do not have.
     """
-    study = StudyRecord.read(folder)
+    study = StudyRecord.read(possible(folder))
     if study.task.labels:
         raise SettingsError(f"{folder}: its answers are labels, right or wrong; there is nothing for people to judge")
     examples = {example.id: example for example in read_lines_of(Example, folder / "examples.jsonl")}
     if (stored := RatingPlan.read_if_there(folder)) is not None:
         path = RatingPlan.path_in(folder)
         _refuse_other(path, stored, arms, dialogues)
-        answers = {arm: _texts(folder, arm) for arm in stored.arms}
+        answers = {arm: _texts(folder, arm, study.task.reasoning) for arm in stored.arms}
         if _hash(answers, stored.dialogues) != stored.answers_sha256:
             raise FolderError(
                 f"{path}: the answers changed since rating began; put the old ones back, or {_BEGIN_ANEW}"
             )
         return Ballot(folder, stored, examples, answers)
     names = _chosen(arms, list(study.arms)) if arms is not None else shortlist(_finished(folder))
-    answers = {arm: _texts(folder, arm) for arm in names}
+    answers = {arm: _texts(folder, arm, study.task.reasoning) for arm in names}
     plan = _plan(names, examples, answers, dialogues, study.seed)
     plan.write(folder)
     return Ballot(folder, plan, examples, answers)
@@ -267,11 +268,13 @@ def _hash(answers: Answers, ids: Sequence[str]) -> str:
     return sha256_of_text(*(texts.get(id, "") for texts in answers.values() for id in ids))
 
 
-def _texts(folder: Path, arm: str) -> dict[str, str]:
+def _texts(folder: Path, arm: str, reasoning: str) -> dict[str, str]:
+    """The answers as they were judged by metrics too: without reasoning blocks, where the task leaves them out."""
     path = arm_folder(folder, arm) / "answers.jsonl"
     if not path.exists():
         raise FolderError(f"{path}: no such file; finish the study first, or choose other arms with --arms")
-    return {answer.id: answer.text for answer in read_lines_of(Answer, path)}
+    shown = without_reasoning if reasoning == "leave out" else str
+    return {answer.id: shown(answer.text) for answer in read_lines_of(Answer, path)}
 
 
 def _chosen(arms: Sequence[str], existing: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def confusion_rows(page: StudyPage) -> list[dict[str, str | int]]:
         {"arm": matrix.arm.name, "label": line.label, "said": label, "count": cell.count}
         for matrix in matrices(page)
         for line in matrix.lines
-        for label, cell in zip([*page.labels, "none"], line.cells, strict=True)
+        for label, cell in zip([*page.labels, "(no label)"], line.cells, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from luthier.errors import FolderError
-from luthier.files import inside, write_text
+from luthier.files import inside, possible, write_text
 from luthier.reports.pairs import strip_of
 from luthier.reports.words import family, mixture_words, task_sentences
 from luthier.reports.write import SIGNS, Names, environment, markdown
@@ -98,7 +98,7 @@ def overview(folder: str | Path) -> Path:
 
     Raises FolderError when the folder holds none, or a file of it is missing or damaged.
     """
-    folder = Path(folder)
+    folder = possible(folder)
     if not MultitaskRecord.is_in(folder):
         raise FolderError(f"{folder}: holds no {MultitaskRecord.FILE}; name a folder made by `luthier multitask`")
     shown = _shown(folder, MultitaskRecord.read(folder), conclude(folder))

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from luthier import metrics
-from luthier.files import write_text
+from luthier.files import possible, write_text
 from luthier.reports import formats, words
 from luthier.reports.confusion import confusion_rows, matrices
 from luthier.reports.evidence import (
@@ -50,7 +50,7 @@ def report(folder: Path) -> Path:
 
     Raises FolderError when a file of the study is missing or damaged, or the folder cannot be written.
     """
-    page = read_study(Path(folder))
+    page = read_study(possible(folder))
     shown = _shown(page)
     command = Markup(" ".join(page.study.command.split()) or formats.UNKNOWN)  # one line of a code block
     text = environment(markdown).get_template("report.md.jinja").render(shown, command=command)

@@ -6,16 +6,19 @@
     ratings_record    rating-plan.json, ratings.jsonl and ratings.json
     cost              cost.json, and sums of seconds
     plan_record       plan.json: what each arm was expected to take
-    predicted         predicted beside measured
+    predicted         predicted beside measured: errors, and the term that was wrong
     lines             the lines of metrics.jsonl, likelihood.jsonl and log.jsonl
     study_record      study.json
-    arm_record        arm.json, training.json, tune/trials.jsonl; what an arm takes to ship
+    arm_record        arm.json, training.json, base-width.json, tune/trials.jsonl; what an arm takes to ship
     shipped_note      luthier.json, the note beside an arm's weights
+    adapter_config    adapter_config.json, as peft writes it for the methods that luthier has
+    evidence          evidence.json and SHA256SUMS of a shipped folder
     multitask_record  multitask.json, mixture.json, tasks.json
     looks             how often a test set was looked at, counted in the user's cache
     names             which names folders may have: an arm's, a study's, a task's; nothing else names one
     folder            the study's folder: places, costs, log
     scaling_record    law.json, and a plan by laws
+    pretrain_record   pretrain.json
     resume            going on with a study: whose folder it is, whether the same is asked, which look it takes
 
 Doors: `folder.StudyFolder`.

@@ -56,6 +56,15 @@ class TaskOrigin(Part):
     reasoning: str = "keep"  # whether reasoning blocks are part of an answer
     fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
+    # Rules of the task, each only where it is another than the usual one.
+    references: str = "mean"  # how ROUGE against several references becomes one value
+    shot_seed: int = 0
+    units_sha256: str | None = None  # which test examples form a unit; None: those of equal inputs
+
+    @property
+    def decision(self) -> list[object]:
+        """What decides, and of which texts: a task with another rule takes another look at its test set."""
+        return [self.metric, self.margin, self.references, self.units_sha256, self.labels, self.templates]
 
 
 class ModelOrigin(Part):
@@ -114,14 +123,14 @@ class StudyRecord(Record):
 
     @property
     def shape_sha256(self) -> str:
-        """One hash over everything that shapes the study's answers: specification, arms, data and base weights.
+        """One hash over everything that shapes the study's answers: specification, arms, task and base weights.
 
         It leaves out `likelihood`, which changes no answer.
         """
         specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
         arms = {name: table.as_json() for name, table in self.arms.items()}
         others = [model.base_sha256 for model in self.models.values()]
-        shape = [specification, arms, self.task.hashes, self.model.base_sha256, *others]
+        shape = [specification, arms, self.task.hashes, self.task.decision, self.model.base_sha256, *others]
         return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
 
     @property

@@ -2,7 +2,7 @@
 
     words       what a word is in every script, and which tokenizers can read given texts
     reasoning   blocks in which a model thinks before it answers
-    labels      which label an answer says; accuracy's and macro-F1's counts
+    labels      when two texts are one label, which label an answer says; accuracy's and macro-F1's counts
     rouge       ROUGE by rouge-score
     bleu        BLEU and chrF by sacrebleu, as counts
     score       answers x references -> scores; each metric's signature

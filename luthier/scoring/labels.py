@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -24,7 +24,7 @@ import regex
 from luthier.errors import SettingsError
 
 COUNTS = 3  # of each class: rows that have it, answers that name it, and both at once
-Fold = Literal["composed", "zero width", "blanks", "case", "marks", "numbers"]
+Fold = Literal["zero width", "composed", "blanks", "case", "marks", "numbers"]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
 
 # Signs without width, which nobody sees: spaces of no width, directions, soft hyphens, the choice between a sign's
@@ -35,19 +35,26 @@ _MARKS = str.maketrans("\u2018\u2019\u02bc\u2010\u2011\u2212\u201c\u201d", "'''-
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")  # what a table of numbers makes of a whole number
 
 
-def folded(text: str, folds: Iterable[Fold] = FOLDS) -> str:
+def folded(text: str, folds: Collection[Fold] = FOLDS) -> str:
     """The text without the differences that `folds` names; two texts are one label where this is equal."""
-    for fold in folds:
-        text = _FOLD[fold](text)
+    for fold in FOLDS:
+        if fold in folds:
+            text = _FOLD[fold](text)
     return text
 
 
-_FOLD = {
+def _lower(text: str) -> str:
+    """lower() and not casefold(), which makes one of ß and ss; a composed text stays one."""
+    lower = text.lower()
+    composed = not text.isascii() and unicodedata.is_normalized("NFC", text)
+    return unicodedata.normalize("NFC", lower) if composed else lower
+
+
+_FOLD: dict[Fold, Callable[[str], str]] = {
     "composed": lambda text: unicodedata.normalize("NFC", text),
     "zero width": lambda text: _ZERO_WIDTH.sub("", text).strip(_JOINERS),
     "blanks": lambda text: " ".join(text.split()),
-    # lower() and not casefold(), which makes one of ß and ss; a composed text may fall apart in lower case.
-    "case": lambda text: unicodedata.normalize("NFC", text.lower()) if not text.isascii() else text.lower(),
+    "case": _lower,
     "marks": lambda text: text.translate(_MARKS),
     "numbers": lambda text: match[1] if (match := _WHOLE.fullmatch(text.strip())) else text,
 }
@@ -165,9 +172,15 @@ def spelled(merged: Mapping[str, str], times: Counter[str], shown: int = 3) -> s
 
 
 def prefixes(words: Sequence[str], folds: Sequence[Fold] = FOLDS) -> list[tuple[str, str]]:
-    """The pairs of words where the first begins the second."""
+    """The pairs of words where the first begins the second and a word or a letter goes on: light, light rain. A sign
+    that goes on, as in C++ behind C, makes no whole of the first."""
     keys = [(folded(word, folds), word) for word in words]
-    return [(a, b) for x, a in keys for y, b in keys if x != y and y.startswith(x)]
+    return [
+        (a, b)
+        for x, a in keys
+        for y, b in keys
+        if x != y and y.startswith(x) and (y[len(x)].isspace() or (_INNER.match(y[len(x)]) and _INNER.match(x[-1])))
+    ]
 
 
 # ------------------------------------------------------------------------------------------- a label inside a text
@@ -213,8 +226,8 @@ def _parts(text: str, at: int, step: int) -> bool:
     goes_on = bool(beyond and _INNER.match(beyond))
     if next_ in _SUFFIXES and step > 0:
         return False
-    if next_ in _HYPHENS + _SUFFIXES + ".," and step < 0 and not goes_on and own.isdigit():
-        return next_ == "+" or beyond == next_  # -1 and .5 are not 1 and 5; +1 is
+    if next_ in _HYPHENS + ".," and step < 0 and not goes_on and own.isdigit():
+        return beyond == next_  # -1 and .5 are not 1 and 5; after a rule of hyphens or dots they are
     if next_ in ":,":
         return not (goes_on and own.isdigit() and beyond.isdigit())
     return not (goes_on and next_ in _TIES + _HYPHENS + _SUFFIXES)

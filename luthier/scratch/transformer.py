@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from luthier.scratch.cached import CachedDecoding
 from luthier.scratch.shape import Shape
 
 HIDDEN = torch.finfo(torch.float32).min / 2  # a score that softmax makes 0; infinity would make NaN of an empty row
@@ -30,6 +31,7 @@ class Cache:
     """What a decoder has read: its tokens' documents, and the keys and values of each attention layer by its name."""
 
     documents_BS: Tensor | None = None
+    plain: bool = True  # every row is one document without padding so far
     encoded: tuple[Tensor, Tensor] | None = (
         None  # of the source, once: hidden states (B, S, D) and its documents (B, S)
     )
@@ -115,10 +117,17 @@ class Transformer(nn.Module):
             if cache is not None:
                 cache.documents_BS = all_BS
             x_BTD = self._embed(ids_BT, positions_in(all_BS)[:, -ids_BT.shape[1] :], segments_BT)
-            plain = documents_BT is None and prefix_BT is None and (old_BS is None or ids_BT.shape[1] == 1)
+            plain = documents_BT is None and prefix_BT is None
+            if cache is not None:
+                cache.plain = cache.plain and plain
+                plain = cache.plain and (old_BS is None or ids_BT.shape[1] == 1)
             more = {"plain": plain, "encoded": encoded, "prefix_BT": prefix_BT, "cache": cache, "maps": maps}
             x_BTD = self.decoder(x_BTD, new_BT, all_BS, **more)
         return self.logits(x_BTD if wanted_BT is None else x_BTD[wanted_BT])
+
+    def decoding(self, prompts: list[tuple[int, ...]]) -> CachedDecoding:
+        """For the generator (decoding/generate.py)."""
+        return CachedDecoding(self, prompts, Cache())
 
     def _embed(self, ids_BT: Tensor, positions_BT: Tensor, segments_BT: Tensor | None) -> Tensor:
         x_BTD = self.embedding(ids_BT)

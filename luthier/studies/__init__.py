@@ -9,7 +9,7 @@
     weights    where an arm's weights come from: trained, taken from another training, made narrow
     answering  an arm's prompts, answers, length and likelihood
     arm        one arm from prompts to scores
-    unchanged  what may not change between two sittings of a study: task.toml's settings, bases
+    unchanged  what may not change between two sittings of a study: the task's rules, bases; other versions are said
     planned    a study's plan, from the prompts that its arms will read
     study      arms x examples: the main job
     multitask  one training on a mixture of tasks, as an arm of each task's own study

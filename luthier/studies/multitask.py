@@ -24,7 +24,7 @@ from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.errors import SettingsError, TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
@@ -39,9 +39,10 @@ from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
 from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
 from luthier.studies.mixture import Mixture, draw, mixture_record
-from luthier.studies.origin import made_by
+from luthier.studies.origin import made_by, whole_letters
 from luthier.studies.spec import MultitaskSpec, StudySpec, in_reach
 from luthier.studies.study import context_of, run_study
+from luthier.studies.unchanged import other_versions, refuse_other_weights
 from luthier.studies.weights import train_arm
 from luthier.task.check import check_between
 from luthier.task.findings import Finding
@@ -124,7 +125,7 @@ def multitask(
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
     arm_names(map(name_of, spec.arms))
-    folder = StudyFolder(Path(out) if out else _default_folder(spec))
+    folder = StudyFolder(possible(out) if out else _default_folder(spec))
     spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
     members = _members(spec, folder)
     with locked_study(folder, MultitaskRecord), stoppable():
@@ -168,12 +169,19 @@ def _run(folder: StudyFolder, spec: MultitaskSpec, members: Sequence[Member], co
         raise SettingsError("no arm trains, so there is nothing to train on several tasks; name one, such as lora")
     precision = stored.model.precision if stored else spec.precision
     base = load(spec.model, precision=precision, day=stored.day if stored else None)
+    if stored is not None:
+        refuse_other_weights(folder, stored.model.base_sha256, base)
     contexts = {m.name: context_of(m.folder, _study_spec(spec, m), m.task, base) for m in members}
     group = Group(spec, folder, members, contexts)
     findings_of = _findings(group)
     for finding in (one for findings in findings_of.values() for one in findings):
         say(finding.text)
     record = _record(group, asked, command, base, trained, findings_of)
+    if stored is not None and stored.is_done and stored.asks_the_same_as(record):
+        record = stored  # nothing is made now, so what made it stays
+    elif stored is not None:
+        for sentence in other_versions(stored):
+            say(sentence)
     begin(folder, record, stored)
     multitask_arms = {multi(name): _multitask_spec(group, specs[name]) for name in trained}
     for name in trained:
@@ -267,7 +275,8 @@ def _record(
         specification=asked,
         arms={name: {} for name in asked["arms"]},
         trained=list(trained),
-        command=command or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
+        command=whole_letters(command)
+        or shlex.join(["luthier", "multitask", *(str(m.task.folder) for m in group.members)]),
         tasks=tasks,
         model=MixtureModel(name=base.name, base_sha256=base.base_sha256, precision=precision),
         findings=[finding.text for one in findings_of.values() for finding in one],

@@ -13,6 +13,12 @@ from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin,
 from luthier.scoring.labels import FOLDS
 from luthier.scoring.words import ENGLISH
 from luthier.studies.fit import StudyContext
+from luthier.studies.unchanged import other_rules
+
+
+def whole_letters(text: str) -> str:
+    """The text as UTF-8 can hold it: a command may have been typed in bytes of no letter."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class MadeBy(TypedDict):
@@ -52,7 +58,7 @@ def study_origin(
         format=1,
         specification=specification,
         arms={arm.name: arm_table(arm, bool(context.task.labels)) for arm in arms},
-        command=command or shlex.join(["luthier", "study", context.task.source]),
+        command=whole_letters(command) or shlex.join(["luthier", "study", context.task.source]),
         task=_task_origin(context, arms),
         model=_model_origin(base, context.precision),
         models={name: _model_origin(other, context.precision) for name, other in bases.items() if other is not base},
@@ -83,6 +89,7 @@ def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
         of={name: len(task.split(name)) for name in splits},
         templates={name: task.template(name) for name in dict.fromkeys(arm.template for arm in arms)},
         notes=[sentence for note in task.notes for sentence in note.sentences()],
+        **other_rules(task),
     )
 
 

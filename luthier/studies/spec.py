@@ -15,6 +15,7 @@ from pydantic.config import JsonDict
 from luthier import defaults
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
+from luthier.files import possible
 from luthier.settings import Seed, Settings, assignments, read_settings, settings_from
 from luthier.studies.mixture import Mixture
 
@@ -105,7 +106,7 @@ def specification(
     task: str | Path | None, arms: str | Sequence[str] | None, config: str | Path | None, given: dict[str, Any]
 ) -> StudySpec:
     """study.toml, overridden by `given`, `task` and `arms`, then checked. Raises SettingsError."""
-    stored = read_settings(StudySpec, Path(config)).model_dump(exclude_unset=True) if config else {}
+    stored = read_settings(StudySpec, possible(config)).model_dump(exclude_unset=True) if config else {}
     if config and stored.get("task") and not Path(stored["task"]).is_absolute():
         beside = Path(config).parent / stored["task"]
         is_task = beside.is_dir() or Path(str(beside).rpartition(":")[0]).is_dir()  # FOLDER:NAME is a task too

@@ -20,7 +20,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
 from luthier.decoding.answers import refuse_same_labels, room_for
 from luthier.errors import LuthierError, SettingsError, TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model, load
 from luthier.progress import say, stoppable
@@ -40,7 +40,7 @@ from luthier.studies.origin import study_origin
 from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, in_reach, specification
-from luthier.studies.unchanged import refuse_changed_bases, refuse_changed_task
+from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
 from luthier.task.chat_template import today
 from luthier.task.check import check_task
 from luthier.task.check_prompts import refuse_same_prompts
@@ -51,7 +51,7 @@ from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.memory import Bound
 from luthier.verdicts.conclude import conclude
-from luthier.verdicts.detect import can_show, unseen_labels
+from luthier.verdicts.detect import can_show, refuse_unscorable, unseen_labels
 
 MAY_CHANGE = ("precision", "seeds")  # keys of a specification that may differ when a study resumes
 MOST_DEV = 32  # default number of dev examples: enough to choose settings, cheap to answer
@@ -92,7 +92,7 @@ def study(
     specs = with_baselines(arm_specs(spec.arms, loaded, spec.model), loaded, spec.model)
     specs = with_defaults(specs, spec.defaults)
     arm_names(specs)
-    folder = StudyFolder(Path(out) if out else _default_folder(spec, loaded))
+    folder = StudyFolder(possible(out) if out else _default_folder(spec, loaded))
     spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
     specs = {
         name: arm.model_copy(update={"model": in_reach(arm.model, folder.path)}) if arm.model else arm
@@ -127,7 +127,10 @@ def run_study(
         refuse_changed_bases(folder, stored, bases)
     context = replace(context_of(folder, spec, task, bases[spec.model]), trained=trained or {})
     _refuse_same_prompts(context, plan.arms, bases)
-    record = _look_over(plan, context, bases, command, stored, more_findings)
+    is_whole = stored is not None and all(folder.finished(run.name) for run in runs(plan.arms, plan.seeds))
+    record = _look_over(plan, context, bases, command, stored, more_findings, is_whole)
+    if stored is not None and is_whole and stored.asks_the_same_as(record):
+        record = stored  # nothing is made now, so what made it stays
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
     expected = write_plan(context, plan.arms, bases)
@@ -175,14 +178,20 @@ def _look_over(
     command: str,
     stored: StudyRecord | None,
     more_findings: Sequence[Finding],
+    is_whole: bool,
 ) -> StudyRecord:
-    """study.json before any arm runs. Prints problems of the data, and what the study can show."""
+    """study.json before any arm runs; `is_whole` says that none has to.
+
+    Prints problems of the data, and what the study can show.
+    """
     task = context.task
     look = look_ahead(context.folder, task.hashes()["test"], [arm.name for arm in plan.arms])
     power = can_show(task, context.test, len(plan.arms), look) + unseen_labels(task, context.train)
     # The check reads every row, which is slow on large data. A resumed study has the same data.
     findings = [] if stored else [*more_findings, *check_task(task, bases[context.model_name])]
-    health = stored.health if stored else [Health(**asdict(one)) for one in findings]
+    health = list(stored.health) if stored else [Health(**asdict(one)) for one in findings]
+    if stored and not is_whole:
+        health += [Health(level="warning", text=text, file=None, row=None) for text in other_versions(stored)]
     notes = training_notes(plan.arms, plan.seeds, context.trials)
     for sentence in [row.text for row in health if row.level != "note"] + power + notes:
         say(sentence)
@@ -279,7 +288,8 @@ def _with_stored_arms(
 def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) -> StudyContext:
     """What the arms of a study share: samples of the splits, folder, model and settings.
 
-    Raises TaskError for a split without a usable example, or with fewer than the specification asks for.
+    Raises TaskError for a split without a usable example, with fewer than the specification asks for, or for which the
+    deciding metric cannot be computed.
     """
     train, dev, test = ([e for e in task.split(name) if e.is_usable] for name in SPLITS)
     for name, usable in zip(SPLITS, (train, dev, test), strict=True):
@@ -287,11 +297,14 @@ def context_of(folder: StudyFolder, spec: StudySpec, task: Task, base: Model) ->
             raise TaskError(f"{task.folder}: the {name} split has no example with an input and a reference; add some")
         if task.spec.decide.references == "max" and name != "train":
             refuse_unequal(usable)
+    dev, test = sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed), sample(test, spec.test, spec.seed)
+    refuse_unscorable(task, "dev", dev)
+    refuse_unscorable(task, "test", test)
     return StudyContext(
         task=task,
         train=sample(train, spec.train, spec.seed),
-        dev=sample(dev, spec.dev or min(MOST_DEV, len(dev)), spec.seed),
-        test=sample(test, spec.test, spec.seed),
+        dev=dev,
+        test=test,
         seed=spec.seed,
         model_name=spec.model,
         precision="bf16" if "bfloat16" in str(base.dtype) else "fp32",

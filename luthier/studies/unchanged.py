@@ -7,16 +7,23 @@ decides what one would like. The data's own hashes are compared in study.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from luthier import machine
 from luthier.errors import ModelError, TaskError
+from luthier.files import sha256_of_text
 from luthier.model.fingerprint import files_of_base, refuse_other_files
 from luthier.model.model import Model
 from luthier.results.folder import StudyFolder
+from luthier.results.multitask_record import MultitaskRecord
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 from luthier.scoring.labels import FOLDS
+from luthier.task.examples import unit_of
 from luthier.task.spec import BARE
 from luthier.task.task import Task
+
+_REMEDY = "start a new study with --out, or give this one the base that it began with"
 
 
 def refuse_changed_task(folder: StudyFolder, stored: StudyRecord, task: Task) -> None:
@@ -41,6 +48,10 @@ def _settings(folder: StudyFolder, stored: StudyRecord, task: Task) -> Iterator[
     if task.spec.classes:
         folds = list(FOLDS) if stored.task.fold is None else stored.task.fold
         yield "what makes no other label (classes.fold)", folds, task.spec.classes.fold
+    yield "what becomes of several references", stored.task.references, decide.references
+    yield "the seed of shots", stored.task.shot_seed, prompt.shot_seed
+    before, now = stored.task.units_sha256, units_sha256(task)
+    yield "which test examples form a unit", before or "equal inputs", now or "equal inputs"
     for name, text in stored.task.templates.items():
         is_there = name in (*prompt.templates, BARE)
         yield f"the template '{name}'", text, task.template(name) if is_there else None
@@ -50,17 +61,57 @@ def _settings(folder: StudyFolder, stored: StudyRecord, task: Task) -> Iterator[
             yield "max_new_tokens", max(length.by_limit), task.spec.answer.max_new_tokens
 
 
+def units_sha256(task: Task) -> str | None:
+    """One hash over the unit of every test example; None where equal inputs, and nothing else, are one unit."""
+    units = {example.id: example.unit for example in task.test}
+    if all(units[example.id] == unit_of(example.input) for example in task.test):
+        return None
+    return sha256_of_text(*(part for id in sorted(units) for part in (id, units[id])))
+
+
+def other_rules(task: Task) -> dict[str, Any]:
+    """The rules of a task that are not the usual ones, as study.json names them."""
+    usual = {"references": "mean", "shot_seed": 0, "units_sha256": None}
+    here = {
+        "references": task.spec.decide.references,
+        "shot_seed": task.spec.prompt.shot_seed,
+        "units_sha256": units_sha256(task),
+    }
+    return {key: value for key, value in here.items() if value != usual[key]}
+
+
+def other_versions(stored: StudyRecord | MultitaskRecord) -> list[str]:
+    """A sentence where a study goes on with other versions than it began with; none where all are the same.
+
+    It is said and not refused: an upgrade in the middle of a long study is common, and mostly changes nothing.
+    """
+    now = machine.versions()
+    others = [(name, before, now[name]) for name, before in stored.versions.items() if now.get(name, before) != before]
+    if not others:
+        return []
+    began, goes_on = (", ".join(f"{one[0]} {one[which]}" for one in others) for which in (1, 2))
+    return [
+        f"this study began with {began} and goes on with {goes_on}; what is made now may differ by more than the arms "
+        "do, so start a new study with --out where that matters"
+    ]
+
+
+def refuse_other_weights(folder: StudyFolder, before: str, base: Model) -> None:
+    """Raises ModelError where a base has other weights than the SHA-256 that the study in `folder` began with."""
+    if base.base_sha256 != before:
+        raise ModelError(
+            f"{base.folder}: holds other weights (sha256 {base.base_sha256[:12]}) than when the study in {folder.path} "
+            f"began ({before[:12]}); {_REMEDY}"
+        )
+
+
 def refuse_changed_bases(folder: StudyFolder, stored: StudyRecord, bases: Mapping[str, Model]) -> None:
     """Raises ModelError where a base has other weights, or another file that decides its answers, than before."""
-    remedy = "start a new study with --out, or give this one the base that it began with"
     for name, origin in {stored.model.name: stored.model, **stored.models}.items():
-        if name in bases and bases[name].base_sha256 != origin.base_sha256:
-            raise ModelError(
-                f"{bases[name].folder}: holds other weights (sha256 {bases[name].base_sha256[:12]}) than when the "
-                f"study in {folder.path} began ({origin.base_sha256[:12]}); {remedy}"
-            )
+        if name in bases:
+            refuse_other_weights(folder, origin.base_sha256, bases[name])
     here = {name: files_of_base(model.folder) for name, model in bases.items()}
     for arm in stored.arms:
         note = ShippedNote.read_if_there(folder.arm(arm))
         if note and note.base.name in bases:
-            refuse_other_files(bases[note.base.name].folder, note.base.files, here[note.base.name], remedy)
+            refuse_other_files(bases[note.base.name].folder, note.base.files, here[note.base.name], _REMEDY)

@@ -55,8 +55,7 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     context.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
     record.write(folder)
-    with suppress(FileNotFoundError):
-        (folder / "checkpoint.safetensors").unlink()
+    _remove_checkpoint(folder)
     context.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
     return record
 
@@ -68,7 +67,15 @@ def _finished_training(arm: TrainedArm, folder: Path) -> TrainingRecord | None:
         say(f"{arm.name}: its trained weights are damaged or gone, so it is trained again")
         (folder / TrainingRecord.FILE).unlink()
         return None
+    if record:
+        _remove_checkpoint(folder)  # a kill may have come between the record and this
     return record
+
+
+def _remove_checkpoint(folder: Path) -> None:
+    """The checkpoint of a finished training, which is larger than what it trained."""
+    with suppress(FileNotFoundError):
+        (folder / "checkpoint.safetensors").unlink()
 
 
 def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> TrainingRecord:

@@ -9,6 +9,7 @@ is no text (an image, a call of a tool) raises an error: an answer that rests on
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from typing import Any
@@ -37,13 +38,26 @@ def is_chat(cell: Any) -> bool:
 def _messages(cell: Any) -> list[dict[str, Any]]:
     """The messages of a cell; none where it holds something else."""
     if isinstance(cell, str) and cell.lstrip()[:1] == "[":
-        try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            return []
+        cell = _list_in(cell)
     if not isinstance(cell, list) or not all(isinstance(part, dict) for part in cell):
         return []
     return cell if cell and all({"role", "from"} & set(part) for part in cell) else []
+
+
+def _list_in(text: str) -> Any:
+    """The list that a text writes, as JSON or as Python does (pandas writes lists into a csv so); None: no list."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
+
+
+def ends_in_question(cell: Any) -> bool:
+    """Whether the last message of a chat is the user's."""
+    last = _messages(cell)[-1]
+    return _ROLES.get(str(last.get("role", last.get("from"))).strip().lower()) == QUESTION
 
 
 def turns_of(cell: Any, row: int, cleaning: Cleaning, refused: Refuse) -> list[Turn]:
@@ -73,7 +87,7 @@ def asked_and_replied(turns: list[Turn], cleaning: Cleaning, refused: Refuse) ->
 def asked(turns: list[Turn], refused: Refuse) -> tuple[Turn, ...]:
     """The turns of a chat that ends in a question. Raises DataError for any other."""
     if not turns or turns[-1][0] != QUESTION:
-        raise refused("no turn of the user stands before the reply; write the question there")
+        raise refused("the chat up to there ends in no turn of the user; write the question there")
     return tuple(turns)
 
 

@@ -80,10 +80,12 @@ def _changed(task: Task) -> Iterator[Finding]:
 
 
 def _reading(task: Task) -> Iterator[Finding]:
-    """What reading changed: control characters, line endings, blank references."""
+    """What reading found and changed, and words that came spoiled."""
     for notes in task.notes:
         row = next(iter((*notes.control_rows, *notes.blank_references)), None)
-        yield from (Finding("note", sentence, notes.file, row) for sentence in notes.sentences())
+        warnings = notes.warnings()
+        yield from (Finding("note", said, notes.file, row) for said in notes.sentences() if said not in warnings)
+        yield from (Finding("warning", said, notes.file, notes.spoiled_rows[0]) for said in warnings)
     yield from (Finding("note", sentence, task.file) for sentence in task.label_notes)
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from luthier.defaults import DEV_SHARE, TEST_SHARE
 from luthier.errors import DataError, FolderError, LuthierError, SettingsError, TaskError
-from luthier.files import sha256_of, write_json, write_text
+from luthier.files import possible, sha256_of, write_json, write_text
 from luthier.metrics import DECIDING, DECIDING_LABELS, usual_margin
 from luthier.scoring.words import ENGLISH
 from luthier.settings import settings_from, toml_of
 from luthier.task.draw import drawn
-from luthier.task.examples import Columns
+from luthier.task.examples import Columns, chats_as
 from luthier.task.external import HUB, hub_files
 from luthier.task.labels import words_of_labels
 from luthier.task.opened import AS_FOUND, Format
@@ -74,7 +74,7 @@ def init_task(
     Raises DataError for bad rows, SettingsError for a bad option, TaskError when splits contradict each other or there
     are too few rows to draw from, FolderError for a folder in use.
     """
-    folder = Path(folder).resolve()
+    folder = possible(folder).resolve()
     _refuse_used(folder)
     if target is not None and labels is not None:
         raise SettingsError("init: give one of target, a column of texts, and labels, a column of labels")
@@ -91,14 +91,15 @@ def init_task(
     given: dict[Split, str | Path | None] = {"dev": dev, "test": test}
     with _source_files(source) as files:
         paths = files | {split: Path(path) for split, path in given.items() if path is not None}
+        columns = columns.model_copy(update={"chat": chats_as(paths["train"], columns, written)})
         parts, notes = read_files(paths, columns, written, labelled=bool(labels))
+        words = words_of_labels(parts, paths["train"], labels) if labels else None  # before rows are drawn by label
         shares: dict[Split, float] = {"test": test_share, "dev": dev_share}
         missing = {split: share for split, share in shares.items() if not parts[split]}
         held = drawn(parts, missing, seed, paths["train"], labelled=bool(labels))
         parts = moved(parts, held)
         refuse_unsound(paths["train"], parts)
         names = _names(paths)
-        words = words_of_labels(parts, paths["train"], labels) if labels else None
         read = ENGLISH if labels else reading_of(parts)
         test_units = len({example.unit for example in parts["test"]})
         keys = {

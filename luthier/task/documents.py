@@ -103,8 +103,8 @@ def _document(text: Text) -> tuple[Found, tuple[str, ...]]:
         return _objects(whole, lines), ("the file is a JSON array, and each of its objects is a row",)
     values = list(_values(whole, lines))
     if len(values) > 1:
-        rows = ((row, line, _checked(value, lines)) for row, (line, value) in enumerate(values, 1))
-        return rows, ("the file holds JSON objects one after another, and each is a row",)
+        each = ((row, line, _checked(value, lines)) for row, (line, value) in enumerate(values, 1))
+        return each, ("the file holds JSON objects one after another, and each is a row",)
     rows, said = _rows_of(values[0][1], lines)
     return ((row, 1, _checked(value, lines)) for row, value in enumerate(rows, 1)), (said,) if said else ()
 
@@ -152,10 +152,10 @@ def _values(whole: str, lines: Lines, start: int = 0, end: str = "") -> Iterator
 def _rows_of(value: Any, lines: Lines) -> tuple[list[Any], str]:
     """The rows of the only value of a file, and what to say of its shape."""
     if isinstance(value, dict):
-        if (found := _rows_under_a_key(value)) is not None:
-            return found[1], f"the rows are the objects under the key '{found[0]}'"
         if (rows := _rows_of_columns(value)) is not None:
             return rows, "the file is a table of columns, and each position of them is a row"
+        if (found := _rows_under_a_key(value)) is not None:
+            return found[1], f"the rows are the objects under the key '{found[0]}'"
     return [value], ""
 
 

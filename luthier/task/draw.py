@@ -15,6 +15,7 @@ from pathlib import Path
 from luthier.errors import SettingsError, TaskError
 from luthier.files import sha256_of_text
 from luthier.records import Example
+from luthier.scoring.labels import folded
 from luthier.task.spec import Split
 from luthier.task.splits import Parts
 
@@ -80,7 +81,7 @@ def _labels(train: Sequence[Example]) -> dict[str, Labels]:
     """unit -> the labels of its rows."""
     labels: dict[str, set[str]] = defaultdict(set)
     for example in train:
-        labels[example.unit].update(reference.strip() for reference in example.references)
+        labels[example.unit].update(folded(reference) for reference in example.references)
     return {unit: frozenset(found) for unit, found in labels.items()}
 
 

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from luthier.errors import DataError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
-from luthier.settings import Settings
-from luthier.task.chats import asked, asked_and_replied, is_chat, turns_of
+from luthier.settings import WHERE_GIVEN, Settings
+from luthier.task.chats import asked, asked_and_replied, ends_in_question, is_chat, turns_of
 from luthier.task.external import NoText
 from luthier.task.opened import AS_FOUND, Format
 from luthier.task.parts import INPUT, joined, placeholders, transcript
@@ -46,6 +46,11 @@ class Columns(Settings):
     cluster: str | None = Field(default=None, description="Rows equal here stay together in splits and statistics.")
     split: str | None = Field(default=None, description="A column of the train file that says train, dev or test.")
     meta: list[str] = Field(default=[], description="Further columns to keep with each example; none unless named.")
+    chat: Literal["turns", "text"] | None = Field(
+        default=None,
+        description="A chat beside a target column: turns with their roles, or one text with the roles in it.",
+        json_schema_extra=WHERE_GIVEN,
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
@@ -153,6 +158,8 @@ class Cells:
         there = ", ".join(f"'{name}'" for name in self.row.values)
         near = difflib.get_close_matches(column.casefold(), [str(name).casefold() for name in self.row.values], n=1)
         meant = next((f" (did you mean '{name}'?)" for name in self.row.values if str(name).casefold() in near), "")
+        if len(self.row.values) == 1:
+            meant += "; if these are several, say what stands between them with --delimiter"
         raise self.refused(column, f"there is no such column; there are {there}; name one of these{meant}")
 
     def text(self, column: str) -> str:
@@ -223,7 +230,10 @@ def _from_columns(cells: Cells, columns: Columns, role: str, cleaning: Cleaning,
     turns, replied = _chat(cells, columns, cleaning)
     fields = {} if turns else {name: cleaning.text(cells.text(name), row) for name in columns.inputs}
     text = transcript(turns) if turns else joined(fields) if len(fields) > 1 else next(iter(fields.values()))
+    turns = () if columns.chat == "text" else turns
     answers = [replied] if columns.target is None else _answers(cells, columns.target, cleaning, labelled)
+    if labelled and len(answers) > 1:
+        raise cells.refused(columns.answers, f"the row has {len(answers)} labels; write one")
     kept = [*columns.meta, *([columns.split] if columns.split else [])]
     return Example(
         id=cells.key(columns.id) if columns.id else f"{role}-{row}",
@@ -248,13 +258,29 @@ def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Tur
         return (), ""
     if len(columns.inputs) > 1:
         raise refused("several input columns need a target column; name it, or name one column that holds a chat")
+    if not cells.value(column):
+        raise refused("the chat is empty; write its messages, or leave the row out")
     if not is_chat(cells.value(column)):
         problem = "no target or labels column is named, and this is no chat, whose last reply would be the reference"
         raise refused(f"{problem}; name the column of references")
     turns = turns_of(cells.value(column), cells.row.number, cleaning, refused)
     if columns.target is None:
         return asked_and_replied(turns, cleaning, refused)
-    return asked(turns, refused), ""
+    return tuple(turns) if columns.chat == "text" else asked(turns, refused), ""
+
+
+def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", "text"] | None:
+    """How a task whose target is a column reads the chats of its input: as turns where each ends in a question, else
+    as texts, such as those that a summary is written of. None: the input holds no chats."""
+    column, chats = columns.inputs[0], 0
+    for row in read_rows(path, written):
+        cell = Cells(path, row).value(column)
+        if columns.target is None or len(columns.inputs) > 1 or not is_chat(cell):
+            return None
+        chats += 1
+        if not ends_in_question(cell):
+            return "text"
+    return "turns" if chats else None
 
 
 def _answers(cells: Cells, column: str, cleaning: Cleaning, labelled: bool) -> list[str]:

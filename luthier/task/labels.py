@@ -32,7 +32,7 @@ def classified(
     """
     if spec.classes is None:
         return dict(parts), []
-    classes, column = spec.classes, spec.classes.field or (spec.data and spec.data.columns.target) or "references"
+    classes, column = spec.classes, spec.classes.field or (spec.data.columns.answers if spec.data else "references")
     by_key = {folded(label, classes.fold): label for label in classes.words}
     named: dict[Split, list[Example]] = {}
     notes = []

@@ -32,6 +32,7 @@ _HEAD = 4096  # bytes that tell what a file is
 _SAMPLE = 200_000  # bytes of lines that are not UTF-8, shown to chardet
 _MIXED = 0.1  # share of the lines beyond ASCII that are UTF-8: above it the file is UTF-8 with broken lines
 _ZEROS, _FEWEST_ZEROS = 0.95, 0.01  # shares of NUL bytes that UTF-32 and UTF-16 have
+_SURE_ORDER = 3  # times as many characters of ASCII in one order of bytes as in the other
 _SURER = 1.1  # an encoding of old systems is asked about where chardet holds it this many times likelier
 
 _COMPRESSED: dict[bytes, tuple[str, Callable[..., Any]]] = {
@@ -49,10 +50,13 @@ _FOREIGN = {
     b"SQLite format 3\x00": "a SQLite database; export the table as csv",
     b"ARROW1": "an Arrow file; write it as parquet",
     b"ORC": "an ORC file; write it as parquet",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file; run: git lfs pull",
 }
 _LATIN = re.compile("[A-Za-z]")
 _OTHER_ALPHABET = re.compile("[\u0370-\u03ff\u0400-\u052f\u0590-\u06ff\u0e00-\u0e7f]")  # Greek to Thai
 _CASES = re.compile("[a-z][\u00c0-\u00d6\u00d8-\u00de]")  # a capital in the midst of small letters
+# What the systems write that are said to write these: they hold the same letters, and more.
+_WIDER = {"SHIFT_JIS": "cp932", "shift_jis_2004": "cp932", "EUC-KR": "cp949", "GB2312": "gb18030", "TIS-620": "cp874"}
 PARQUET = b"PAR1"
 _MARKS = (  # the longer marks first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -168,6 +172,8 @@ def opened_text(path: Path, encoding: str | None = None) -> Text:
             said += [] if path.suffix in (".gz", ".bz2", ".xz") else [f"the file is compressed with {name}"]
             with _unpacked(path, unpack) as stream:
                 head = stream.read(_HEAD)
+            if any(head.startswith(again) for again in _COMPRESSED):
+                raise DataError("the file is compressed twice; unpack it", file=path)
     _refuse_foreign(path, head)
     if encoding is not None:
         return _as_said(Text(path, encoding, unpack, tuple(said)))
@@ -212,18 +218,20 @@ def _marked(head: bytes) -> str | None:
     places = [head[place::4] for place in range(4)]
     zeros = [part.count(0) / max(1, len(part)) for part in places]
     for name, empty, filled in (("utf-32-le", (2, 3), 0), ("utf-32-be", (0, 1), 3)):
-        if all(zeros[place] > _ZEROS for place in empty) and zeros[filled] < 1 - _ZEROS:
+        if all(zeros[place] > _ZEROS for place in empty) and zeros[filled] < 0.5:
             return name
-    # Blanks, digits and line feeds leave a NUL in UTF-16 whatever the script, and only in one half of each pair.
-    for name, half in (("utf-16-le", head[0::2]), ("utf-16-be", head[1::2])):
-        if half.count(0) == 0 and head.count(0) > _FEWEST_ZEROS * len(head) and _has_line_ends(head, name):
-            return name
-    return None
+    if head.count(0) <= _FEWEST_ZEROS * len(head):
+        return None
+    # Blanks, digits and line feeds are ASCII whatever the script, and only in the right order of bytes.
+    ascii_of = {name: _ascii(head, name) for name in ("utf-16-le", "utf-16-be")}
+    name = max(ascii_of, key=lambda name: ascii_of[name])
+    return name if ascii_of[name] > _SURE_ORDER * min(ascii_of.values()) else None
 
 
-def _has_line_ends(head: bytes, encoding: str) -> bool:
+def _ascii(head: bytes, encoding: str) -> int:
+    """The characters of ASCII in a text that has line ends; 0 where it has none."""
     text = head.decode(encoding, "ignore")
-    return "\n" in text or "\r" in text
+    return sum("\0" < sign < "\x80" for sign in text) if {"\n", "\r"} & set(text) else 0
 
 
 def _as_said(text: Text) -> Text:
@@ -281,8 +289,8 @@ def _by_chardet(path: Path, unpack: Callable[..., Any], sample: bytes, first: tu
 
     usual_eras = chardet.EncodingEra.MODERN_WEB | chardet.EncodingEra.LEGACY_ISO
     usual_names = {found["encoding"] for found in chardet.detect_all(sample, True, encoding_era=usual_eras)}
-    ranked = [(found["encoding"], found["confidence"]) for found in chardet.detect_all(sample, True)]
-    ranked = [(name, surety) for name, surety in ranked if name and _reads(sample, name)]
+    found_all = [(str(found["encoding"]), found["confidence"]) for found in chardet.detect_all(sample, True)]
+    ranked = [(name, surety) for name, surety in found_all if _reads(sample, name)]
     usual = [(name, surety) for name, surety in ranked if name in usual_names]
     rivals = [name for name, surety in ranked
               if name not in usual_names and (not usual or surety > _SURER * usual[0][1])]  # fmt: skip
@@ -292,7 +300,7 @@ def _by_chardet(path: Path, unpack: Callable[..., Any], sample: bytes, first: tu
         may_be = ", ".join(f"{name} ('{_example(sample.decode(name))}')" for name in names)
         of = f", and may be {may_be}" if may_be else ""
         raise DataError(f"{where}{of}; name the file's encoding with --encoding", file=path, line=first[0])
-    name = usual[0][0].lower().replace("windows-", "cp")
+    name = _WIDER.get(usual[0][0], usual[0][0]).lower().replace("windows-", "cp")
     _as_said(Text(path, name, unpack))
     shown = _example(sample.decode(name, "replace"))
     return name, [

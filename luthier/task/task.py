@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import TaskError
-from luthier.files import sha256_of_text
+from luthier.files import possible, sha256_of_text
 from luthier.records import Example
 from luthier.scoring.labels import LabelSet
 from luthier.scoring.words import Reading
@@ -99,6 +99,8 @@ class Task:
             splits[name] = {"rows": len(examples), "units": len({e.unit for e in examples}), "file": path.name}
         decide, notes = self.spec.decide, [sentence for note in self.notes for sentence in note.sentences()]
         notes += self.label_notes
+        if self.reading.words != "ascii":
+            notes.append(f"Words are read as {decide.words}, and BLEU's tokenizer is {decide.bleu}.")
         about = {"task": self.name, "folder": str(self.folder), "splits": splits, "labels": list(self.labels)}
         return about | {"metric": decide.metric, "margin": decide.margin, "notes": notes}
 
@@ -138,8 +140,9 @@ def load_task(folder_or_name: str | Path) -> Task:
 def find_task(folder_or_name: str | Path) -> Path:
     """The specification file of a folder, of FOLDER:NAME, or of a shipped task.
 
-    Raises TaskError, with the names there are, when there is none.
+    Raises TaskError, with the names there are, when there is none; FolderError for an impossible name.
     """
+    possible(folder_or_name)
     before, _, question = str(folder_or_name).rpartition(":")
     asked = [(str(folder_or_name), TASK_FILE)]
     if before and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", question):  # a name, so that it stays in the folder

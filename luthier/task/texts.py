@@ -17,6 +17,7 @@ from luthier.task.opened import AS_FOUND, Format
 # C0 and C1 controls except tab and line feed; carriage returns have become line feeds before this is asked.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CARRIAGE_RETURN = re.compile(r"\r\n?")
+_SIDE_BY_SIDE = re.compile(r"[^\x00-\x7f]{2}")
 _LOST = "\ufffd"  # what a program wrote in place of bytes that it could not read
 
 
@@ -140,7 +141,9 @@ class Cleaning:
 
 def spoiled_word(text: str) -> tuple[str, str]:
     """The first word that was written in UTF-8 and read in another encoding, and what it was; ('', '') if none is."""
-    from ftfy import badness, fix_encoding  # seldom needed: most texts are ASCII
+    if not _SIDE_BY_SIDE.search(text):  # a letter of UTF-8 has two bytes or more, and each became a sign
+        return "", ""
+    from ftfy import badness, fix_encoding
 
     if not badness.is_bad(text):
         return "", ""

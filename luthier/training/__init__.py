@@ -1,11 +1,12 @@
 """The one training loop. It knows no tokens, families or objectives.
 
-    settings  how an arm is trained; imports no torch
-    batches   training batches whose position can be saved
-    memory    how many tokens a batch may hold under a bound on memory
-    loop      train(): the one loop
-    fused     LoRA and RMS norm with fewer passes over memory
-    probe     the rates of this machine, measured for later plans
+    batches     training batches whose position can be saved
+    settings    how an arm is trained; imports no torch
+    memory      how many tokens a batch may hold under a bound on memory
+    loop        train(): the one loop
+    optimizers  AdamW and Muon for training from nothing; a schedule with a trunk
+    fused       LoRA and RMS norm with fewer passes over memory
+    probe       the rates of this machine, measured for later plans
 
 Doors: `loop.train`.
 """

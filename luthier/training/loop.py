@@ -65,6 +65,8 @@ def train(
     *,
     evaluate: Callable[[], float] | None = None,
     rates: Mapping[str, float] | None = None,
+    optimizers: Callable[[dict[str, nn.Parameter]], list[torch.optim.Optimizer]] | None = None,
+    rate_at: Callable[[int, int, float], float] | None = None,
     seed: int = 0,
     title: str = "train",
     log: Callable[..., None] = lambda event, **about: None,
@@ -75,6 +77,8 @@ def train(
     the sum over its micro-batches, divided once by their common count. So the split into micro-batches does not change
     the gradient. `evaluate()` returns a dev metric, higher is better; without it the last weights stay.
     `rates` maps a parameter name to its multiple of the learning rate; a missing name means 1.
+    `optimizers(parameters)` makes other optimizers than AdamW, each of some of the parameters; a group of theirs may
+    have a "multiple" of the learning rate. `rate_at(step, total, warmup)` gives its share, else `schedule`.
     `log(event, **about)` is called after each checkpoint is on disk.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already.
@@ -83,14 +87,20 @@ def train(
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
-    optimizer = torch.optim.AdamW(
-        _groups(parameters, rates),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=(0.9, 0.999),
-        fused=True,
+    used: list[torch.optim.Optimizer] = (
+        [
+            torch.optim.AdamW(
+                _groups(parameters, rates),
+                lr=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                betas=(0.9, 0.999),
+                fused=True,
+            )
+        ]
+        if optimizers is None
+        else optimizers(parameters)
     )
-    state = _State(parameters, optimizer, batches, folder)
+    state = _State(parameters, used, batches, folder)
     state.resume()
     total = len(batches)
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
@@ -100,9 +110,9 @@ def train(
     with bar(title, total, "steps", done=state.progress.step) as shown:
         for micro_batches in batches:
             began = time.monotonic()
-            rate = settings.learning_rate * schedule(state.progress.step, total, settings.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["multiple"]
+            rate = settings.learning_rate * (rate_at or schedule)(state.progress.step, total, settings.warmup)
+            for group in (group for optimizer in used for group in optimizer.param_groups):
+                group["lr"] = rate * group.get("multiple", 1.0)
 
             # Dropout is a function of seed and step, so that a resumed run repeats it on every device.
             torch.manual_seed(seed * 1_000_003 + state.progress.step)
@@ -118,8 +128,9 @@ def train(
                     f"the loss is no longer a number at step {state.progress.step + 1} of {total}; "
                     f"lower the learning rate ({settings.learning_rate:g})"
                 )
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in used:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
 
             seconds = time.monotonic() - began
             state.advance(tokens, count, seconds)
@@ -204,11 +215,15 @@ class _State:
     def __init__(
         self,
         parameters: dict[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
+        optimizers: list[torch.optim.Optimizer],
         batches: Batched,
         folder: Path,
     ) -> None:
-        self.parameters, self.optimizer, self.batches, self.folder = parameters, optimizer, batches, folder
+        self.parameters, self.batches, self.folder = parameters, batches, folder
+        # Parameter -> the optimizer that moves it, and keeps its state.
+        self.optimizer_of = {
+            p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
+        }
         self.path = folder / "checkpoint.safetensors"
         self.best: dict[str, Tensor] = {}
         self.progress = _Progress()
@@ -249,7 +264,7 @@ class _State:
         if self.progress.best_step != self.progress.step:
             tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
+            for key, value in self.optimizer_of[parameter].state.get(parameter, {}).items():
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
         about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
         data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
@@ -284,7 +299,7 @@ class _State:
         for name, parameter in self.parameters.items():
             keys = [n.split("/")[1] for n in tensors if n.startswith("adam/") and n.split("/", 2)[2] == name]
             # The step count stays on the CPU, where AdamW reads it; the moments go where the weights are.
-            self.optimizer.state[parameter] = {
+            self.optimizer_of[parameter].state[parameter] = {
                 key: tensors[f"adam/{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in keys
             }
         source = "weights/" if self.progress.best_step == self.progress.step else "best/"

@@ -10,28 +10,26 @@ Where rows repeat an input, the user has to say whether they form one unit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
-from luthier.metrics import CLASS_METRICS, DECIDING, DECIDING_LABELS, MARGIN, ROUGE
-from luthier.records import Answer, Example, Score
+from luthier.metrics import CLASS_METRICS, DECIDING, DECIDING_LABELS, MARGIN
+from luthier.records import Answer, Example
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.looks import count_look
 from luthier.results.record import Part, plain
-from luthier.scoring.labels import FOLDS, Fold, LabelSet, folded, label_set, spelled
-from luthier.scoring.reasoning import holds_reasoning
-from luthier.scoring.words import ENGLISH, Reading, Words, reading_for, refuse_missing, unread
-from luthier.settings import Settings, settings_from
+from luthier.scoring.labels import FOLDS, Fold
+from luthier.scoring.words import ENGLISH, unread
 from luthier.task.examples import Cells, name_of, unit_of
 from luthier.task.opened import AS_FOUND, Format
 from luthier.task.rows import Row, read_rows
 from luthier.task.texts import Cleaning
+from luthier.verdicts.column_texts import Arms, texts_of
 
-Arms = dict[str, list[Answer]]
 Look = int | Literal["count"] | None
 
 NO_CLUSTER = "none"  # instead of a column: every row is a unit of its own
@@ -91,7 +89,7 @@ def read_columns(
     rows = list(read)
     if cluster is None:
         _refuse_repeats(Path(path), rows, input, {reference, *answers, *([id] if id else [])})
-    for row in rows:
+    for row in _taken(rows):
         cells = Cells(Path(path), row)
         example = _example(cells, reference, cluster, id, input, labelled)
         if (earlier := row_of.setdefault(example.id, row.number)) != row.number:
@@ -108,6 +106,13 @@ def read_columns(
 def _answer(cells: Cells, column: str, labelled: bool) -> str:
     name = name_of(cells.value(column)) if labelled else None
     return cells.text(column) if name is None else name
+
+
+def _taken(rows: list[Row]) -> Iterator[Row]:
+    """The rows in order, each let go once it is read: columns that nobody named need not stay in memory."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 class ColumnScores(Part):
@@ -156,7 +161,7 @@ def scores_of_column(
     from luthier.verdicts.compare import comparison
 
     given = read_columns(Path(path), reference, [answer], cluster, id, input, format, labels)
-    read = _read(Path(path), given.examples, reference, labels, fold, (words, bleu, reasoning))
+    read = texts_of(Path(path), given.examples, reference, labels, fold, (words, bleu, reasoning))
     scores = read.scores(given.arms, references)
     # chrF decides because it has a value wherever there is a reference, so no example is left out.
     deciding = DECIDING_LABELS if labels else "chrf"
@@ -210,6 +215,8 @@ def comparison_of_columns(
     from luthier.verdicts.compare import check_settings, comparison
 
     _refuse_same_column(reference, answers)
+    if isinstance(look, str) and look != "count":
+        raise SettingsError(f"look '{look}' is none; give its number, 'count' or None")
     # Before the scoring, which takes a while.
     check_settings(answers, metric, margin, level=level, seed=seed, look=None if look == "count" else look)
     if unknown := [name for name in baselines if name not in answers]:
@@ -217,7 +224,7 @@ def comparison_of_columns(
     labels = metric in CLASS_METRICS
     given = read_columns(Path(path), reference, answers, cluster, id, input, format, labels)
     arms, examples = given.arms, given.examples
-    read = _read(Path(path), examples, reference, labels, fold, (words, bleu, reasoning))
+    read = texts_of(Path(path), examples, reference, labels, fold, (words, bleu, reasoning))
     if problem := unread(metric, read.reading, read.references):
         raise DataError(problem, file=path, field=reference)
     scores = read.scores(arms, references)
@@ -239,99 +246,6 @@ def comparison_of_columns(
 
 score_columns = plain(scores_of_column, "score_columns")
 compare_columns = plain(comparison_of_columns, "compare_columns")
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A file's examples, and how its texts are read."""
-
-    examples: list[Example]
-    reading: Reading
-    labels: LabelSet | None
-    merged: Mapping[str, str]  # spelling of a label -> the label
-
-    @property
-    def references(self) -> list[str]:
-        return [text for example in self.examples for text in example.references]
-
-    def scores(self, arms: Arms, references: str) -> dict[str, list[Score]]:
-        from luthier.scoring.score import score
-
-        examples = self.examples
-        if self.labels:
-            examples = [replace(e, references=tuple(self.merged.get(t, t) for t in e.references)) for e in examples]
-        return {
-            name: score(given, examples, references=references, labels=self.labels or (), reading=self.reading)
-            for name, given in arms.items()
-        }
-
-    def notes(self, arms: Arms) -> list[str]:
-        """Sentences: how texts were read, what was folded, what a metric cannot read."""
-        notes = list(self._label_notes(arms) if self.labels else self._text_notes())
-        for name, answers in arms.items():
-            if held := sum(holds_reasoning(answer.text) for answer in answers):
-                what = (
-                    "left out of"
-                    if self.reading.reasoning != "keep"
-                    else "part of the answer, since nothing says reasoning = leave out, in"
-                )
-                notes.append(f"{name}: a reasoning block is {what} {held} of {len(answers)} answers.")
-        return notes
-
-    def _text_notes(self) -> Iterator[str]:
-        if self.reading.words != "ascii":
-            yield f"Words are read as {self.reading.words}, and BLEU's tokenizer is {self.reading.bleu}."
-        for metric in (ROUGE[0], "bleu"):
-            if problem := unread(metric, self.reading, self.references):
-                yield f"{problem[0].upper()}{problem[1:]}."
-
-    def _label_notes(self, arms: Arms) -> Iterator[str]:
-        assert self.labels is not None
-        if sentence := spelled(self.merged, Counter(self.references)):
-            yield f"{sentence}; they count as one label."
-        exact = set(self.labels.words)
-        for name, answers in arms.items():
-            texts = [answer.text for answer in answers if answer.text not in exact]
-            whole = sum(self.labels.index(text) is not None for text in texts)
-            searched = sum(self.labels.index(text) is None and self.labels.said(text) is not None for text in texts)
-            if whole or searched:
-                yield (
-                    f"{name}: {whole} of {len(answers)} answers are a label in another spelling, and in {searched} the "
-                    "label was found in a longer text."
-                )
-
-
-def _read(
-    path: Path, examples: Sequence[Example], column: str, labelled: bool, fold: Sequence[Fold], told: Sequence[Any]
-) -> _Read:
-    """How the texts are read. `told` is what the user says: words, BLEU's tokenizer, reasoning."""
-    words, bleu, reasoning = told
-    texts = [text for example in examples for text in example.references]
-    found = ENGLISH if labelled else reading_for(texts)
-    keys = {"words": words or found.words, "bleu": bleu or found.bleu, "reasoning": reasoning}
-    reading = settings_from(_Told, keys, "score").as_reading()
-    refuse_missing(reading.bleu)
-    if not labelled:
-        return _Read(list(examples), reading, None, {})
-    for example in examples:
-        if len(example.references) > 1:
-            raise DataError("the row has several labels; write one", file=path, row=example.row, field=column)
-        if not folded(example.references[0], fold).strip():
-            problem = "of the label nothing is left that can be seen; write one, or leave out the row"
-            raise DataError(problem, file=path, row=example.row, field=column)
-    known, merged = label_set(texts, fold)
-    return _Read(list(examples), reading, known, merged)
-
-
-class _Told(Settings):
-    """The user's choice of a reading."""
-
-    words: Words
-    bleu: str
-    reasoning: Literal["keep", "leave out"]
-
-    def as_reading(self) -> Reading:
-        return Reading(self.words, self.bleu, self.reasoning)
 
 
 def _counted(arms: Arms, examples: Sequence[Example], *options: str) -> int:

@@ -1,12 +1,15 @@
-"""What a test set can and cannot show, in sentences for before the training."""
+"""What a test set can and cannot show, in sentences for before the training; what could show nothing is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from luthier.errors import TaskError
 from luthier.records import Example
+from luthier.scoring.score import problem_of
 from luthier.stats.power import detectable_difference, equivalence_possible
 from luthier.stats.simultaneous import alpha_at_look
+from luthier.task.spec import Split
 from luthier.task.task import Task
 
 # Paired standard deviations of ROUGE-1 between two arms on dialogues, from close arms to unlike ones (docs/log.md).
@@ -43,3 +46,19 @@ def unseen_labels(task: Task, train: Sequence[Example]) -> list[str]:
     seen = {example.references[0] for example in train}
     lacking = [label for label in task.labels if label not in seen]
     return [f"The {len(train)} train examples have no row of: {', '.join(lacking)}."] if lacking else []
+
+
+def refuse_unscorable(task: Task, split: Split, examples: Sequence[Example]) -> None:
+    """Raises TaskError where the deciding metric has no value for more than half of the examples, whatever is answered.
+
+    On dev such a metric would choose lengths and checkpoints by nothing; on test, arms could not be compared after all
+    of them have run.
+    """
+    metric = task.spec.decide.metric
+    problems = [(example, problem) for example in examples if (problem := problem_of(example, metric))]
+    if 2 * len(problems) > len(examples):
+        example, problem = problems[0]
+        raise TaskError(
+            f"{task.files[split].name}: {metric} decides and cannot be computed for {len(problems)} of "
+            f"{len(examples)} {split} examples (row {example.row}: {problem}); set decide.metric in {task.file}"
+        )

@@ -245,6 +245,12 @@ def fragments(words: Sequence[str], source: Sequence[str], positions: Mapping[st
     while at < len(words):
         longest = 0
         for start in positions.get(words[at], ()):
+            # A longer run has to hold the word at which the longest one so far ended.
+            ahead = (at + longest, start + longest)
+            if ahead[0] >= len(words) or ahead[1] >= len(source):
+                break
+            if words[ahead[0]] != source[ahead[1]]:
+                continue
             length = 1
             while (
                 at + length < len(words)

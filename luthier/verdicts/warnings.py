@@ -229,8 +229,9 @@ def words(warning: Warned) -> str:
             return f"{a} and {b} score the same in everything; most likely they answer the same."
         case NoneDiffers(a, b, n, share, margin, more):
             return (
-                f"None of {n} examples differs between {a} and {b}, so up to {100 * share:.2g} % of further ones may; "
-                f"{more} more, if none of them differs either, would show them equivalent within {margin:g}."
+                f"The scores of {a} and {b} differ on none of {n} examples, so they may differ on up to "
+                f"{100 * share:.2g} % of further ones; {more} more on which they do not would show them equivalent "
+                f"within {margin:g}."
             )
         case AbsentBaselines(baselines):
             return f"Not among the arms, so that nobody knows whether an arm beats it: {', '.join(baselines)}."

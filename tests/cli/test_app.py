@@ -59,7 +59,22 @@ def imported(*arguments: Any) -> list[str]:
     return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
-VERBS = ["", "init", "check", "show", "study", "ask", "merge", "score", "compare", "report", "rate", "tokens", "scale"]
+VERBS = [
+    "",
+    "init",
+    "check",
+    "show",
+    "study",
+    "ask",
+    "merge",
+    "score",
+    "compare",
+    "report",
+    "rate",
+    "tokens",
+    "pretrain",
+    "scale",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -16,9 +16,9 @@ from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.usual import with_baselines
-from luthier.decoding.answers import asking, choose_labels, label_logprobs, room_for
-from luthier.errors import SettingsError
-from luthier.files import read_json, read_lines, write_lines
+from luthier.decoding.answers import asking, choose_labels, label_logprobs, refuse_same_labels, room_for
+from luthier.errors import ModelError, SettingsError
+from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.rating.ballot import open_ballot
 from luthier.records import Prompt
 from luthier.studies.study import study
@@ -50,6 +50,16 @@ def test_the_likelihood_of_a_label_is_that_of_its_tokens_and_its_end(kind: str, 
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), plain, rtol=1e-4, atol=1e-4)
     answer = choose_labels(model, prompts[:1])[0]
     assert (answer.text in tiny.LABELS, answer.stop, answer.tokens) == (True, "chosen", ())
+
+
+def test_labels_that_are_the_same_tokens_to_a_model_are_refused(tmp_path: Path) -> None:
+    """A tokenizer that folds case, as many do: the first of the two would be chosen each time."""
+    plain, folds = (tiny.save("decoder-chat", tmp_path / name) for name in ("plain", "folds"))
+    refuse_same_labels(replace(tiny.fresh(plain), labels=("US", "us", "uk")))
+    file = folds / "tokenizer.json"
+    write_json(file, read_json(file) | {"normalizer": {"type": "Lowercase"}})
+    with pytest.raises(ModelError, match="the labels 'US' and 'us' are the same tokens to this model"):
+        refuse_same_labels(replace(tiny.fresh(folds), labels=("US", "uk", "us")))
 
 
 @pytest.mark.parametrize(("kind", "batches"), [("decoder-chat", 1), ("t5-tied", 3)])

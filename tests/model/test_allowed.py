@@ -74,6 +74,7 @@ def test_what_config_json_may_not_say(change: dict[str, Any], said: str, folder:
 
 @pytest.mark.parametrize("change", [
     {"_attn_implementation": "eager"}, {"dtype": "torch.bfloat16"}, {"auto_map": {}}, {"quantization_config": None},
+    {"_attn_implementation_autoset": True, "n_ctx": 10**6},
     {"max_window_layers": 28, "max_position_embeddings": 10**7}, {"time_step_limit": [0.0, float("inf")]},
 ])  # fmt: skip
 def test_what_config_json_may_say(change: dict[str, Any], folder: Path) -> None:

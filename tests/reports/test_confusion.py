@@ -45,6 +45,6 @@ def test_the_matrix_its_margins_and_the_rates() -> None:
 def test_the_long_table_holds_every_cell() -> None:
     rows = confusion_rows(page("a", "b", "b", "no idea"))
     assert len(rows) == 12 and sum(row["count"] for row in rows) == 4
-    assert {"arm": "arm", "label": "b", "said": "none", "count": 1} in rows
+    assert {"arm": "arm", "label": "b", "said": "(no label)", "count": 1} in rows
     texts = page("a", "b", "b", "a", labels=())
     assert matrices(texts) == confusion_rows(texts) == []

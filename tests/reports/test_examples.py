@@ -48,5 +48,5 @@ def test_what_the_input_does_not_hold_is_underlined_with_its_reason(tmp_path):
     ]
     write_lines(path / "arms/zero-shot/answers.jsonl", rows)
     text = report(path).read_text()
-    assert '<u class="unsupported" title="' in text and ">Zebedee</u>" in text and "name “Zebedee”" in text
+    assert '<u class="unsupported" title="' in text and ">Zebedee</u>" in text and "name “<bdi>Zebedee</bdi>”" in text
     assert "<b>Quinn" not in text

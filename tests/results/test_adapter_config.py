@@ -80,7 +80,7 @@ def test_what_peft_would_follow_is_refused(change: dict[str, Any], key: str, tmp
 @pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
 def test_every_damage_is_a_sentence_or_still_an_adapter(config: dict[str, Any], tmp_path: Path) -> None:
     path, wrong = tmp_path / FILE, []
-    for damage in damages(config):
+    for damage in damages({key: value for key, value in config.items() if value not in (None, {}, [])}):
         if "format" in damage.place:  # which peft's files do not have
             continue
         path.write_bytes(damage.content)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from luthier.errors import DataError, LuthierError, SettingsError, TaskError
 from luthier.records import Answer, Example
-from luthier.scoring.labels import COUNTS, LabelSet, counts, macro_f1, prefixes
+from luthier.scoring.labels import COUNTS, FOLDS, LabelSet, counts, folded, label_set, macro_f1, prefixes
 from luthier.scoring.score import score
 from luthier.task.check import check_task
 from luthier.task.create import init_task
@@ -44,8 +47,125 @@ def test_a_label_is_read_from_a_text(text: str, label: int | None) -> None:
     assert LabelSet(WORDS).said(text) == label
 
 
+SIGNS = ("-1", "0", "1")
+LANGUAGES = ("C", "C++", "C#", "Python")
+STARS = ("★", "★★", "★★★")
+THUMBS = ("👍", "👎")
+MOODS = ("positive", "negative")
+FOUND = [  # labels, answer, the label that it says
+    *((SIGNS, text, "-1") for text in ("-1", "−1", "-1.", "**-1**", "The label is -1.", "Answer: -1, since it is bad")),
+    *(
+        (SIGNS, text, "1")
+        for text in ("1", "+1", "(1)", "1.0", "label: 1", '{"label":"1"}', "score=1", "1, I think", "#1")
+    ),
+    *((SIGNS, text, None) for text in ("10", "1.5", "2-1", "1/2", "1:30", "1,5", "it is 1 or -1", "-11", "1e5")),
+    *((LANGUAGES, text, "C++") for text in ("C++", "c++", "It is C++.", "`C++`")),
+    *((LANGUAGES, text, "C") for text in ("C", "C.", "`C`", "I think C, really", "C or C++")),
+    *((LANGUAGES, text, "C#") for text in ("C#", "C#!", "C# is it")),
+    *((LANGUAGES, text, None) for text in ("C++11", "Objective-C", "it is C or C++", "Pythonic")),
+    *((("C", "Python"), text, None) for text in ("C++", "it is C# I think", "C+")),
+    *((STARS, text, "★★") for text in ("★★", "Rating: ★★", "★★ stars", "(★★)")),
+    *((STARS, text, None) for text in ("★★★★", "☆☆", "rated ★★★★ by all")),
+    *((THUMBS, text, "👍") for text in ("👍", "👍!", "Good 👍", "👍Great", "👍 not 👎")),
+    *((THUMBS, text, None) for text in ("👍🏽", "it is 👍👎", "thumbs up")),
+    *((("non-x", "x"), text, "non-x") for text in ("non-x", "It is non-x.", "Non-X")),
+    *((("x", "y"), text, None) for text in ("non-x", "x-ray", "not_x", "x/y", "max")),
+    *((MOODS, text, "positive") for text in ("**Positive**", "- positive", "“positive”", "__positive__", "'positive'")),
+    *((MOODS, text, "positive") for text in ("Sentiment:positive", "Answer—positive", "positive\n\nThe text is ...")),
+    *((MOODS, text, None) for text in ("positive-ish", "positively", "neither", "positive/negative")),
+    *((("A-", "A", "B+"), text, label) for text, label in (("A-", "A-"), ("Grade: A-.", "A-"), ("Grade: A.", "A"))),
+    *((("賛成", "不賛成"), text, label) for text, label in (("私は賛成です", "賛成"), ("私は不賛成です", "不賛成"))),
+    *((("ดี", "ไม่ดี"), text, label) for text, label in (("ผลคือดี", "ดี"), ("ผลคือไม่ดี", "ไม่ดี"))),
+    *((("sci", "sci.space"), text, text) for text in ("sci", "sci.space")),
+    (("sci", "rec"), "the group sci.space", None),
+    (("yes", "no"), "No, yes is wrong", "no"),
+    (("light", "light rain"), "It will be light rain today", "light rain"),
+    (("light", "light rain"), "light, not light rain", "light"),
+]
+
+
+@pytest.mark.parametrize("labels, text, label", FOUND)
+def test_a_label_is_a_whole_of_its_own(labels: tuple[str, ...], text: str, label: str | None) -> None:
+    told = LabelSet(labels).said(text)
+    assert (None if told is None else labels[told]) == label
+
+
 def test_labels_of_which_one_begins_another_are_found() -> None:
     assert prefixes(("car", "carpet", "red car", "sea")) == [("car", "carpet")]
+    assert prefixes(("light", "light rain", "C", "C++", "★", "★★", "1", "-1", "A", "A-")) == [("light", "light rain")]
+
+
+# --- the same label -----------------------------------------------------------------------------------------------
+
+SAME = {
+    "case": ("Positive", "pOSITIVE"),
+    "blanks": ("very calm", " very\u00a0 calm\n"),
+    "composed": ("caf\u00e9", "cafe\u0301"),
+    "zero width": ("calm", "\ufeffca\u00adl\u200bm\u200e"),
+    "marks": ("don't know", "don\u2019t know"),
+    "numbers": ("-1", "-1.0"),
+}
+
+
+@pytest.mark.parametrize("fold", SAME)
+def test_each_fold_makes_its_own_difference_none_and_no_other(fold: str) -> None:
+    label, spelling = SAME[fold]
+    others = tuple(other for other in FOLDS if other != fold)
+    assert LabelSet((label, "other"), (fold,)).index(spelling) == 0  # type: ignore[arg-type]
+    assert LabelSet((label, "other"), others).index(spelling) is None  # type: ignore[arg-type]
+    assert LabelSet((label, spelling), others).index(spelling) == 1, "exact comes first"  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=f"cannot be told apart, since {fold} does not count"):
+        LabelSet((label, spelling))
+    known, merged = label_set([label, label, spelling, "other"])
+    assert (known.words, merged) == (tuple(sorted([label, "other"])), {spelling: label})
+
+
+SIGN = st.characters(codec="utf-8")  # of every category
+LABELS = st.lists(st.text(SIGN, min_size=1, max_size=4), min_size=2, max_size=6, unique=True)
+
+
+@given(LABELS)
+def test_perfect_answers_are_right_whatever_the_labels_are(words: list[str]) -> None:
+    """Labels of all Unicode categories: those that cannot be told apart are refused, and all others are told apart."""
+    try:
+        known = LabelSet(tuple(words))
+    except SettingsError as error:
+        assert "cannot be told apart" in str(error) or "nothing is left" in str(error)
+        return
+    examples = [Example(str(i), "x", (word,)) for i, word in enumerate(words)]
+    for stop in ("given", "chosen"):
+        scores = score([Answer(str(i), word, stop=stop) for i, word in enumerate(words)], examples, labels=known)
+        assert [one.values["accuracy"] for one in scores] == [1.0] * len(words)
+    wrong = score([Answer(str(i), words[i - 1]) for i in range(len(words))], examples, labels=known)
+    assert [one.values["accuracy"] for one in wrong] == [0.0] * len(words)
+    for i, word in enumerate(words):
+        for spelling in (f" {word} ", unicodedata.normalize("NFD", word), f"\ufeff{word}"):
+            assert known.said(spelling) == i
+
+
+@given(st.lists(st.text(SIGN, max_size=4), min_size=1, max_size=8))
+def test_labels_of_rows_become_a_set_or_are_refused(texts: list[str]) -> None:
+    try:
+        known, merged = label_set(texts)
+    except SettingsError as error:
+        assert "nothing is left that can be seen" in str(error)
+        return
+    for text in texts:
+        index = known.index(text)
+        assert index is not None and known.words[index] == merged.get(text, text)
+
+
+@given(st.text(SIGN, max_size=30), LABELS)
+def test_no_text_is_an_error_and_what_is_said_is_a_label(text: str, words: list[str]) -> None:
+    known = label_set([*words, "calm"])[0] if all(folded(word).strip() for word in words) else LabelSet(("a", "b"))
+    told = known.said(text)
+    assert told is None or told in range(len(known.words))
+
+
+def test_a_chosen_answer_is_not_searched() -> None:
+    example = Example("a", "x", ("calm",))
+    for stop, right in (("end", 1.0), ("chosen", 0.0)):
+        assert score([Answer("a", "It is calm", stop=stop)], [example], labels=WORDS)[0].values["accuracy"] == right
 
 
 # --- many answers together ----------------------------------------------------------------------------------------

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
 from luthier.records import Answer, Example
 from luthier.scoring.facts import unsupported
 from luthier.scoring.numbers import NEAR, before, behind
 from luthier.scoring.quantities import loose_readings, quantities
+from luthier.scoring.rouge import _rouge_scorer
 from luthier.scoring.score import score
 from luthier.scoring.source import Source
 
@@ -53,6 +57,23 @@ def test_a_text_of_thousands_of_mentions_is_read(piece: str) -> None:
     text = "".join(piece.format(i=chr(97 + i % 26) * (i % 7)) for i in range(3000))
     unsupported(text, Source("Ann: Hello."))
     unsupported("Ann.", Source(text))
+
+
+def test_sentences_without_number_are_what_rouge_score_makes_of_them() -> None:
+    """The library compares each sentence with each: a minute for 1,400 of them."""
+    library, own, dice = RougeScorer(["rougeLsum"], use_stemmer=True), _rouge_scorer(("rougeLsum",)), random.Random(0)
+
+    def text() -> str:
+        signs = "abcdefgh"[: dice.randint(1, 8)]
+        return "\n".join(" ".join(dice.choices(signs, k=dice.randint(0, 9))) for _ in range(dice.randint(0, 7)))
+
+    for _ in range(300):
+        reference, answer = text(), text()
+        assert own.score(reference, answer) == library.score(reference, answer)
+    words = ["".join(dice.choices("abcdefghij", k=dice.randint(2, 8))) for _ in range(3000)]
+    one, other = (". ".join(" ".join(dice.choices(words, k=14)) for _ in range(1400)) for _ in range(2))
+    (scored,) = score([Answer("a", one)], [Example("a", "", (other,))], ["rougeLsum"])
+    assert 0 < (scored.values["rougeLsum"] or 0) < 1
 
 
 def test_a_row_of_20_000_words_is_scored() -> None:

@@ -300,3 +300,14 @@ def test_the_library_that_others_use_stays_as_it_is():
     assert one(TEXTS[0], TEXTS[1]).values["rougeL"] is not None
     assert vars(rouge_scorer) == theirs and rouge_scorer._lcs_table.__module__ == "rouge_score.rouge_scorer"
     assert _rouge_scorer(("rougeL",)).score.__globals__["_lcs_table"] is _LcsTable
+
+
+def test_too_many_sentences_for_rougelsum_are_unknown_and_cost_no_time():
+    text = " ".join(f"Ann said {i} things." for i in range(3000))
+    (one,) = score([Answer("e", text)], [Example("e", "", (text,))])
+    assert one.values["rougeLsum"] is None
+    assert one.reasons["rougeLsum"] == ("3,000 sentences against 3,000 of a reference are too many pairs; use rougeL")
+    assert one.values["rougeL"] == 1.0
+    few = " ".join(f"Ann said {i} things." for i in range(60))
+    (one,) = score([Answer("e", few)], [Example("e", "", (few,))])
+    assert one.values["rougeLsum"] == 1.0

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from luthier import machine
 from luthier.arms.ask import ask, ask_probabilities
 from luthier.arms.shipped import load_arm
 from luthier.errors import FolderError, LuthierError, ModelError, SettingsError, TaskError
-from luthier.files import read_json, sha256_of, write_json
+from luthier.files import read_json, read_lines, sha256_of, write_json, write_lines
 from luthier.reports.write import report
 from luthier.results.folder import StudyFolder
 from luthier.results.resume import locked_study
@@ -258,6 +259,11 @@ OTHER_TASKS = {
     "another limit": (TASK.replace("12", "11"), r"max_new_tokens changed from 12 to 11 since"),
     "another metric": (TASK + '[decide]\nmetric = "rouge2"\n', "the deciding metric changed from 'rouge1' to 'rouge2'"),
     "another margin": (TASK + "[decide]\nmargin = 0.3\n", r"the margin changed from 0\.\d+ to 0\.3 since"),
+    "another seed of shots": (TASK + "[prompt]\nshot_seed = 3\n", "the seed of shots changed from 0 to 3 since"),
+    "the best of several references": (
+        TASK + '[decide]\nreferences = "max"\n',
+        "what becomes of several references changed from 'mean' to 'max' since",
+    ),
     "another template": (
         TASK + '[prompt.templates]\nplain = "Say: {input}"\n',
         r"the template '\w+' changed from '.*' to 'Say: \{input\}'",
@@ -294,6 +300,52 @@ def test_a_study_goes_on_with_the_bases_it_began_with(
         change(base / name)
         with pytest.raises(ModelError, match=f"{sentence}.*; start a new study with --out"):
             study(**asked | {"arms": ARMS + ",one-shot"})
+
+
+def test_a_study_goes_on_with_the_units_it_began_with(asked: dict[str, Any]) -> None:
+    rows = read_lines(asked["task"] / "test.jsonl")
+    write_lines(asked["task"] / "test.jsonl", [row | {"unit": "one dialogue"} for row in rows])
+    with pytest.raises(TaskError, match=r"which test examples form a unit changed from 'equal inputs' to '[0-9a-f]+'"):
+        study(**asked | {"arms": ARMS + ",one-shot"})
+    out = study(**asked | {"arms": "copy-3", "out": asked["out"].with_name("other")})
+    write_lines(asked["task"] / "test.jsonl", rows)
+    with pytest.raises(TaskError, match=r"which test examples form a unit changed from '[0-9a-f]+' to 'equal inputs'"):
+        study(**asked | {"arms": "copy-3,bare", "out": out})
+
+
+def test_rules_of_a_task_are_kept_and_a_study_goes_on_with_them(asked: dict[str, Any]) -> None:
+    text = TASK + '[prompt]\nshot_seed = 3\n[decide]\nreferences = "max"\n'
+    (asked["task"] / "task.toml").write_text(text)
+    asked |= {"arms": "copy-3", "out": asked["out"].with_name("other")}
+    kept = read_json(study(**asked) / "study.json")["task"]
+    assert (kept["shot_seed"], kept["references"], "units_sha256" in kept) == (3, "max", False)
+    study(**asked | {"arms": "copy-3,bare"})
+
+
+def test_other_versions_are_said_and_kept_in_the_report(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = machine.versions()
+    monkeypatch.setattr(machine, "versions", lambda: began | {"torch": "99.1", "luthier": "9.9"})
+    versions = f"luthier {began['luthier']}, torch {began['torch']}"
+    said = f"this study began with {versions} and goes on with luthier 9.9, torch 99.1"
+    study(**asked)  # nothing is missing, so nothing is mixed
+    assert said not in " ".join(capsys.readouterr().err.split())
+    study(**asked | {"arms": ARMS + ",one-shot"})
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert said in (asked["out"] / "report.md").read_text()
+    study(**asked | {"arms": ARMS + ",one-shot,bare"})
+    assert (asked["out"] / "report.md").read_text().count(said) == 1
+
+
+def test_a_study_whose_folders_were_moved_goes_on(asked: dict[str, Any]) -> None:
+    out, task = asked["out"].with_name("moved"), asked["task"].with_name("elsewhere")
+    asked["out"].rename(out)
+    asked["task"].rename(task)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name == "answers.jsonl"}
+    study(**asked | {"out": out, "task": task, "arms": ARMS + ",one-shot"})
+    assert (out / "arms" / "one-shot" / "arm.json").exists()
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_study_goes_on_where_nothing_changed(asked: dict[str, Any]) -> None:

@@ -94,6 +94,13 @@ def test_what_cleaning_changes_is_counted(tmp_path):
     ]
 
 
+def test_a_row_of_several_labels_is_refused(tmp_path):
+    path = written(tmp_path, "x.jsonl", '{"a": "x", "b": "l"}\n{"a": "y", "b": ["l", "m"]}')
+    with pytest.raises(DataError, match="row 2, field 'b': the row has 2 labels; write one"):
+        read_examples(path, AB, "train", labelled=True)
+    assert read_examples(path, AB, "train")[0][1].references == ("l", "m")
+
+
 NATIVE_REFUSED = {
     "no id": ('{"input": "x", "references": ["y"]}', "field 'id': there is no such column"),
     "unknown key": (

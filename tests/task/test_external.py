@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from luthier.errors import DataError, TaskError
 from luthier.files import write_lines
 from luthier.task.create import init_task
-from luthier.task.examples import Columns, read_examples
+from luthier.task.examples import Cells, Columns, read_examples
 from luthier.task.rows import read_rows
 from luthier.verdicts.columns import score_columns
 
@@ -126,3 +128,66 @@ def test_a_missing_package_is_named_with_its_command(tmp_path: Path) -> None:
     for package, source in (("pyarrow", tmp_path / "rows.parquet"), ("datasets", "hub:owner/name")):
         with pytest.raises(DataError, match=rf"needs the package {package}; run: pip install 'luthier\[datasets\]'"):
             init_task(tmp_path / "task", source, input="in", target="out")
+
+
+# --- types: what has a text is read, what has none is refused by column where it is used ------------------------------
+
+
+def typed(folder: Path, column: str, values: list[Any], kind: Any) -> Path:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'luthier[datasets]'")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = {"text": [f"t{i}" for i in range(len(values))], column: arrow.array(values, kind(arrow))}
+    parquet.write_table(arrow.table(table), folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+# (type, values, texts as a label or None, texts as a reference or None)
+TYPES: dict[str, tuple[Any, list[Any], list[str] | None, list[str] | None]] = {
+    "string": (lambda a: a.string(), ["a", "b"], ["a", "b"], ["a", "b"]),
+    "large string": (lambda a: a.large_string(), ["a", "b"], ["a", "b"], ["a", "b"]),
+    "categories": (lambda a: a.dictionary(a.int8(), a.string()), ["a", "b"], ["a", "b"], ["a", "b"]),
+    "bytes of UTF-8": (lambda a: a.binary(), ["ü".encode(), b"b"], ["ü", "b"], ["ü", "b"]),
+    "bytes of no text": (lambda a: a.binary(), [b"\xff\xfe", b"\xff"], None, None),
+    "int": (lambda a: a.int64(), [1, 2], ["1", "2"], None),
+    "bool": (lambda a: a.bool_(), [True, False], ["true", "false"], None),
+    "float": (lambda a: a.float64(), [1.0, 2.5], ["1", "2.5"], None),
+    "decimal": (lambda a: a.decimal128(5, 2), [Decimal("1.00"), Decimal("2.50")], ["1", "2.50"], None),
+    "date": (lambda a: a.date32(), [datetime.date(2024, 2, 29)] * 2, ["2024-02-29"] * 2, ["2024-02-29"] * 2),
+    "list of texts": (lambda a: a.list_(a.string()), [["a"], ["b"]], ["a", "b"], ["a", "b"]),
+    "struct": (lambda a: a.struct([("k", a.string())]), [{"k": "a"}, {"k": "b"}], None, None),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_every_type_has_its_text_or_is_refused_by_column(name: str, labelled: bool, tmp_path: Path) -> None:
+    kind, values, as_label, as_reference = TYPES[name]
+    path, columns = typed(tmp_path, "y", values, kind), Columns(input="text", target="y")
+    expected = as_label if labelled else as_reference
+    if expected is None:
+        with pytest.raises(DataError, match=r"x\.parquet, row 1, field 'y': this is "):
+            read_examples(path, columns, "train", labelled=labelled)
+    else:
+        examples, _ = read_examples(path, columns, "train", labelled=labelled)
+        assert [example.references[0] for example in examples] == expected
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_column_that_nobody_uses_may_hold_anything(name: str, tmp_path: Path) -> None:
+    kind, values, *_ = TYPES[name]
+    path = typed(tmp_path, "y", values, kind)
+    assert [row.values["text"] for row in read_rows(path)] == ["t0", "t1"]
+    for row in read_rows(path):
+        if name == "bytes of no text":
+            with pytest.raises(DataError, match="this is binary and not UTF-8; leave the column out"):
+                Cells(path, row).kept("y")
+        else:
+            json.dumps(Cells(path, row).kept("y"))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'luthier[datasets]'")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.Table.from_arrays([arrow.array(["a"])] * 2, names=["x", "x"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet, field 'x': the file has this column more than once; rename one"):
+        list(read_rows(tmp_path / "x.parquet"))

@@ -118,7 +118,7 @@ def test_identical_arms_are_called_so_and_constant_scores_do_not_divide_by_zero(
     assert (row["difference"], row["low"], row["high"], row["verdict"]) == (0, 0, 0, "cannot tell")
     assert row["identical"] and row["may_differ"] == pytest.approx(1 - 0.025 ** (1 / 50))
     assert row["examples_needed"]["more"] == 133
-    sentence = "None of 50 examples differs between a and b, so up to 7.1 % of further ones may; 133 more, if none of"
+    sentence = "The scores of a and b differ on none of 50 examples, so they may differ on up to 7.1 % of further ones"
     assert any(warning.startswith(sentence) for warning in result["warnings"])
     many = noise(50 + 133, 0.4)
     assert pair(compare({"a": arm(many), "b": arm(many)}), "a", "b")["verdict"] == "equivalent"

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from luthier.errors import TaskError
 from luthier.records import Example
 from luthier.stats.power import detectable_difference
 from luthier.stats.simultaneous import alpha_at_look
 from luthier.task.task import Task, load_task
-from luthier.verdicts.detect import TYPICAL_SD, can_show, unseen_labels
+from luthier.verdicts.detect import TYPICAL_SD, can_show, refuse_unscorable, unseen_labels
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +46,33 @@ def test_labels_that_a_sample_lacks_are_named() -> None:
     (sentence,) = unseen_labels(moods, [e for e in moods.train if e.references != (word,)])
     assert word in sentence
     assert unseen_labels(load_task("dialogues"), [Example("a", "b", ("c",))]) == []
+
+
+@pytest.mark.parametrize("references, says", [
+    (("Аня просит перенести встречу.",), "reference 1 has no word in a-z or 0-9, all that rouge-score reads; use chrf"),
+    (("Ann asks.", "  "), "reference 2 of 2 is empty"),
+])  # fmt: skip
+def test_a_metric_that_cannot_be_computed_is_refused_before_the_training(
+    task: Task, references: tuple[str, ...], says: str
+) -> None:
+    known = list(task.dev[:3])
+    unscorable = [replace(example, references=references) for example in task.dev[3:7]]
+    refuse_unscorable(task, "dev", [*known, *unscorable[:3]])  # half of them have a value, so dev can choose
+    with pytest.raises(TaskError) as refused:
+        refuse_unscorable(task, "dev", [*known, *unscorable])
+    row = task.dev[3].row
+    assert str(refused.value) == (
+        f"dev.jsonl: rouge1 decides and cannot be computed for 4 of 7 dev examples (row {row}: {says}); "
+        "set decide.metric in task.toml"
+    )
+
+
+def test_a_metric_of_labels_or_letters_can_always_be_computed(task: Task) -> None:
+    chrf = replace(
+        task, spec=task.spec.model_copy(update={"decide": task.spec.decide.model_copy(update={"metric": "chrf"})})
+    )
+    cyrillic = [replace(example, references=("Аня просит.",)) for example in task.dev[:5]]
+    refuse_unscorable(chrf, "dev", cyrillic)
+    labels = load_task("dialogues:agreement") if (task.folder / "agreement.toml").exists() else None
+    if labels is not None:
+        refuse_unscorable(labels, "dev", labels.dev)

@@ -87,8 +87,8 @@ def test_every_kind_in_the_order_in_which_it_is_said(few: Comparison) -> None:
         "The mean of b is optimistic, being the highest of 3: quote its simultaneous interval.",
         "With n = 5 and a margin of 0.020 no pair of arms can be found equivalent.",
         "zero-shot and a score the same in everything; most likely they answer the same.",
-        "None of 5 examples differs between zero-shot and a, so up to 71 % of further ones may; 301 more, if none of "
-        "them differs either, would show them equivalent within 0.02.",
+        "The scores of zero-shot and a differ on none of 5 examples, so they may differ on up to 71 % of further ones; "
+        "301 more on which they do not would show them equivalent within 0.02.",
         "a is not shown to beat the baseline zero-shot.",
         "b is not shown to beat the baseline zero-shot.",
     ]

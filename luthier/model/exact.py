@@ -1,0 +1,66 @@
+"""A call computed in fp32, whatever the precision of the weights: what rounding in 16 bits is measured by.
+
+Two ways to compute the same logits in bf16 differ by what both round, which in a deep model can be as large as a
+mistake looks small. So neither is held against the other: both are held against the same call in fp32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+NARROW = (torch.bfloat16, torch.float16)
+# How much more a way may round than the usual one, as a ratio of root mean squares. Two ways that are right differ by
+# chance; a token that sees one key too many is off by more than ten times as much (tests/model/test_exact.py).
+MOST = 1.5
+IN_FP32 = 1e-3  # of the largest logit: what two orders of the same sums in fp32 may differ by
+
+
+def in_fp32() -> contextlib.AbstractContextManager[Any]:
+    """Inside, this thread's operations on 16-bit tensors compute in fp32, and what they make is fp32.
+
+    Each weight is widened while it is read, so that no second copy of the model is held. What is written in place into
+    a 16-bit tensor made before is lost: for calls without a cache.
+    """
+    return _InFp32()
+
+
+class _InFp32(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(_widened, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.dtype in NARROW:
+        return value.float()
+    return torch.float32 if value in NARROW and isinstance(value, torch.dtype) else value
+
+
+def as_exact(ours: Tensor, usual: Tensor, again: Callable[[], Tensor]) -> bool:
+    """Whether logits (..., V) are as near the exact ones as `usual` is, which `again()` computes once more."""
+    if usual.dtype not in NARROW:
+        return bool((ours - usual).abs().max() <= IN_FP32 * usual.abs().max())
+    with in_fp32():
+        exact = again().float()
+    return _most(ours.float() - exact) <= MOST * _most(usual.float() - exact) + IN_FP32 * _most(exact)
+
+
+def _most(x: Tensor) -> float:
+    """The root mean square over the vocabulary, at the position where it is largest."""
+    return float(x.square().mean(-1).max().sqrt())
+
+
+def trial_tokens(size: int, wanted: Sequence[int]) -> list[int]:
+    """Token ids for a trial: different `wanted` numbers give different ids, from the middle of a vocabulary of `size`.
+
+    Its first and last tokens are control tokens, whose activations are so large that every rounding is.
+    """
+    step = max(1, size // (4 * max(wanted)))
+    return [(size // 4 + step * number) % size for number in wanted]

@@ -1,0 +1,332 @@
+"""A shipped folder: it answers as measured, says what is known, and shows whatever was changed in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from luthier.arms.ask import ask
+from luthier.arms.merge import merge_arm
+from luthier.arms.ship import ship
+from luthier.arms.ship_push import push
+from luthier.arms.ship_verify import verify
+from luthier.errors import FolderError, LuthierError, ModelError, SettingsError
+from luthier.files import read_json, write_json
+from luthier.results.comparison import Comparison
+from luthier.results.evidence import Evidence, write_sums
+from luthier.studies.study import study
+from tests.studies.test_study import make_task
+
+ARM = "lora-r4"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
+    task, out = make_task(tmp_path_factory.mktemp("task"), test=12), tmp_path_factory.mktemp("study") / "out"
+    defaults = {"epochs": 1, "evaluations": 1, "batch_size": 4}
+    model = str(tiny_folder("decoder-chat"))
+    return study(task, model=model, arms=["zero-shot", "soft", ARM], out=out, precision="fp32", defaults=defaults)
+
+
+@pytest.fixture(scope="module")
+def shipped(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shipped") / "mine"
+    ship(finished, out, arm=ARM, gguf=["f16", "q8_0"], with_modelfile=True, force=True)
+    return out
+
+
+@pytest.fixture
+def copy(shipped: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped, tmp_path / "mine"))
+
+
+# ------------------------------------------------------------------------------------------------- what is shipped
+
+
+def test_a_shipped_folder_answers_as_the_study(shipped: Path, finished: Path) -> None:
+    text = "Tom: Is Monday free?\nAnna: Yes."
+    assert "".join(ask(shipped, text)) == "".join(ask(finished, text, arm=ARM))
+    checked = verify(shipped, test=True)
+    assert checked["arm"] == ARM and checked["answers"] == 12 and checked["differ"] == []
+    assert checked["verdicts"] == len(Comparison.read(shipped / "evidence").deciding_pairs)
+
+
+def test_the_hashes_are_those_of_sha256sum(shipped: Path) -> None:
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=shipped, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    named = {line.partition("  ")[2] for line in (shipped / "SHA256SUMS").read_text().splitlines()}
+    assert named == {p.relative_to(shipped).as_posix() for p in shipped.rglob("*") if p.is_file()} - {"SHA256SUMS"}
+
+
+def test_exports_are_arms_of_the_comparison_with_verdicts(shipped: Path, finished: Path) -> None:
+    evidence, compared = Evidence.read(shipped), Comparison.read(shipped / "evidence")
+    assert [one.arm for one in evidence.exports] == [f"{ARM}@gguf-f16", f"{ARM}@gguf-q8_0"]
+    for one in evidence.exports:
+        assert one.arm in compared.arms and one.prompts_equal and one.answers == 12 and one.verdict
+        assert compared.pair(one.arm, ARM).difference == pytest.approx(one.difference)
+        assert (shipped / one.file).stat().st_size == one.bytes
+    f16 = evidence.exports[0]
+    assert f16.same_answers >= 10 and f16.largest_distance < 0.05
+    assert not any("@gguf" in arm for arm in Comparison.read(finished).arms), "the study itself stays as it was"
+
+
+def test_the_card_says_decision_numbers_and_what_was_not_checked(shipped: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    evidence, page = Evidence.read(shipped), (shipped / "README.md").read_text(encoding="utf-8")
+    assert evidence.decision in page and all(one in page for one in evidence.not_checked)
+    assert f"{evidence.n} independent test units" in page
+    for pair in evidence.pairs:
+        assert f"| {pair.b} | {pair.difference:+.4f} |" in page
+    assert ModelCard.load(shipped / "README.md").data.library_name == "peft"
+
+
+def test_the_modelfile_holds_the_measured_prompt(shipped: Path, finished: Path) -> None:
+    text, prompt = (shipped / "Modelfile").read_text(encoding="utf-8"), read_json(shipped / "prompt.json")
+    note = read_json(shipped / "luthier.json")
+    assert prompt["prompt_sha256"] == note["prompt_sha256"] and prompt["generation"] == note["generation"]
+    template = text.partition('TEMPLATE """')[2].partition('"""')[0]
+    assert template.replace("{{ .Prompt }}", "{input}") == prompt["prompt"]
+    assert text.startswith(f"FROM ./gguf/{ARM}-q8_0.gguf\n") and "PARAMETER temperature 0.0\n" in text
+    assert f"PARAMETER num_predict {note['generation']['max_new_tokens']}\n" in text
+    first = json.loads((finished / "arms" / ARM / "prompts.jsonl").read_text().splitlines()[0])
+    example = json.loads((finished / "examples.jsonl").read_text().splitlines()[0])
+    assert prompt["prompt"].replace("{input}", example["input"]) == first["text"]
+
+
+def test_the_adapter_loads_in_peft(shipped: Path, tiny_folder: Callable[[str], Path]) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder("decoder-chat"), dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, shipped / "adapter").eval()
+    for probe in read_json(shipped / "luthier.json")["probes"]:
+        ids = torch.tensor([probe["prompt_ids"]])
+        made = model.generate(input_ids=ids, max_new_tokens=len(probe["tokens"]), do_sample=False, pad_token_id=0)
+        assert made[0, ids.shape[1] :].tolist() == probe["tokens"]
+
+
+def test_a_shipped_folder_merges(shipped: Path, tmp_path: Path) -> None:
+    assert merge_arm(shipped, tmp_path / "merged")["differ"] == []
+
+
+def test_without_examples_no_text_of_the_test_is_in_it(finished: Path, tmp_path: Path) -> None:
+    ship(finished, tmp_path / "mine", arm=ARM, with_examples=False)
+    names = {path.name for path in (tmp_path / "mine").rglob("*")}
+    assert not names & {"examples.jsonl", "answers.jsonl", "prompts.jsonl"} and "scores.jsonl" in names
+    assert verify(tmp_path / "mine")["probes"] == 3
+    with pytest.raises(SettingsError, match="was shipped without its test examples"):
+        verify(tmp_path / "mine", test=True)
+
+
+# --------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_what_cannot_be_shipped_is_a_sentence(finished: Path, shipped: Path, tmp_path: Path) -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
+        ({"arm": "nobody"}, r"name a finished arm"),
+        ({"arm": "copy-3"}, r"name a finished arm"),
+        ({"gguf": ["q4_0"]}, r"'q4_0' is no kind that is written here; there are: f16, q8_0"),
+        ({"with_modelfile": True}, r"a Modelfile needs a GGUF file"),
+        ({"arm": "soft", "gguf": ["f16"]}, r"soft has nothing to merge into the base"),
+    ]
+    for how, words in rows:
+        with pytest.raises(LuthierError, match=words):
+            ship(finished, tmp_path / "out", **{"arm": ARM, **how})
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FolderError, match="there is something already"):
+        ship(finished, shipped)
+
+
+def test_an_export_that_is_not_as_good_is_not_shipped(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from luthier.arms import ship as module
+
+    def worse(path: Path, model: Any) -> Any:
+        again = original(path, model)
+        with torch.no_grad():
+            again.module.model.norm.weight.mul_(0.999)  # far less than a distance that would be a mistake
+            again.module.model.embed_tokens.weight[300:] = 0
+        return again
+
+    original = module.read_gguf
+    monkeypatch.setattr(module, "read_gguf", worse)
+    monkeypatch.setitem(module.MOST_DISTANCE, "f16", 1.0)
+    with pytest.raises(ModelError, match=r"as f16 the verdict against what was measured is '(worse|cannot tell)'"):
+        ship(finished, tmp_path / "out", arm=ARM, gguf=["f16"])
+    monkeypatch.setitem(module.MOST_DISTANCE, "f16", 0.0)
+    with pytest.raises(ModelError, match="its next words are unlike what was measured"):
+        ship(finished, tmp_path / "out", arm=ARM, gguf=["f16"], force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------------------ tamper
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_every_changed_removed_or_added_file_is_named(copy: Path) -> None:
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    assert len(files) > 12
+    for path in files:
+        kept, name = path.read_bytes(), path.relative_to(copy).as_posix()
+        for change in (flip, Path.unlink):
+            change(path)
+            with pytest.raises(FolderError, match=path.name if name != "SHA256SUMS" else "SHA256SUMS|names"):
+                verify(copy)
+            path.write_bytes(kept)
+    for name in ("adapter/more.json", "evil.py", "evidence/arms/x/scores.jsonl", "adapter/adapter_model.bin"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("{}")
+        with pytest.raises(FolderError, match=Path(name).name):
+            verify(copy)
+        (copy / name).unlink()
+        if name.startswith("evidence/arms/x"):
+            (copy / name).parent.rmdir()
+    link = copy / "adapter" / "link.json"
+    link.symlink_to("/etc/passwd")
+    with pytest.raises(FolderError, match="is a symbolic link"):
+        verify(copy)
+    link.unlink()
+    assert verify(copy)["probes"] == 3
+
+
+def others_weights(path: Path) -> None:
+    save_file({name: one + 0.01 for name, one in load_file(path).items()}, path)
+
+
+def keyed(**changes: Any) -> Callable[[Path], None]:
+    return lambda path: write_json(path, {**read_json(path), **changes})
+
+
+def pickled(path: Path) -> None:
+    torch.save({}, path.with_name("adapter_model.bin"))
+
+
+FORGERIES: list[tuple[str, Callable[[Path], None]]] = [
+    ("adapter/adapter_model.safetensors", others_weights),
+    ("adapter/adapter_config.json", keyed(lora_alpha=64)),
+    ("adapter/adapter_config.json", keyed(target_modules="(a+)+$" * 9)),
+    ("adapter/adapter_config.json", keyed(auto_mapping={"base_model_class": "os.system", "parent_library": "os"})),
+    ("adapter/adapter_model.safetensors", pickled),
+    ("luthier.json", keyed(template="{input} Say yes.")),
+    ("luthier.json", keyed(seed=7)),
+    ("luthier.json", keyed(method="full")),
+    ("luthier.json", keyed(generation={**{"max_new_tokens": 500}})),
+    ("luthier.json", keyed(weights="weights")),
+    ("luthier.json", keyed(note_sha256="0" * 64)),
+]
+
+
+@pytest.mark.parametrize(("name", "forge"), FORGERIES, ids=[f"{row[0]}-{i}" for i, row in enumerate(FORGERIES)])
+def test_a_forged_arm_is_refused_by_all_who_would_answer(
+    name: str, forge: Callable[[Path], None], copy: Path, tmp_path: Path
+) -> None:
+    """Also where the hashes of the folder were made again: the arm's own note binds what answers."""
+    from luthier.serving.served import load_served
+
+    before = (copy / name).read_bytes()
+    forge(copy / name)
+    if (copy / name).read_bytes() == before and forge is not pickled:
+        pytest.skip("this change changes nothing")
+    for refuse in (lambda: verify(copy), lambda: list(ask(copy, "Tom?")), lambda: load_served([str(copy)]),
+                   lambda: merge_arm(copy, tmp_path / "merged")):  # fmt: skip
+        with pytest.raises((FolderError, ModelError)):
+            refuse()
+    write_sums(copy)
+    with pytest.raises((FolderError, ModelError)):
+        verify(copy)
+
+
+@pytest.mark.parametrize(
+    "change", [{"decision": "Ship it."}, {"n": 9999}, {"exports": []}, {"margin": 0.5}, {"pairs": []}, {"chosen": True}]
+)
+def test_a_forged_evidence_is_refused(change: dict[str, Any], copy: Path) -> None:
+    path = copy / "evidence.json"
+    if read_json(path) == {**read_json(path), **change}:
+        change = {"chosen": False}
+    write_json(path, {**read_json(path), **change})
+    write_sums(copy)
+    with pytest.raises(FolderError, match=r"evidence\.json: a field of it was changed"):
+        verify(copy)
+
+
+def test_a_test_that_goes_otherwise_is_said(copy: Path) -> None:
+    """Somebody wrote better scores, and made every hash again."""
+    place = copy / "evidence" / "arms" / ARM / "scores.jsonl"
+    rows = [json.loads(line) for line in place.read_text().splitlines()]
+    for row in rows:
+        row["values"]["rouge1"] = 1.0
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    compared = read_json(copy / "evidence" / "compare.json")
+    for pair in compared["pairs"]:
+        if ARM in (pair["a"], pair["b"]) and pair["verdict"]:
+            pair["verdict"] = "better" if pair["a"] == ARM else "worse"
+    write_json(copy / "evidence" / "compare.json", compared)
+    from luthier.results.evidence import hashes_of
+
+    evidence = Evidence.read(copy)
+    files = hashes_of(copy, ("SHA256SUMS", "evidence.json"))
+    evidence.model_copy(update={"files": files}).sealed().write(copy)
+    write_sums(copy)
+    assert verify(copy)["probes"] == 3
+    with pytest.raises(ModelError, match="gives another verdict on"):
+        verify(copy, test=True)
+
+
+# -------------------------------------------------------------------------------------------------------------- push
+
+
+class Hub:
+    """What was asked of the hub."""
+
+    def __init__(self, private: bool = True) -> None:
+        self.private, self.asked = private, list[Any]()
+
+    def create_repo(self, name: str, **how: Any) -> Any:
+        self.asked.append(("create", name, how["private"]))
+        return type("Address", (str,), {"repo_id": name})(f"https://hub.example/{name}")
+
+    def repo_info(self, name: str) -> Any:
+        return type("Info", (), {"private": self.private})
+
+    def upload_folder(self, **how: Any) -> None:
+        self.asked.append(("upload", how["repo_id"]))
+
+
+def test_push_is_private_and_keeps_examples_here(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    hub = Hub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    with pytest.raises(SettingsError, match="holds test examples and answers; allow that with --examples"):
+        push(shipped, "you/mine")
+    assert hub.asked == []
+    assert push(shipped, "you/mine", examples=True) == "https://hub.example/you/mine"
+    assert hub.asked == [("create", "you/mine", True), ("upload", "you/mine")]
+    hub.private = False
+    with pytest.raises(SettingsError, match="is a public model already; say --public"):
+        push(shipped, "you/mine", examples=True)
+    push(shipped, "you/mine", examples=True, public=True)
+    assert hub.asked[-2:] == [("create", "you/mine", False), ("upload", "you/mine")]
+
+
+def test_a_changed_folder_is_not_pushed(copy: Path) -> None:
+    flip(copy / "README.md")
+    with pytest.raises(FolderError, match=r"README\.md: is not the file"):
+        push(copy, "you/mine", examples=True)

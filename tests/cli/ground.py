@@ -1,0 +1,117 @@
+"""A folder to type commands in, with everything that a verb needs; and for each verb commands that end well there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+import luthier
+from luthier.cli.app import app
+from tests import tiny
+from tests.commands import CSV
+from tests.rated import at_random, rate_all
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+LORA = "lora-r4+epochs=1+batch_size=8"
+CLOCKS = {"log.jsonl", "cost.json", "metrics.jsonl", "report.html", "report.md"}
+
+
+class Typed(NamedTuple):
+    """A command, the keys that are typed while it runs, and what it makes: its first part below the folder."""
+
+    words: str
+    makes: str = ""
+    keys: str = ""
+
+    def __str__(self) -> str:
+        return self.words.split(" --")[0]
+
+
+# Every verb stands here, or tests/cli/test_limits.py fails; the words are separated by single spaces.
+WORK: dict[str, tuple[Typed, ...]] = {
+    "init": (Typed("init new --from answers.csv --input dialogue --target summary", "new"),),
+    "check": (Typed("check task --model model"),),
+    "show": (Typed("show task --arm few-shot-1 --model model"),),
+    "study": (
+        Typed(f"study task --model model --arms zero-shot,{LORA} --test 3 --likelihood --out out", "out"),
+        Typed("study task --model model --arms full+epochs=1,zero-shot@int4 --test 3 --out out", "out"),
+    ),
+    "multitask": (
+        Typed(f"multitask task other --model model --arms {LORA} --dev 2 --test 3 --train 4 --out out", "out"),
+    ),
+    "ask": (Typed(f"ask trained Ann:\u00a0Lunch? --arm {LORA} --max-new-tokens 4"),),
+    "merge": (
+        Typed(f"merge trained --arm {LORA} --differ 9 --out merged", "merged"),
+        Typed(f"merge trained --arm {LORA} --width int4 --differ 9 --out merged", "merged"),
+    ),
+    "report": (Typed("report trained", "trained"),),
+    "rate": (
+        Typed("rate trained --rater ann", "trained", "1" * 50),  # the same key whatever was judged before
+        Typed("rate rated --result", "rated"),
+    ),
+    "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
+    "compare": (
+        Typed(
+            "compare answers.csv --reference summary --answer other --answer dialogue --cluster none --json", "cache"
+        ),
+    ),
+}
+
+
+def make(ground: Path, model: Callable[[str], Path]) -> Path:
+    """A file of answers, two tasks, a model, a folder and a file.
+
+    And three studies: without a trained arm, with one, and the same with votes.
+    """
+    (ground / "folder").mkdir(parents=True)
+    (ground / "file.txt").write_text("text\n")
+    (ground / "answers.csv").write_text(CSV)
+    for name in ("task", "other"):
+        (ground / name).mkdir()
+        for split, count in (("train", 4), ("dev", 1), ("test", 3)):
+            rows = [
+                {"id": e.id, "input": f"{name} {split}: {e.input}", "references": list(e.references), "meta": {}}
+                for e in tiny.examples(count, prefix=f"{name}-{split}")
+            ]
+            (ground / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (ground / name / "task.toml").write_text(f'name = "{name}"\n[answer]\nmax_new_tokens = 4\n')
+    shutil.copytree(model("decoder-chat"), ground / "model")
+    before, here = os.environ.get("LUTHIER_CACHE"), Path.cwd()
+    os.environ["LUTHIER_CACHE"] = str(ground / "cache")
+    os.chdir(ground)  # what a study writes of its task is what was typed
+    try:
+        luthier.study("task", model="model", arms="copy-3", out="study")
+        luthier.study("task", model="model", arms=f"zero-shot,{LORA}", out="trained", precision="fp32")
+        shutil.copytree("trained", "rated")
+        rate_all(luthier.open_ballot(Path("rated")), "bob", at_random(1))
+    finally:
+        os.chdir(here)
+        if before is not None:
+            os.environ["LUTHIER_CACHE"] = before
+    return ground
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder but what hangs on a clock: seconds of a vote too. Hidden names are locks."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and path.name not in CLOCKS and not any(part.startswith(".") for part in name.split("/")):
+            found[name] = without_seconds(path) if path.name == "ratings.jsonl" else path.read_bytes()
+    return found
+
+
+def without_seconds(path: Path) -> bytes:
+    rows = [json.loads(line) | {"seconds": None} for line in path.read_text().splitlines()]
+    return json.dumps(rows).encode()
+
+
+def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
+    """The names of files that differ or are in one of two folders only."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))

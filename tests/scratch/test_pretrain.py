@@ -1,0 +1,175 @@
+"""luthier pretrain: every objective learns, a killed training ends with the same weights, bits are counted right."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import lzma
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from luthier.errors import FolderError, SettingsError
+from luthier.results.lines import Step
+from luthier.results.pretrain_record import PretrainRecord
+from luthier.results.record import read_lines_of
+from luthier.scratch.corpus import Document
+from luthier.scratch.held_out import Judge, sample_of
+from luthier.scratch.objectives import Vocabulary
+from luthier.scratch.pretrain import Pretraining, pretrain
+from luthier.scratch.rows import RowBatches
+from luthier.settings import settings_from
+from tests.commands import one_sentence
+
+SMALL = {"tokenizer": "bytes", "vocabulary": 257, "width": 32, "layers": 2, "heads": 2, "row": 64, "batch_tokens": 512,
+         "tokens": 15_000, "evaluations": 2, "held_out_bytes": 3000, "checkpoint_seconds": 0.0}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(40):
+        words = " ".join(f"the {name} came home at {number + k}" for k, name in enumerate(["boat", "cat", "dog"] * 8))
+        (folder / f"{number}.txt").write_text(words)
+    return str(folder)
+
+
+def settings(texts: str, **given: Any) -> Pretraining:
+    return Pretraining(corpus=texts, **(SMALL | given))
+
+
+@pytest.mark.parametrize("given", [
+    {}, {"model": "lstm", "optimizer": "adamw"}, {"objective": "prefix"},
+    {"objective": "masked", "positions": "learned"},
+    {"objective": "spans", "positions": "buckets"}, {"tokenizer": "bpe", "vocabulary": 300, "cooldown": 0.3},
+    {"tokenizer": "unigram", "vocabulary": 300, "positions": "alibi", "activation": "swiglu", "tied": False},
+], ids=lambda given: "-".join(map(str, given.values())) or "causal")  # fmt: skip
+def test_every_objective_learns(given: dict[str, Any], texts: str, tmp_path: Path) -> None:
+    record = pretrain(settings(texts, **given), tmp_path)
+    lines = read_lines_of(Step, tmp_path / "metrics.jsonl")
+    assert record.finished and len(lines) == record.steps == 30
+    assert record.loss is not None and record.loss < 0.85 * lines[0].loss
+    assert (tmp_path / "weights" / "model.safetensors").exists() and "<svg" in (tmp_path / "pretrain.html").read_text()
+    causal = given.get("objective", "causal") in ("causal", "prefix")
+    assert (record.held_out is not None) == causal
+    assert len(record.samples or []) == (3 if given.get("objective", "causal") == "causal" else 0)
+
+
+def test_killed_and_resumed_ends_with_the_same_weights(texts: str, tmp_path: Path) -> None:
+    """By kill -9 in a process of its own, in the middle of the training."""
+    table = json.dumps(settings(texts).model_dump(mode="json"))
+    code = (
+        "import sys, json\nfrom pathlib import Path\nfrom luthier.scratch.pretrain import Pretraining, pretrain\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "pretrain(Pretraining(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, table]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 7):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not PretrainRecord.read(tmp_path / "killed").finished
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
+    whole, killed = (PretrainRecord.read(tmp_path / name) for name in ("whole", "killed"))
+    assert whole.weights_sha256 == killed.weights_sha256
+    assert whole == killed
+
+
+def test_a_finished_training_is_not_run_again_and_another_is_refused(texts: str, tmp_path: Path) -> None:
+    record = pretrain(settings(texts), tmp_path)
+    before = (tmp_path / "weights" / "model.safetensors").stat().st_mtime_ns
+    assert pretrain(settings(texts), tmp_path) == record
+    assert (tmp_path / "weights" / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(FolderError, match="its training has another seed; name a new folder"):
+        pretrain(settings(texts, seed=1), tmp_path)
+
+
+@pytest.mark.parametrize("given, sentence", [
+    ({"model": "lstm", "objective": "masked"}, "an LSTM reads from left to right"),
+    ({"width": 30, "heads": 4}, "does not divide the width of 30"),
+    ({"batch_tokens": 16}, "less than one row of 64"),
+    ({"kv_heads": 3}, "does not divide the 2 heads"),
+])  # fmt: skip
+def test_what_cannot_be_trained_is_a_sentence(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        settings_from(Pretraining, SMALL | given, "pretrain")
+
+
+class Uniform(nn.Module):
+    """Every token of 257 is equally likely."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(257))
+
+    def forward(self, ids_BT: torch.Tensor, **_: Any) -> torch.Tensor:
+        return self.weight.expand(*ids_BT.shape, 257)
+
+
+def test_bits_a_byte_are_counted_over_all_tokens_and_divided_once() -> None:
+    documents = [Document("a", "", "x" * 700), Document("b", "", "é" * 30), Document("c", "", "z")]
+    judge = Judge(lambda text: list(text.encode()), 256, 64, causal=True)
+    sizes = [len(one.text.encode()) for one in documents]
+    expected = [(size + 1) * math.log(257) for size in sizes]  # the end of each document counts
+    assert judge.nats(Uniform(), documents) == pytest.approx(expected)
+    judged = judge.judged(Uniform(), documents)
+    assert judged.value == pytest.approx(sum(expected) / math.log(2) / sum(sizes))
+    whole = "".join(one.text for one in documents).encode()
+    assert judged.xz == 8 * len(lzma.compress(whole, preset=9 | lzma.PRESET_EXTREME)) / len(whole)
+    assert judged.bzip2 == 8 * len(bz2.compress(whole, 9)) / len(whole)
+    assert judged.bytes == len(whole) and judged.documents == 3
+
+
+def test_a_sample_stays_below_its_bytes_and_is_never_empty() -> None:
+    documents = [Document(str(n), "", "x" * 100) for n in range(5)]
+    assert len(sample_of(documents, 250)) == 2 and len(sample_of(documents, 10)) == 1
+
+
+@pytest.mark.parametrize("objective", ["causal", "prefix", "masked", "spans"])
+def test_a_position_that_was_saved_goes_on_with_the_same_rows(objective: str) -> None:
+    def batches() -> RowBatches:
+        return RowBatches([f"text number {n} of many" for n in range(9)], lambda text: list(text.encode()),
+                          Vocabulary(257, 256), objective=objective, row=16, steps=12, rows_a_step=4, micro_rows=3,
+                          seed=5)  # fmt: skip
+
+    every = list(batches())
+    assert len(every) == 12 and all([len(part) for part in step] == [3, 1] for step in every)
+    resumed = batches()
+    resumed.load_state_dict({"position": 7})
+    assert list(resumed) == every[7:]
+
+
+def test_the_verb_prints_bits_and_refuses_in_a_sentence(texts: str, tmp_path: Path, luthier_says) -> None:
+    options = [part for key, value in SMALL.items() for part in (f"--{key.replace('_', '-')}", value)]
+    said = luthier_says("pretrain", "--corpus", texts, "--out", tmp_path / "a", *options, "--no-qk-norm")
+    assert said.code == 0 and "held-out documents" in said.out and "xz -9e" in said.out, said.err
+    assert "parameters (" in said.err and "FLOPs" in said.err  # said before it begins
+    said = luthier_says("pretrain", "--corpus", "nowhere.txt", "--out", tmp_path / "b")
+    assert said.code == 2
+    one_sentence(said.err)
+
+
+def test_a_text_that_spells_the_end_is_read_whole(tmp_path: Path) -> None:
+    from luthier.scratch.pretrain import prepare
+    from luthier.scratch.vocabulary import END
+
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.txt").write_text(f"{END} and more text, number {number}. " * 12)
+    work = prepare(settings(str(folder)), tmp_path / "out")
+    ids = work.encode(f"a{END}b")
+    assert work.ids.end not in ids and work.vocabulary.tokenizer.decode(ids) == f"a{END}b"

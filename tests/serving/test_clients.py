@@ -1,0 +1,164 @@
+"""Programs that people already have, against a real server.
+
+They are not installed here: LUTHIER_CLIENTS names the bin folder of an environment that has some of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luthier.decoding.likelihood import reference_nats
+from luthier.rating.judge import judge
+from luthier.records import Prompt, Vote
+from luthier.results.folder import StudyFolder
+from luthier.results.record import read_lines_of
+from luthier.serving.guard import Rules
+from luthier.serving.served import load_served
+from luthier.serving.server import serving
+from tests.serving.conftest import GREEDY, Running
+
+KEY = "a-key-of-many-letters-0123456789"
+TEXT = "Tom: Is Monday free?"
+
+
+@pytest.fixture(scope="module")
+def keyed(finished: Path, loaded: Any) -> Iterator[Running]:
+    with serving(loaded, rules=Rules(key=KEY)) as (url, engine):
+        yield Running(url, engine, StudyFolder(finished), loaded)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a client's command in its own environment; skips where it is not installed."""
+    folder = Path(os.environ.get("LUTHIER_CLIENTS", "/nowhere"))
+
+    def run(name: str, *arguments: Any, **variables: str) -> subprocess.CompletedProcess[str]:
+        if not (folder / name).exists():
+            pytest.skip(f"LUTHIER_CLIENTS names no folder with {name}")
+        environment = {**os.environ, "HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", **variables}
+        command = [str(folder / name), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=540, env=environment, cwd=tmp_path)
+
+    return run
+
+
+def answer(running: Running) -> str:
+    """What the arm says to TEXT, asked in the plainest way."""
+    body = {"model": GREEDY, "messages": [{"role": "user", "content": TEXT}]}
+    reply = running.post("/v1/chat/completions", body, headers={"authorization": f"Bearer {KEY}"})
+    return str(reply.raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+def test_a_judge_of_ours_asks_a_server_of_ours(
+    finished: Path, tmp_path: Path, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`luthier rate --judge` with a served model as the judge: every vote holds two replies of the server."""
+    monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
+    study = Path(shutil.copytree(finished, tmp_path / "study"))
+    model = Path(shutil.copytree(tiny_folder("decoder-chat"), tmp_path / "judge"))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    served = load_served([str(model)])
+    with serving(served) as (url, engine):
+        counts = judge(study, f"{url}/v1", "judge", arms=["zero-shot", "few-shot-2"], dialogues=3)
+        votes = read_lines_of(Vote, study / "ratings.jsonl")
+        assert votes and all(vote.machine and len(vote.replies) == 2 for vote in votes), counts
+        assert engine.counts.finished == 2 * len(votes)
+
+
+@pytest.mark.slow
+def test_langchain(keyed: Running, client: Any) -> None:
+    code = (
+        "import sys\nfrom langchain_openai import ChatOpenAI\n"
+        "model = ChatOpenAI(model=sys.argv[2], base_url=sys.argv[1], api_key=sys.argv[3], max_tokens=8)\n"
+        "whole = model.invoke(sys.argv[4])\n"
+        "import json\nprint(json.dumps([whole.content, ''.join(part.content for part in model.stream(sys.argv[4]))]))"
+    )
+    probe = client("python", "-c", "import langchain_openai")
+    if probe.returncode:
+        pytest.skip("langchain-openai is not in the environment of LUTHIER_CLIENTS")
+    done = client("python", "-c", code, f"{keyed.url}/v1", GREEDY, KEY, TEXT)
+    assert done.returncode == 0, done.stderr
+    whole, streamed = json.loads(done.stdout.splitlines()[-1])
+    assert whole == streamed and whole
+
+
+@pytest.mark.slow
+def test_llm(keyed: Running, client: Any, tmp_path: Path) -> None:
+    models = [{"model_id": "arm", "model_name": GREEDY, "api_base": f"{keyed.url}/v1"}]
+    (tmp_path / "extra-openai-models.yaml").write_text(json.dumps(models))  # JSON is YAML
+    done = client("llm", "-m", "arm", TEXT, "--key", KEY, LLM_USER_PATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == answer(keyed)
+
+
+@pytest.mark.slow
+def test_inspect_ai(keyed: Running, client: Any, tmp_path: Path) -> None:
+    lines = [
+        "from inspect_ai import Task, task",
+        "from inspect_ai.dataset import Sample",
+        "from inspect_ai.scorer import exact",
+        "@task",
+        "def t():",
+        f"    sample = Sample(input={TEXT!r}, target={answer(keyed)!r})",
+        "    return Task(dataset=[sample], scorer=exact())",
+    ]
+    (tmp_path / "t.py").write_text("\n".join(lines) + "\n")
+    variables = {"LUTHIER_BASE_URL": f"{keyed.url}/v1", "LUTHIER_API_KEY": KEY}
+    model = f"openai-api/luthier/{GREEDY}"
+    how = ["--model", model, "--display", "plain", "--log-format", "json"]
+    done = client("inspect", "eval", "t.py", *how, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (log,) = (tmp_path / "logs").glob("*.json")
+    (metrics,) = [score["metrics"] for score in json.loads(log.read_text())["results"]["scores"]]
+    assert metrics["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.slow
+def test_lm_eval(running: Running, client: Any, tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
+    """Multiple choice by summed log-likelihoods: its values are luthier's own."""
+    choices = [" Yes.", " No, it is full."]
+    questions = [{"question": f"Tom: Is number {n} free?", "choices": choices, "gold": n % 2} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
+    (tmp_path / "mc.yaml").write_text(
+        "task: mc\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: rows.jsonl\ntest_split: test\n"
+        "output_type: multiple_choice\ndoc_to_text: '{{question}}'\ndoc_to_choice: '{{choices}}'\ndoc_to_target: gold\n"
+        "target_delimiter: ''\nmetric_list:\n  - metric: acc\n"
+    )
+    folder = tiny_folder("decoder-chat")
+    address = f"base_url={running.url}/v1/completions,tokenizer={folder},num_concurrent=2"
+    done = client(
+        "lm_eval", "--model", "local-completions", "--model_args", f"model={GREEDY}/raw,{address}", "--tasks", "mc",
+        "--include_path", tmp_path, "--batch_size", "2", "--output_path", tmp_path / "out", "--log_samples",
+        HF_HUB_OFFLINE="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (samples,) = (tmp_path / "out").rglob("samples_mc*.jsonl")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    model = running.served[f"{GREEDY}/raw"].model
+    for row in rows:
+        prompt = tuple(model.tokenizer(row["doc"]["question"])["input_ids"])
+        for choice, (said, _) in zip(row["doc"]["choices"], row["filtered_resps"], strict=True):
+            target = tuple(model.tokenizer(row["doc"]["question"] + choice)["input_ids"])[len(prompt) :]
+            (nats,) = reference_nats(model, [Prompt("p", "", prompt, target)])
+            assert float(said) == pytest.approx(-nats, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_schemathesis(keyed: Running, client: Any) -> None:
+    """Bodies drawn from the server's own description: no 5xx, and every reply has the described shape."""
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    examples = os.environ.get("LUTHIER_EXAMPLES", "200")
+    done = client(
+        "schemathesis", "run", f"{keyed.url}/openapi.json", "-H", f"Authorization: Bearer {KEY}", "--checks", checks,
+        "--phases", "examples,coverage,fuzzing", "--max-examples", examples, "--seed", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:]
