@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # a plan without a task needs none of it
 
 Accounting = Literal["luthier", "transformers"]
 BITS = {"32": ("fp32", None), "16": ("bf16", None), "8": ("bf16", "int8"), "4": ("bf16", "nf4")}
+TOKENS = 512  # of a row, where nothing says how many
 ROWS = 8  # training and test rows, where no task says how many
 MOST_DEV = 32  # dev examples, as in a study
 
@@ -146,7 +147,7 @@ class Planner:
         """Rows of `tokens` tokens, or the lengths of the task's rows under the arm's template."""
         request = self.request
         if self.task is None:
-            return Lengths.alike(request.tokens or 512, request.answer, max(ROWS, request.batch or 0))
+            return Lengths.alike(request.tokens or TOKENS, request.answer, max(ROWS, request.batch or 0))
         return lengths_of(self.task, spec, self.renderer(), self.shape)
 
     def renderer(self) -> Renderer:
@@ -187,10 +188,11 @@ class Planner:
         spec = parse(text)
         method = spec.method
         arm_batch = self.request.batch or int(spec.training.get("batch_size", ROWS))
+        lengths = self.lengths(spec)
         question = Question(
             bits=self.request.bits or ("32" if self.precision == "fp32" else "16"),
             rows=arm_batch,
-            tokens=self.request.tokens or 512,
+            tokens=max([*map(sum, lengths.train), *lengths.test], default=TOKENS),
             recompute=False,
             method=method,
             devices=self.request.devices,

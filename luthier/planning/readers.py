@@ -7,7 +7,7 @@ head for the labels.
 from __future__ import annotations
 
 from luthier.planning.config import Config
-from luthier.planning.shape import Attention, Block, Layer, Shape
+from luthier.planning.shape import Attention, Block, Layer, Role, Shape, Stack
 
 BART_OFFSET = 2  # rows of position embeddings that BART leaves in front
 
@@ -51,7 +51,7 @@ def _t5(config: Config) -> Shape:
         layers.append(Layer(f"{feed}.layer_norm", "norm", 0, width))
         own = Attention(heads, heads, head_width, causal=decodes, positions="bias")
         cross = Attention(heads, heads, head_width, cross=True, causal=False, positions="bias")
-        kind = "decoder" if decodes else "encoder"
+        kind: Stack = "decoder" if decodes else "encoder"
         return Block(path, kind, tuple(layers), (own, cross) if decodes else (own,), inner, gated, activation)
 
     blocks = [block("encoder", number) for number in range(read)] + [block("decoder", n) for n in range(written)]
@@ -107,7 +107,7 @@ def _bart(config: Config) -> Shape:
                 Layer(f"{path}.final_layer_norm", "norm", 0, width, True),
             ]
             attentions = (own, cross) if stack == "decoder" else (own,)
-            kind = "decoder" if stack == "decoder" else "encoder"
+            kind: Stack = "decoder" if stack == "decoder" else "encoder"
             activation = str(config.get("activation_function", "gelu"))
             blocks.append(Block(path, kind, tuple(layers), attentions, inner, gated=False, activation=activation))
     ends = [
@@ -192,7 +192,7 @@ def _bert(config: Config, labels: int) -> Shape:
     return _encoder(config, width, blocks, outside, f"{at}.word_embeddings", head)
 
 
-_ROLES: tuple[str, ...] = ("query", "key", "value")
+_ROLES: tuple[Role, ...] = ("query", "key", "value")
 
 
 def _distilbert(config: Config, labels: int) -> Shape:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 Kind = Literal["linear", "conv1d", "embedding", "norm"]
+Stack = Literal["encoder", "decoder"]
 Role = Literal["query", "key", "value", "qkv", "attended", "gate", "up", "down", ""]
 
 
@@ -87,7 +88,7 @@ class Block:
     """One transformer block."""
 
     path: str
-    stack: Literal["encoder", "decoder"]
+    stack: Stack
     layers: tuple[Layer, ...]
     attentions: tuple[Attention, ...]
     inner: int  # width inside the feed-forward network

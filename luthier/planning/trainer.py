@@ -81,11 +81,11 @@ def held(shape: Shape, moving: Moving, loop: Loop) -> Held:
     trained, added = moving.trainable(shape), sum(one.frozen for one in moving.additions)
     own = moving.own(shape)
     number = PRECISION_BYTES[loop.trained]
-    frozen = weight_bytes(shape, loop.weights, loop.width)
+    frozen = float(weight_bytes(shape, loop.weights, loop.width))
     if own:  # the model's own weights that train have their own precision
         frozen += own * (number - PRECISION_BYTES[loop.weights])
     weights = frozen + number * (trained - own + added)
-    gradients = 0 if loop.in_backward else trained * number
+    gradients = 0.0 if loop.in_backward else float(trained * number)
     states = trained * number * ADAM_STATES[loop.optimizer]
     split = max(1, loop.devices)
     if loop.shard in ("zero3", "fsdp"):
