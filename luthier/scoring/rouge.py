@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -25,12 +27,26 @@ def _rouge_scorer(metrics: tuple[str, ...]) -> Any:
 @cache
 def _own_copy_of(module: str) -> Any:
     """A private copy of the library's module that uses our table. What other code imports stays unchanged."""
+    _import_nltk()
     spec = find_spec(module)
     assert spec is not None and spec.loader is not None
     copy: Any = module_from_spec(spec)  # not in sys.modules, so others import the original
     spec.loader.exec_module(copy)
     copy._lcs_table = _LcsTable
     return copy
+
+
+@cache
+def _import_nltk() -> None:
+    """Imports nltk, which asks for a home folder although nothing is downloaded; who has none gets one meanwhile."""
+    homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - pathlib raises where this gives the sign back
+    if homeless:
+        os.environ["HOME"] = tempfile.gettempdir()
+    try:
+        import nltk  # noqa: F401
+    finally:
+        if homeless:
+            del os.environ["HOME"]
 
 
 class _LcsTable:
@@ -77,6 +93,7 @@ class _Tokenizer:
     and stems, since texts repeat their words."""
 
     def __init__(self) -> None:
+        _import_nltk()
         from nltk.stem.porter import PorterStemmer
         from rouge_score.tokenize import tokenize
 
