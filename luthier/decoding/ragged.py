@@ -34,7 +34,7 @@ from luthier.model.attention import Trials, attending, causal_attention, is_read
 from luthier.model.exact import as_exact, trial_tokens
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
+from luthier.task.prompt import shared_length
 
 READ_TOKENS = 2048  # tokens that are read at once (docs/log.md)
 
