@@ -283,6 +283,17 @@ def supported(model: Model) -> bool:
     return _is_eligible(model.module) and _TRIALS.passed(model.module, lambda: _same_logits(plain))
 
 
+def slow_road(model: Model) -> str | None:
+    """A sentence where a decoder on a CPU works more slowly than most; None where there is nothing to say."""
+    if model.family != "decoder" or model.device.type != "cpu" or supported(model):
+        return None
+    why = (
+        "in one sequence its rows have other logits" if _is_eligible(model.module)
+        else "its layers keep something else than keys and values of every token, or choose their attention themselves"
+    )  # fmt: skip
+    return f"{model.name}: rows are padded to one length, which is slower and changes no answer, because {why}"
+
+
 def _is_eligible(module: Any) -> bool:
     plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=module.config).layers)
     return plain and is_ready(module) and next(module.parameters()).device.type == "cpu"
