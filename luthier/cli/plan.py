@@ -123,6 +123,9 @@ def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
             f"{name}: fits into {memory}; at most {found.rows} rows at once, with up to {found.bits} bits a weight."
         ]
     lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)} with all rows of a step at once."]
+    together = found.changes and found.changes[0].bytes > found.memory
+    if together:
+        lines.append("  No single change is enough; one after the other:")
     lines += [f"  {change.words}: {gigabytes(change.bytes)}" for change in found.changes]
     if found.device is not None:
         lines.append(f"  The smallest listed device that holds it is {found.device}.")

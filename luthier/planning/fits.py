@@ -30,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Change:
-    """One change, or several together, with the bytes that it then takes."""
+    """One change, with the bytes that are needed after it, and after those before it where none alone is enough."""
 
     words: str
     bytes: float
@@ -118,16 +118,20 @@ def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> li
 
 
 def _together(question: Question, memory: float, peak: Peak, steps: list[Step]) -> list[Change]:
-    """The first changes that together make it fit. A change that alone saves nothing may do so after another."""
-    done: list[str] = []
+    """The first changes that together make it fit, each with the bytes that are needed after it.
+
+    A change that alone saves nothing may do so after another. Of two that change the same, the later one stays.
+    """
+    done: dict[tuple[str, ...], Change] = {}
     now, needed = question, peak(question)
-    while True:
+    while needed is None or needed > memory:
         for words, keys in steps:
-            after = None if words in done else peak(replace(now, **keys))
+            after = peak(replace(now, **keys))
             if after is not None and (needed is None or after < needed):
-                done, now, needed = [*done, words], replace(now, **keys), after
+                done.pop(tuple(keys), None)
+                done[tuple(keys)] = Change(words, after)
+                now, needed = replace(now, **keys), after
                 break
         else:
             return []
-        if needed <= memory:
-            return [Change(", ".join(done), needed)]
+    return list(done.values())

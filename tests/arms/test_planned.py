@@ -89,7 +89,7 @@ def test_narrow_bits_train_an_adapter_on_a_narrow_base() -> None:
 def test_what_fits_is_found_by_planning_again() -> None:
     planner = Planner(Request("llama-3.1-8b", arms=("lora",), device="a10g"))
     found = planner.fits("lora")
-    assert not found.fits and found.changes and all(one.bytes <= 24e9 for one in found.changes)
+    assert not found.fits and found.changes and found.changes[-1].bytes <= 24e9
     small = Planner(Request("smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
     assert small.fits and small.rows is not None and small.rows > 8
 
