@@ -59,6 +59,9 @@ class Request:
     memory: float | None = None
 
 
+MOST = 10_000_000  # tokens, rows, devices and GB: more than anybody has
+
+
 def plan(model: str, **asked: Any) -> PlanRecord:
     """The plans of arms. The keywords are those of Request. Raises LuthierError for what cannot be planned."""
     return Planner(checked(Request(model=model, **asked))).record()
@@ -69,10 +72,12 @@ def checked(request: Request) -> Request:
     if request.bits is not None and request.bits not in BITS:
         raise SettingsError(f"plan: bits is '{request.bits}'; give one of {', '.join(BITS)}")
     for name, value in (("tokens", request.tokens), ("batch", request.batch), ("answer", request.answer)):
-        if value is not None and value < 1:
-            raise SettingsError(f"plan: {name} is {value}; give a number above 0")
-    if request.devices < 1:
-        raise SettingsError(f"plan: devices is {request.devices}; give 1 or more")
+        if value is not None and not 1 <= value <= MOST:
+            raise SettingsError(f"plan: {name} is {value}; give a number from 1 to {MOST:,}")
+    if not 1 <= request.devices <= MOST:
+        raise SettingsError(f"plan: devices is {request.devices}; give a number from 1 to {MOST:,}")
+    if request.memory is not None and not 0 < request.memory <= MOST:
+        raise SettingsError(f"plan: memory is {request.memory} GB; give a number above 0 and up to {MOST:,}")
     if request.shard != "none" and request.devices == 1:
         raise SettingsError(f"plan: {request.shard} splits over several devices; give --devices 2 or more")
     if request.task is not None and request.tokens is not None:

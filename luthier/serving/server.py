@@ -146,7 +146,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _configuration(served: Mapping[str, Served], engine: Engine, rules: Rules) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(served, engine, rules), log_level="warning", access_log=False, server_header=False,
+        make_app(served, engine, rules), log_config=None, access_log=False, server_header=False,
         timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=5, lifespan="off", ws="none", http="h11",
     )  # fmt: skip
 

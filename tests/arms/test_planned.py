@@ -57,7 +57,7 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
     "asked, says",
     [
         ({"bits": "5"}, "bits is '5'; give one of 32, 16, 8, 4"),
-        ({"tokens": 0}, "tokens is 0; give a number above 0"),
+        ({"tokens": 0}, "tokens is 0; give a number from 1 to 10,000,000"),
         ({"devices": 0}, "devices is 0"),
         ({"shard": "fsdp"}, "fsdp splits over several devices; give --devices 2 or more"),
         ({"task": "dialogues", "tokens": 5}, "give either --task or --tokens"),

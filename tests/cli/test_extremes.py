@@ -49,10 +49,20 @@ NEEDS = {
     "ship": ["study", "--out", "out"],
     "verify": ["folder"],
     "push": ["folder", "you/mine"],
+    "plan": ["--model", "model", "--arm", "lora"],
+    "tokens": ["text", "--tokenizer", "model"],
+    "pretrain": ["--corpus", "file.txt", "--out", "out"],  # a text too short to hold any of it out
+    "scale fit": ["points.csv", "--out", "out", "--resamples", "2"],
+    "scale run": ["--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
+    "scale plan": ["--flops", "1e21"],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
     "compare": ["answers.csv", "--reference", "summary", "--answer", "other", "--answer", "dialogue"],
 }
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = {
+    verb if command is whole else f"{verb} {name}": command
+    for verb, whole in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    for name, command in getattr(whole, "commands", {"": whole}).items()
+}
 
 
 def parameters(verb: str) -> list[Any]:
@@ -85,6 +95,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str]
     (ground / "folder").mkdir(parents=True)
     (ground / "file.txt").write_text("text\n")
     (ground / "answers.csv").write_text(CSV)
+    points = [f"{n},{20 * n},{1.7 + 400 / n**0.34 + 400 / (20 * n) ** 0.28}" for n in (10**k for k in range(5, 11))]
+    (ground / "points.csv").write_text("\n".join(["parameters,tokens,loss", *points, ""]))
     for name in ("task", "other"):
         (ground / name).mkdir()
         for split, count in (("train", 4), ("dev", 1), ("test", 3)):
@@ -135,15 +147,15 @@ def typed(verb: str, name: str, value: str) -> list[str]:
         options = needs[len(arguments) if verb != "multitask" else 2 :]
         needs = needs[: len(needs) - len(options)]
         needs[place : place + 1] = [value]
-        return [verb, *options, "--", *needs]
+        return [*verb.split(), *options, "--", *needs]
     flag = parameter.opts[0]
     if kind_of(parameter) is bool:
-        return [verb, *needs, flag]
+        return [*verb.split(), *needs, flag]
     while flag in needs and not parameter.multiple:
         at = needs.index(flag)
         del needs[at : at + 2]
     # A name and its value in one word: a value may begin with a dash.
-    return [verb, *(word for word in needs), f"{flag}={value}"]
+    return [*verb.split(), *needs, f"{flag}={value}"]
 
 
 def held(said: Said) -> str | None:
