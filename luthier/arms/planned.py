@@ -313,7 +313,7 @@ def _load_task(name: str) -> Task:
     return load_task(name)
 
 
-def _shared(prompts: Sequence[Sequence[int]]) -> int:
+def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
     """How many first tokens all prompts share."""
     if len(prompts) < 2:
         return 0

@@ -104,7 +104,7 @@ def answering_room(module: Any, longest: int, bound: Bound) -> Room:
 def weight_bytes(*modules: nn.Module) -> int:
     """Bytes of all weights, with the scales of narrow ones. A weight that several modules share counts once."""
     layers = [layer for module in modules for layer in module.modules()]
-    owned = [parameter for module in modules for parameter in module.parameters()]
+    owned: list[Tensor] = [parameter for module in modules for parameter in module.parameters()]
     owned += [tensor for layer in layers if is_narrow(layer) for tensor in tensors(layer)]
     storages = (tensor.untyped_storage() for tensor in owned)
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}.values())
