@@ -9,8 +9,17 @@ for, so that `import luthier` costs nothing and scoring or comparing never impor
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# How often a thread of OpenMP looks for its next work before it sleeps. GNU's library looks 300,000 times, some
+# milliseconds, which on a busy machine it takes from those who work: docs/decisions/0023-busy-machine.md. It reads this
+# when torch is loaded; what the user chose stays.
+_OPENMP = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+if "torch" not in sys.modules and not any(name in os.environ for name in _OPENMP):
+    os.environ["GOMP_SPINCOUNT"] = "3000"
 
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt.method import Method as Method

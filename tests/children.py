@@ -38,7 +38,7 @@ def nothing() -> None:
     """What happens in a child before an undisturbed command."""
 
 
-def run(work: Callable[[], Any], cwd: Path, before: Before = nothing, keys: str = "", seconds: int = 120) -> Said:
+def run(work: Callable[[], Any], cwd: Path, before: Before = nothing, keys: str = "", seconds: int = 900) -> Said:
     """Does `work` in a forked child of its own streams. The code of a child that was killed is minus the signal."""
     (typed, keyboard), (out, to_out), (err, to_err) = os.pipe(), os.pipe(), os.pipe()  # no files: their size is limited
     os.write(keyboard, keys.encode())

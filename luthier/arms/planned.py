@@ -7,7 +7,6 @@ Lengths are `tokens` alone, or those of a task's own rows, rendered and counted 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -283,7 +282,7 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
 
 def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> Lengths:
     """The lengths of a task's rows under an arm's template and shots, as a study renders them."""
-    from luthier.task.prompt import draw_shots
+    from luthier.task.prompt import draw_shots, shared_length
 
     usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
     text = task.template(spec.template or usual)
@@ -303,7 +302,7 @@ def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> L
         dev=tuple(len(one.prompt_ids) for one in dev[:MOST_DEV]),
         test=tuple(len(one.prompt_ids) for one in test),
         answer=answer,
-        shared=_shared(prompts),
+        shared=shared_length(prompts),
     )
 
 
@@ -311,12 +310,3 @@ def _load_task(name: str) -> Task:
     from luthier.task.task import load_task
 
     return load_task(name)
-
-
-def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many first tokens all prompts share."""
-    if len(prompts) < 2:
-        return 0
-    first, last = min(prompts), max(prompts)
-    most = min(map(len, prompts)) - 1
-    return next((i for i in range(most) if first[i] != last[i]), most)

@@ -3,18 +3,13 @@
     screen   tables, painted tokens and JSON on the terminal
     exits    how the command line ends: one sentence and an exit code
     options  options that several verbs share, and options made of a settings model's fields
-    tasks    init, check, show
-    studies  study, multitask, report
-    arms     ask, merge
-    rating   rate: by keys on the terminal; the result as tables
-    columns  score, compare
-    scratch  tokens, pretrain, scale run, scale fit, scale plan
     tasks    `init`, `check`, `show`
     studies  `study`, `multitask`, `report`
     arms     `ask`, `merge`
     serving  `serve`, `ship`, `verify`, `push`
     rating   `rate`: by keys on the terminal; the result as tables
     columns  `score`, `compare`
+    scratch  `tokens`, `pretrain`, `scale run`, `scale fit`, `scale plan`
     plan     `plan`
     app      all verbs together
 

@@ -24,8 +24,8 @@ from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
 from luthier.records import Answer, Prompt
+from luthier.task.prompt import shared_length
 from luthier.training.batches import micro_batches
 from luthier.training.memory import NO_BOUND, Bound, answering_room
 

@@ -16,7 +16,7 @@ from luthier.model.forward import decoder_start
 from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
 from luthier.model.logits import last_position_only
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
+from luthier.task.prompt import shared_length
 
 FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
 

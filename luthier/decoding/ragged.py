@@ -34,7 +34,7 @@ from luthier.model.attention import Trials, attending, causal_attention, is_read
 from luthier.model.exact import as_exact, trial_tokens
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
+from luthier.task.prompt import shared_length
 
 READ_TOKENS = 2048  # tokens that are read at once (docs/log.md)
 
@@ -281,6 +281,17 @@ def supported(model: Model) -> bool:
     """
     plain = replace(model, prefix=None, prefix_states=None)
     return _is_eligible(model.module) and _TRIALS.passed(model.module, lambda: _same_logits(plain))
+
+
+def slow_road(model: Model) -> str | None:
+    """A sentence where a decoder on a CPU works more slowly than most; None where there is nothing to say."""
+    if model.family != "decoder" or model.device.type != "cpu" or supported(model):
+        return None
+    why = (
+        "in one sequence its rows have other logits" if _is_eligible(model.module)
+        else "its layers keep something else than keys and values of every token, or choose their attention themselves"
+    )  # fmt: skip
+    return f"{model.name}: rows are padded to one length, which is slower and changes no answer, because {why}"
 
 
 def _is_eligible(module: Any) -> bool:

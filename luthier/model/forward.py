@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from luthier.errors import PromptError
 from luthier.model.logits import positions_only
-from luthier.model.shared import Layout, flat, laid_out, shared_length, supported
+from luthier.model.shared import Layout, flat, laid_out, supported
 from luthier.records import Prompt
+from luthier.task.prompt import shared_length
 
 IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
 

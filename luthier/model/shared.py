@@ -44,16 +44,6 @@ def laid_out(layout: Layout | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if layout is None else attending(partial(attention, layout))
 
 
-def shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all prompts share, at most one less than the shortest has; 0 for a single prompt."""
-    if len(prompts) < 2:
-        return 0
-    ordered = sorted(map(tuple, prompts))
-    first, last = ordered[0], ordered[-1]  # in lexical order, so all others share what these two share
-    most = min(map(len, prompts)) - 1
-    return next((i for i in range(most) if first[i] != last[i]), most)
-
-
 def flat(rows: Sequence[Sequence[int]], layout: Layout, fill: int) -> list[int]:
     """The rows (each with its shared beginning) as one sequence."""
     padded = [[*row[layout.shared :], *[fill] * (layout.shared + layout.width - len(row))] for row in rows]

@@ -17,7 +17,7 @@
     looks             how often a test set was looked at, counted in the user's cache
     names             which names folders may have: an arm's, a study's, a task's; nothing else names one
     folder            the study's folder: places, costs, log
-    scaling_record    law.json, and a plan by laws
+    scaling_record    law.json, ladder.json, and a plan by laws
     pretrain_record   pretrain.json
     resume            going on with a study: whose folder it is, whether the same is asked, which look it takes
 

@@ -7,7 +7,9 @@ With words "ascii" the library's own tokenizer and Porter's stemmer read the tex
 from __future__ import annotations
 
 import functools
+import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -33,6 +35,7 @@ def _rouge_scorer(metrics: tuple[str, ...], words: Words = "ascii") -> Any:
 @cache
 def _own_copy_of(module: str) -> Any:
     """A private copy of the library's module that uses our table. What other code imports stays unchanged."""
+    _import_nltk()
     spec = find_spec(module)
     assert spec is not None and spec.loader is not None
     copy: Any = module_from_spec(spec)  # not in sys.modules, so others import the original
@@ -74,6 +77,19 @@ def _union_lcs(
                 asked.add(number)
                 found.update(lcs(sentence, others[number]))
     return [sentence[place] for place in sorted(found)]
+
+
+@cache
+def _import_nltk() -> None:
+    """Imports nltk, which asks for a home folder although nothing is downloaded; who has none gets one meanwhile."""
+    homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - pathlib raises where this gives the sign back
+    if homeless:
+        os.environ["HOME"] = tempfile.gettempdir()
+    try:
+        import nltk  # noqa: F401
+    finally:
+        if homeless:
+            del os.environ["HOME"]
 
 
 class _LcsTable:
@@ -130,6 +146,7 @@ class _Ascii:
     and stems, since texts repeat their words."""
 
     def __init__(self) -> None:
+        _import_nltk()
         from nltk.stem.porter import PorterStemmer
         from rouge_score.tokenize import tokenize
 

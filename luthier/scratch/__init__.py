@@ -25,7 +25,7 @@
     held_out       bits a byte of held-out documents, beside xz and bzip2
     pretrain       `pretrain`: text -> the one loop -> pretrain.json
     pretrain_page  pretrain.html
-    ladder         scale run: trainings whose largest size is predicted before it is trained
+    ladder         `scale run`: trainings whose largest size is predicted before it is trained
 
 Doors: `scale.fit_points`, `scale.plan`, `token_table.token_table`, `pretrain.pretrain`.
 """

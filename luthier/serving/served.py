@@ -21,9 +21,9 @@ from luthier.decoding.speculative import NgramTable
 from luthier.errors import LuthierError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
+from luthier.task.prompt import shared_length
 
 RAW = "/raw"
 RAW_TOKENS = 256  # most new tokens of an answer that nobody measured, where the client gives no limit

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
+from luthier.decoding.ragged import slow_road
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
 from luthier.scoring.labels import FOLDS
@@ -101,7 +102,7 @@ def _model_origin(model: Model, precision: str) -> ModelOrigin:
         window=model.window,
         precision=precision,
         parameters=parameter_counts(model.module)[1],
-        notes=list(model.notes),
+        notes=[*model.notes, *([slow] if (slow := slow_road(model)) else [])],
     )
 
 

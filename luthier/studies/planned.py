@@ -11,7 +11,6 @@ from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import room_for
 from luthier.errors import LuthierError
 from luthier.model.model import Model
-from luthier.model.shared import shared_length
 from luthier.planning.config import config_in
 from luthier.planning.devices import this_machine
 from luthier.planning.lengths import Lengths
@@ -22,7 +21,7 @@ from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.studies.fit import StudyContext
-from luthier.task.prompt import draw_shots
+from luthier.task.prompt import draw_shots, shared_length
 
 
 def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> PlanRecord:

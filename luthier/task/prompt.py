@@ -260,6 +260,16 @@ class Renderer:
             )
 
 
+def shared_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many first tokens all prompts share, at most one less than the shortest has; 0 for a single prompt."""
+    if len(prompts) < 2:
+        return 0
+    ordered = sorted(map(tuple, prompts))
+    first, last = ordered[0], ordered[-1]  # in lexical order, so all others share what these two share
+    most = min(map(len, prompts)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
+
+
 def paint(prompt: Prompt, tokenizer: Any) -> list[tuple[str, bool]]:
     """The tokens as (text, supervised) in order: the target's tokens, end token included, are the trained ones."""
     ids = [(i, False) for i in prompt.prompt_ids] + [(i, True) for i in prompt.target_ids or ()]

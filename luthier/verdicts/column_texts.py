@@ -5,6 +5,7 @@ examples of a file, what the user says --texts_of--> Texts --scores--> scores of
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -60,7 +61,7 @@ class Texts:
 
     def notes(self, arms: Arms) -> list[str]:
         """Sentences: how texts were read, what was folded, what a metric cannot read."""
-        notes = list(self._label_notes(arms) if self.labels else self._text_notes())
+        notes = list(self._label_notes(arms) if self.labels else self._text_notes(arms))
         for name, answers in arms.items():
             if held := sum(holds_reasoning(answer.text) for answer in answers):
                 what = (
@@ -71,12 +72,16 @@ class Texts:
                 notes.append(f"{name}: a reasoning block is {what} {held} of {len(answers)} answers.")
         return notes
 
-    def _text_notes(self) -> Iterator[str]:
+    def _text_notes(self, arms: Arms) -> Iterator[str]:
         if self.reading.words != "ascii":
             yield f"Words are read as {self.reading.words}, and BLEU's tokenizer is {self.reading.bleu}."
         for metric in (ROUGE[0], "bleu"):
             if problem := unread(metric, self.reading, self.references):
                 yield f"{problem[0].upper()}{problem[1:]}."
+        texts = {"the references": self.references} | {name: [a.text for a in given] for name, given in arms.items()}
+        for name, own in texts.items():
+            if apart := sum(not unicodedata.is_normalized("NFC", text) for text in own):
+                yield f"{apart} of {len(own)} texts of {name} are decomposed (NFD); they are read as composed (NFC)."
 
     def _label_notes(self, arms: Arms) -> Iterator[str]:
         assert self.labels is not None

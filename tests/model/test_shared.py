@@ -12,7 +12,8 @@ from luthier.adapt.methods import method
 from luthier.model import shared
 from luthier.model.attention import causal_attention
 from luthier.model.forward import collate, supervised_loss
-from luthier.model.shared import Layout, flat, shared_length, supported
+from luthier.model.shared import Layout, flat, supported
+from luthier.task.prompt import shared_length
 from tests import tiny
 
 

@@ -83,6 +83,19 @@ def test_an_empty_checkpoint_begins_the_training_anew(task: Path, tmp_path: Path
     assert numbers(out) == expected
 
 
+def test_a_checkpoint_that_a_kill_left_beside_a_finished_training_is_removed(
+    task: Path, tmp_path: Path, tiny_folder
+) -> None:
+    model, out = tiny_folder("decoder-chat"), tmp_path / "root" / "study"
+    arms = "lora-r4+epochs=1"
+    study(task, model=str(model), arms=arms, out=out, **OPTIONS)
+    expected, place = numbers(out), out / "arms" / arms
+    (place / "arm.json").unlink()  # killed after training.json was written and before the checkpoint was removed
+    (place / "checkpoint.safetensors").write_bytes(b"large")
+    study(task, model=str(model), arms=arms, out=out, **OPTIONS)
+    assert numbers(out) == expected and not (place / "checkpoint.safetensors").exists()
+
+
 def test_an_arm_that_fails_can_be_left_out(task: Path, tmp_path: Path, tiny_folder) -> None:
     from luthier import SettingsError
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import DataError
 from luthier.task.dialect import found_table
 from luthier.task.opened import AS_FOUND, Format, opened_text
 from luthier.task.rows import read_rows
+
+BUSY = [HealthCheck.too_slow]  # a machine that others use draws slowly
 
 
 def values(path: Path, **format: str | None) -> list[list[str]]:
@@ -42,7 +44,7 @@ def written(rows: list[list[str]], delimiter: str, quote: str, quoting: Any, end
     return out.getvalue()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=BUSY)
 @given(
     st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8),
     st.sampled_from(DELIMITERS),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luthier.errors import PromptError
@@ -16,6 +16,8 @@ from luthier.results.shipped_note import Shot
 from luthier.task.parts import composed, cuttable, fill, joined, placeholders, shortened, transcript
 from luthier.task.prompt import Renderer, template
 from tests import tiny
+
+BUSY = [HealthCheck.too_slow]  # a machine that others use draws slowly
 
 TURNS = (("system", "Be brief."), ("user", "Where is it?"), ("assistant", "Upstairs."), ("user", "Which room?"))
 CHAT = Example("c", transcript(TURNS), ("Nine.",), row=3, turns=TURNS)
@@ -51,6 +53,7 @@ def test_a_paragraph_of_blank_columns_is_left_out() -> None:
 names = st.sampled_from(["input", "a", "b c", "ü"])
 
 
+@settings(deadline=None, suppress_health_check=BUSY)
 @given(st.dictionaries(names, st.text(alphabet="{}abcinput ü\n", max_size=30), min_size=1))
 def test_braces_inside_texts_are_never_placeholders(fields: dict[str, str]) -> None:
     text = "<" + "|".join(f"{{{name}}}" for name in fields) + ">"
@@ -73,7 +76,7 @@ def test_placeholders_are_names_in_braces(text: str, found: list[str]) -> None:
     assert placeholders(text) == found
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=BUSY)
 @given(st.integers(0, 60), st.sampled_from([CHAT, PAIR, replace(CHAT, turns=(), input="Where is room nine?")]))
 def test_a_shorter_example_is_never_longer_and_keeps_the_system_turn(characters: int, example: Example) -> None:
     now, before = shortened(example, characters), shortened(example, max(0, characters - 1))

@@ -1,0 +1,31 @@
+"""OpenMP's threads do not spin for long: set before torch is loaded, and never over what the user chose."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ASK = "import luthier, os; print({name: os.environ.get(name) for name in luthier._OPENMP})"
+NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+
+
+def said(code: str, **chosen: str) -> dict[str, str | None]:
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES} | chosen
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return dict(eval(done.stdout))
+
+
+def test_the_library_sets_it_as_the_command_does() -> None:
+    assert said(ASK) == {"GOMP_SPINCOUNT": "3000", "OMP_WAIT_POLICY": None, "KMP_BLOCKTIME": None}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_user_chose_stays(name: str) -> None:
+    assert said(ASK, **{name: "1"}) == dict.fromkeys(NAMES) | {name: "1"}
+
+
+def test_where_torch_is_loaded_it_is_too_late_and_nothing_is_set() -> None:
+    assert said("import sys; sys.modules['torch'] = None; " + ASK) == dict.fromkeys(NAMES)
