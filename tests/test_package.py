@@ -1,0 +1,21 @@
+"""The wheel carries every file of the house that is no Python."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "luthier"
+
+
+def test_every_file_that_is_no_python_is_packaged() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["luthier"]
+    packaged = {path for pattern in patterns for path in HOUSE.glob(pattern) if path.is_file()}
+    there = {
+        path
+        for path in HOUSE.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
+    }
+    assert len(there) > 20 and packaged == there
