@@ -45,7 +45,7 @@ NEEDS = {
     "merge": ["study", "--arm", "zero-shot", "--out", "merged"],
     "report": ["study"],
     "rate": ["study"],
-    "serve": ["study", "--port", "0"],  # its only arm has no model, so nothing is served
+    "serve": ["folder", "--port", "0"],  # no model is there, so nothing is served
     "ship": ["study", "--out", "out"],
     "verify": ["folder"],
     "push": ["folder", "you/mine"],
