@@ -236,13 +236,13 @@ def _equivalence(matrices: dict[str, Floats]) -> Iterator[Cell]:
         run = _share(lambda random, draw=draw: _verdict(draw(random), margin) == "equivalent")
         name = f"*equivalent*, truth {truth:g}, margin .01, sd .08, n = {n}"
         yield Cell("Equivalence", name, 100_000 if truth else 5_000, run, low, high)
-    for n, margin in ((200, 0.05), (500, 0.02), (2_000, 0.005)):  # about ten differ, all to one side, where they may
+    for n, most in ((200, 0.05), (500, 0.02), (2_000, 0.005)):  # about ten differ, all to one side, where they may
 
-        def rare(random: Random, n: int = n, margin: float = margin) -> Floats:
-            return (random.random(n) < margin).astype(float)
+        def rare(random: Random, n: int = n, most: float = most) -> Floats:
+            return (random.random(n) < most).astype(float)
 
-        run = _share(lambda random, draw=rare, margin=margin: _verdict(draw(random), margin) == "equivalent")
-        name = f"*equivalent*, truth at the margin {margin:g}, yes or no, so few differ, n = {n}"
+        run = _share(lambda random, draw=rare, most=most: _verdict(draw(random), most) == "equivalent")
+        name = f"*equivalent*, truth at the margin {most:g}, yes or no, so few differ, n = {n}"
         yield Cell("Equivalence", name, 20_000, run, None, 0.05)
     yield Cell(
         "Equivalence", "8 arms, 4 a margin below: any wrong verdict, n = 500", 1_000, _mixed(matrices), None, 0.062

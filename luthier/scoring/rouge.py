@@ -22,7 +22,7 @@ from luthier.scoring.words import Words, is_other_script, words_of
 
 # What ends a sentence in any script: . ! ? and their like before space, and full stops that no space follows.
 SENTENCE_END = re.compile(r"(?:[.!?؟۔።।॥]+(?=\s)|[。！？｡．]+)[」』”’）)\"']*")
-MOST_PAIRS_OF_LINES = 250_000  # of an answer and a reference, for rougeLsum: some seconds
+MOST_PAIRS_OF_LINES = 5_000_000  # of an answer and a reference, for rougeLsum: some seconds
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
 

@@ -246,11 +246,11 @@ def _reference_problem(example: Example) -> str:
     return f"reference {blank[0]} of {len(example.references)} is empty" if blank else ""
 
 
-def problem_of(example: Example, metric: str) -> str:
+def problem_of(example: Example, metric: str, reading: Reading = ENGLISH) -> str:
     """Why `metric` has no value for this example whatever is answered, or an empty text."""
     if metric not in METRICS:
         return ""
-    return _reference_problem(example) or (unreadable(example) if metric in ROUGE else "")
+    return _reference_problem(example) or (unreadable(example, reading.words) if metric in ROUGE else "")
 
 
 # ------------------------------------------------------------------------------------------------------ our counts

@@ -54,8 +54,8 @@ def refuse_unscorable(task: Task, split: Split, examples: Sequence[Example]) -> 
     On dev such a metric would choose lengths and checkpoints by nothing; on test, arms could not be compared after all
     of them have run.
     """
-    metric = task.spec.decide.metric
-    problems = [(example, problem) for example in examples if (problem := problem_of(example, metric))]
+    metric, reading = task.spec.decide.metric, task.reading
+    problems = [(example, problem) for example in examples if (problem := problem_of(example, metric, reading))]
     if 2 * len(problems) > len(examples):
         example, problem = problems[0]
         raise TaskError(

@@ -162,7 +162,7 @@ def test_the_report_shows_a_matrix_for_each_arm_and_no_text_metrics(finished: Pa
         assert rows == [head] * 4  # a cell for every column
     assert "the head of an encoder" in page and "rouge1" not in page
     assert "Facts the input does not hold" not in page and "Length and copying" not in page
-    assert text.count("| label | annoyed | calm | friendly | worried | none |") == 9
+    assert text.count("| label | annoyed | calm | friendly | worried | no label |") == 9
     assert "MB to ship counts the base model" in page
 
 

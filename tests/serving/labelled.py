@@ -20,6 +20,7 @@ def labelled_study(model: Path, arm: str, folder: Path) -> Path:
         ]
         (task / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ", ".join(f'"{label}" = "{label}"' for label in tiny.LABELS)
-    (task / "task.toml").write_text(f'name = "calls"\n[classes]\nfield = "label"\nwords = {{ {words} }}\n')
+    decide = '[decide]\nmetric = "accuracy"\n'
+    (task / "task.toml").write_text(f'name = "calls"\n[classes]\nwords = {{ {words} }}\n{decide}')
     defaults = {"epochs": 1, "evaluations": 1, "batch_size": 4} if arm == "head" else None
     return study(task, model=str(model), arms=[arm], out=folder / "out", precision="fp32", defaults=defaults)

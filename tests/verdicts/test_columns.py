@@ -12,7 +12,7 @@ from luthier.errors import DataError, SettingsError
 from luthier.files import write_json, write_lines
 from luthier.records import Answer, Example
 from luthier.scoring.score import score
-from luthier.verdicts import columns
+from luthier.verdicts import column_texts
 from luthier.verdicts.columns import compare_columns, from_columns, score_columns
 from luthier.verdicts.compare import compare
 from tests.conftest import SHARED
@@ -258,14 +258,14 @@ def test_many_rows_are_scored_block_by_block_with_a_bar(tmp_path, monkeypatch, c
     few = table(tmp_path, [row(i) for i in range(40)])
     plain = compare_columns(few, **NAMES, cluster="none")
     assert "scoring" not in capsys.readouterr().err
-    monkeypatch.setattr(columns, "MANY_ANSWERS", 80)
-    monkeypatch.setattr(columns, "BLOCK", 7)
+    monkeypatch.setattr(column_texts, "MANY_ANSWERS", 80)
+    monkeypatch.setattr(column_texts, "BLOCK", 7)
     assert compare_columns(few, **NAMES, cluster="none") == plain
     assert "scoring: 0 of 80 answers" in capsys.readouterr().err
 
 
 def test_unequal_numbers_of_references_are_seen_over_all_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(columns, "BLOCK", 1)
+    monkeypatch.setattr(column_texts, "BLOCK", 1)
     rows = [row(i) | {"ref": ["one reference"] if i < 30 else ["one", "two"]} for i in range(40)]
     with pytest.raises(DataError, match="has 1 references and 'row-31' has 2"):
         compare_columns(table(tmp_path, rows), **NAMES, cluster="none", references="max")
