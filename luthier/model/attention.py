@@ -35,6 +35,7 @@ NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
 TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
 BLOCK = 64  # queries at once, the fastest of several sizes (docs/log.md)
 MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
+Widen = Callable[[Tensor], Tensor]
 Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
 
 _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
@@ -121,10 +122,15 @@ class Trials:
 # ------------------------------------------------------------------------------------------- attention by blocks
 
 
-def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:
-    """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E)."""
+def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float, *, wide: bool = False) -> Tensor:
+    """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E).
+
+    wide: scores in fp32, as the fused kernel has them; in bf16 a score of 100 is off by up to .25.
+    Answering has them in the weights' precision, in which it writes too: a token has one rounding, read or written.
+    """
     if k_BKSE.shape[2] <= MOST_KEYS:
-        return _BlockAttention.apply(q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous(), scale)
+        q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
+        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, _wide if wide else _as_is)
     length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
     mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
     return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
@@ -134,12 +140,11 @@ class _BlockAttention(torch.autograd.Function):
     """softmax(q k^T * scale) v by blocks of queries. Heads that share a key head share one product."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float):  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, of: Widen):  # type: ignore[no-untyped-def, override]
         out, kept = torch.empty_like(q), []
-        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=_wide(q[:0]).dtype).triu(1)
+        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=of(q[:0]).dtype).triu(1)
         for block in _blocks(q, k):
-            # In fp32, as in the fused kernel: in bf16 a score of 100 is off by up to .25, so its weight by a quarter.
-            scores = torch.bmm(_wide(block.queries(q)), _wide(block.keys(k).transpose(1, 2))).mul_(scale)
+            scores = torch.bmm(of(block.queries(q)), of(block.keys(k).transpose(1, 2))).mul_(scale)
             square = scores.view(-1, block.size, scores.shape[-1])[..., -block.size :]
             square.add_(hidden[: block.size, : block.size])
             weights = scores.softmax(-1).to(q.dtype)
@@ -161,7 +166,11 @@ class _BlockAttention(torch.autograd.Function):
             dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype).mul_(ctx.scale)
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
-        return dq, dk, dv, None
+        return dq, dk, dv, None, None
+
+
+def _as_is(x: Tensor) -> Tensor:
+    return x
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 NARROW = (torch.bfloat16, torch.float16)
-# How much more a way may round than the usual one, as a ratio of root mean squares. Two ways that are right differ by
-# chance; a token that sees one key too many is off by more than ten times as much (tests/model/test_exact.py).
-MOST = 1.5
+# How much more a way may round than the usual one, each at the position where it rounds most. Two ways that are right
+# differ by chance, on SmolLM2 by up to 2; where a token sees one key too many the error is many times as large.
+MOST = 3.0
 IN_FP32 = 1e-3  # of the largest logit: what two orders of the same sums in fp32 may differ by
 
 

@@ -66,11 +66,11 @@ def test_one_key_too_many_is_found_in_bf16(
     monkeypatch.setattr(shared, "_TRIALS", attention.Trials())
     right = shared.causal_attention
 
-    def leaky(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        out = right(q, k, v, scale)
+    def leaky(q: Tensor, k: Tensor, v: Tensor, scale: float, **how: bool) -> Tensor:
+        out = right(q, k, v, scale, **how)
         at = seed % (q.shape[2] - 1)
         seen = k.shape[2] - q.shape[2] + at + 2
-        leaked = right(q[:, :, at : at + 1], k[:, :, :seen], v[:, :, :seen], scale)
+        leaked = right(q[:, :, at : at + 1], k[:, :, :seen], v[:, :, :seen], scale, **how)
         return torch.cat([out[:, :, :at], leaked, out[:, :, at + 1 :]], 2)
 
     monkeypatch.setattr(shared, "causal_attention", leaky)

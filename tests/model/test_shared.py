@@ -61,8 +61,8 @@ def test_a_model_that_reads_otherwise_is_left_alone(
     module = tiny.fresh(tiny_folder("decoder-chat")).module
     right = causal_attention
 
-    def forgetful(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
-        return right(q, k[:, :, -q.shape[2] :], v[:, :, -q.shape[2] :], scale)
+    def forgetful(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, **how: bool) -> torch.Tensor:
+        return right(q, k[:, :, -q.shape[2] :], v[:, :, -q.shape[2] :], scale, **how)
 
     monkeypatch.setattr(shared, "causal_attention", forgetful)
     assert not supported(module)
