@@ -63,11 +63,16 @@ def calls(here: Path) -> dict[str, dict[str, Any]]:
         "open_ballot": {"folder": Path("trained")},
         "overview": {"folder": Path("trained")},
         "paint": {"prompt": prompt, "tokenizer": model.tokenizer},
+        "plan": {"model": "model"},
         "prompt_of": {"task": task, "arm": "zero-shot", "model": model},
+        "push": {"folder": "folder", "name": "you/mine"},  # nothing that was shipped, so no hub is asked
         "report": {"folder": Path("trained")},
         "score": {"answers": answers, "examples": [example]},
         "score_columns": columns | {"answer": "other"},
+        "serve": {"sources": ["folder"], "port": 0},  # no model is there, so nothing is served
+        "ship": {"study": "study", "out": "out"},
         "study": {"task": "task", "model": "model", "arms": "copy-3", "test": 3, "out": "out"},
+        "verify": {"folder": "folder"},
     }
 
 

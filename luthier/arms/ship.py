@@ -26,7 +26,7 @@ from luthier.arms.ship_page import card, modelfile, prompt_record
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm, verify
 from luthier.decoding.answers import asking
 from luthier.errors import FolderError, ModelError, SettingsError
-from luthier.files import building, write_json, write_text
+from luthier.files import building, possible, write_json, write_text
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model
 from luthier.records import Answer, Example, Prompt, Score
@@ -75,7 +75,7 @@ def ship(
     an export that is not good.
     """
     keep_freed_memory()
-    folder, out = StudyFolder(Path(study)), Path(out)
+    folder, out = StudyFolder(possible(study)), possible(out)
     if out.exists():
         raise FolderError(f"{out}: there is something already; choose a new folder")
     if unknown := [kind for kind in gguf if kind not in KINDS]:

@@ -9,6 +9,7 @@ from luthier.arms.ship import answers_to, rescored
 from luthier.arms.shipped import Shipped, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.files import possible
 from luthier.machine import keep_freed_memory
 from luthier.model.fingerprint import PICKLES
 from luthier.records import Prompt
@@ -28,7 +29,7 @@ def verify(folder: str | Path, *, test: bool = False) -> dict[str, Any]:
     files and probes, the hash that stands for the whole folder and, with `test`, answers, how many differ, and the
     decision.
     """
-    place = Path(folder)
+    place = possible(folder)
     if not Evidence.is_in(place):
         raise FolderError(f"{place}: no {Evidence.FILE} here; name a folder that `luthier ship` made")
     here = hashes_of(place, (SUMS_FILE,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from luthier.errors import ModelError
+from luthier.files import possible
 from luthier.model import sources
 from luthier.planning.config import Config, config_in
 from luthier.planning.decoders import DECODERS
@@ -30,7 +31,7 @@ def shape_of(name: str, labels: int = USUAL_LABELS) -> Shape:
 
 def config_of(name: str) -> Config:
     """The configuration of a config.json, a folder, a short name that is here, a name in named.py, or a hub id."""
-    if Path(name).is_file():
+    if possible(name).is_file():
         return config_in(Path(name), name)
     if (folder := folder_of(name)) is not None:
         return config_in(folder, name)
@@ -44,7 +45,7 @@ def config_of(name: str) -> Config:
 
 def folder_of(name: str) -> Path | None:
     """The folder of a model that is on this machine already; nothing is fetched or converted."""
-    if Path(name).is_dir():
+    if possible(name).is_dir():
         return sources.resolve(name)
     if name in sources.SHORT_NAMES:
         return sources.here(name)

@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 
 from luthier.errors import FolderError, SettingsError
+from luthier.files import possible
 from luthier.machine import keep_freed_memory
 from luthier.serving.app import make_app
 from luthier.serving.engine import MOST_STREAMS, MOST_WAITING, Engine
@@ -28,6 +29,7 @@ from luthier.serving.served import Served, load_served
 END_SECONDS = 30.0
 IDLE_SECONDS = 30  # that a connection may stay open without a request
 FEWEST_KEY_LETTERS = 16
+LARGEST_PORT, LARGEST_STREAMS, LARGEST_QUEUE = 65_535, 64, 100_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def serve(
     requests that may wait. verify: every arm is asked its probes first. say: gets the lines that tell where to ask.
     Raises LuthierError for what cannot be served.
     """
+    _refuse_outside("the port", port, 0, LARGEST_PORT)
+    _refuse_outside("the number of answers at once", streams, 1, LARGEST_STREAMS)
+    _refuse_outside("the number of requests that may wait", queue, 0, LARGEST_QUEUE)
     rules = rules_for(host, key_file, allowed_hosts)
     with contextlib.closing(_listening(host, port)) as listening:
         served = load_served(sources, arms, check_probes=verify)
@@ -101,6 +106,11 @@ def serving(
             thread.join()
 
 
+def _refuse_outside(what: str, value: int, least: int, most: int) -> None:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise SettingsError(f"{what} is {value!r}; give a whole number from {least} to {most}")
+
+
 def rules_for(host: str, key_file: Path | None, allowed_hosts: Sequence[str]) -> Rules:
     """The guard's rules. Raises SettingsError for an address off this machine without a key, or a key that is none."""
     local = host in LOCAL_HOSTS
@@ -114,6 +124,7 @@ def rules_for(host: str, key_file: Path | None, allowed_hosts: Sequence[str]) ->
 
 
 def _key(path: Path) -> str:
+    possible(path)
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -138,6 +149,8 @@ def _listening(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
+    except ValueError:  # a zero byte, or letters of no name
+        raise SettingsError(f"--host {host!r}: no machine can have this name; give a name or an address") from None
     except OSError as error:
         taken = "; another program listens there, give another --port" if error.errno == errno.EADDRINUSE else ""
         raise SettingsError(f"{host}:{port}: cannot listen there ({error.strerror or error}){taken}") from None

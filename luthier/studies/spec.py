@@ -139,5 +139,5 @@ def in_reach(model: str, folder: Path) -> str:
     A relative folder is found again from the study's own folder upwards. Where that would not lead to it, because the
     study stands elsewhere, it is kept as a whole path.
     """
-    is_folder = not Path(model).is_absolute() and Path(model).is_dir()
+    is_folder = not Path(model).is_absolute() and possible(model).is_dir()
     return str(Path(model).resolve()) if is_folder and not folder.resolve().is_relative_to(Path.cwd()) else model

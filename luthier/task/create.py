@@ -80,7 +80,7 @@ def init_task(
         raise SettingsError("init: give one of target, a column of texts, and labels, a column of labels")
     written = settings_from(Format, {"encoding": encoding, "delimiter": delimiter, "quote": quote}, "init")
     wanted = {
-        "input": input if isinstance(input, str) or len(input) > 1 else input[0],
+        "input": _one_or_several(input),
         "target": target or labels,
         "id": id,
         "cluster": cluster,
@@ -124,6 +124,13 @@ def init_task(
         copies = {names[split]: path for split, path in paths.items()}
         held_out = HeldOut(seed=seed, **held, train_sha256=sha256_of(paths["train"])) if held else None
         return replace(_write(folder, spec, copies, held_out), notes=tuple(notes))
+
+
+def _one_or_several(columns: str | Sequence[str]) -> str | Sequence[str]:
+    """One column as its name, several as a list; what is neither is left to the check of the settings."""
+    if not isinstance(columns, list | tuple):
+        return columns
+    return columns[0] if len(columns) == 1 else list(columns)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.errors import DataError
+from luthier.files import possible
 from luthier.task.dialect import DELIMITERS, Table, found_table, records
 from luthier.task.documents import json_rows
 from luthier.task.external import parquet_rows
@@ -38,7 +39,7 @@ class Rows:
     """The rows of a file, read anew by each iteration."""
 
     def __init__(self, path: str | Path, written: Format = AS_FOUND) -> None:
-        self.path, self.written = Path(path), written
+        self.path, self.written = possible(path), written
         self.said: tuple[str, ...] = ()  # sentences without a full stop, once iteration has begun
         self.found = AS_FOUND  # what stands in `written`, or else was found and is not usual
 
@@ -89,7 +90,8 @@ def read_rows(path: str | Path, written: Format = AS_FOUND) -> Rows:
 
     Raises DataError, while iterating, for a file that is missing, empty, damaged, of another kind or in an encoding
     that cannot be told; for a line over MAX_LINE; for a row that is ragged or badly quoted; for rows that a stray quote
-    swallowed; for two columns of one name; for JSON that is no object.
+    swallowed; for two columns of one name; for JSON that is no object. Raises FolderError at once for a name that no
+    file can have.
     """
     return Rows(path, written)
 
