@@ -51,7 +51,7 @@ NEEDS = {
     "plan": ["--model", "model", "--arm", "lora"],
     "tokens": ["text", "--tokenizer", "model"],
     "pretrain": ["--corpus", "file.txt", "--out", "out"],  # a text too short to hold any of it out
-    "scale fit": ["points.csv", "--out", "out", "--resamples", "2"],
+    "scale fit": ["points.csv", "--out", "out", "--resamples", "20"],
     "scale run": ["--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
     "scale plan": ["--flops", "1e21"],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
