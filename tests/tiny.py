@@ -235,7 +235,11 @@ def save(kind: str, folder: Path) -> Path:
 
 
 def save_gguf(path: Path) -> Path:
-    """The tiny decoder as a GGUF file, as a package holds a model."""
+    """The tiny decoder as a GGUF file, as a package holds a model.
+
+    Its control token is named <|endoftext|>: transformers reads a byte-level GGUF as GPT-2's tokenizer, which adds that
+    token where the file has none, and then the model has no embedding for it.
+    """
     from gguf import GGUFWriter
 
     made, words = module("decoder-chat"), tokenizer(chat=True)
@@ -251,7 +255,8 @@ def save_gguf(path: Path) -> Path:
     writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(sorted(model["vocab"], key=model["vocab"].__getitem__))
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    writer.add_token_list(["<|endoftext|>" if token == "<filename>" else token for token in tokens])
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
     writer.add_eos_token_id(1)
     writer.add_pad_token_id(0)

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
 from threading import Lock
+from typing import Any
 
 _LOCK = Lock()
 _inside = 0  # threads that load or save
-_before = (0, False)  # transformers' verbosity and whether it shows bars, as they were before the first
+_before: tuple[int, bool, Any] = (0, False, None)  # transformers' verbosity, whether it shows bars, and GGUF's bar
 
 
 @contextlib.contextmanager
@@ -19,14 +20,16 @@ def quiet() -> Iterator[None]:
 
     Its settings are the whole process's: the first thread inside changes them, and the last one puts them back.
     """
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging as settings
 
     global _inside, _before
     with _LOCK:
         if not _inside:
-            _before = settings.get_verbosity(), settings.is_progress_bar_enabled()
+            _before = settings.get_verbosity(), settings.is_progress_bar_enabled(), gguf.tqdm
             settings.set_verbosity_error()
             settings.disable_progress_bar()
+            gguf.tqdm = settings.tqdm  # reading GGUF has a bar of its own, which no setting reaches
         _inside += 1
     try:
         yield
@@ -34,6 +37,7 @@ def quiet() -> Iterator[None]:
         with _LOCK:
             _inside -= 1
             if not _inside:
+                gguf.tqdm = _before[2]
                 settings.set_verbosity(_before[0])
                 if _before[1]:
                     settings.enable_progress_bar()

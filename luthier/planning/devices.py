@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from luthier.errors import SettingsError
+from luthier.errors import FolderError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
 from luthier.results.record import FirstFormat, Number, Part, Record
@@ -113,5 +113,9 @@ def this_machine(kind: Literal["cpu", "cuda"] = "cpu") -> Device:
 
 
 def kept_rates() -> Rates | None:
-    """The rates in the user's cache, if a probe was made."""
-    return Rates.read_if_there(cache_folder())
+    """The rates in the user's cache, if a probe was made; None for a user without a place for a cache."""
+    try:
+        cache = cache_folder()
+    except FolderError:
+        return None
+    return Rates.read_if_there(cache)

@@ -1,4 +1,7 @@
-"""A folder to type commands in, with everything that a verb needs; and for each verb commands that end well there."""
+"""A folder to type commands in, with everything that a verb needs; and for each verb commands that end soon there.
+
+A command ends well, or is refused for the reason that stands beside it: what it does is long or needs a network.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,28 @@ from tests import tiny
 from tests.commands import CSV
 from tests.rated import at_random, rate_all
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {  # the verbs of a group, too, such as "scale fit"
+    verb if command is whole else f"{verb} {name}": command
+    for verb, whole in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    for name, command in getattr(whole, "commands", {"": whole}).items()
+}
 LORA = "lora-r4+epochs=1+batch_size=8"
+POINTS = "parameters,tokens,loss\n" + "".join(
+    f"{n},{20 * n},{1.7 + 400 / n**0.34 + 400 / (20 * n) ** 0.28}\n" for n in (10**k for k in range(5, 11))
+)
 CLOCKS = {"log.jsonl", "cost.json", "metrics.jsonl", "report.html", "report.md"}
 
 
 class Typed(NamedTuple):
-    """A command, the keys that are typed while it runs, and what it makes: its first part below the folder."""
+    """A command, the keys that are typed while it runs, and what it makes: its first part below the folder.
+
+    code: the exit code that it ends with when nothing disturbs it.
+    """
 
     words: str
     makes: str = ""
     keys: str = ""
+    code: int = 0
 
     def __str__(self) -> str:
         return self.words.split(" --")[0]
@@ -56,6 +70,16 @@ WORK: dict[str, tuple[Typed, ...]] = {
         Typed("rate trained --rater ann", "trained", "1" * 50),  # the same key whatever was judged before
         Typed("rate rated --result", "rated"),
     ),
+    "ship": (Typed(f"ship trained --arm {LORA} --out shipped", "shipped"),),
+    "verify": (Typed("verify handed-on"),),
+    "push": (Typed("push folder you/mine", code=2),),  # nothing was shipped there, which is said before any network
+    "serve": (Typed("serve folder --port 0", code=2),),  # a server would not end; no model is there
+    "plan": (Typed("plan --model model --arm lora --tokens 64"),),
+    "tokens": (Typed("tokens text --tokenizer model"),),
+    "pretrain": (Typed("pretrain --corpus file.txt --out out", code=2),),  # too short a text to hold any of it out
+    "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
+    "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
+    "scale plan": (Typed("scale plan --flops 1e21"),),
     "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
     "compare": (
         Typed(
@@ -66,13 +90,14 @@ WORK: dict[str, tuple[Typed, ...]] = {
 
 
 def make(ground: Path, model: Callable[[str], Path]) -> Path:
-    """A file of answers, two tasks, a model, a folder and a file.
+    """A file of answers, one of points, two tasks, a model, a folder and a file.
 
-    And three studies: without a trained arm, with one, and the same with votes.
+    And three studies: without a trained arm, with one, and the same with votes; and an arm of the second, handed on.
     """
     (ground / "folder").mkdir(parents=True)
     (ground / "file.txt").write_text("text\n")
     (ground / "answers.csv").write_text(CSV)
+    (ground / "points.csv").write_text(POINTS)
     for name in ("task", "other"):
         (ground / name).mkdir()
         for split, count in (("train", 4), ("dev", 1), ("test", 3)):
@@ -90,6 +115,7 @@ def make(ground: Path, model: Callable[[str], Path]) -> Path:
         luthier.study("task", model="model", arms="copy-3", out="study")
         luthier.study("task", model="model", arms=f"zero-shot,{LORA}", out="trained", precision="fp32")
         shutil.copytree("trained", "rated")
+        luthier.ship("trained", "handed-on", arm=LORA)
         rate_all(luthier.open_ballot(Path("rated")), "bob", at_random(1))
     finally:
         os.chdir(here)

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
-import typer
 
 import luthier
 from luthier.cli import exits
-from luthier.cli.app import app
 from tests import tiny
+from tests.cli.ground import COMMANDS, POINTS
 from tests.commands import CSV, Said
 
 SECONDS = 30
@@ -52,16 +51,11 @@ NEEDS = {
     "plan": ["--model", "model", "--arm", "lora"],
     "tokens": ["text", "--tokenizer", "model"],
     "pretrain": ["--corpus", "file.txt", "--out", "out"],  # a text too short to hold any of it out
-    "scale fit": ["points.csv", "--out", "out", "--resamples", "2"],
+    "scale fit": ["points.csv", "--out", "out", "--resamples", "20"],
     "scale run": ["--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
     "scale plan": ["--flops", "1e21"],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
     "compare": ["answers.csv", "--reference", "summary", "--answer", "other", "--answer", "dialogue"],
-}
-COMMANDS = {
-    verb if command is whole else f"{verb} {name}": command
-    for verb, whole in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
-    for name, command in getattr(whole, "commands", {"": whole}).items()
 }
 
 
@@ -95,8 +89,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str]
     (ground / "folder").mkdir(parents=True)
     (ground / "file.txt").write_text("text\n")
     (ground / "answers.csv").write_text(CSV)
-    points = [f"{n},{20 * n},{1.7 + 400 / n**0.34 + 400 / (20 * n) ** 0.28}" for n in (10**k for k in range(5, 11))]
-    (ground / "points.csv").write_text("\n".join(["parameters,tokens,loss", *points, ""]))
+    (ground / "points.csv").write_text(POINTS)
     for name in ("task", "other"):
         (ground / name).mkdir()
         for split, count in (("train", 4), ("dev", 1), ("test", 3)):

@@ -65,7 +65,7 @@ def undisturbed(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         if typed not in known:
             here = Path(shutil.copytree(ground, tmp_path_factory.mktemp("whole") / "here"))
             said = run(typed, here)
-            assert said.code == 0, said.err
+            assert said.code == typed.code, said.err
             known[typed] = files(here)
         return known[typed]
 
@@ -100,7 +100,7 @@ def problem_under(
     room()
     if said.code:
         again = run(typed, here)
-        if again.code:
+        if again.code != typed.code:
             return f"does not go on after '{said.err.splitlines()[-1]}': {again.err[-300:]}"
     if others := differing(files(here), expected):
         return f"other files than undisturbed: {others}; {said.err[-200:]}"

@@ -67,7 +67,7 @@ def test_a_user_without_a_home_works_or_is_told_where_to_work(typed: Typed, here
         assert said.code == 2
         assert said.err.splitlines()[-1].endswith("set LUTHIER_CACHE to a folder")
         said = run(typed, here, nameless)
-    assert said.code == 0, said.err
+    assert said.code == typed.code, said.err
     assert "Traceback" not in said.err
     made = {path.name for path in here.iterdir()} - {*there, typed.makes, "cache"}
     assert not made, "a folder called ~ or .cache is no home"

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from transformers import modeling_gguf_pytorch_utils
 from transformers.utils import logging as settings
 
 from luthier.model.quiet import only_errors_of, only_errors_while_importing, quiet
@@ -49,6 +50,14 @@ def test_two_threads_that_load_leave_what_they_found() -> None:
         settings.set_verbosity(found[0])
         if not found[1]:
             settings.disable_progress_bar()
+
+
+def test_the_bar_of_reading_gguf_is_off_inside_and_back_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
+    before = modeling_gguf_pytorch_utils.tqdm
+    with quiet():
+        assert list(modeling_gguf_pytorch_utils.tqdm([1, 2], desc="a bar")) == [1, 2]
+    assert capsys.readouterr().err == ""
+    assert modeling_gguf_pytorch_utils.tqdm is before
 
 
 def test_only_own_calls_are_kept_quiet(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,3 +77,9 @@ def test_only_the_same_is_remembered(cache: Path) -> None:
     cache.write_text("no folder")
     remember("a", "1", "2")  # a cache that cannot be written loses nothing
     assert not has_passed("a", "1", "2")
+
+
+def test_a_user_without_a_place_for_a_cache_has_nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", "~no-such-user-of-this-machine/cache")
+    remember("a", "1", "2")
+    assert not has_passed("a", "1", "2")

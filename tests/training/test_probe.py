@@ -10,6 +10,11 @@ from luthier.planning.devices import Rates, device, kept_rates, this_machine
 from luthier.training import probe
 
 
+def test_a_user_without_a_place_for_a_cache_plans_by_stated_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", "~no-such-user-of-this-machine/cache")
+    assert kept_rates() is None and this_machine().source == "stated"
+
+
 def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
     monkeypatch.setattr(probe, "COPIED", 2**16)
