@@ -6,7 +6,9 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
+from importlib import import_module
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 _LOCK = Lock()
@@ -20,13 +22,13 @@ def quiet() -> Iterator[None]:
 
     Its settings are the whole process's: the first thread inside changes them, and the last one puts them back.
     """
-    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging as settings
 
+    gguf: Any = _gguf_reader()
     global _inside, _before
     with _LOCK:
         if not _inside:
-            _before = settings.get_verbosity(), settings.is_progress_bar_enabled(), gguf.tqdm
+            _before = settings.get_verbosity(), settings.is_progress_bar_enabled(), getattr(gguf, "tqdm", None)
             settings.set_verbosity_error()
             settings.disable_progress_bar()
             gguf.tqdm = settings.tqdm  # reading GGUF has a bar of its own, which no setting reaches
@@ -41,6 +43,14 @@ def quiet() -> Iterator[None]:
                 settings.set_verbosity(_before[0])
                 if _before[1]:
                     settings.enable_progress_bar()
+
+
+def _gguf_reader() -> Any:
+    """transformers' module that reads GGUF files; where a version has it elsewhere, its bar is seen and nothing else."""
+    try:
+        return import_module("transformers.modeling_gguf_pytorch_utils")
+    except ImportError:
+        return SimpleNamespace()
 
 
 @contextlib.contextmanager
