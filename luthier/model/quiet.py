@@ -46,7 +46,7 @@ def quiet() -> Iterator[None]:
 
 
 def _gguf_reader() -> Any:
-    """transformers' module that reads GGUF files; where a version has it elsewhere, its bar is seen and nothing else."""
+    """transformers' module that reads GGUF files; where a version has it elsewhere, its bar is seen and no more."""
     try:
         return import_module("transformers.modeling_gguf_pytorch_utils")
     except ImportError:
