@@ -299,7 +299,8 @@ def possible(path: str | Path) -> Path:
     """The path. Raises FolderError for a name that no file can have, so that no later step stumbles over it."""
     shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in str(path)[:80])
     try:
-        str(path).encode()
+        if not os.path.lexists(path):  # what is there may have any name, as bytes that the locale does not read
+            str(path).encode()
         os.lstat(path)
     except ValueError:  # a zero byte, or bytes of no letter
         raise FolderError(f"'{shown}': no file can have this name; give one of letters") from None

@@ -131,7 +131,7 @@ def test_changes_together_where_none_is_enough() -> None:
 def test_every_shipped_price_has_a_date_and_a_source() -> None:
     prices = read_prices(SHIPPED)
     for price in prices.machines.values():
-        assert price.device in DEVICES and len(price.date) == 7 and price.source.startswith("https://")
+        assert price.device in DEVICES and len(price.date) == 7 and "https://" in price.source
     assert dollars(1800, prices.machines["ec2 g5.xlarge"]) == pytest.approx(0.503)
     assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge", "sagemaker ml.g5.xlarge"]
 
