@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 
 import luthier
+from luthier.arms.planned import Request
 from luthier.errors import LuthierError
 from tests.cli.ground import LORA, make
 from tests.cli.test_extremes import within
@@ -104,6 +105,9 @@ def annotations_of(function: Any) -> dict[str, Any]:
             hints[parameter.name] = eval(kind, vars(home)) if isinstance(kind, str) else kind
         except NameError:  # a name for type checkers alone: a record, and no plain value
             hints[parameter.name] = object
+    if function is luthier.plan:  # its keywords are the keys of a settings model
+        hints |= {name: field.annotation for name, field in Request.model_fields.items()}
+        del hints["asked"]
     return hints
 
 

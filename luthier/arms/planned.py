@@ -7,9 +7,11 @@ Lengths are `tokens` alone, or those of a task's own rows, rendered and counted 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from luthier.adapt.settings import FORMS
 from luthier.arms.short_form import name_of, parse
@@ -17,7 +19,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.errors import ModelError, SettingsError
 from luthier.planning.devices import Device, device
 from luthier.planning.fits import Fits, Question, fits
-from luthier.planning.lengths import Lengths
+from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.passes import Pass, Rows
 from luthier.planning.plan import PlannedArm, moving_of, plan_arm
 from luthier.planning.read import config_of, folder_of, shape_from
@@ -27,7 +29,7 @@ from luthier.planning.terms import Setting, activation_terms, fixed_training, sp
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
-from luthier.settings import settings_from
+from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
 
 if TYPE_CHECKING:  # a plan without a task needs none of it
@@ -41,48 +43,44 @@ ROWS = 8  # training and test rows, where no task says how many
 MOST_DEV = 32  # dev examples, as in a study
 
 
-@dataclass(frozen=True)
-class Request:
+MOST = 10_000_000  # tokens, rows, devices and GB: more than anybody has
+
+
+class Request(Settings):
     """What `luthier plan` was asked. `bits` of the frozen weights; `memory` bounds the process, in GB."""
 
     model: str
-    arms: tuple[str, ...] = ("lora",)
+    arms: tuple[str, ...] = Field(default=("lora",), strict=False)
     tokens: int | None = None
     task: str | None = None
     batch: int | None = None
     answer: int = 80
-    bits: str | None = None
+    bits: Literal["32", "16", "8", "4"] | None = None
     device: str = "here"
     devices: int = 1
     shard: Shard = "none"
     accounting: Accounting = "luthier"
-    memory: float | None = None
+    memory: float | None = Field(default=None, gt=0, le=MOST)
 
+    @field_validator("tokens", "batch", "answer", "devices")
+    @classmethod
+    def _is_possible(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= MOST:
+            raise ValueError(f"{value} is no such number; give one from 1 to {MOST:,}")
+        return value
 
-MOST = 10_000_000  # tokens, rows, devices and GB: more than anybody has
+    @model_validator(mode="after")
+    def _goes_together(self) -> Request:
+        if self.shard != "none" and self.devices == 1:
+            raise ValueError(f"{self.shard} splits over several devices; give --devices 2 or more")
+        if self.task is not None and self.tokens is not None:
+            raise ValueError("a task brings its own lengths; give either --task or --tokens")
+        return self
 
 
 def plan(model: str, **asked: Any) -> PlanRecord:
-    """The plans of arms. The keywords are those of Request. Raises LuthierError for what cannot be planned."""
-    return Planner(checked(Request(model=model, **asked))).record()
-
-
-def checked(request: Request) -> Request:
-    """The request. Raises SettingsError for values that do not go together."""
-    if request.bits is not None and request.bits not in BITS:
-        raise SettingsError(f"plan: bits is '{request.bits}'; give one of {', '.join(BITS)}")
-    for name, value in (("tokens", request.tokens), ("batch", request.batch), ("answer", request.answer)):
-        if value is not None and not 1 <= value <= MOST:
-            raise SettingsError(f"plan: {name} is {value}; give a number from 1 to {MOST:,}")
-    if not 1 <= request.devices <= MOST:
-        raise SettingsError(f"plan: devices is {request.devices}; give a number from 1 to {MOST:,}")
-    if request.memory is not None and not 0 < request.memory <= MOST:
-        raise SettingsError(f"plan: memory is {request.memory} GB; give a number above 0 and up to {MOST:,}")
-    if request.shard != "none" and request.devices == 1:
-        raise SettingsError(f"plan: {request.shard} splits over several devices; give --devices 2 or more")
-    if request.task is not None and request.tokens is not None:
-        raise SettingsError("plan: a task brings its own lengths; give either --task or --tokens")
-    return request
+    """The plans of arms. The keywords are the keys of Request. Raises LuthierError for what cannot be planned."""
+    return Planner(settings_from(Request, {"model": model, **asked}, "plan")).record()
 
 
 class Planner:
@@ -90,6 +88,7 @@ class Planner:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._lengths: dict[str, Lengths] = {}  # by short form: a task's rows are rendered once
         self.config = config_of(request.model)
         self.task = _load_task(request.task) if request.task else None
         self.labels = len(self.task.labels) if self.task and self.task.labels else 2
@@ -115,7 +114,7 @@ class Planner:
         spec = parse(text)
         if not FORMS[spec.method].asks_model:
             return ArmPlan(method=spec.method, model="", parameters=0, trainable=0)
-        lengths = self.lengths(spec)
+        lengths = self.lengths(text)
         arm = planned_arm(name_of(text), spec, self.shape, len(lengths.train), self.special_tokens, bool(self.labelled))
         arm = self._narrowed(arm)
         if self.request.batch is not None:
@@ -147,12 +146,14 @@ class Planner:
             return replace(arm, width=self.width)
         raise SettingsError(f"plan: {arm.method} does not train on {self.width}; choose lora, or --bits 16")
 
-    def lengths(self, spec: ArmSpec) -> Lengths:
+    def lengths(self, text: str) -> Lengths:
         """Rows of `tokens` tokens, or the lengths of the task's rows under the arm's template."""
         request = self.request
         if self.task is None:
             return Lengths.alike(request.tokens or TOKENS, request.answer, max(ROWS, request.batch or 0))
-        return lengths_of(self.task, spec, self.renderer(), self.shape)
+        if text not in self._lengths:
+            self._lengths[text] = lengths_of(self.task, parse(text), self.renderer(), self.shape)
+        return self._lengths[text]
 
     def renderer(self) -> Renderer:
         from luthier.model.template_trial import refuse_unsafe
@@ -192,7 +193,7 @@ class Planner:
         spec = parse(text)
         method = spec.method
         arm_batch = self.request.batch or int(spec.training.get("batch_size", ROWS))
-        lengths = self.lengths(spec)
+        lengths = self.lengths(text)
         question = Question(
             bits=self.request.bits or ("32" if self.precision == "fp32" else "16"),
             rows=arm_batch,
@@ -208,10 +209,10 @@ class Planner:
         if asked.method != parse(text).method:
             text = asked.method
         shard: Shard = "fsdp" if asked.devices > 1 else self.request.shard
-        changed = replace(
-            self.request, bits=asked.bits, batch=asked.rows, tokens=asked.tokens, task=None, memory=None,
-            devices=asked.devices, shard=shard,
-        )  # fmt: skip
+        changed = self.request.model_copy(update={
+            "bits": asked.bits, "batch": asked.rows, "tokens": asked.tokens, "task": None, "memory": None,
+            "devices": asked.devices, "shard": shard,
+        })  # fmt: skip
         try:
             planner = Planner(changed)
             return planner._peak_of(text, asked)
@@ -219,8 +220,8 @@ class Planner:
             return None
 
     def _peak_of(self, text: str, asked: Question) -> float:
-        spec = parse(text)
-        lengths = replace(self.lengths(spec), train=self.lengths(spec).train[:1] * asked.rows)
+        spec, lengths = parse(text), self.lengths(text)
+        lengths = replace(lengths, train=lengths.train[:1] * asked.rows)
         arm = self._narrowed(planned_arm(text, spec, self.shape, asked.rows, self.special_tokens, self.labelled))
         moves = moving_of(self.shape, arm)
         if not moves.trains:
@@ -287,7 +288,8 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
 
 def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> Lengths:
     """The lengths of a task's rows under an arm's template and shots, as a study renders them."""
-    from luthier.task.prompt import draw_shots, shared_length
+    from luthier.task.prompt import draw_shots
+    from luthier.task.spec import SPLITS
 
     usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
     text = task.template(spec.template or usual)
@@ -295,20 +297,9 @@ def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> L
     shots = draw_shots(task.train, int(getattr(settings, "shots", 0)), task.spec.prompt.shot_seed)
     answer = int(spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens)
     room = 0 if shape.family == "encoder" else answer
-    usable = {name: [one for one in task.split(name) if one.is_usable] for name in ("train", "dev", "test")}
-    dev, test = (
-        [renderer.prompt(example, text, shots, room=room) for example in usable[name]] for name in ("dev", "test")
-    )
-    trains = FORMS[spec.method].trains
-    train = [renderer.prompt(example, text, train=True) for example in usable["train"]] if trains else []
-    prompts = [one.prompt_ids for one in [*dev, *test]]
-    return Lengths(
-        train=tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in train),
-        dev=tuple(len(one.prompt_ids) for one in dev[:MOST_DEV]),
-        test=tuple(len(one.prompt_ids) for one in test),
-        answer=answer,
-        shared=shared_length(prompts),
-    )
+    train, dev, test = ([one for one in task.split(name) if one.is_usable] for name in SPLITS)
+    train = train if FORMS[spec.method].trains else []
+    return rendered_lengths(renderer, text, shots, train, dev[:MOST_DEV], test, room, answer)
 
 
 def _load_task(name: str) -> Task:

@@ -57,21 +57,18 @@ def plan(
         return _probe(as_json)
     if errors:
         return _errors(studies or [], as_json)
-    from luthier.arms.planned import Planner, Request, checked
+    from luthier.arms.planned import Planner, Request
     from luthier.errors import SettingsError
+    from luthier.settings import settings_from
 
     if not model:
         raise SettingsError("plan: no model is named; give --model, such as --model smollm2-135m")
-    if shard not in ("none", "ddp", "zero1", "zero2", "zero3", "fsdp"):
-        raise SettingsError(f"plan: shard is '{shard}'; give none, ddp, zero1, zero2, zero3 or fsdp")
-    if accounting not in ("luthier", "transformers"):
-        raise SettingsError(f"plan: accounting is '{accounting}'; give luthier or transformers")
     given: dict[str, Any] = {
         "model": model, "arms": tuple(arm or ["lora"]), "tokens": tokens, "task": task, "batch": batch,
         "answer": answer, "bits": bits, "device": device, "devices": devices, "shard": shard,
         "accounting": accounting, "memory": memory,
     }  # fmt: skip
-    planner = Planner(checked(Request(**given)))
+    planner = Planner(settings_from(Request, given, "plan"))
     record = planner.record()
     if as_json:
         return screen.print_json(record.as_json())

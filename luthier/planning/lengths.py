@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from luthier.planning.passes import Rows
 from luthier.planning.shape import Shape
+from luthier.records import Example
 
 Pair = tuple[int, int]  # tokens of a prompt and of its target
 
@@ -45,6 +47,30 @@ class Lengths:
     def mean_answer(self) -> float:
         """New tokens of an answer: as many as a target has, up to the limit."""
         return min(self.answer, fmean(target for _, target in self.train)) if self.train else self.answer
+
+
+def rendered_lengths(
+    renderer: Any,
+    text: str,
+    shots: Sequence[Example],
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    test: Sequence[Example],
+    room: int,
+    answer: int,
+) -> Lengths:
+    """The lengths of examples as a Renderer renders them under template `text`, with `room` kept free for an answer."""
+    from luthier.task.prompt import shared_length  # a plan without a task needs no renderer
+
+    asked = [[renderer.prompt(one, text, shots, room=room).prompt_ids for one in examples] for examples in (dev, test)]
+    trained = [renderer.prompt(one, text, train=True) for one in train]
+    return Lengths(
+        train=tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in trained),
+        dev=tuple(map(len, asked[0])),
+        test=tuple(map(len, asked[1])),
+        answer=answer,
+        shared=shared_length([*asked[0], *asked[1]]),
+    )
 
 
 def rows_of(shape: Shape, pairs: Sequence[Pair], shared: int = 0) -> Rows:

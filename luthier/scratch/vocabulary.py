@@ -14,9 +14,10 @@ All but WordPiece are lossless. Every kind has the token END between documents, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -82,18 +83,16 @@ def _bytes(texts: Sequence[str], size: int) -> Tokenizer:
 
 
 def _bpe(texts: Sequence[str], size: int) -> Tokenizer:
-    made = _byte_level(models.BPE())
-    made.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-    ))  # fmt: skip
-    return made
+    return _trained(_byte_level(models.BPE()), trainers.BpeTrainer, texts, size)
 
 
 def _unigram(texts: Sequence[str], size: int) -> Tokenizer:
-    made = _byte_level(models.Unigram())
-    made.train_from_iterator(texts, trainers.UnigramTrainer(
-        vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-    ))  # fmt: skip
+    return _trained(_byte_level(models.Unigram()), trainers.UnigramTrainer, texts, size)
+
+
+def _trained(made: Tokenizer, trainer: Callable[..., Any], texts: Sequence[str], size: int) -> Tokenizer:
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(texts, trainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     return made
 
 

@@ -13,7 +13,7 @@ from luthier.errors import LuthierError
 from luthier.model.model import Model
 from luthier.planning.config import config_in
 from luthier.planning.devices import this_machine
-from luthier.planning.lengths import Lengths
+from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.read import shape_from
 from luthier.planning.terms import Setting
@@ -21,7 +21,7 @@ from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.studies.fit import StudyContext
-from luthier.task.prompt import draw_shots, shared_length
+from luthier.task.prompt import draw_shots
 
 
 def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> PlanRecord:
@@ -85,17 +85,6 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
     text = task.template(arm.template)
     answer = arm.generation.max_new_tokens or task.spec.answer.max_new_tokens
     shots = draw_shots(context.train, arm.shots, task.spec.prompt.shot_seed) if arm.shots else []
+    train = context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []
     room = room_for(base, answer)
-    dev, test = (
-        [renderer.prompt(example, text, shots, room=room).prompt_ids for example in examples]
-        for examples in (context.dev, context.test)
-    )
-    trains = isinstance(arm, TrainedArm) and not arm.trained_on
-    train = [renderer.prompt(example, text, train=True) for example in context.train] if trains else []
-    return Lengths(
-        train=tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in train),
-        dev=tuple(map(len, dev)),
-        test=tuple(map(len, test)),
-        answer=answer,
-        shared=shared_length([*dev, *test]),
-    )
+    return rendered_lengths(renderer, text, shots, train, context.dev, context.test, room, answer)

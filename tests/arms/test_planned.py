@@ -40,15 +40,14 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
     from luthier.studies.planned import lengths_of as exact
 
     folder = tiny_folder("decoder-chat")
-    planner = Planner(Request(str(folder), task="dialogues", arms=("lora",)))
+    planner = Planner(Request(model=str(folder), task="dialogues", arms=("lora",)))
     found = planner.record().arms["lora"]
     task, model = load_task("dialogues"), tiny.fresh(folder)
     text = task.template(task.spec.prompt.default)
     usable = [one for one in task.train if one.is_usable][:5]
     real = [model.renderer.prompt(one, text, train=True) for one in usable]
-    from luthier.arms.short_form import parse
 
-    ours = planner.lengths(parse("lora")).train[:5]
+    ours = planner.lengths("lora").train[:5]
     assert ours == tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in real)
     assert found.training is not None and exact is not None
 
@@ -56,9 +55,13 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
 @pytest.mark.parametrize(
     "asked, says",
     [
-        ({"bits": "5"}, "bits is '5'; give one of 32, 16, 8, 4"),
-        ({"tokens": 0}, "tokens is 0; give a number from 1 to 10,000,000"),
-        ({"devices": 0}, "devices is 0"),
+        ({"bits": "5"}, "the key 'bits' is '5'; it should be '32', '16', '8' or '4'"),
+        ({"tokens": 0}, "0 is no such number; give one from 1 to 10,000,000 .key 'tokens'"),
+        ({"devices": 0}, "0 is no such number; give one from 1 to 10,000,000 .key 'devices'"),
+        ({"devices": "2"}, "the key 'devices' is '2'"),
+        ({"accounting": "x"}, "the key 'accounting' is 'x'; it should be 'luthier' or 'transformers'"),
+        ({"arms": 3}, "the key 'arms' is 3"),
+        ({"toknes": 3}, "the key 'toknes' is not known; did you mean 'tokens'"),
         ({"shard": "fsdp"}, "fsdp splits over several devices; give --devices 2 or more"),
         ({"task": "dialogues", "tokens": 5}, "give either --task or --tokens"),
         ({"arms": ("full",), "bits": "4"}, "full does not train on nf4; choose lora, or --bits 16"),
@@ -87,7 +90,7 @@ def test_narrow_bits_train_an_adapter_on_a_narrow_base() -> None:
 
 
 def test_what_fits_is_found_by_planning_again() -> None:
-    planner = Planner(Request("llama-3.1-8b", arms=("lora",), device="a10g"))
+    planner = Planner(Request(model="llama-3.1-8b", arms=("lora",), device="a10g"))
     found = planner.fits("lora")
     assert not found.fits and found.changes and found.changes[-1].bytes <= 24e9
     small = Planner(Request("smollm2-135m", arms=("lora",), device="a10g")).fits("lora")

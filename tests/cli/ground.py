@@ -89,11 +89,8 @@ WORK: dict[str, tuple[Typed, ...]] = {
 }
 
 
-def make(ground: Path, model: Callable[[str], Path]) -> Path:
-    """A file of answers, one of points, two tasks, a model, a folder and a file.
-
-    And three studies: without a trained arm, with one, and the same with votes; and an arm of the second, handed on.
-    """
+def make_files(ground: Path, model: Callable[[str], Path]) -> None:
+    """A file of answers, one of points, two tasks, a model, a folder and a file."""
     (ground / "folder").mkdir(parents=True)
     (ground / "file.txt").write_text("text\n")
     (ground / "answers.csv").write_text(CSV)
@@ -108,6 +105,14 @@ def make(ground: Path, model: Callable[[str], Path]) -> Path:
             (ground / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (ground / name / "task.toml").write_text(f'name = "{name}"\n[answer]\nmax_new_tokens = 4\n')
     shutil.copytree(model("decoder-chat"), ground / "model")
+
+
+def make(ground: Path, model: Callable[[str], Path]) -> Path:
+    """A file of answers, one of points, two tasks, a model, a folder and a file.
+
+    And three studies: without a trained arm, with one, and the same with votes; and an arm of the second, handed on.
+    """
+    make_files(ground, model)
     before, here = os.environ.get("LUTHIER_CACHE"), Path.cwd()
     os.environ["LUTHIER_CACHE"] = str(ground / "cache")
     os.chdir(ground)  # what a study writes of its task is what was typed

@@ -6,7 +6,6 @@ standard error where it fails, and leaves nothing outside the folder that it was
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -20,9 +19,8 @@ import pytest
 
 import luthier
 from luthier.cli import exits
-from tests import tiny
-from tests.cli.ground import COMMANDS, POINTS
-from tests.commands import CSV, Said
+from tests.cli.ground import COMMANDS, make_files
+from tests.commands import Said
 
 SECONDS = 30
 LONG = "a" * 10_000
@@ -86,20 +84,7 @@ def test_every_verb_is_here() -> None:
 def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
     """A folder with a file of answers, two tasks, a model, a finished study, a folder and a file."""
     ground = tmp_path_factory.mktemp("ground") / "here"
-    (ground / "folder").mkdir(parents=True)
-    (ground / "file.txt").write_text("text\n")
-    (ground / "answers.csv").write_text(CSV)
-    (ground / "points.csv").write_text(POINTS)
-    for name in ("task", "other"):
-        (ground / name).mkdir()
-        for split, count in (("train", 4), ("dev", 1), ("test", 3)):
-            rows = [
-                {"id": e.id, "input": e.input, "references": list(e.references), "meta": {}}
-                for e in tiny.examples(count, prefix=f"{name}-{split}")
-            ]
-            (ground / name / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (ground / name / "task.toml").write_text(f'name = "{name}"\n[answer]\nmax_new_tokens = 4\n')
-    shutil.copytree(tiny_folder("decoder-chat"), ground / "model")
+    make_files(ground, tiny_folder)
     before = os.environ["LUTHIER_CACHE"]
     os.environ["LUTHIER_CACHE"] = str(ground / "cache")
     luthier.study(ground / "task", model=str(ground / "model"), arms="copy-3", out=ground / "study")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import luthier.studies.study  # noqa: F401 - imported once, before every fork
-from tests.hostile import KINDS, SOUND_TEMPLATES, Case, Place, cases, problem, run
+from tests.hostile.cases import KINDS, Case, cases
+from tests.hostile.runs import Place, problem, run
+from tests.hostile.templates import SOUND_TEMPLATES
 
 FAST, ALL = 60, 300
 CLOCKED = ("hangs", "swells", "recurs")  # which take seconds each; the fast part has one of each

@@ -13,7 +13,7 @@ from luthier.model import template_trial
 from luthier.model.passed import has_passed, remember
 from luthier.model.template_trial import refuse_unsafe
 from luthier.task.chat_template import ChatTemplate
-from tests.hostile import SOUND_TEMPLATES, WHOLE
+from tests.hostile.templates import SOUND_TEMPLATES, WHOLE
 
 LOOP = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
 
