@@ -48,6 +48,8 @@ _SPACED = rf"[{_INSIDE}--{_OF_UNSPACED}]"
 _CHARACTERS = regex.compile(
     rf"(?V1)[[\p{{L}}\p{{N}}]&&{_OF_UNSPACED}]\p{{M}}*|{_SPACED}(?:{_SPACED}|\p{{M}}|{_JOINERS}(?={_INSIDE}))*|{_PICTURE}"
 )
+INNER = regex.compile(_INSIDE)  # a letter, a mark or a digit: what a word is made of
+UNSPACED = regex.compile(rf"(?V1)[{_INSIDE}&&{_OF_UNSPACED}]")  # of a script that writes no blank between words
 _UNSPACED_LETTER = regex.compile(rf"(?V1)[\p{{L}}&&{_OF_UNSPACED}]")
 _HAN_LETTER = regex.compile(r"(?V1)[\p{L}&&\p{Script=Han}]")
 _INVISIBLE = regex.compile(r"[\p{Cf}\u0640]")  # and Arabic's tatweel, which stretches a word on the page
