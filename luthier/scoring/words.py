@@ -31,6 +31,7 @@ from luthier.metrics import ROUGE
 
 Words = Literal["ascii", "unicode", "characters"]
 WORDS: tuple[Words, ...] = get_args(Words)
+Reasoning = Literal["keep", "leave out"]  # whether reasoning blocks are part of an answer
 Bleu = Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "flores101", "flores200", "none"]
 MOST_LOST = 0.01  # share of a text's letters that a deciding metric may lose
 
@@ -67,7 +68,7 @@ class Reading:
 
     words: Words = "ascii"
     bleu: str = "13a"
-    reasoning: Literal["keep", "leave out"] = "keep"
+    reasoning: Reasoning = "keep"
 
 
 ENGLISH = Reading()  # the default, with which published figures of English texts were made

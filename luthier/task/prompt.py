@@ -107,12 +107,12 @@ class Renderer:
     def _rendered(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
         """The whole prompt as text, and its ids."""
         whole = self.text(messages)
-        return whole, self._ids(whole, special=not self.chats)
+        return whole, self.ids(whole, special=not self.chats)
 
     def target_ids(self, target: str) -> list[int]:
         """The ids of an answer with its end token last, and nowhere else."""
         self._refuse_control_tokens(target)
-        return [*self._ids(target, special=False), self.end_id]
+        return [*self.ids(target, special=False), self.end_id]
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
@@ -126,7 +126,7 @@ class Renderer:
         if self.chat_template:
             turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
             whole = self.chat_template.text(turns, answer_follows=False)
-            after = self._ids(whole.partition(MARK)[2].strip(), special=False)
+            after = self.ids(whole.partition(MARK)[2].strip(), special=False)
             if after and self.tokenizer.convert_ids_to_tokens(after[0]) in self.control_tokens:
                 return int(after[0])
         if self.tokenizer.eos_token_id is None:
@@ -208,10 +208,10 @@ class Renderer:
                 f"{max(0, free)} tokens; shorten the template or choose a model with a larger context window"
             )
         cut = shortened(example, kept)
-        lengths = [len(self._ids(one.input, special=False)) for one in (example, cut)]
+        lengths = [len(self.ids(one.input, special=False)) for one in (example, cut)]
         return cut, max(1, lengths[0] - lengths[1])
 
-    def _ids(self, text: str, special: bool) -> list[int]:
+    def ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
 
         A chat template writes its own special tokens, so none are added there. Raises PromptError where the tokenizer

@@ -67,7 +67,7 @@ class Rows:
         return text
 
     def _table(self, text: Text, table: Table, usual: str) -> Iterator[Row]:
-        dialect, names = table.dialect, table.header.names
+        dialect, names = table.dialect, table.names
         self.said += table.said
         quote = NO_QUOTE if dialect.quote is None else dialect.quote
         self.found = self.found.model_copy(

@@ -12,14 +12,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from luthier.metrics import ROUGE
 from luthier.progress import bar
 from luthier.records import Answer, Example, Score
 from luthier.scoring.labels import Fold, LabelSet, spelled
 from luthier.scoring.reasoning import holds_reasoning
-from luthier.scoring.words import ENGLISH, Reading, Words, reading_for, refuse_missing, unread
+from luthier.scoring.words import ENGLISH, Reading, Reasoning, Words, reading_for, refuse_missing, unread
 from luthier.settings import Settings, settings_from
 from luthier.task.labels import labels_of
 
@@ -118,7 +118,7 @@ class _Told(Settings):
 
     words: Words
     bleu: str
-    reasoning: Literal["keep", "leave out"]
+    reasoning: Reasoning
 
     def as_reading(self) -> Reading:
         return Reading(self.words, self.bleu, self.reasoning)
