@@ -1,0 +1,15 @@
+"""The course: lessons that run, questions with numbers of one's own, holes to fill, and how they are marked.
+
+    source    a lesson's one source: cells, holes, checks, the copy for learners
+    typed     a number as a learner types it
+    question  questions drawn by a seed, and marks that name the misconception
+    deck      deck.toml: rows, their lessons and questions
+    shown     pictures, tables and painted tokens that a lesson shows
+    desk      the learner's folder: predictions and answers
+    plain     values as plain JSON, and when two are the same
+    child     a fresh process, offline and under limits
+    holes     whether a function fills a hole
+    lint      what every lesson has, and that results are claimed
+
+lessons/ and questions/ hold a file each for a row of deck.toml.
+"""

@@ -1,0 +1,87 @@
+"""The learner's side of a lesson: predictions that are kept before the run, and questions with the learner's numbers.
+
+    .luthier-course/learner.json     who learns: a name, and the salt of the seeds
+    .luthier-course/progress.jsonl   a line for each prediction and answer
+
+Both are the learner's own. Marks of a class never rest on them (see marking). Without this folder nothing is kept,
+and questions have the numbers of nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from luthier.course import deck
+from luthier.course.question import Asked, Mark, seed_of
+from luthier.course.question import ask as asked
+from luthier.files import append_lines
+
+FOLDER = ".luthier-course"
+NOBODY = ("", "nobody")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A learner's folder; `folder` None keeps nothing."""
+
+    salt: str
+    learner: str
+    folder: Path | None = None
+
+    def question(self, item: str, try_: int = 0) -> Asked:
+        """A question with this learner's numbers; another `try_` has other ones."""
+        name = f"{item}#{try_}" if try_ else item
+        return asked(deck.question_of(item), seed_of(self.salt, self.learner, name))
+
+    def keep(self, **line: Any) -> None:
+        """Adds a line to the progress."""
+        if self.folder is not None:
+            append_lines(self.folder / "progress.jsonl", [line])
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The progress so far, without lines that cannot be read."""
+        path = self.folder / "progress.jsonl" if self.folder else None
+        if path is None or not path.is_file():
+            return []
+        found = []
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                one = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(one, dict):
+                found.append(one)
+        return found
+
+
+def find_desk(start: Path | None = None) -> Desk:
+    """The desk in this folder or one above it; that of nobody where there is none."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        path = folder / FOLDER / "learner.json"
+        if path.is_file():
+            table = json.loads(path.read_text(encoding="utf-8"))
+            return Desk(str(table["salt"]), str(table["learner"]), path.parent)
+    return Desk(*NOBODY)
+
+
+def predict(item: str, value: Any) -> None:
+    """Keeps what the learner expects, before the lesson shows what is. `item` is ROW/NAME."""
+    find_desk().keep(kind="prediction", item=item, value=value)
+    print("You have not said what you expect." if value in (None, "") else f"You expect {value}.")
+
+
+def ask(item: str, answer: str | float | None = None) -> Mark | None:
+    """Prints a question of the course; with an answer, also whether it is right and which misconception it shows."""
+    desk = find_desk()
+    question = desk.question(item)
+    print(question.text)
+    if answer in (None, ""):
+        return None
+    mark = question.mark(str(answer))
+    desk.keep(kind="answer", item=item, answer=str(answer), right=mark.right, misconception=mark.misconception)
+    print(mark.says)
+    return mark

@@ -1,0 +1,177 @@
+"""Whether a function fills a hole: it is called as the lesson's tests call it, beside the lesson's own solution.
+
+The functions of a lesson, its imports and its constants are its world; models and trainings are not. The calls of the
+test cells run in that world in a fresh process, which hands back plain values. They are compared here with those of
+the solution, so a learner's code never sees what is expected.
+
+    lesson + function --outcomes--> values of its calls --failures--> the checks that differ, with their messages
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from luthier.course import plain
+from luthier.course.child import Finished, finished
+from luthier.course.source import Check, Lesson, calls_of, checks_of
+
+SECONDS = 60.0
+# The limits of the child, set by itself before any code of the lesson or of a learner runs.
+_CHILD = """
+import json, os, sys
+{plain}
+request = json.loads(open(sys.argv[1], encoding="utf-8").read())
+channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+world = {{"__name__": "lesson"}}
+exec(compile(request["world"], "lesson", "exec"), world)
+{limits}
+values = []
+def say(value):
+    values.append(value)
+for step in request["steps"]:
+    if "do" in step:
+        exec(compile(step["do"], "test", "exec"), world)
+        continue
+    try:
+        say({{"value": plain(eval(compile(step["call"], "test", "eval"), world))}})
+    except BaseException as problem:
+        say({{"raised": type(problem).__name__, "says": str(problem)[:500]}})
+channel.write(request["nonce"] + json.dumps(values) + request["nonce"])
+channel.flush()
+"""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check that a function does not pass. `says` is the check's message, or what the function raised."""
+
+    check: Check
+    says: str
+
+
+def world_of(lesson: Lesson) -> str:
+    """What the holes and their tests need of a lesson, in order: imports, functions, classes and literal constants."""
+    defined: dict[str, list[ast.stmt]] = {}
+    order: list[ast.stmt] = []
+    needed: set[str] = set()
+    for cell in lesson.code:
+        statements = ast.parse(cell.text).body
+        if cell.has("test"):
+            needed |= {name for statement in statements for name in _names_in(statement)}
+        if cell.has("test") or cell.has("claim"):
+            continue
+        for statement in statements:
+            if names := _names_of(statement):
+                order.append(statement)
+                for name in names:
+                    defined.setdefault(name, []).append(statement)
+    kept: set[int] = set()
+    ahead = [*needed, *lesson.holes]
+    while ahead:
+        for statement in defined.get(ahead.pop(), ()):
+            if id(statement) not in kept:
+                kept.add(id(statement))
+                ahead += _names_in(statement)
+    return ast.unparse(ast.Module([statement for statement in order if id(statement) in kept], []))
+
+
+def _names_of(statement: ast.stmt) -> set[str]:
+    """The names that a statement of the world gives; none for what does not belong to it."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        try:
+            ast.literal_eval(statement.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return set()
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return set()
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def steps_of(lesson: Lesson) -> tuple[list[dict[str, str]], list[Check]]:
+    """The test cells as steps of a child, and the check that each call belongs to."""
+    steps: list[dict[str, str]] = []
+    owners: list[Check] = []
+    for cell in lesson.tagged("test"):
+        checks = {id_of(check.statement): check for check in checks_of(cell, lesson.holes)}
+        for statement in ast.parse(cell.text).body:
+            if not isinstance(statement, ast.Assert):
+                steps.append({"do": ast.unparse(statement)})
+                continue
+            check = checks[id_of(statement)]
+            for call in calls_of(statement.test, check.hole):
+                steps.append({"call": ast.unparse(call)})
+                owners.append(check)
+    return steps, owners
+
+
+def id_of(statement: ast.stmt) -> tuple[int, int]:
+    return statement.lineno, statement.col_offset
+
+
+def outcomes(lesson: Lesson, *, seconds: float = SECONDS, limits: str = "") -> tuple[list[Any] | None, Finished]:
+    """What each call of the test cells gives: {"value"} or {"raised", "says"}. None where the child said nothing."""
+    steps, _ = steps_of(lesson)
+    nonce = secrets.token_hex(16)
+    request = {"world": world_of(lesson), "steps": steps, "nonce": nonce}
+    source = Path(str(plain.__file__)).read_text(encoding="utf-8").replace("from __future__ import annotations\n", "")
+    with tempfile.TemporaryDirectory(prefix="luthier-hole-") as folder:
+        asked = Path(folder) / "request.json"
+        asked.write_text(json.dumps(request), encoding="utf-8")
+        code = _CHILD.format(plain=source, limits=limits)
+        done = finished([sys.executable, "-c", code, str(asked)], Path(folder), seconds)
+    parts = done.out.split(nonce)
+    return (json.loads(parts[1]) if len(parts) == 3 else None), done
+
+
+@lru_cache(maxsize=8)
+def expected(lesson: Lesson) -> list[Any]:
+    """What the lesson's own solutions give. Raises RuntimeError where they fail: a fault of the lesson."""
+    values, done = outcomes(lesson)
+    if values is None:
+        raise RuntimeError(f"{lesson.name}: its own functions do not run alone: {done.err[-2000:]}")
+    if bad := [one for one in values if "value" not in one]:
+        raise RuntimeError(f"{lesson.name}: a solution raises {bad[0]}")
+    return values
+
+
+def failures(lesson: Lesson, changed: Lesson, **limits: Any) -> tuple[list[Failure], Finished]:
+    """The checks of a lesson that a copy with other functions does not pass, each once, in order."""
+    wanted = expected(lesson)
+    values, done = outcomes(changed, **limits)
+    _, owners = steps_of(lesson)
+    if values is None:
+        last = done.err.strip().split("\n")[-1] if done.err.strip() else "it said nothing"
+        why = "it took too long" if done.late else last
+        return [Failure(check, f"{check.hole}: {why}") for check in _once(owners)], done
+    failed: dict[Check, str] = {}
+    for check, want, got in zip(owners, wanted, values, strict=True):
+        if "raised" in got:
+            named = got["says"].startswith(f"{check.hole}: ")
+            failed.setdefault(
+                check, got["says"] if named else f"{check.hole}: it raises {got['raised']}: {got['says']}"
+            )
+        elif not plain.same(want["value"], got["value"]):
+            failed.setdefault(check, check.message)
+    return [Failure(check, says) for check, says in failed.items()], done
+
+
+def _once(checks: Sequence[Check]) -> list[Check]:
+    return list(dict.fromkeys(checks))

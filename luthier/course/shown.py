@@ -1,0 +1,99 @@
+"""What a lesson shows: pictures, tables, painted tokens. In a script their words are printed; a notebook draws them.
+
+`show` hands a value to `sys.displayhook`, as an interactive Python does with the value of a line. Jupyter and the page
+bring their own hook and use `_repr_html_`.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """An SVG, and the words for those who do not see it."""
+
+    svg: str
+    words: str
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return f'<figure role="img" aria-label="{html.escape(self.words)}">{self.svg}</figure>'
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Rows under a header; the first column is text, the others stand right."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def __repr__(self) -> str:
+        lines = [[str(cell) for cell in row] for row in (self.header, *self.rows)]
+        widths = [max(len(line[at]) for line in lines) for at in range(len(self.header))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(w) if at == 0 else cell.rjust(w)
+                for at, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in self.header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
+        )
+        return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+@dataclass(frozen=True, repr=False)
+class Tokens:
+    """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip."""
+
+    pieces: Sequence[str]
+    shares: Sequence[float]
+    notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return " ".join(f"[{piece}]" for piece in self.pieces)
+
+    def _repr_html_(self) -> str:
+        notes = self.notes or [f"{share:.2f}" for share in self.shares]
+        painted = "".join(
+            f'<span class="token" style="background:rgba(0,114,178,{0.45 * share:.2f})" title="{html.escape(note)}">'
+            f"{html.escape(piece)}</span>"
+            for piece, share, note in zip(self.pieces, self.shares, notes, strict=True)
+        )
+        return f'<p class="tokens">{painted}</p>'
+
+
+def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Picture:
+    """Horizontal bars, the longest as wide as the picture, each with its name and number."""
+    pairs = list(rows)
+    most = max((value for _, value in pairs), default=0) or 1
+    height = 34
+    parts = []
+    words = "; ".join(f"{name} {value:,.4g}{' ' + unit if unit else ''}" for name, value in pairs)
+    for at, (name, value) in enumerate(pairs):
+        y = at * height
+        parts.append(
+            f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {value:,.4g} {html.escape(unit)}</text>'
+            f'<rect x="0" y="{y + 18}" width="{max(1, 340 * value / most):.1f}" height="9" fill="#0072B2"/>'
+        )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 350 {height * len(pairs)}" width="350"'
+        f' style="max-width:100%" fill="currentColor">{"".join(parts)}</svg>'
+    )
+    return Picture(svg, f"{title}: {words}.")
+
+
+def show(value: Any) -> None:
+    """Shows a value: drawn in a notebook and on a page, as its words in a script."""
+    sys.displayhook(value)
