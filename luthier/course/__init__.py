@@ -9,6 +9,8 @@
     plain     values as plain JSON, and when two are the same
     child     a fresh process, offline and under limits
     holes     whether a function fills a hole
+    recorded  a lesson run cell by cell, with what each cell showed
+    page      a lesson with its outputs as one page, and as a PDF
     lint      what every lesson has, and that results are claimed
 
 lessons/ and questions/ hold a file each for a row of deck.toml.

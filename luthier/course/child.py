@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_OUTPUT = 200_000  # bytes kept of each stream
+MOST_OUTPUT = 200_000  # bytes kept of each stream, where nothing else is said
 CPU_SECONDS, MEMORY = 120, 3 * 2**30  # of a lesson that is run as a script
 
 # What a child must not do by itself: look for models and updates in the network, or take more than one core.
@@ -59,9 +59,17 @@ def run_script(path: Path, *, folder: Path | None = None, seconds: float = 900) 
 
 
 def finished(
-    command: Sequence[str], folder: Path, seconds: float, *, environment: dict[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    seconds: float,
+    *,
+    environment: dict[str, str] | None = None,
+    most_output: int = MOST_OUTPUT,
 ) -> Finished:
-    """Runs a command in a folder until it ends, or kills it and its children after `seconds`."""
+    """Runs a command in a folder until it ends, or kills it and its children after `seconds`.
+
+    Of each stream `most_output` bytes are kept, and the rest is read and dropped.
+    """
     began = time.monotonic()
     child = subprocess.Popen(
         command, cwd=folder, env=environment if environment is not None else _environment(),
@@ -69,7 +77,7 @@ def finished(
     )  # fmt: skip
     kept: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
     readers = [
-        threading.Thread(target=_drain, args=(stream, kept[name]), daemon=True)
+        threading.Thread(target=_drain, args=(stream, kept[name], most_output), daemon=True)
         for name, stream in (("out", child.stdout), ("err", child.stderr))
     ]
     for reader in readers:
@@ -102,12 +110,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join([house, os.environ.get("PYTHONPATH", "")])}
 
 
-def _drain(stream: object, into: bytearray) -> None:
-    """Reads to the end, so that the child never waits, and keeps the first MOST_OUTPUT bytes."""
+def _drain(stream: object, into: bytearray, most: int) -> None:
+    """Reads to the end, so that the child never waits, and keeps the first `most` bytes."""
     read = getattr(stream, "read1", None) or stream.read  # type: ignore[attr-defined]
     with suppress(ValueError, OSError):
         while block := read(65536):
-            into.extend(block[: max(0, MOST_OUTPUT - len(into))])
+            into.extend(block[: max(0, most - len(into))])
 
 
 def _kill(group: int) -> None:

@@ -4,7 +4,7 @@ The functions of a lesson, its imports and its constants are its world; models a
 test cells run in that world in a fresh process, which hands back plain values. They are compared here with those of
 the solution, so a learner's code never sees what is expected.
 
-    lesson + function --outcomes--> values of its calls --failures--> the checks that differ, with their messages
+    lesson + code --outcomes--> values of its calls --failures--> the checks that differ, with their messages
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import secrets
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +34,7 @@ os.dup2(2, 1)
 world = {{"__name__": "lesson"}}
 exec(compile(request["world"], "lesson", "exec"), world)
 {limits}
+exec(compile(request["code"], "hand-in", "exec"), world)
 values = []
 def say(value):
     values.append(value)
@@ -126,17 +126,22 @@ def id_of(statement: ast.stmt) -> tuple[int, int]:
     return statement.lineno, statement.col_offset
 
 
-def outcomes(lesson: Lesson, *, seconds: float = SECONDS, limits: str = "") -> tuple[list[Any] | None, Finished]:
-    """What each call of the test cells gives: {"value"} or {"raised", "says"}. None where the child said nothing."""
+def outcomes(
+    lesson: Lesson, code: str = "", *, seconds: float = SECONDS, limits: str = ""
+) -> tuple[list[Any] | None, Finished]:
+    """What each call of the test cells gives: {"value"} or {"raised", "says"}. None where the child said nothing.
+
+    `code` comes behind the lesson's world, so a function in it takes the place of the lesson's own.
+    """
     steps, _ = steps_of(lesson)
     nonce = secrets.token_hex(16)
-    request = {"world": world_of(lesson), "steps": steps, "nonce": nonce}
+    request = {"world": world_of(lesson), "code": code, "steps": steps, "nonce": nonce}
     source = Path(str(plain.__file__)).read_text(encoding="utf-8").replace("from __future__ import annotations\n", "")
     with tempfile.TemporaryDirectory(prefix="luthier-hole-") as folder:
         asked = Path(folder) / "request.json"
         asked.write_text(json.dumps(request), encoding="utf-8")
-        code = _CHILD.format(plain=source, limits=limits)
-        done = finished([sys.executable, "-c", code, str(asked)], Path(folder), seconds)
+        child = _CHILD.format(plain=source, limits=limits)
+        done = finished([sys.executable, "-c", child, str(asked)], Path(folder), seconds)
     parts = done.out.split(nonce)
     return (json.loads(parts[1]) if len(parts) == 3 else None), done
 
@@ -152,15 +157,15 @@ def expected(lesson: Lesson) -> list[Any]:
     return values
 
 
-def failures(lesson: Lesson, changed: Lesson, **limits: Any) -> tuple[list[Failure], Finished]:
-    """The checks of a lesson that a copy with other functions does not pass, each once, in order."""
+def failures(lesson: Lesson, code: str, **limits: Any) -> tuple[list[Failure], Finished]:
+    """The checks that a lesson with the functions of `code` does not pass, each once, in order."""
     wanted = expected(lesson)
-    values, done = outcomes(changed, **limits)
+    values, done = outcomes(lesson, code, **limits)
     _, owners = steps_of(lesson)
     if values is None:
         last = done.err.strip().split("\n")[-1] if done.err.strip() else "it said nothing"
         why = "it took too long" if done.late else last
-        return [Failure(check, f"{check.hole}: {why}") for check in _once(owners)], done
+        return [Failure(check, f"{check.hole}: {why}") for check in dict.fromkeys(owners)], done
     failed: dict[Check, str] = {}
     for check, want, got in zip(owners, wanted, values, strict=True):
         if "raised" in got:
@@ -171,7 +176,3 @@ def failures(lesson: Lesson, changed: Lesson, **limits: Any) -> tuple[list[Failu
         elif not plain.same(want["value"], got["value"]):
             failed.setdefault(check, check.message)
     return [Failure(check, says) for check, says in failed.items()], done
-
-
-def _once(checks: Sequence[Check]) -> list[Check]:
-    return list(dict.fromkeys(checks))

@@ -1,8 +1,8 @@
 """What every lesson has, checked without running it; and that a result in its text is claimed in code.
 
-A number in a cell of text is a result unless it stands in `code`, in a [citation], or is a part of a name such as
-SmolLM2 or fp32. A result stands in a claim cell as well, where an assert holds it; a number that the learner sets may
-stand in the dials or the prediction.
+A number in a cell of text is a result unless it stands in `code`, in a [citation], behind "lesson" or "lab", or is a
+part of a name such as SmolLM2 or fp32. A result stands in a claim cell as well, where an assert holds it; a number that
+the learner sets may stand in the dials or the prediction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from luthier.course.source import Cell, Lesson
 
 LAST = "What this does not show"
 LONGEST_SENTENCE = 30  # words
-_NAMED = re.compile(r"`[^`]*`|\[[^\]]*\](\([^)]*\))?|https?://\S+|\$[^$]*\$")
+_NAMED = re.compile(r"`[^`]*`|\[[^\]]*\](\([^)]*\))?|https?://\S+|\$[^$]*\$|\b[Ll](esson|ab) \d+\.\d+")
 _NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w]|[.,]\d)")
 _IN_CODE = re.compile(r"(?<![\w.])\d[\d_,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 

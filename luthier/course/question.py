@@ -191,7 +191,7 @@ def _how(question: Question, answer: Value) -> str:
     """What form the answer has."""
     if isinstance(answer, str):
         return ""
-    unit = f" in {'percent' if question.unit == '%' else question.unit}" if question.unit else ""
+    unit = "percent" if question.unit == "%" else question.unit
     if question.tolerance:
-        return f" (Answer{unit}; three digits are enough.)"
-    return f" (Answer{unit or ' with the exact number'}.)"
+        return f" (Answer in {unit}; three digits are enough.)" if unit else " (Three digits are enough.)"
+    return f" (Answer in {unit}, exactly.)" if unit else " (Answer with the exact number.)"

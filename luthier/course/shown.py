@@ -94,6 +94,39 @@ def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Pictu
     return Picture(svg, f"{title}: {words}.")
 
 
+def grid(title: str, looking: Sequence[str], seen: Sequence[str], shares: Sequence[Sequence[float]]) -> Picture:
+    """Who sees whom: a row for each token that looks, a column for each that is seen, darker where the share is higher.
+
+    The most of a row is full colour; a share of 0 is white with a thin border.
+    """
+    side, left, top = 30, 10 + 8 * max(map(len, looking)), 14 + 8 * max(map(len, seen))
+    parts = [
+        f'<text x="{left - 6}" y="{top + side * at + 20}" text-anchor="end">{html.escape(word)}</text>'
+        for at, word in enumerate(looking)
+    ]
+    for at, word in enumerate(seen):
+        x = left + side * at + 19
+        parts.append(f'<text x="{x}" y="{top - 6}" transform="rotate(-90 {x} {top - 6})">{html.escape(word)}</text>')
+    for row, line in enumerate(shares):
+        for column, share in enumerate(line):
+            strength = share / (max(line) or 1)
+            parts.append(
+                f'<rect x="{left + side * column + 1}" y="{top + side * row + 1}" width="{side - 2}"'
+                f' height="{side - 2}" stroke="#9a9a9a" stroke-width="0.5" fill="#0072B2"'
+                f' fill-opacity="{0.85 * strength:.2f}"><title>{share:.2f}</title></rect>'
+            )
+    width, height = left + side * len(seen) + 4, top + side * len(looking) + 4
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        f' font-size="13" fill="currentColor">{"".join(parts)}</svg>'
+    )
+    most = (
+        f"{word!r} sees {seen[max(range(len(line)), key=line.__getitem__)]!r} most"
+        for word, line in zip(looking, shares, strict=True)
+    )
+    return Picture(svg, f"{title}: {'; '.join(most)}.")
+
+
 def show(value: Any) -> None:
     """Shows a value: drawn in a notebook and on a page, as its words in a script."""
     sys.displayhook(value)

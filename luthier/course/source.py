@@ -13,7 +13,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from luthier.errors import DataError
@@ -44,7 +44,7 @@ class Check:
     hole: str
     message: str
     hidden: bool
-    statement: ast.Assert
+    statement: ast.Assert = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,12 @@ class Lesson:
         """The copy that is handed out: holes empty, hidden tests gone."""
         return replace(self, cells=tuple(handed_out(cell) for cell in self.cells))
 
-    def with_hole(self, name: str, function: str | None) -> Lesson:
-        """One hole's function replaced by other source, or emptied (None). Raises KeyError for no such hole."""
-        if name not in self.holes:
-            raise KeyError(name)
-        cells = [
-            cell if not cell.has("hole") or hole_of(cell) != name
-            else emptied(cell) if function is None else replace(cell, text=function)
-            for cell in self.cells
-        ]  # fmt: skip
-        return replace(self, cells=tuple(cells))
+    def stub(self, name: str) -> str:
+        """The function of a hole without its solution. Raises KeyError for no such hole."""
+        for cell in self.tagged("hole"):
+            if hole_of(cell) == name:
+                return emptied(cell).text
+        raise KeyError(name)
 
 
 def read_lesson(path: Path) -> Lesson:

@@ -26,15 +26,20 @@ def typed(text: str, unit: str = "") -> tuple[float, ...]:
     for sign in _SPACES:
         plain = plain.replace(sign, " ")
     if fraction := re.fullmatch(r"([-+]?\d+)\s*/\s*(\d+)", plain):
-        values = (int(fraction[1]) / int(fraction[2]),) if int(fraction[2]) else ()
-        return _percent(values, False) if unit == "%" else values
+        if not int(fraction[2]):
+            return ()
+        quotient = int(fraction[1]) / int(fraction[2])
+        return _percent((quotient,), False) if unit == "%" else (quotient,)
     found = _NUMBER.fullmatch(plain)
     if not found:
         return ()
     after = (found["after"] or "").strip().rstrip(".")
     if after and after.casefold() != unit.casefold() and not (after == "%" and unit == ""):
         return ()
-    scale = (-1 if found["sign"] == "-" else 1) * 10.0 ** int((found["power"] or "0")[:4])
+    power = int(found["power"] or 0)
+    if abs(power) > 300:
+        return ()
+    scale = (-1 if found["sign"] == "-" else 1) * 10.0**power
     if after == "%" and unit == "":
         scale /= 100
     values = tuple(value for one in _bodies(found["body"].strip()) if math.isfinite(value := float(one) * scale))
@@ -48,10 +53,10 @@ def _percent(values: tuple[float, ...], signed: bool) -> tuple[float, ...]:
 def _bodies(body: str) -> list[str]:
     """Digits with separators -> the same as Python writes it, each way that it may be read."""
     if " " in body:
-        whole, *rest = re.split(r"[.,]", body)
-        if len(rest) > 1 or not re.fullmatch(r"\d{1,3}( \d{3})+", whole):
+        parts = re.split(r"[.,]", body)
+        if len(parts) > 2 or not re.fullmatch(r"\d{1,3}( \d{3})+", parts[0]):
             return []
-        return [".".join([whole.replace(" ", ""), *rest])]
+        return [".".join(parts).replace(" ", "")]
     signs = re.findall(r"[.,]", body)
     if not signs:
         return [body]

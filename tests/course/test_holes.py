@@ -64,8 +64,8 @@ def test_the_world_holds_what_holes_need_and_nothing_else() -> None:
 
 
 def test_solutions_pass_and_an_empty_hole_is_named() -> None:
-    assert failures(LESSON, LESSON)[0] == []
-    failed, _ = failures(LESSON, LESSON.with_hole("double", None))
+    assert failures(LESSON, "")[0] == []
+    failed, _ = failures(LESSON, LESSON.stub("double"))
     assert [one.says for one in failed] == ["double: write this function"] * 2
     assert {one.check.hole for one in failed} == {"double"}
 
@@ -84,12 +84,12 @@ def test_solutions_pass_and_an_empty_hole_is_named() -> None:
     ],
 )
 def test_what_a_function_gives_is_compared_outside(function: str, says: list[str]) -> None:
-    failed, _ = failures(LESSON, LESSON.with_hole("double", function))
+    failed, _ = failures(LESSON, function)
     assert [one.says for one in failed if one.check.hole == "double"] == says
 
 
 def test_an_endless_function_is_killed_and_said() -> None:
-    failed, done = failures(LESSON, LESSON.with_hole("double", "def double(x):\n    while True: pass"), seconds=1.0)
+    failed, done = failures(LESSON, "def double(x):\n    while True: pass", seconds=1.0)
     assert done.late and failed[0].says == "double: it took too long"
 
 

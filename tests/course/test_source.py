@@ -65,11 +65,10 @@ def test_a_check_knows_its_hole_its_message_and_whether_it_is_hidden() -> None:
     assert second.hidden and len(calls_of(second.statement, "double")) == 2
 
 
-def test_one_hole_is_replaced_and_no_other() -> None:
-    changed = lesson().with_hole("double", "def double(x):\n    return x")
-    assert "return x" in changed.script() and "BEGIN SOLUTION" not in changed.script()
+def test_a_hole_without_its_solution_is_named() -> None:
+    assert "2 * x" not in lesson().stub("double") and "def double" in lesson().stub("double")
     with pytest.raises(KeyError):
-        lesson().with_hole("triple", None)
+        lesson().stub("triple")
 
 
 @pytest.mark.parametrize(

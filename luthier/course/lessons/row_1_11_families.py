@@ -12,7 +12,7 @@
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
-from luthier.course.shown import Picture, Table, show
+from luthier.course.shown import Table, grid, show
 
 my_guess_encoder = None  # @param {type:"integer"}
 my_guess_decoder = None  # @param {type:"integer"}
@@ -28,7 +28,6 @@ predict("1.11/pairs-decoder", my_guess_decoder)
 # %%
 import torch
 
-from luthier.scratch.attention_map import attention_svg
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
 
@@ -47,15 +46,13 @@ def maps_of(family: str, tokens: int, source_tokens: int = 5) -> dict[str, torch
     return maps
 
 
-def picture(maps: dict[str, torch.Tensor], name: str, seen: list[str]) -> Picture:
-    """One layer's attention."""
-    looking = source if name.startswith("encoder") and len(seen) == len(source) else words
-    return Picture(attention_svg(maps[name][0], looking, seen, name), f"who sees whom: {name}")
-
-
-show(picture(maps_of("encoder", len(words)), "encoder.0", words))
-show(picture(maps_of("decoder", len(words)), "decoder.0", words))
+shown = maps_of("encoder", len(words))["encoder.0"][0, 0].tolist()
+show(grid("In an encoder each token sees each token", words, words, shown))
+shown = maps_of("decoder", len(words))["decoder.0"][0, 0].tolist()
+show(grid("In a decoder each token sees itself and those before it", words, words, shown))
 both = maps_of("encoder-decoder", len(words))
+cross = next(name for name in both if "cross" in name)
+show(grid("Each written token sees the whole source", words, source, both[cross][0, 0].tolist()))
 print("an encoder-decoder has", ", ".join(both))
 
 # %% [markdown]
@@ -78,7 +75,6 @@ def pairs(family: str, name: str, tokens: int, source_tokens: int = 5) -> int:
     return int((maps_of(family, tokens, source_tokens)[name] > 0).sum())
 
 
-cross = next(name for name in both if "cross" in name)
 counted = [
     ("encoder", pairs("encoder", "encoder.0", tokens)),
     ("decoder", pairs("decoder", "decoder.0", tokens)),
@@ -126,7 +122,7 @@ assert visible_pairs("encoder-decoder", 5, 8) == 55, "visible_pairs: add the pai
 #
 # Now the models learn. The texts are random letters. There are three things to do:
 #
-# - label: the first position says whether the first letter comes again
+# - label: the first position says whether a certain letter is in the text
 # - continue: say the next number of a count
 # - rewrite: write the letters in reverse
 #
@@ -143,12 +139,11 @@ LETTERS, START, YES, NO = 10, 10, 11, 12
 
 
 def label(dice: random.Random) -> Row:
-    """Seven letters behind a start; only the start has a target."""
-    first, again = dice.randrange(LETTERS), dice.random() < 0.5
-    rest = [dice.choice([n for n in range(LETTERS) if n != first]) for _ in range(6)]
-    if again:
-        rest[dice.randrange(6)] = first
-    return Row((START, first, *rest), (0,) * 8, (YES if again else NO, *[IGNORE] * 7))
+    """Seven letters behind a start; only the start has a target: whether the letter 0 is among them."""
+    letters = [dice.randrange(1, LETTERS) for _ in range(7)]
+    if there := dice.random() < 0.5:
+        letters[dice.randrange(7)] = 0
+    return Row((START, *letters), (0,) * 8, (YES if there else NO, *[IGNORE] * 7))
 
 
 def go_on(dice: random.Random) -> Row:
@@ -175,7 +170,7 @@ def learned(family: str, draw, steps: int = 400) -> tuple[Transformer, float]:
 
 encoder, encoder_labels = learned("encoder", label)
 decoder, decoder_continues = learned("decoder", go_on)
-rewriter, rewrites = learned("encoder-decoder", rewrite)
+rewriter, rewrites = learned("encoder-decoder", rewrite, steps=500)
 shares = [
     ("an encoder labels", encoder_labels),
     ("a decoder continues", decoder_continues),
