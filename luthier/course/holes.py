@@ -4,7 +4,9 @@ The functions of a lesson, its imports and its constants are its world; models a
 test cells run in that world in a fresh process, which hands back plain values. They are compared here with those of
 the solution, so a learner's code never sees what is expected.
 
-    lesson + code --outcomes--> values of its calls --failures--> the checks that differ, with their messages
+    lesson + functions --outcomes--> values of its calls --failures--> the checks that differ, with their messages
+
+Where a function is given, the process does not hold the lesson's own solution of that hole.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import json
 import secrets
 import sys
 import tempfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from luthier.course import plain
 from luthier.course.child import Finished, finished
-from luthier.course.source import Check, Lesson, calls_of, checks_of
+from luthier.course.source import Check, Lesson, calls_of, checks_of, emptied, hole_of
 
 SECONDS = 60.0
 # The limits of the child, set by itself before any code of the lesson or of a learner runs.
@@ -34,11 +38,17 @@ os.dup2(2, 1)
 world = {{"__name__": "lesson"}}
 exec(compile(request["world"], "lesson", "exec"), world)
 {limits}
-exec(compile(request["code"], "hand-in", "exec"), world)
+broken = None
+try:
+    exec(compile(request["code"], "hand-in", "exec"), world)
+except BaseException as problem:
+    broken = {{"raised": type(problem).__name__, "says": str(problem)[:500]}}
 values = []
-def say(value):
-    values.append(value)
+say = values.append
 for step in request["steps"]:
+    if broken is not None and "call" in step:
+        say(broken)
+        continue
     if "do" in step:
         exec(compile(step["do"], "test", "exec"), world)
         continue
@@ -59,13 +69,17 @@ class Failure:
     says: str
 
 
-def world_of(lesson: Lesson) -> str:
-    """What the holes and their tests need of a lesson, in order: imports, functions, classes and literal constants."""
+def world_of(lesson: Lesson, without: Collection[str] = ()) -> str:
+    """What the holes and their tests need of a lesson, in order: imports, functions, classes and literal constants.
+
+    The holes named by `without` are empty.
+    """
     defined: dict[str, list[ast.stmt]] = {}
     order: list[ast.stmt] = []
     needed: set[str] = set()
     for cell in lesson.code:
-        statements = ast.parse(cell.text).body
+        empty = cell.has("hole") and hole_of(cell) in without
+        statements = ast.parse(emptied(cell).text if empty else cell.text).body
         if cell.has("test"):
             needed |= {name for statement in statements for name in _names_in(statement)}
         if cell.has("test") or cell.has("claim"):
@@ -127,15 +141,21 @@ def id_of(statement: ast.stmt) -> tuple[int, int]:
 
 
 def outcomes(
-    lesson: Lesson, code: str = "", *, seconds: float = SECONDS, limits: str = ""
+    lesson: Lesson, functions: Mapping[str, str] = MappingProxyType({}), *, seconds: float = SECONDS, limits: str = ""
 ) -> tuple[list[Any] | None, Finished]:
     """What each call of the test cells gives: {"value"} or {"raised", "says"}. None where the child said nothing.
 
-    `code` comes behind the lesson's world, so a function in it takes the place of the lesson's own.
+    `functions` maps a hole to source that defines its function; other holes keep the lesson's solution. `limits` is
+    code that the child runs before this source.
     """
     steps, _ = steps_of(lesson)
     nonce = secrets.token_hex(16)
-    request = {"world": world_of(lesson), "code": code, "steps": steps, "nonce": nonce}
+    request = {
+        "world": world_of(lesson, functions),
+        "code": "\n".join(functions.values()),
+        "steps": steps,
+        "nonce": nonce,
+    }
     source = Path(str(plain.__file__)).read_text(encoding="utf-8").replace("from __future__ import annotations\n", "")
     with tempfile.TemporaryDirectory(prefix="luthier-hole-") as folder:
         asked = Path(folder) / "request.json"
@@ -157,10 +177,10 @@ def expected(lesson: Lesson) -> list[Any]:
     return values
 
 
-def failures(lesson: Lesson, code: str, **limits: Any) -> tuple[list[Failure], Finished]:
-    """The checks that a lesson with the functions of `code` does not pass, each once, in order."""
+def failures(lesson: Lesson, functions: Mapping[str, str], **limits: Any) -> tuple[list[Failure], Finished]:
+    """The checks that a lesson with these functions does not pass, each once, in order; limits as for `outcomes`."""
     wanted = expected(lesson)
-    values, done = outcomes(lesson, code, **limits)
+    values, done = outcomes(lesson, functions, **limits)
     _, owners = steps_of(lesson)
     if values is None:
         last = done.err.strip().split("\n")[-1] if done.err.strip() else "it said nothing"

@@ -64,8 +64,8 @@ def test_the_world_holds_what_holes_need_and_nothing_else() -> None:
 
 
 def test_solutions_pass_and_an_empty_hole_is_named() -> None:
-    assert failures(LESSON, "")[0] == []
-    failed, _ = failures(LESSON, LESSON.stub("double"))
+    assert failures(LESSON, {})[0] == []
+    failed, _ = failures(LESSON, {"double": LESSON.stub("double")})
     assert [one.says for one in failed] == ["double: write this function"] * 2
     assert {one.check.hole for one in failed} == {"double"}
 
@@ -80,16 +80,21 @@ def test_solutions_pass_and_an_empty_hole_is_named() -> None:
             ["double: it raises TypeError: it is a Same, and not a number, a text, or a list of these"] * 2,
         ),
         ("def double(x):\n    print('4' * 10**6)\n    return 2 * x", []),
+        ("def double(x, theirs=double):\n    return theirs(x)", ["double: write this function"] * 2),
+        (
+            "nothing = 1 / 0\ndef double(x):\n    return 2 * x",
+            ["double: it raises ZeroDivisionError: division by zero"] * 2,
+        ),
         ("import os\ndef double(x):\n    os._exit(0)", ["double: it said nothing", "double: it said nothing"]),
     ],
 )
 def test_what_a_function_gives_is_compared_outside(function: str, says: list[str]) -> None:
-    failed, _ = failures(LESSON, function)
+    failed, _ = failures(LESSON, {"double": function})
     assert [one.says for one in failed if one.check.hole == "double"] == says
 
 
 def test_an_endless_function_is_killed_and_said() -> None:
-    failed, done = failures(LESSON, "def double(x):\n    while True: pass", seconds=1.0)
+    failed, done = failures(LESSON, {"double": "def double(x):\n    while True: pass"}, seconds=1.0)
     assert done.late and failed[0].says == "double: it took too long"
 
 

@@ -76,9 +76,9 @@ def test_it_runs_as_a_script_offline(row: Row) -> None:
 @pytest.mark.parametrize("row", WHOLE)
 def test_an_empty_hole_fails_its_own_checks_and_no_others(row: Row) -> None:
     lesson = deck.lesson_of(row)
-    assert failures(lesson, "")[0] == []
+    assert failures(lesson, {})[0] == []
     for hole in lesson.holes:
-        failed, _ = failures(lesson, lesson.stub(hole))
+        failed, _ = failures(lesson, {hole: lesson.stub(hole)})
         assert {one.check for one in failed} == {check for check in lesson.checks() if check.hole == hole}
         assert all(one.says.startswith(f"{hole}: ") for one in failed)
 
@@ -89,7 +89,7 @@ def test_planted_wrong_solutions_fail_with_messages_of_their_own(row: Row) -> No
     for hole, planted in deck.wrong_solutions_of(row.lesson).items():
         first, only_hidden = [], []
         for wrong in planted:
-            failed, _ = failures(lesson, wrong.source)
+            failed, _ = failures(lesson, {hole: wrong.source})
             assert failed, f"{hole}: a planted wrong solution passes:\n{wrong.source}"
             assert {one.check.hole for one in failed} == {hole}
             assert wrong.says in failed[0].says, f"{hole}: it says {failed[0].says!r}"
