@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, options, plan, rating, scratch, serving, studies, tasks
+from luthier.cli import arms, columns, course, exits, options, plan, rating, scratch, serving, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -43,6 +43,7 @@ TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.sh
 FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
 COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare, plan.plan)
+COURSE_VERBS: tuple[Callable[..., None], ...] = (course.learn, course.quiz, course.kernel)
 
 for verb in TASK_VERBS:
     app.command()(verb)
@@ -53,3 +54,5 @@ for verb in FOLDER_VERBS + SERVING_VERBS + COLUMN_VERBS:
 app.command()(scratch.tokens)
 options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
 app.add_typer(scratch.scale, name="scale")
+for verb in COURSE_VERBS:
+    app.command()(verb)

@@ -11,6 +11,9 @@
     holes     whether a function fills a hole
     recorded  a lesson run cell by cell, with what each cell showed
     page      a lesson with its outputs as one page, and as a PDF
+    reading   a learner with a lesson: kept outputs, what is asked, where he stands
+    quiz      the quiz of a week
+    notebook  a lesson as a notebook, and a kernel for it
     lint      what every lesson has, and that results are claimed
 
 lessons/ and questions/ hold a file each for a row of deck.toml.

@@ -10,6 +10,7 @@ and questions have the numbers of nobody.
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 from luthier.course import deck
 from luthier.course.question import Asked, Mark, seed_of
 from luthier.course.question import ask as asked
-from luthier.files import append_lines
+from luthier.errors import FolderError
+from luthier.files import append_lines, read_json, write_json
 
 FOLDER = ".luthier-course"
 NOBODY = ("", "nobody")
@@ -31,9 +33,9 @@ class Desk:
     learner: str
     folder: Path | None = None
 
-    def question(self, item: str, try_: int = 0) -> Asked:
-        """A question with this learner's numbers; another `try_` has other ones."""
-        name = f"{item}#{try_}" if try_ else item
+    def question(self, item: str, take: int = 0) -> Asked:
+        """A question with this learner's numbers; another `take` has other ones."""
+        name = f"{item}#{take}" if take else item
         return asked(deck.question_of(item), seed_of(self.salt, self.learner, name))
 
     def keep(self, **line: Any) -> None:
@@ -58,14 +60,31 @@ class Desk:
 
 
 def find_desk(start: Path | None = None) -> Desk:
-    """The desk in this folder or one above it; that of nobody where there is none."""
+    """The desk in this folder or one above it; that of nobody where there is none.
+
+    Raises FolderError for a learner.json that is damaged.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         path = folder / FOLDER / "learner.json"
         if path.is_file():
-            table = json.loads(path.read_text(encoding="utf-8"))
-            return Desk(str(table["salt"]), str(table["learner"]), path.parent)
+            table = read_json(path)
+            if not (isinstance(table, dict) and all(isinstance(table.get(key), str) for key in ("learner", "salt"))):
+                raise FolderError(
+                    f"{path}: it names no learner and salt; take the file that you were given, or delete it"
+                )
+            return Desk(table["salt"], table["learner"], path.parent)
     return Desk(*NOBODY)
+
+
+def begin_desk(start: Path | None = None) -> Desk:
+    """The desk in this folder or one above it, else a new one in this folder, with numbers of its own."""
+    desk = find_desk(start)
+    if desk.folder is not None:
+        return desk
+    folder = (start or Path.cwd()) / FOLDER
+    write_json(folder / "learner.json", {"learner": "me", "salt": secrets.token_hex(8)})
+    return find_desk(start)
 
 
 def predict(item: str, value: Any) -> None:

@@ -80,6 +80,9 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
     "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale plan": (Typed("scale plan --flops 1e21"),),
+    "learn": (Typed("learn"),),
+    "quiz": (Typed("quiz 1 --json", ".luthier-course"),),
+    "kernel": (Typed("kernel --prefix out", "out"),),
     "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
     "compare": (
         Typed(

@@ -74,6 +74,9 @@ VERBS = [
     "tokens",
     "pretrain",
     "scale",
+    "learn",
+    "quiz",
+    "kernel",
 ]
 
 

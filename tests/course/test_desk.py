@@ -40,7 +40,7 @@ def test_two_learners_have_other_numbers_and_so_has_another_try(tmp_path: Path) 
     begin(tmp_path / "a", "one")
     begin(tmp_path / "b", "two")
     one, two = find_desk(tmp_path / "a"), find_desk(tmp_path / "b")
-    texts = {desk.question("1.18/memory", try_).text for desk in (one, two) for try_ in (0, 1)}
+    texts = {desk.question("1.18/memory", take).text for desk in (one, two) for take in (0, 1)}
     assert len(texts) == 4
 
 

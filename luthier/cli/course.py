@@ -1,0 +1,207 @@
+"""Verbs of the course: learn, quiz, kernel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from luthier.cli import screen
+from luthier.cli.options import Json
+from luthier.errors import SettingsError
+
+if TYPE_CHECKING:  # `--help` imports none of it
+    from luthier.course.desk import Desk
+    from luthier.course.question import Asked, Mark
+    from luthier.course.recorded import Output
+    from luthier.course.source import Cell, Lesson
+
+
+def learn(
+    row: Annotated[str | None, typer.Argument(metavar="ROW", help="A row of the syllabus, such as 1.13.")] = None,
+    notebook: Annotated[bool, typer.Option("--notebook", help="Write the lesson as a notebook.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write it as a web page with its outputs.")] = False,
+    as_pdf: Annotated[bool, typer.Option("--print", help="Write that page as a PDF; needs Chromium.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a lesson of the course: it asks what you expect, runs, and asks again. Without a row it shows where you
+    stand. What you write stays in .luthier-course in this folder.
+
+    \b
+    Example:
+      luthier learn 1.13 --page
+    """
+    from luthier.course import deck
+    from luthier.course.desk import begin_desk, find_desk
+
+    if row is None:
+        return _show_standings(find_desk(), as_json)
+    wanted = deck.row_of(row)
+    lesson, desk = deck.lesson_of(wanted), begin_desk()
+    if notebook:
+        return _write_notebook(lesson)
+    if page or as_pdf:
+        return _write_page(lesson, desk, as_pdf)
+    return _read(lesson, desk)
+
+
+def quiz(
+    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1 or 2.")],
+    as_json: Json = False,
+) -> None:
+    """Take the quiz of a week. Each answer is marked at once, and a wrong one is told what it mistakes. Whoever takes
+    it again gets other numbers. --json prints the questions alone.
+
+    \b
+    Example:
+      luthier quiz 1
+    """
+    from luthier.course.desk import begin_desk
+    from luthier.course.quiz import draw_quiz, result, takes
+
+    desk = begin_desk()
+    take = takes(week, desk)
+    asked = draw_quiz(week, desk, take)
+    if not asked:
+        raise SettingsError(f"quiz {week}: no lesson of week {week} is written yet")
+    if as_json:
+        return screen.print_json([{"item": one.question.item, "text": one.text} for one in asked])
+    desk.keep(kind="quiz", week=week, items=[one.question.item for one in asked])
+    marks: list[Mark] = []
+    for number, one in enumerate(asked, 1):
+        screen.print_lines(["", f"{number} of {len(asked)} (lesson {one.question.row})", one.text])
+        if (mark := _answered(one, desk, take)) is None:
+            break
+        marks.append(mark)
+    screen.print_lines(["", *result(asked, marks)])
+
+
+def kernel(
+    prefix: Annotated[Path | None, typer.Option(help="The folder below which it is made; else your own.")] = None,
+) -> None:
+    """Make a Jupyter kernel that runs this environment, so that a notebook finds luthier.
+
+    \b
+    Example:
+      luthier kernel
+    """
+    from luthier.course.notebook import KERNEL, install_kernel
+
+    folder = install_kernel(prefix)
+    screen.print_lines([f"{folder}: the kernel '{KERNEL}' runs {sys.executable}. Choose it in the notebook's menu."])
+
+
+def _show_standings(desk: Desk, as_json: bool) -> None:
+    from luthier.course.reading import standings
+
+    found = standings(desk)
+    if as_json:
+        return screen.print_json([
+            {"row": one.row.id, "title": one.row.title, "state": one.row.state, "predicted": one.predicted,
+             "questions": one.questions, "answered": one.answered, "right": one.right}
+            for one in found
+        ])  # fmt: skip
+    rows = [
+        (f"{one.row.id:<8}{one.row.title}", "open" if not one.row.done else "yes" if one.predicted else "-",
+         f"{one.right} of {one.questions}" if one.row.done else "")
+        for one in found
+    ]  # fmt: skip
+    screen.print_table(("row", "predicted", "right"), rows)
+    there = sum(one.row.done for one in found)
+    screen.print_lines([f"{there} of {len(found)} lessons are written. Begin one with: luthier learn ROW"])
+    return None
+
+
+def _write_notebook(lesson: Lesson) -> None:
+    from luthier.course.notebook import notebook
+    from luthier.files import write_text
+
+    path = Path(f"{lesson.name}.ipynb")
+    if path.exists():
+        raise SettingsError(f"{path} is there already, perhaps with your answers; move it away for a new one")
+    write_text(path, notebook(lesson.for_learners()))
+    screen.print_lines([str(path)])
+
+
+def _write_page(lesson: Lesson, desk: Desk, as_pdf: bool) -> None:
+    from luthier.course.page import page, print_pdf
+    from luthier.course.reading import outputs_of
+    from luthier.files import write_text
+    from luthier.progress import say
+
+    say(f"{lesson.title}: it runs once, which may take two minutes; then it is kept")
+    path = Path(f"{lesson.name}.html")
+    write_text(path, page(lesson, outputs_of(lesson, desk)))
+    if as_pdf:
+        print_pdf(path, path.with_suffix(".pdf"))
+        path = path.with_suffix(".pdf")
+    screen.print_lines([str(path)])
+
+
+def _read(lesson: Lesson, desk: Desk) -> None:
+    """The lesson on the terminal: its text, the prediction before anything runs, then what the cells gave."""
+    from luthier.course.reading import copy_for_learners, outputs_of
+    from luthier.progress import say
+
+    cells = lesson.for_learners().cells
+    first = next((at for at, cell in enumerate(cells) if cell.has("predict")), -1)
+    for cell in cells[: first + 1]:
+        _show_cell(cell, [], desk)
+    say("The lesson runs once, which may take two minutes; then it is kept.")
+    outputs = outputs_of(lesson, desk)
+    for cell, out in list(zip(cells, outputs, strict=True))[first + 1 :]:
+        _show_cell(cell, out, desk)
+    path = copy_for_learners(lesson, Path())
+    screen.print_lines(["", f"Your copy is {path}. Fill its hole there, turn its dials, and run it with python."])
+
+
+def _show_cell(cell: Cell, outputs: list[Output], desk: Desk) -> None:
+    from luthier.course.reading import asked_in
+
+    if cell.markdown:
+        return screen.print_lines(["", *cell.text.split("\n")])
+    if cell.has("predict"):
+        for item in asked_in(cell, "predict"):
+            words = item.partition("/")[2].replace("-", " ")
+            if typed := next(_typed(f"What do you expect ({words})? "), ""):
+                desk.keep(kind="prediction", item=item, value=typed)
+        return None
+    if cell.has("question"):
+        for item in asked_in(cell, "ask"):
+            one = desk.question(item)
+            screen.print_lines(["", one.text])
+            _answered(one, desk, 0)
+        return None
+    if cell.has("dials") or cell.has("hole"):
+        screen.print_lines(["", *(f"    {line}" for line in cell.text.split("\n"))])
+    for output in outputs:
+        screen.print_lines((output.words or output.text).rstrip("\n").split("\n"))
+    return None
+
+
+def _answered(one: Asked, desk: Desk, take: int) -> Mark | None:
+    """The mark of what is typed, which is kept; None where nothing is typed any more."""
+    for answer in _typed("> "):
+        mark = one.mark(answer)
+        if not mark.readable:
+            screen.print_lines([mark.says])
+            continue
+        desk.keep(kind="answer", item=one.question.item, take=take, answer=answer, right=mark.right,
+                  misconception=mark.misconception)  # fmt: skip
+        screen.print_lines([mark.says])
+        return mark
+    return None
+
+
+def _typed(words: str) -> Iterator[str]:
+    """Lines that are typed, until the input ends; the words are shown where somebody sits before the screen."""
+    while True:
+        if sys.stdin.isatty():
+            print(words, end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        yield line.strip()
