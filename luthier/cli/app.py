@@ -56,3 +56,5 @@ options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretrai
 app.add_typer(scratch.scale, name="scale")
 for verb in COURSE_VERBS:
     app.command()(verb)
+app.command("hand-in")(course.hand_in)
+app.add_typer(course.classes, name="class")

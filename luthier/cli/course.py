@@ -1,4 +1,4 @@
-"""Verbs of the course: learn, quiz, kernel."""
+"""Verbs of the course: learn, quiz, kernel, hand-in, and class with its own verbs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,27 @@ if TYPE_CHECKING:  # `--help` imports none of it
     from luthier.course.source import Cell, Lesson
 
 
+classes = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""Teach a class: issue tickets, mark hand-ins, show marks, export questions.
+
+\b
+Example:
+  luthier class issue mine ann ben
+""",
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="CLASS", help="The class's folder.")]
+
+
 def learn(
     row: Annotated[str | None, typer.Argument(metavar="ROW", help="A row of the syllabus, such as 1.13.")] = None,
     notebook: Annotated[bool, typer.Option("--notebook", help="Write the lesson as a notebook.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Write it as a web page with its outputs.")] = False,
     as_pdf: Annotated[bool, typer.Option("--print", help="Write that page as a PDF; needs Chromium.")] = False,
+    ticket: Annotated[Path | None, typer.Option(help="Begin in this folder with the ticket of a class.")] = None,
     as_json: Json = False,
 ) -> None:
     """Read a lesson of the course: it asks what you expect, runs, and asks again. Without a row it shows where you
@@ -35,8 +51,10 @@ def learn(
       luthier learn 1.13 --page
     """
     from luthier.course import deck
-    from luthier.course.desk import begin_desk, find_desk
+    from luthier.course.desk import begin_desk, find_desk, take_ticket
 
+    if ticket is not None:
+        screen.print_lines([f"You learn here as {take_ticket(ticket).learner}."])
     if row is None:
         return _show_standings(find_desk(), as_json)
     wanted = deck.row_of(row)
@@ -92,6 +110,108 @@ def kernel(
 
     folder = install_kernel(prefix)
     screen.print_lines([f"{folder}: the kernel '{KERNEL}' runs {sys.executable}. Choose it in the notebook's menu."])
+
+
+def hand_in() -> None:
+    """Pack what you did in this folder into one zip to hand in: your copies of lessons, and your answers.
+
+    \b
+    Example:
+      luthier hand-in
+    """
+    from luthier.course import hand_in as work
+    from luthier.course.desk import find_desk
+
+    screen.print_lines([f"{work.pack(find_desk(), Path.cwd())}: hand this file in."])
+
+
+@classes.command()
+def issue(
+    folder: Folder,
+    learners: Annotated[list[str] | None, typer.Argument(metavar="LEARNER...", help="Names of learners.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with a name on each line.")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="A row that is marked; repeat; else all that are there.")
+    ] = None,
+) -> None:
+    """Begin a class, or add learners to it. Each gets a ticket, which gives him numbers of his own.
+
+    \b
+    Example:
+      luthier class issue mine ann ben
+    """
+    from luthier.course import classroom
+
+    names = [*(learners or ()), *(screen.input_text(None, file).splitlines() if file else ())]
+    made = classroom.issue(folder, names, row or ())
+    screen.print_lines(
+        [f"{folder / 'tickets'}: {len(made.learners)} tickets. Each learner types: luthier learn --ticket FILE"]
+    )
+
+
+@classes.command()
+def mark(
+    folder: Folder,
+    hand_ins: Annotated[list[Path], typer.Argument(metavar="HAND-IN...", help="Zip files, or folders of them.")],
+    as_json: Json = False,
+) -> None:
+    """Mark hand-ins. Functions are called in a process under limits, questions are recomputed from their seeds. Mark
+    those of strangers inside a container. Writes grades for Moodle and Canvas, feedback pages and a page of the class.
+
+    \b
+    Example:
+      luthier class mark mine hand-ins
+    """
+    from luthier.course import classroom
+
+    classroom.mark_class(folder, hand_ins)
+    _show_marks(folder, as_json)
+
+
+@classes.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """Show the marks of a class.
+
+    \b
+    Example:
+      luthier class show mine
+    """
+    _show_marks(folder, as_json)
+
+
+@classes.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    week: Annotated[int | None, typer.Option(min=1, max=2, help="The questions of this week alone.")] = None,
+    variants: Annotated[int, typer.Option(min=1, max=1000, help="How many variants of a computed question.")] = 20,
+) -> None:
+    """Write the course's questions as Moodle's XML, to be imported into its question bank.
+
+    \b
+    Example:
+      luthier class export --week 1 --out week-1.xml
+    """
+    from luthier.course import deck
+    from luthier.course.moodle import moodle_xml
+    from luthier.files import write_text
+
+    questions = list(deck.every_question(week))
+    write_text(out, moodle_xml(questions, variants))
+    screen.print_lines([f"{out}: {len(questions)} questions"])
+
+
+def _show_marks(folder: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from luthier.course.classroom import read_marks
+
+    sheets = read_marks(folder)
+    if as_json:
+        return screen.print_json([asdict(sheet) for sheet in sheets])
+    rows = [(sheet.learner or sheet.file, f"{sheet.points:.2f} of {sheet.most}") for sheet in sheets]
+    screen.print_table(("learner", "points"), rows)
+    screen.print_lines([f"{sheet.learner or sheet.file}: {note}" for sheet in sheets for note in sheet.notes])
+    return None
 
 
 def _show_standings(desk: Desk, as_json: bool) -> None:

@@ -14,6 +14,10 @@
     reading   a learner with a lesson: kept outputs, what is asked, where he stands
     quiz      the quiz of a week
     notebook  a lesson as a notebook, and a kernel for it
+    hand_in   what a learner hands in, packed and read
+    marking   a hand-in marked, in a process under limits
+    classroom a class: tickets, grades, pages
+    moodle    questions as Moodle's XML
     lint      what every lesson has, and that results are claimed
 
 lessons/ and questions/ hold a file each for a row of deck.toml.

@@ -77,6 +77,18 @@ def find_desk(start: Path | None = None) -> Desk:
     return Desk(*NOBODY)
 
 
+def take_ticket(ticket: Path, start: Path | None = None) -> Desk:
+    """Begins a desk in this folder with what a class gave. Raises FolderError where another learner has begun here."""
+    folder = (start or Path.cwd()) / FOLDER
+    given = read_json(ticket)
+    if not (isinstance(given, dict) and all(isinstance(given.get(key), str) for key in ("learner", "salt", "class"))):
+        raise FolderError(f"{ticket}: it is no ticket of a class")
+    if (folder / "learner.json").is_file() and read_json(folder / "learner.json") != given:
+        raise FolderError(f"{folder}: somebody began here under another name; take a new folder")
+    write_json(folder / "learner.json", given)
+    return find_desk(start)
+
+
 def begin_desk(start: Path | None = None) -> Desk:
     """The desk in this folder or one above it, else a new one in this folder, with numbers of its own."""
     desk = find_desk(start)
@@ -101,6 +113,7 @@ def ask(item: str, answer: str | float | None = None) -> Mark | None:
     if answer in (None, ""):
         return None
     mark = question.mark(str(answer))
-    desk.keep(kind="answer", item=item, answer=str(answer), right=mark.right, misconception=mark.misconception)
+    if mark.readable:
+        desk.keep(kind="answer", item=item, answer=str(answer), right=mark.right, misconception=mark.misconception)
     print(mark.says)
     return mark

@@ -81,11 +81,11 @@ def world_of(lesson: Lesson, without: Collection[str] = ()) -> str:
         empty = cell.has("hole") and hole_of(cell) in without
         statements = ast.parse(emptied(cell).text if empty else cell.text).body
         if cell.has("test"):
-            needed |= {name for statement in statements for name in _names_in(statement)}
+            needed |= {name for statement in statements for name in names_in(statement)}
         if cell.has("test") or cell.has("claim"):
             continue
         for statement in statements:
-            if names := _names_of(statement):
+            if names := names_of(statement):
                 order.append(statement)
                 for name in names:
                     defined.setdefault(name, []).append(statement)
@@ -95,11 +95,11 @@ def world_of(lesson: Lesson, without: Collection[str] = ()) -> str:
         for statement in defined.get(ahead.pop(), ()):
             if id(statement) not in kept:
                 kept.add(id(statement))
-                ahead += _names_in(statement)
+                ahead += names_in(statement)
     return ast.unparse(ast.Module([statement for statement in order if id(statement) in kept], []))
 
 
-def _names_of(statement: ast.stmt) -> set[str]:
+def names_of(statement: ast.stmt) -> set[str]:
     """The names that a statement of the world gives; none for what does not belong to it."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return {statement.name}
@@ -115,7 +115,8 @@ def _names_of(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def _names_in(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
+    """Every name that stands in a piece of source."""
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
@@ -162,8 +163,19 @@ def outcomes(
         asked.write_text(json.dumps(request), encoding="utf-8")
         child = _CHILD.format(plain=source, limits=limits)
         done = finished([sys.executable, "-c", child, str(asked)], Path(folder), seconds)
-    parts = done.out.split(nonce)
-    return (json.loads(parts[1]) if len(parts) == 3 else None), done
+    return _said(done.out.split(nonce), sum("call" in step for step in steps)), done
+
+
+def _said(parts: list[str], calls: int) -> list[Any] | None:
+    """The values between the two marks of the child; None where something else stands there."""
+    try:
+        values = json.loads(parts[1]) if len(parts) == 3 else None
+    except (ValueError, RecursionError):
+        return None
+    kinds = ({"value"}, {"raised", "says"})
+    if not isinstance(values, list) or len(values) != calls:
+        return None
+    return values if all(isinstance(one, dict) and set(one) in kinds for one in values) else None
 
 
 @lru_cache(maxsize=8)

@@ -57,10 +57,15 @@ summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(
 def page(lesson: Lesson, outputs: Sequence[Sequence[Output]]) -> str:
     """The lesson as learners get it, with outputs, as HTML."""
     cells = "\n".join(_cell(cell, out) for cell, out in zip(lesson.for_learners().cells, outputs, strict=True))
+    return around(lesson.title, cells)
+
+
+def around(title: str, body: str) -> str:
+    """A whole page in the course's style. `body` is HTML, and `title` is text."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(lesson.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{cells}\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
         "</main>\n</body>\n</html>\n"
     )
 

@@ -39,11 +39,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Check:
-    """An assert of a test cell: its message, whether learners see it, and where it stands in the cell's text."""
+    """An assert of a test cell: its message, whether learners see it, and its line in the lesson's file."""
 
     hole: str
     message: str
     hidden: bool
+    line: int
     statement: ast.Assert = field(compare=False)
 
 
@@ -199,7 +200,7 @@ def checks_of(cell: Cell, holes: Sequence[str]) -> Iterator[Check]:
         if not named:
             raise DataError(f"the message of an assert is a text that begins with '{called[0]}: '", line=line)
         inside = len(hidden) == 2 and hidden[0] < statement.lineno < hidden[1]
-        yield Check(named[0], str(message), inside, statement)
+        yield Check(named[0], str(message), inside, line, statement)
 
 
 def calls_of(node: ast.AST, name: str) -> list[ast.Call]:

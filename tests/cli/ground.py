@@ -83,6 +83,11 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "learn": (Typed("learn"),),
     "quiz": (Typed("quiz 1 --json", ".luthier-course"),),
     "kernel": (Typed("kernel --prefix out", "out"),),
+    "hand-in": (Typed("hand-in", code=2),),  # nothing was learned there
+    "class issue": (Typed("class issue out", code=2),),  # a class has a secret of its own, so two are never the same
+    "class mark": (Typed("class mark folder file.txt", code=2),),  # no class is there
+    "class show": (Typed("class show folder", code=2),),
+    "class export": (Typed("class export --variants 2 --out out", "out"),),
     "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
     "compare": (
         Typed(

@@ -77,6 +77,8 @@ VERBS = [
     "learn",
     "quiz",
     "kernel",
+    "hand-in",
+    "class",
 ]
 
 

@@ -74,3 +74,21 @@ def test_a_kernel_is_made_where_it_is_asked_for(newcomer: Path) -> None:
     pytest.importorskip("ipykernel", reason="pip install 'luthier[course]'")
     type_in(["kernel", "--prefix", "here"])
     assert list(newcomer.glob("here/share/jupyter/kernels/luthier/kernel.json"))
+
+
+def test_a_class_from_its_tickets_to_its_marks(newcomer: Path, monkeypatch: pytest.MonkeyPatch, luthier_says) -> None:
+    (newcomer / "names.txt").write_text("ann\n\nben\n", encoding="utf-8")
+    type_in(["class", "issue", "mine", "--file", "names.txt", "--row", "1.18"])
+    (newcomer / "desk").mkdir()
+    monkeypatch.chdir(newcomer / "desk")
+    type_in(["learn", "--ticket", "../mine/tickets/ann.json"])
+    type_in(["hand-in"])
+    monkeypatch.chdir(newcomer)
+    type_in(["class", "mark", "mine", "desk"])
+    (sheet,) = json.loads(luthier_says("class", "show", "mine", "--json").out)
+    assert sheet["learner"] == "ann" and [one["passed"] for one in sheet["holes"]] == [0]
+    type_in(["class", "show", "mine"])
+    type_in(["class", "export", "--week", "1", "--variants", "2", "--out", "week.xml"])
+    assert "multichoice" in (newcomer / "week.xml").read_text(encoding="utf-8")
+    said = luthier_says("class", "mark", "mine", "names")
+    assert said.code == 0 and "names: " in said.out  # a file that is not there is a hand-in that cannot be read
