@@ -45,6 +45,7 @@ th:first-child, td:first-child { text-align: left; }
 .tokens { line-height: 2.1; }
 .token { padding: .1rem .15rem; border: 1px solid var(--line); border-radius: 3px; white-space: pre-wrap; }
 code { font-size: .9em; }
+pre code { font-size: inherit; }
 a, summary { color: inherit; }
 :focus-visible { outline: 3px solid #d55e00; outline-offset: 2px; }
 summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(--note); }
@@ -92,7 +93,9 @@ def markdown(text: str) -> str:
     """HTML of a cell's text. HTML inside it is shown as it is written, and pictures are not loaded."""
     from markdown_it import MarkdownIt
 
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
+    made = str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
+    made = made.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
+    return made.replace("<pre>", '<pre tabindex="0">')
 
 
 def print_pdf(page_file: Path, pdf: Path) -> None:

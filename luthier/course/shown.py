@@ -24,7 +24,7 @@ class Picture:
         return self.words
 
     def _repr_html_(self) -> str:
-        return f'<figure role="img" aria-label="{html.escape(self.words)}">{self.svg}</figure>'
+        return f'<figure role="img" tabindex="0" aria-label="{html.escape(self.words)}">{self.svg}</figure>'
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +50,9 @@ class Table:
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
         )
-        return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        return (
+            f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,10 +87,10 @@ def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Pictu
         y = at * height
         parts.append(
             f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {value:,.4g} {html.escape(unit)}</text>'
-            f'<rect x="0" y="{y + 18}" width="{max(1, 340 * value / most):.1f}" height="9" fill="#0072B2"/>'
+            f'<rect x="0" y="{y + 18}" width="{max(1, 300 * value / most):.1f}" height="9" fill="#0072B2"/>'
         )
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 350 {height * len(pairs)}" width="350"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 {height * len(pairs)}" width="300"'
         f' style="max-width:100%" fill="currentColor">{"".join(parts)}</svg>'
     )
     return Picture(svg, f"{title}: {words}.")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from luthier.course import deck
 from luthier.course.page import CHROMIUM, markdown, page, print_pdf
 from luthier.course.recorded import from_json, recorded, to_json
 from luthier.course.source import parse
 
+EVERY = [
+    pytest.param(row, id=f"{row.id}-")
+    for row in {row.lesson: row for row in reversed(deck.rows()) if row.done}.values()
+]
 LESSON = parse(
     """# %% [markdown]
 # # 9.9 A lesson
@@ -79,9 +88,70 @@ def test_markdown_shows_html_as_it_is_written() -> None:
     assert "<script>" not in markdown("<script>alert(1)</script>") and "&lt;script&gt;" in markdown("<script>")
 
 
-@pytest.mark.skipif(not any(map(shutil.which, CHROMIUM)), reason="no Chromium is installed, which prints")
+BROWSER = next(filter(None, map(shutil.which, CHROMIUM)), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which measures and prints")
+# Run in the browser, over every element that has text of its own, in a frame as wide as a phone.
+MEASURE = """
+const f = document.getElementById("f"), d = f.contentDocument, w = f.contentWindow;
+const rgb = s => (s.match(/[\\d.]+/g) || [255, 255, 255]).map(Number);
+const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b; };
+const behind = e => { const layers = [];
+  for (; e; e = e.parentElement) { const c = rgb(w.getComputedStyle(e).backgroundColor); const a = c[3] ?? 1;
+    if (a) layers.push([c, a]); if (a === 1) break; }
+  return layers.reverse().reduce((under, [c, a]) => under.map((v, i) => c[i] * a + v * (1 - a)), [255, 255, 255]); };
+let font = 99, contrast = 99, worst = "";
+for (const e of d.body.querySelectorAll("*")) {
+  if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || e.tagName === "STYLE") continue;
+  if (e.namespaceURI.endsWith("svg") && e.tagName !== "text") continue;
+  const s = w.getComputedStyle(e), m = e.tagName === "text" ? e.getScreenCTM() : { a: 1, b: 0 };
+  const scale = Math.hypot(m.a, m.b);
+  font = Math.min(font, parseFloat(s.fontSize) * scale);
+  const ink = light(rgb(e.tagName === "text" ? s.fill : s.color).slice(0, 3)), paper = light(behind(e));
+  const ratio = (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+  if (ratio < contrast) { contrast = ratio; worst = e.textContent.slice(0, 40); }
+}
+const unreached = [...d.querySelectorAll("pre, .wide, figure")].filter(
+  e => e.scrollWidth > e.clientWidth + 1 && e.tabIndex < 0).length;
+document.body.textContent = "MEASURED" + JSON.stringify({ wide: d.documentElement.scrollWidth, font, contrast, worst,
+  unreached, fetched: w.performance.getEntriesByType("resource").length }) + "MEASURED";
+"""
+
+
+def measured(made: str, folder: Path) -> dict[str, Any]:
+    """What a browser says of a page that is 390 pixels wide."""
+    frame = f'<iframe id="f" width="390" height="800" style="border:0" srcdoc="{html.escape(made)}"></iframe>'
+    (folder / "measure.html").write_text(
+        f"<!doctype html><meta charset=utf-8>{frame}<script>onload = () => {{ {MEASURE} }}</script>", encoding="utf-8"
+    )
+    asked = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+             "--dump-dom", (folder / "measure.html").as_uri()]  # fmt: skip
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
+    return dict(json.loads(html.unescape(done.stdout.split("MEASURED")[1])))
+
+
+def assert_readable(made: str, folder: Path) -> None:
+    said = measured(made, folder)
+    assert said["wide"] <= 390, said
+    assert said["font"] >= 13 and said["contrast"] >= 4.5, said
+    assert said["unreached"] == said["fetched"] == 0, said
+
+
+@needs_browser
 @pytest.mark.slow
-def test_a_page_is_printed(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text(page(LESSON, recorded(LESSON)), encoding="utf-8")
+def test_a_page_is_read_on_a_phone_and_printed(tmp_path: Path) -> None:
+    made = page(LESSON, recorded(LESSON))
+    assert_readable(made, tmp_path)
+    (tmp_path / "page.html").write_text(made, encoding="utf-8")
     print_pdf(tmp_path / "page.html", tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+@needs_browser
+@pytest.mark.course
+@pytest.mark.parametrize("row", EVERY)
+def test_every_lesson_s_page_is_read_on_a_phone(row: deck.Row, tmp_path: Path) -> None:
+    lesson = deck.lesson_of(row)
+    outputs = recorded(lesson)
+    assert [one.text for cell in outputs for one in cell if one.kind == "error"] == []
+    assert_readable(page(lesson, outputs), tmp_path)
