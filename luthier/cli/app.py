@@ -43,7 +43,7 @@ TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.sh
 FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
 COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare, plan.plan)
-COURSE_VERBS: tuple[Callable[..., None], ...] = (course.learn, course.quiz, course.kernel)
+COURSE_VERBS: tuple[Callable[..., None], ...] = (course.learn, course.lab, course.quiz, course.kernel)
 
 for verb in TASK_VERBS:
     app.command()(verb)

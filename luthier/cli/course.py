@@ -1,4 +1,4 @@
-"""Verbs of the course: learn, quiz, kernel, hand-in, and class with its own verbs."""
+"""Verbs of the course: learn, quiz, lab, kernel, hand-in, and class with its own verbs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from luthier.errors import SettingsError
 if TYPE_CHECKING:  # `--help` imports none of it
     from luthier.course.desk import Desk
     from luthier.course.question import Asked, Mark
+    from luthier.course.reading import Standing
     from luthier.course.recorded import Output
     from luthier.course.source import Cell, Lesson
 
@@ -56,7 +57,9 @@ def learn(
     if ticket is not None:
         screen.print_lines([f"You learn here as {take_ticket(ticket).learner}."])
     if row is None:
-        return _show_standings(find_desk(), as_json)
+        from luthier.course.reading import standings
+
+        return _show_standings(standings(find_desk()), as_json)
     wanted = deck.row_of(row)
     lesson, desk = deck.lesson_of(wanted), begin_desk()
     if notebook:
@@ -95,6 +98,22 @@ def quiz(
             break
         marks.append(mark)
     screen.print_lines(["", *result(asked, marks)])
+
+
+def lab(
+    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1: prompting. 2: fine-tuning and PEFT.")],
+    as_json: Json = False,
+) -> None:
+    """Show the steps of a lab, and where you stand. Each step is a lesson: luthier learn lab1.1.
+
+    \b
+    Example:
+      luthier lab 1
+    """
+    from luthier.course.desk import find_desk
+    from luthier.course.reading import standings
+
+    _show_standings([one for one in standings(find_desk()) if one.row.id.startswith(f"lab{week}.")], as_json)
 
 
 def kernel(
@@ -181,11 +200,12 @@ def show(folder: Folder, as_json: Json = False) -> None:
 
 @classes.command()
 def export(
-    out: Annotated[Path, typer.Option(help="The file to write.")],
+    out: Annotated[Path, typer.Option(help="The file to write; with --nbgrader the folder.")],
     week: Annotated[int | None, typer.Option(min=1, max=2, help="The questions of this week alone.")] = None,
     variants: Annotated[int, typer.Option(min=1, max=1000, help="How many variants of a computed question.")] = 20,
+    nbgrader: Annotated[bool, typer.Option("--nbgrader", help="Write lessons as nbgrader's source notebooks.")] = False,
 ) -> None:
-    """Write the course's questions as Moodle's XML, to be imported into its question bank.
+    """Write the course's questions as Moodle's XML, to be imported into its question bank; or lessons for nbgrader.
 
     \b
     Example:
@@ -195,6 +215,13 @@ def export(
     from luthier.course.moodle import moodle_xml
     from luthier.files import write_text
 
+    if nbgrader:
+        from luthier.course.notebook import nbgrader_notebook
+
+        lessons = {row.lesson: row for row in deck.rows() if row.done and week in (None, row.week)}
+        for name, row in lessons.items():
+            write_text(out / name / f"{name}.ipynb", nbgrader_notebook(deck.lesson_of(row)))
+        return screen.print_lines([f"{out}: {len(lessons)} notebooks"])
     questions = list(deck.every_question(week))
     write_text(out, moodle_xml(questions, variants))
     screen.print_lines([f"{out}: {len(questions)} questions"])
@@ -214,10 +241,7 @@ def _show_marks(folder: Path, as_json: bool) -> None:
     return None
 
 
-def _show_standings(desk: Desk, as_json: bool) -> None:
-    from luthier.course.reading import standings
-
-    found = standings(desk)
+def _show_standings(found: list[Standing], as_json: bool) -> None:
     if as_json:
         return screen.print_json([
             {"row": one.row.id, "title": one.row.title, "state": one.row.state, "predicted": one.predicted,

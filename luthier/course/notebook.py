@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import luthier
-from luthier.course.source import Lesson
+from luthier.course.source import Lesson, checks_of, hole_of
 from luthier.errors import FolderError, SettingsError
 from luthier.files import write_json
 
@@ -38,6 +39,20 @@ def notebook(lesson: Lesson, kernel: str | None = None) -> str:
     for at, cell in enumerate(made.cells):
         cell["id"] = f"cell-{at}"  # jupytext draws one by chance
     return str(nbformat.writes(nbformat.from_dict(made), version=4)) + "\n"
+
+
+def nbgrader_notebook(lesson: Lesson) -> str:
+    """The lesson as nbgrader's source notebook, version 3 of its metadata: holes to fill, tests that give points."""
+    made = json.loads(notebook(lesson, "python3"))
+    for at, (cell, out) in enumerate(zip(lesson.cells, made["cells"], strict=True)):
+        hole, test = cell.has("hole"), cell.has("test")
+        name = hole_of(cell) if hole else f"cell-{at}"
+        own = {"schema_version": 3, "grade_id": name, "grade": test, "solution": hole, "locked": test, "task": False}
+        if test:
+            own["points"] = len(list(checks_of(cell, lesson.holes)))
+        if hole or test:
+            out["metadata"]["nbgrader"] = own
+    return json.dumps(made, indent=1) + "\n"
 
 
 def script_of(text: str) -> str:

@@ -81,6 +81,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale plan": (Typed("scale plan --flops 1e21"),),
     "learn": (Typed("learn"),),
+    "lab": (Typed("lab 1"),),
     "quiz": (Typed("quiz 1 --json", ".luthier-course"),),
     "kernel": (Typed("kernel --prefix out", "out"),),
     "hand-in": (Typed("hand-in", code=2),),  # nothing was learned there

@@ -75,6 +75,7 @@ VERBS = [
     "pretrain",
     "scale",
     "learn",
+    "lab",
     "quiz",
     "kernel",
     "hand-in",

@@ -29,6 +29,7 @@ def quick(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_a_row_it_shows_where_one_stands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     type_in(["learn", "--json"])
     type_in(["learn"])
+    type_in(["lab", "2"])
     assert not (newcomer / ".luthier-course").exists(), "looking keeps nothing"
 
 

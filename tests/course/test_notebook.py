@@ -42,6 +42,18 @@ def test_a_kernel_runs_this_interpreter_and_a_notebook_names_it(
     assert json.loads(notebook.notebook(lesson))["metadata"]["kernelspec"]["name"] == "luthier"
 
 
+def test_nbgrader_s_cells_are_marked() -> None:
+    lesson = deck.lesson_of(deck.row_of("1.18"))
+    cells = json.loads(notebook.nbgrader_notebook(lesson))["cells"]
+    own = {
+        one["metadata"]["nbgrader"]["grade_id"]: one["metadata"]["nbgrader"]
+        for one in cells
+        if "nbgrader" in one["metadata"]
+    }
+    assert own["training_bytes"]["solution"] and not own["training_bytes"]["grade"]
+    assert [one.get("points") for one in own.values() if one["grade"]] == [4]
+
+
 def test_without_the_extra_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notebook.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="jupytext is not installed"):
