@@ -174,7 +174,7 @@ def _predictions(record: LadderRecord, out: Path, largest: int) -> list[Predicti
     runs = tuple(f"{cell.width}-{cell.ratio}" for cell, _ in done)
     made = predictor(Points(n, d, losses, d, runs))
     ahead = [cell for cell in record.cells if cell.width == largest]
-    loss, low, high = made.interval(
+    loss, low, high = made.tested.interval(
         np.array([cell.parameters for cell in ahead], float), np.array([cell.tokens for cell in ahead], float)
     )
     return [
