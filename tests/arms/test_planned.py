@@ -19,11 +19,7 @@ from tests.commands import Said
 
 
 def test_the_forms_are_those_of_the_methods() -> None:
-    assert list(FORMS) == list(METHODS)
-    for name, form in FORMS.items():
-        row = METHODS[name]
-        assert (form.asks_model, form.trains) == (row.asks_model, row.trains)
-        assert (form.settings, form.dial, form.dial_prefix) == (row.settings, row.dial, row.dial_prefix)
+    assert list(FORMS) == list(METHODS)  # test_adapt.py holds the kinds of the methods against what their forms say
 
 
 def test_several_arms_of_a_model_that_is_not_here() -> None:
