@@ -139,7 +139,7 @@ def law_in(record: LawRecord) -> AdditiveLaw:
     return AdditiveLaw(e, a, b, alpha, beta)
 
 
-def tested_in(record: LawRecord) -> Tested:
+def as_tested(record: LawRecord) -> Tested:
     """The law of a law.json with what its intervals need."""
     ends = float(record.flops.least), float(record.flops.most)
     width = None if record.width is None else float(record.width)
@@ -147,7 +147,7 @@ def tested_in(record: LawRecord) -> Tested:
 
 
 def _fitted_row(record: LawRecord, flops: float) -> PlanRow:
-    tested = tested_in(record)
+    tested = as_tested(record)
     best = tested.optimum_interval(flops)
     values = {name: value for name, (value, _, _) in best.items()}
     loss, low, high = tested.interval(np.array([values["parameters"]]), np.array([values["tokens"]]))

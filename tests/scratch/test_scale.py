@@ -10,7 +10,7 @@ import pytest
 
 from luthier.results.scaling_record import LawRecord
 from luthier.scratch.repeated import half_lives
-from luthier.scratch.scale import fit_points, law_in, plan, tested_in
+from luthier.scratch.scale import as_tested, fit_points, law_in, plan
 from tests.commands import one_sentence
 from tests.scratch.test_law_fit import TRUE, synthetic
 from tests.scratch.test_repeated import with_repeats
@@ -67,15 +67,15 @@ def test_a_plan_has_all_laws_and_says_where_it_extrapolates(law: Path) -> None:
 
 def test_the_interval_of_a_loss_grows_with_the_distance(law: Path) -> None:
     record = LawRecord.read(law)
-    loss, _, high = tested_in(record).interval(*law_in(record).optimum(np.array([1e19, 1e23])))
+    loss, _, high = as_tested(record).interval(*law_in(record).optimum(np.array([1e19, 1e23])))
     assert high[1] / loss[1] > high[0] / loss[0] > 1
 
 
 def test_intervals_are_at_the_level_of_the_file(law: Path) -> None:
     record = LawRecord.read(law)
     at = law_in(record).optimum(np.array([1e19]))
-    _, low, high = tested_in(record).interval(*at)
-    _, less_low, less_high = tested_in(record.model_copy(update={"level": 0.5})).interval(*at)
+    _, low, high = as_tested(record).interval(*at)
+    _, less_low, less_high = as_tested(record.model_copy(update={"level": 0.5})).interval(*at)
     assert low < less_low < less_high < high
 
 
