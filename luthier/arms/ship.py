@@ -23,7 +23,7 @@ import torch
 from luthier import __version__
 from luthier.arms.export_gguf import KINDS, read_gguf, write_gguf
 from luthier.arms.merge import merged
-from luthier.arms.ship_page import MODELFILE, card, modelfile, prompt_record
+from luthier.arms.ship_page import MODELFILE, card, modelfile, prompt_record, refuse_unsayable
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm, verify
 from luthier.decoding.answers import asking
 from luthier.errors import FolderError, ModelError, SettingsError
@@ -127,6 +127,8 @@ def ship(
         raise SettingsError("--modelfile: a Modelfile needs a GGUF file beside it; give --gguf f16 or q8_0 too")
     source = _Source.of(folder, arm)
     shipped, note = load_arm(source.place), ShippedNote.read(source.place)
+    if with_modelfile:
+        refuse_unsayable(shipped)
     verify(shipped)
     with building(out) as part:
         shutil.copy2(ShippedNote.path_in(source.place), ShippedNote.path_in(part))

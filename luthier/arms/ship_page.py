@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from luthier.arms.shipped import Shipped
+from luthier.decoding.settings import Generation
+from luthier.errors import SettingsError
 from luthier.results.comparison import Pair
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, Export
 from luthier.results.shipped_note import ShippedNote
@@ -123,6 +125,17 @@ _INPUT = "\ue000input\ue000"
 def _whole(shipped: Shipped) -> str:
     """The whole prompt as text, with {input} where the input goes."""
     return shipped.prompt(_INPUT).text.replace(_INPUT, "{input}")
+
+
+def refuse_unsayable(shipped: Shipped) -> None:
+    """Raises SettingsError for an arm that decodes in a way which no Modelfile can say."""
+    usual, own = Generation(), shipped.generation
+    for name in ("beams", "samples", "no_repeat_ngram_size"):
+        if (value := getattr(own, name)) != getattr(usual, name):
+            raise SettingsError(
+                f"--modelfile: {shipped.folder} was measured with {name} {value}, which Ollama does not have; leave "
+                "--modelfile out"
+            )
 
 
 def modelfile(shipped: Shipped, file: str) -> str:

@@ -15,7 +15,7 @@ from luthier.arms import ship as ship_module
 from luthier.arms.ship import rescored, ship
 from luthier.arms.ship_verify import verify
 from luthier.arms.shipped import load_arm
-from luthier.errors import ModelError
+from luthier.errors import ModelError, SettingsError
 from luthier.results import evidence as evidence_module
 from luthier.results.comparison import Comparison
 from luthier.results.evidence import Evidence, hashes_of, write_sums
@@ -155,6 +155,18 @@ def test_the_page_names_a_modelfile_where_there_is_one(finished: Path, shipped: 
     ship(finished, tmp_path / "mine", arm="bare", gguf=["f16"], force=True)
     assert "ollama" not in (tmp_path / "mine" / "README.md").read_text()
     assert not (tmp_path / "mine" / "Modelfile").exists()
+
+
+@pytest.mark.parametrize("name, value", [("beams", 2), ("samples", 3), ("no_repeat_ngram_size", 4)])
+def test_what_no_modelfile_can_say_is_refused_before_the_export(
+    name: str, value: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = load_arm(finished / "arms" / "bare")
+    other = replace(arm, generation=arm.generation.model_copy(update={name: value}))
+    monkeypatch.setattr(ship_module, "load_arm", lambda place: other)
+    with pytest.raises(SettingsError, match=f"was measured with {name} {value}, which Ollama does not have"):
+        ship(finished, tmp_path / "mine", arm="bare", gguf=["f16"], with_modelfile=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
