@@ -167,20 +167,3 @@ def test_what_no_modelfile_can_say_is_refused_before_the_export(
     with pytest.raises(SettingsError, match=f"was measured with {name} {value}, which Ollama does not have"):
         ship(finished, tmp_path / "mine", arm="bare", gguf=["f16"], with_modelfile=True)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_exports_of_a_real_arm_get_their_verdicts(smollm2: str, tmp_path: Path) -> None:
-    """SmolLM2 with lora: f16 rounds so little that most answers are the same words."""
-    done = study(
-        "dialogues", model=smollm2, arms=["lora+max_new_tokens=24"], train=24, dev=4, test=16, out=tmp_path / "out",
-        precision="fp32", defaults={"epochs": 1, "evaluations": 1},
-    )  # fmt: skip
-    arm = "lora+max_new_tokens=24"
-    f16, q8 = ship(done, tmp_path / "mine", arm=arm, gguf=["f16", "q8_0"], force=True).exports
-    assert f16.prompts_equal and q8.prompts_equal and f16.largest_distance < q8.largest_distance
-    assert f16.same_answers >= 12 and f16.same_answers >= q8.same_answers
-    assert all(one.verdict and one.difference is not None for one in (f16, q8))
-    assert q8.bytes < 0.6 * f16.bytes
-    checked = verify(tmp_path / "mine", test=True)
-    assert (checked["differ"], checked["verdicts"]) == ([], 3 + 2)
