@@ -90,6 +90,7 @@ def _write_note(prepared: PreparedArm, chosen: ChosenLength) -> None:
         answers_by=arm.answers_by,
         seed=context.seed,
         probes=prepared.dev[:PROBES],
+        room=prepared.room,
     )
 
 

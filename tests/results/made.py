@@ -103,6 +103,7 @@ NOTE = {
              "files": {"config.json": "cc33"}},
     "template": "{input}", "shots": [SHOT], "prompt_sha256": "ee55", "generation": records.GENERATION, "labels": [],
     "answers_by": "generation", "seed": 0, "probes": [{"id": "d1", "prompt_ids": [1, 2], "text": "a", "tokens": [3]}],
+    "room": 8,
 }  # fmt: skip
 SHARE = {
     "available": 10, "rate": 0.488088, "drawn": 10, "distinct": 10, "passes": 1.0, "tokens": 876,
