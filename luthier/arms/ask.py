@@ -11,7 +11,8 @@ from typing import Any
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.decoding.settings import Generation
 from luthier.decoding.text import TextStream
 from luthier.errors import PromptError, SettingsError
@@ -113,8 +114,7 @@ def _request(
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     limit = settings.max_new_tokens or 1
-    measured = shipped.generation.max_new_tokens or 1 if shipped.probes else 1  # a model was measured with no room
-    prompt = shipped.prompt(text, max(limit, measured))
+    prompt = shipped.prompt(text, limit)
     _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
     request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)

@@ -296,7 +296,7 @@ def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> L
     settings = settings_from(FORMS[spec.method].settings, spec.settings, "plan")
     shots = draw_shots(task.train, int(getattr(settings, "shots", 0)), task.spec.prompt.shot_seed)
     answer = int(spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens)
-    room = 0 if shape.family == "encoder" else answer
+    room = 0 if shape.family == "encoder" else max(answer, task.spec.answer.max_new_tokens)
     train, dev, test = ([one for one in task.split(name) if one.is_usable] for name in SPLITS)
     train = train if FORMS[spec.method].trains else []
     return rendered_lengths(renderer, text, shots, train, dev[:MOST_DEV], test, room, answer)

@@ -48,6 +48,13 @@ class Arm:
         """The number of solved examples in front of the question."""
         return int(getattr(self.settings, "shots", 0))
 
+    def most_new_tokens(self, task: Task) -> int:
+        """Tokens of the context window that its prompts leave free: the task's limit, or its own where that is longer.
+
+        A limit that is shorter, given or chosen on dev, changes no prompt: every arm is asked the same input.
+        """
+        return max(task.spec.answer.max_new_tokens, self.generation.max_new_tokens or 0)
+
     @property
     def weights(self) -> str | None:
         """The subfolder of the arm with the weights that its model needs beside the base; None: there are none."""

@@ -104,8 +104,7 @@ class StudyPage:
     @property
     def reading(self) -> Reading:
         """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
-        task = self.study.task
-        return Reading(task.words, task.bleu, task.reasoning)
+        return self.study.task.reading
 
     @property
     def facts_not_read(self) -> str | None:

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
 from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
-from luthier.scoring.words import Reasoning, Words
+from luthier.scoring.labels import FOLDS, Fold, LabelSet
+from luthier.scoring.words import Reading, Reasoning, Words
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -55,7 +56,7 @@ class TaskOrigin(Part):
     words: Words = "ascii"
     bleu: str = "13a"
     reasoning: Reasoning = "keep"  # whether reasoning blocks are part of an answer
-    fold: list[str] | None = None  # what makes no other label; None: everything that may make none
+    fold: list[Fold] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
     # Rules of the task, each only where it is another than the usual one.
     references: str = "mean"  # how ROUGE against several references becomes one value
@@ -66,6 +67,16 @@ class TaskOrigin(Part):
     def decision(self) -> list[object]:
         """What decides, and of which texts: a task with another rule takes another look at its test set."""
         return [self.metric, self.margin, self.references, self.units_sha256, self.labels, self.templates]
+
+    @property
+    def reading(self) -> Reading:
+        """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
+        return Reading(self.words, self.bleu, self.reasoning)
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """The labels with what makes no other label; None where answers are texts."""
+        return LabelSet(tuple(self.labels), FOLDS if self.fold is None else tuple(self.fold)) if self.labels else None
 
 
 class ModelOrigin(Part):

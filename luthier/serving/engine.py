@@ -16,7 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from luthier.decoding.generate import Batch, Event, Request, can_join
+from luthier.decoding.batch import Batch
+from luthier.decoding.beam import SearchBatch
+from luthier.decoding.consensus import ConsensusBatch
+from luthier.decoding.decoders import can_join
+from luthier.decoding.generate import batch_of
+from luthier.decoding.requests import Event, Request
+from luthier.decoding.settings import ONE_BY_ONE
 from luthier.errors import LuthierError
 from luthier.model.prepacked import LaidOut, laid_out_weights
 from luthier.serving.served import Served
@@ -29,6 +35,10 @@ class Full(Exception):
     """The queue is full; come again."""
 
 
+class TooMany(Full):
+    """This client has as many answers, written or waiting, as one may have; come again when one has ended."""
+
+
 class Closed(Exception):
     """The engine takes nothing more: it is ending, or it is dead."""
 
@@ -37,13 +47,14 @@ class Closed(Exception):
 class Work:
     """One answer to make: a `request` to the generator, or a `call` whose result is the only event.
 
-    `deliver` gets each Event, or the call's result, or the exception that ended it.
+    `deliver` gets each Event, or the call's result, or the exception that ended it. `client` is the address that asked.
     """
 
     served: Served
     deliver: Callable[[Any], None]
     request: Request | None = None
     call: Callable[[], Any] | None = None
+    client: str = ""
 
 
 @dataclass
@@ -66,19 +77,25 @@ class _Lane:
 
     served: Served
     beginning: tuple[int, ...]
+    way: str  # how its answers come about
     weights: LaidOut
     works: dict[str, Work] = field(default_factory=dict)  # those in the batch
     waiting: list[Work] = field(default_factory=list)  # for the next batch, where nobody can join
-    batch: Batch | None = None
+    batch: Batch | SearchBatch | ConsensusBatch | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether requests can join others that are being answered."""
+        return self.way == ONE_BY_ONE and can_join(self.served.model)
 
     def admit(self, work: Work) -> None:
-        if not can_join(self.served.model):
+        if not self.joins:
             self.waiting.append(work)
             return
         if self.batch is None:
             ngrams = self.served.ngrams()
             self.batch = Batch(self.served.model, ngrams=ngrams, weights=self.weights, beginning=self.beginning)
-        assert work.request is not None
+        assert work.request is not None and isinstance(self.batch, Batch)
         self.batch.join(work.request)
         self.works[work.request.id] = work
 
@@ -95,7 +112,7 @@ class _Lane:
         if self.works.get(id) is not work:
             return False
         del self.works[id]
-        if self.batch is not None and self.batch.joins:
+        if isinstance(self.batch, Batch) and self.batch.joins:
             self.batch.leave(id)
         return True
 
@@ -105,24 +122,29 @@ class _Lane:
             works, self.waiting = self.waiting, []
             requests = [work.request for work in works if work.request]
             self.works = {request.id: work for request, work in zip(requests, works, strict=True)}
-            self.batch = Batch(self.served.model, requests, weights=self.weights)
+            self.batch = batch_of(self.served.model, requests, weights=self.weights)
         made = [(self.works[event.id], event) for event in self.batch.step() if event.id in self.works]
         for _, event in made:
             if event.stop is not None:
                 del self.works[event.id]
-        if not self.batch.joins and not (self.batch.is_open and self.works):
+        if not self.joins and not (self.batch.is_open and self.works):
             self.batch, self.works = None, {}  # whoever is left in it has gone away
         return made
 
 
 class Engine:
-    """Answers works from any thread in one thread of its own. `start` it once; `close` ends it."""
+    """Answers works from any thread in one thread of its own. `start` it once; `close` ends it.
 
-    def __init__(self, *, streams: int = MOST_STREAMS, waiting: int = MOST_WAITING) -> None:
-        self.streams, self.most_waiting, self.counts = streams, waiting, Counts()
+    per_client: answers that one client may have, written or waiting; None: as many as there is room for.
+    """
+
+    def __init__(
+        self, *, streams: int = MOST_STREAMS, waiting: int = MOST_WAITING, per_client: int | None = None
+    ) -> None:
+        self.streams, self.most_waiting, self.per_client, self.counts = streams, waiting, per_client, Counts()
         self.error: BaseException | None = None
         self._weights: dict[int, LaidOut] = {}
-        self._lanes: dict[tuple[str, tuple[int, ...]], _Lane] = {}
+        self._lanes: dict[tuple[str, tuple[int, ...], str], _Lane] = {}
         self._waiting: deque[Work] = deque()
         self._leaving: set[Work] = set()
         self._open: set[Work] = set()
@@ -146,18 +168,26 @@ class Engine:
         """(answers that are being written, requests that wait)."""
         return len(self._open), len(self._waiting)
 
-    def refuse_when_full(self, more: int = 1) -> None:
-        """Raises Full when `more` requests have no place, Closed when nothing is taken any more."""
+    def refuse_when_full(self, more: int = 1, client: str = "") -> None:
+        """Raises Full when `more` requests have no place, TooMany when this client may not have them, Closed when
+        nothing is taken any more.
+        """
         if not self.is_alive or self._closing:
             raise Closed
-        if len(self._waiting) + more > self.most_waiting + max(0, self.streams - len(self._open)):
-            self.counts.refused += 1
-            raise Full
+        with self._changed:
+            if self.per_client is not None:
+                own = sum(work.client == client for work in (*self._open, *self._waiting))
+                if own + more > self.per_client:
+                    self.counts.refused += 1
+                    raise TooMany
+            if len(self._waiting) + more > self.most_waiting + max(0, self.streams - len(self._open)):
+                self.counts.refused += 1
+                raise Full
 
     def submit(self, works: Sequence[Work]) -> None:
         """Takes all of them or none. Raises Full or Closed."""
         with self._changed:
-            self.refuse_when_full(len(works))
+            self.refuse_when_full(len(works), works[0].client)
             self._waiting.extend(works)
             self.counts.requests += len(works)
             self._changed.notify()
@@ -228,12 +258,13 @@ class Engine:
         beginning = served.beginning
         if prompt[: len(beginning)] != beginning or len(prompt) <= len(beginning):
             beginning = ()
-        key = (served.id, beginning)
+        way = work.request.generation.way if work.request else ONE_BY_ONE
+        key = (served.id, beginning, way)
         if key not in self._lanes:
             module = served.model.module
             if id(module) not in self._weights:
                 self._weights[id(module)] = laid_out_weights(module, rows=self.streams)
-            self._lanes[key] = _Lane(served, beginning, self._weights[id(module)])
+            self._lanes[key] = _Lane(served, beginning, way, self._weights[id(module)])
         return self._lanes[key]
 
     def _step(self, lane: _Lane) -> None:

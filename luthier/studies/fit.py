@@ -187,7 +187,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
 def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
     """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
     limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
-    text, room = context.task.template(arm.template), room_for(asked, limit)
+    text, room = context.task.template(arm.template), room_for(asked, arm.most_new_tokens(context.task))
     dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
     asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
     return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

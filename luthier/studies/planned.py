@@ -86,5 +86,5 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
     answer = arm.generation.max_new_tokens or task.spec.answer.max_new_tokens
     shots = draw_shots(context.train, arm.shots, task.spec.prompt.shot_seed) if arm.shots else []
     train = context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []
-    room = room_for(base, answer)
+    room = room_for(base, arm.most_new_tokens(task))
     return rendered_lengths(renderer, text, shots, train, context.dev, context.test, room, answer)

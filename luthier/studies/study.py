@@ -213,12 +213,13 @@ def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapp
     """Raises PromptError for an arm whose prompts leave something out or are all the same, before any arm runs."""
     seen = set()
     for arm in arms:
-        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots)) in seen:
+        most = arm.most_new_tokens(context.task)
+        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots, most)) in seen:
             continue
         seen.add(kind)
         model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
         shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
-        room = room_for(model, context.task.spec.answer.max_new_tokens)
+        room = room_for(model, most)
         refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
@@ -342,5 +343,5 @@ def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | 
     if example is None:
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
-    text, room = task.template(resolved.template), room_for(model, task.spec.answer.max_new_tokens)
+    text, room = task.template(resolved.template), room_for(model, resolved.most_new_tokens(task))
     return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example

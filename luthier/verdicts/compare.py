@@ -103,6 +103,23 @@ def comparison(
 compare = plain(comparison, "compare")
 
 
+def again(compared: Comparison, arms: Arms) -> Comparison:
+    """These arms compared by the rules of an earlier comparison: its metric, margin, level, look, seed and baselines.
+
+    Costs and further seeds are not in compare.json, so only pairs are those of a study; the decision is made without
+    costs. Raises what `comparison` raises.
+    """
+    return comparison(
+        arms,
+        deciding=compared.deciding,
+        margin=compared.margin,
+        level=compared.level,
+        baselines=compared.baseline_names(),
+        seed=compared.seed,
+        look=compared.look,
+    )
+
+
 def _with_seed_results(result: Comparison, seed_results: SeedResults) -> Comparison:
     """Adds `recipe` to the deciding metric's numbers, and `claims` about the arm to ship, or the best."""
 

@@ -19,11 +19,7 @@ from tests.commands import Said
 
 
 def test_the_forms_are_those_of_the_methods() -> None:
-    assert list(FORMS) == list(METHODS)
-    for name, form in FORMS.items():
-        row = METHODS[name]
-        assert (form.asks_model, form.trains) == (row.asks_model, row.trains)
-        assert (form.settings, form.dial, form.dial_prefix) == (row.settings, row.dial, row.dial_prefix)
+    assert list(FORMS) == list(METHODS)  # test_adapt.py holds the kinds of the methods against what their forms say
 
 
 def test_several_arms_of_a_model_that_is_not_here() -> None:
@@ -93,7 +89,7 @@ def test_what_fits_is_found_by_planning_again() -> None:
     planner = Planner(Request(model="llama-3.1-8b", arms=("lora",), device="a10g"))
     found = planner.fits("lora")
     assert not found.fits and found.changes and found.changes[-1].bytes <= 24e9
-    small = Planner(Request("smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
+    small = Planner(Request(model="smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
     assert small.fits and small.rows is not None and small.rows > 8
 
 
@@ -114,8 +110,8 @@ def test_the_command_prints_a_table_its_terms_and_json(luthier_says: Callable[..
     assert json.loads(made.out)["arms"]["lora-r8"]["method"] == "lora"
     for words, says in (
         ((), "no model is named"),
-        (("--model", "llama-3.2-1b", "--shard", "half"), "shard is 'half'"),
-        (("--model", "llama-3.2-1b", "--accounting", "mine"), "accounting is 'mine'"),
+        (("--model", "llama-3.2-1b", "--shard", "half"), "the key 'shard' is 'half'"),
+        (("--model", "llama-3.2-1b", "--accounting", "mine"), "the key 'accounting' is 'mine'"),
         (("--errors",), "--errors needs the folders of finished studies"),
     ):
         refused = luthier_says("plan", *words)
