@@ -16,7 +16,7 @@ import json
 import secrets
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -69,34 +69,35 @@ class Failure:
     says: str
 
 
-def world_of(lesson: Lesson, without: Collection[str] = ()) -> str:
+def world_of(lesson: Lesson, functions: Mapping[str, str] = MappingProxyType({})) -> str:
     """What the holes and their tests need of a lesson, in order: imports, functions, classes and literal constants.
 
-    The holes named by `without` are empty.
+    A hole that `functions` fills is empty here. What its source needs of the lesson is there.
     """
     defined: dict[str, list[ast.stmt]] = {}
-    order: list[ast.stmt] = []
-    needed: set[str] = set()
+    order: list[tuple[ast.stmt, ast.stmt]] = []  # as the lesson has it, and as it is written
+    ahead = [*lesson.holes, *(name for source in functions.values() for name in names_in(ast.parse(source)))]
     for cell in lesson.code:
-        empty = cell.has("hole") and hole_of(cell) in without
-        statements = ast.parse(emptied(cell).text if empty else cell.text).body
+        statements = ast.parse(cell.text).body
         if cell.has("test"):
-            needed |= {name for statement in statements for name in names_in(statement)}
+            ahead += [name for statement in statements for name in names_in(statement)]
         if cell.has("test") or cell.has("claim"):
             continue
-        for statement in statements:
+        empty = cell.has("hole") and hole_of(cell) in functions
+        for statement, written in zip(
+            statements, ast.parse(emptied(cell).text).body if empty else statements, strict=True
+        ):
             if names := names_of(statement):
-                order.append(statement)
+                order.append((statement, written))
                 for name in names:
                     defined.setdefault(name, []).append(statement)
     kept: set[int] = set()
-    ahead = [*needed, *lesson.holes]
     while ahead:
         for statement in defined.get(ahead.pop(), ()):
             if id(statement) not in kept:
                 kept.add(id(statement))
                 ahead += names_in(statement)
-    return ast.unparse(ast.Module([statement for statement in order if id(statement) in kept], []))
+    return ast.unparse(ast.Module([written for statement, written in order if id(statement) in kept], []))
 
 
 def names_of(statement: ast.stmt) -> set[str]:

@@ -61,6 +61,9 @@ def test_the_world_holds_what_holes_need_and_nothing_else() -> None:
     world = world_of(LESSON)
     assert "import math" in world and "def helper" in world and "SCALE = 2" in world
     assert "json" not in world and "UNUSED" not in world and "open(" not in world
+    without = world_of(LESSON, {"root": "def root(x):\n    return json.loads(str(UNUSED + x))"})
+    assert "math.sqrt" not in without and "import math" in without and "root: write this function" in without
+    assert "import json" in without and "UNUSED = 3" in without
 
 
 def test_solutions_pass_and_an_empty_hole_is_named() -> None:
