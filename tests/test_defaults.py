@@ -22,5 +22,5 @@ def test_the_default_model_is_one_that_is_packaged_and_no_other_file_names_it() 
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value == defaults.MODEL
     }
-    lessons = {path for path in named if path.startswith(("course/lessons/", "course/questions/"))}  # they show this one
+    lessons = {path for path in named if path.startswith(("course/lessons/", "course/questions/"))}  # about this model
     assert named - lessons - {"planning/named.py"} == {"defaults.py"}  # where it is one of many shapes, and no default
