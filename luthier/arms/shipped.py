@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
-from luthier.decoding.answers import asking, room_for
+from luthier.decoding.answers import asking
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
@@ -49,7 +49,7 @@ class Shipped:
 
     def prompt(self, text: str, most_new_tokens: int | None = None) -> Prompt:
         """The prompt of one input, rendered as in the study, with room for so many tokens; None: as many as there."""
-        room = room_for(self.model, most_new_tokens or self.generation.max_new_tokens or 0)
+        room = self.model.renderer.room_for(most_new_tokens or self.generation.max_new_tokens or 0)
         return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from luthier.decoding.padded import EncoderDecoder, PaddedDecoder
-from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, supported
+from luthier.decoding.ragged import RaggedDecoder, supported
 from luthier.decoding.sampling import Candidate, candidates, choose, penalized
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
@@ -31,6 +31,7 @@ from luthier.errors import ModelError
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut, laid_out_weights
+from luthier.planning.budget import PASS_TOKENS, READ_TOKENS, ROWS_AT_ONCE
 from luthier.records import Answer
 
 JOIN_TOKENS = 128  # of new prompts, read between two steps: so long others wait
@@ -70,8 +71,8 @@ def seed_of(*parts: Any) -> int:
 
 def plan(
     requests: Sequence[Request],
-    batch_size: int = 64,
-    batch_tokens: int = 24_576,
+    batch_size: int = ROWS_AT_ONCE,
+    batch_tokens: int = READ_TOKENS,
     shared: int = 0,
     most_tokens: int | None = None,
 ) -> list[list[Request]]:
@@ -255,8 +256,8 @@ class Batch:
         if not self.joins:
             return list(range(len(self.coming))), self.decoder.start()
         # Few who write wait a little longer for many who come: else most steps would be of few rows.
-        share = len(self.coming) // len(self.rows) if self.rows else READ_TOKENS
-        places, logits_BV = self.decoder.read_some(min(READ_TOKENS, JOIN_TOKENS * max(1, share)))
+        share = len(self.coming) // len(self.rows) if self.rows else PASS_TOKENS
+        places, logits_BV = self.decoder.read_some(min(PASS_TOKENS, JOIN_TOKENS * max(1, share)))
         return places, logits_BV
 
     def _choose(self, rows: Sequence[_Row], logits_BV: Tensor) -> list[Event]:

@@ -11,7 +11,7 @@ import pytest
 
 from luthier.adapt.methods import METHODS
 from luthier.adapt.settings import FORMS
-from luthier.arms.planned import Planner, Request, plan
+from luthier.arms.planned import Planner, PlanSpec, plan
 from luthier.errors import LuthierError, ModelError, SettingsError
 from luthier.task.task import load_task
 from tests import tiny
@@ -40,7 +40,7 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
     from luthier.studies.planned import lengths_of as exact
 
     folder = tiny_folder("decoder-chat")
-    planner = Planner(Request(model=str(folder), task="dialogues", arms=("lora",)))
+    planner = Planner(PlanSpec(model=str(folder), task="dialogues", arms=("lora",)))
     found = planner.record().arms["lora"]
     task, model = load_task("dialogues"), tiny.fresh(folder)
     text = task.template(task.spec.prompt.default)
@@ -90,10 +90,10 @@ def test_narrow_bits_train_an_adapter_on_a_narrow_base() -> None:
 
 
 def test_what_fits_is_found_by_planning_again() -> None:
-    planner = Planner(Request(model="llama-3.1-8b", arms=("lora",), device="a10g"))
+    planner = Planner(PlanSpec(model="llama-3.1-8b", arms=("lora",), device="a10g"))
     found = planner.fits("lora")
     assert not found.fits and found.changes and found.changes[-1].bytes <= 24e9
-    small = Planner(Request("smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
+    small = Planner(PlanSpec(model="smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
     assert small.fits and small.rows is not None and small.rows > 8
 
 
@@ -114,8 +114,11 @@ def test_the_command_prints_a_table_its_terms_and_json(luthier_says: Callable[..
     assert json.loads(made.out)["arms"]["lora-r8"]["method"] == "lora"
     for words, says in (
         ((), "no model is named"),
-        (("--model", "llama-3.2-1b", "--shard", "half"), "shard is 'half'"),
-        (("--model", "llama-3.2-1b", "--accounting", "mine"), "accounting is 'mine'"),
+        (("--model", "llama-3.2-1b", "--shard", "half"), "plan: --shard is 'half'; it should be 'none'"),
+        (
+            ("--model", "llama-3.2-1b", "--accounting", "mine"),
+            "plan: --accounting is 'mine'; it should be 'luthier' or 'transformers'",
+        ),
         (("--errors",), "--errors needs the folders of finished studies"),
     ):
         refused = luthier_says("plan", *words)
