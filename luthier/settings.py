@@ -40,9 +40,8 @@ def checked_seed(seed: int, where: str) -> int:
 
 
 Model = TypeVar("Model", bound=Settings)
-WHERE_GIVEN: JsonDict = {
-    "written": "where given"
-}  # `json_schema_extra` of a field that toml_of leaves out where it is None
+# `json_schema_extra` of a field that toml_of leaves out where it is None.
+WHERE_GIVEN: JsonDict = {"written": "where given"}
 
 
 def read_settings(model: type[Model], path: Path, error: type[LuthierError] = SettingsError) -> Model:

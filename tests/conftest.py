@@ -85,6 +85,14 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder) -> Pa
 
 
 @pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
+    """A folder with all that any command needs (tests/cli/ground.py). It is copied, and never written into."""
+    from tests.cli.ground import make
+
+    return make(tmp_path_factory.mktemp("ground") / "here", tiny_folder)
+
+
+@pytest.fixture(scope="session")
 def flan_folder() -> Path:
     """The real tokenizer and configuration of google/flan-t5-base."""
     folder = SHARED / "models" / "flan_t5_tokenizer"

@@ -11,7 +11,7 @@ import inspect
 import shutil
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -20,7 +20,7 @@ import pytest
 import luthier
 from luthier.arms.planned import Request
 from luthier.errors import LuthierError
-from tests.cli.ground import LORA, make
+from tests.cli.ground import LORA
 from tests.cli.test_extremes import within
 
 SECONDS = 30
@@ -78,11 +78,6 @@ def calls(here: Path) -> dict[str, dict[str, Any]]:
 
 
 FUNCTIONS = [name for name in luthier.__all__ if inspect.isroutine(getattr(luthier, name))]
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
-    return make(tmp_path_factory.mktemp("ground") / "here", tiny_folder)
 
 
 @pytest.fixture

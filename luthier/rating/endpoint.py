@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from luthier.errors import ModelError, SettingsError
+from luthier.machine import LOCAL_HOSTS
 
 KEY_VARIABLE = "LUTHIER_JUDGE_KEY"
 TRIES, TRY_SECONDS, QUESTION_SECONDS = 5, 120.0, 600.0
@@ -201,7 +202,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
     """Without redirects, and without a proxy for this machine itself."""
-    is_here = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    is_here = urlsplit(url).hostname in LOCAL_HOSTS
     return urllib.request.build_opener(_NoRedirect, *([urllib.request.ProxyHandler({})] if is_here else []))
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
 from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
-from luthier.scoring.words import Words
+from luthier.scoring.words import Reasoning, Words
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -54,7 +54,7 @@ class TaskOrigin(Part):
     # How texts are read (scoring/words.py); not given where it is the default.
     words: Words = "ascii"
     bleu: str = "13a"
-    reasoning: Literal["keep", "leave out"] = "keep"  # whether reasoning blocks are part of an answer
+    reasoning: Reasoning = "keep"  # whether reasoning blocks are part of an answer
     fold: list[str] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
     # Rules of the task, each only where it is another than the usual one.

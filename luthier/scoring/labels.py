@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import regex
 
 from luthier.errors import SettingsError
+from luthier.scoring.words import INNER, UNSPACED
 
 COUNTS = 3  # of each class: rows that have it, answers that name it, and both at once
 Fold = Literal["zero width", "composed", "blanks", "case", "marks", "numbers"]
@@ -179,17 +180,13 @@ def prefixes(words: Sequence[str], folds: Sequence[Fold] = FOLDS) -> list[tuple[
         (a, b)
         for x, a in keys
         for y, b in keys
-        if x != y and y.startswith(x) and (y[len(x)].isspace() or (_INNER.match(y[len(x)]) and _INNER.match(x[-1])))
+        if x != y and y.startswith(x) and (y[len(x)].isspace() or (INNER.match(y[len(x)]) and INNER.match(x[-1])))
     ]
 
 
 # ------------------------------------------------------------------------------------------- a label inside a text
 
-_INNER = regex.compile(r"[\p{L}\p{M}\p{N}]")
 _PICTURE = regex.compile(r"[\p{So}\p{Sk}\u200d]")
-_UNSPACED = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Yi}\p{Javanese}\p{Balinese}]"
-)
 _TIES = "-_'./\\&@*·:,~^"  # inside a word or a number they make one of both sides: non-x, not_x, don't, 1.5, and/or
 _HYPHENS = "-\u2013"
 _SUFFIXES = "+#"  # C++ and C# are not C
@@ -197,7 +194,7 @@ _SUFFIXES = "+#"  # C++ and C# are not C
 
 def _is_inner(sign: str) -> bool:
     """A letter, a mark, a digit or a picture sign: what an answer may begin with is none of these."""
-    return bool(_INNER.match(sign) or _PICTURE.match(sign))
+    return bool(INNER.match(sign) or _PICTURE.match(sign))
 
 
 def _places(word: str, text: str) -> Iterable[int]:
@@ -217,13 +214,13 @@ def _parts(text: str, at: int, step: int) -> bool:
     own, next_, beyond = (text[place] if 0 <= (place := at + far * step) < len(text) else "" for far in range(3))
     if not next_ or next_.isspace():
         return True
-    if _INNER.match(next_):  # a word goes on, but for scripts that write none apart, and signs that are no word's
-        if _UNSPACED.match(next_) or _UNSPACED.match(own):
+    if INNER.match(next_):  # a word goes on, but for scripts that write none apart, and signs that are no word's
+        if UNSPACED.match(next_) or UNSPACED.match(own):
             return not unicodedata.category(next_).startswith("M")
-        return bool(_PICTURE.match(own)) or (not _INNER.match(own) and own not in _TIES + _SUFFIXES)
+        return bool(_PICTURE.match(own)) or (not INNER.match(own) and own not in _TIES + _SUFFIXES)
     if own == next_ or _PICTURE.match(next_):  # two stars are not three; a picture goes on in pictures alone
-        return not (own == next_ and not _INNER.match(own)) and not _PICTURE.match(own)
-    goes_on = bool(beyond and _INNER.match(beyond))
+        return not (own == next_ and not INNER.match(own)) and not _PICTURE.match(own)
+    goes_on = bool(beyond and INNER.match(beyond))
     if next_ in _SUFFIXES and step > 0:
         return False
     if next_ in _HYPHENS + ".," and step < 0 and not goes_on and own.isdigit():

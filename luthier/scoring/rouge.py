@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -22,6 +21,7 @@ from luthier.scoring.words import Words, is_other_script, words_of
 
 # What ends a sentence in any script: . ! ? and their like before space, and full stops that no space follows.
 SENTENCE_END = re.compile(r"(?:[.!?؟۔።।॥]+(?=\s)|[。！？｡．]+)[」』”’）)\"']*")
+NLTK_HAS_NO_HOME = "no home"
 MOST_PAIRS_OF_LINES = 5_000_000  # of an answer and a reference, for rougeLsum: some seconds
 REFERENCES: dict[str, Callable[[Iterable[float]], float]] = {"mean": fmean, "max": max}
 
@@ -81,15 +81,16 @@ def _union_lcs(
 
 @cache
 def _import_nltk() -> None:
-    """Imports nltk, which asks for a home folder although nothing is downloaded; who has none gets one meanwhile."""
+    """Imports nltk. Where there is no home folder it is told by its own switch to look for no downloads there."""
+    switch = "APPENGINE_RUNTIME"
     homeless = os.path.expanduser("~") == "~"  # noqa: PTH111 - pathlib raises where this gives the sign back
     if homeless:
-        os.environ["HOME"] = tempfile.gettempdir()
+        os.environ.setdefault(switch, NLTK_HAS_NO_HOME)
     try:
         import nltk  # noqa: F401
     finally:
-        if homeless:
-            del os.environ["HOME"]
+        if os.environ.get(switch) == NLTK_HAS_NO_HOME:
+            os.environ.pop(switch, None)
 
 
 class _LcsTable:

@@ -31,6 +31,7 @@ from luthier.metrics import ROUGE
 
 Words = Literal["ascii", "unicode", "characters"]
 WORDS: tuple[Words, ...] = get_args(Words)
+Reasoning = Literal["keep", "leave out"]  # whether reasoning blocks are part of an answer
 Bleu = Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "flores101", "flores200", "none"]
 MOST_LOST = 0.01  # share of a text's letters that a deciding metric may lose
 
@@ -48,6 +49,8 @@ _SPACED = rf"[{_INSIDE}--{_OF_UNSPACED}]"
 _CHARACTERS = regex.compile(
     rf"(?V1)[[\p{{L}}\p{{N}}]&&{_OF_UNSPACED}]\p{{M}}*|{_SPACED}(?:{_SPACED}|\p{{M}}|{_JOINERS}(?={_INSIDE}))*|{_PICTURE}"
 )
+INNER = regex.compile(_INSIDE)  # a letter, a mark or a digit: what a word is made of
+UNSPACED = regex.compile(rf"(?V1)[{_INSIDE}&&{_OF_UNSPACED}]")  # of a script that writes no blank between words
 _UNSPACED_LETTER = regex.compile(rf"(?V1)[\p{{L}}&&{_OF_UNSPACED}]")
 _HAN_LETTER = regex.compile(r"(?V1)[\p{L}&&\p{Script=Han}]")
 _INVISIBLE = regex.compile(r"[\p{Cf}\u0640]")  # and Arabic's tatweel, which stretches a word on the page
@@ -65,7 +68,7 @@ class Reading:
 
     words: Words = "ascii"
     bleu: str = "13a"
-    reasoning: Literal["keep", "leave out"] = "keep"
+    reasoning: Reasoning = "keep"
 
 
 ENGLISH = Reading()  # the default, with which published figures of English texts were made

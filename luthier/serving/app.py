@@ -37,7 +37,7 @@ from luthier.serving.protocol import (
     ModelList,
     Refusal,
 )
-from luthier.serving.replies import ENDING, Conversation
+from luthier.serving.replies import Conversation, ending
 from luthier.serving.served import Served
 
 RETRY_SECONDS = 2  # after which a refused client should come again
@@ -128,7 +128,7 @@ def _not_now(refused: Full | Closed) -> Refusal:
             "too many requests are waiting; try again later",
             status=429, kind="rate_limit_error", code="queue_full", retry_after=RETRY_SECONDS,
         )  # fmt: skip
-    return Refusal(ENDING, status=503, kind="server_error", code="unavailable", retry_after=RETRY_SECONDS)
+    return ending()
 
 
 class _Stream(StreamingResponse):

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from luthier.machine import LOCAL_HOSTS
 from luthier.serving.protocol import Refusal
 
 MOST_BODY_BYTES = 1 << 20
 BODY_SECONDS = 30.0  # for a whole body; a client that sends a byte a minute holds nothing longer
 SEND_SECONDS = 60.0  # for one chunk: a client that reads nothing so long is taken for gone
-LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = frozenset({"/health"})  # without a key
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),

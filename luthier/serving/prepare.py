@@ -156,14 +156,7 @@ def _of_messages(served: Served, asked: ChatRequest) -> Prompt:
         _refuse_length(served, message.text, param)
     if served.raw:
         plain = [{"role": _role(message.role), "content": message.text} for message in messages]
-        try:
-            ids, _ = served.model.renderer.render(plain)
-        except PromptError:
-            raise
-        except Exception as problem:  # a chat template of the model refuses these roles, in words of its own
-            if type(problem).__name__ != "TemplateError":
-                raise
-            raise Refusal(f"the model's chat template refuses these messages: {problem}", param=param) from None
+        ids, _ = served.model.renderer.render(plain)
         return _as_prompt(served, ids, param)
     if len(messages) != 1 or messages[0].role != "user":
         raise Refusal(_raw_instead(served, "these are several messages, or one that is not the user's"), param=param)
@@ -194,7 +187,7 @@ def _of_prompt(served: Served, prompt: str | list[int]) -> Prompt:
         renderer = served.model.renderer
         spelled = [{"role": "user", "content": prompt}]
         if renderer.chats:  # a completion goes on with the text itself, without any chat around it
-            ids = list(served.model.tokenizer(prompt, add_special_tokens=True)["input_ids"])
+            ids = renderer.ids(prompt, special=True)
         else:
             ids, _ = renderer.render(spelled)
         return _as_prompt(served, ids, "prompt")

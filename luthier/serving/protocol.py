@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from luthier.settings import is_text
+
 MOST_CHOICES, MOST_RIVALS, MOST_STOPS, MOST_PROMPTS = 8, 20, 16, 64
 
 # Fields of the interface that decide nothing here. They are accepted and named in the reply.
@@ -35,7 +37,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 
 def _whole(text: str) -> str:
     """The text, where UTF-8 can hold it. JSON can spell half of a surrogate pair."""
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if not is_text(text):
         raise ValueError("it holds half of a surrogate pair, which no text has")
     return text
 

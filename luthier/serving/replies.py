@@ -8,7 +8,7 @@ import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,13 @@ from luthier.serving.protocol import (
 )
 
 SMALLEST = 1e-38  # a probability that rounds to 0 has a logarithm too
-ENDING = "the server is ending or its engine is dead; try again later"
+ENDING_SECONDS = 5  # after which a client should come again where the server ends
+
+
+def ending() -> Refusal:
+    """A server that ends, or whose engine is dead, takes no request."""
+    said = "the server is ending or its engine is dead; try again later"
+    return Refusal(said, status=503, kind="server_error", code="unavailable", retry_after=ENDING_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,9 @@ class Piece:
 class _Choice:
     """An answer in the making."""
 
-    stream: TextStream | None
+    stream: TextStream
     tokens: int = 0
     finish: str | None = None
-    pieces: list[Piece] = field(default_factory=list)
 
 
 class Conversation:
@@ -130,7 +135,7 @@ class Conversation:
         while any(choice.finish is None for choice in self.choices):
             index, event = await self._events.get()
             if isinstance(event, Closed):
-                raise Refusal(ENDING, status=503, kind="server_error", code="engine_dead", retry_after=5)
+                raise ending()
             if isinstance(event, LuthierError):
                 raise Refusal(str(event))
             for piece in self._piece(index, event):
@@ -156,7 +161,7 @@ class Conversation:
             first = question.prompts[index // question.choices].prompt_ids[0]
             shown = (Shown(tokenizer.decode([first]), None), *(_shown(tokenizer, one) for one in event))
             yield Piece(index, self._prompt_text(index), shown, self._finish_unasked(index))
-        elif choice.finish is None and choice.stream is not None:
+        elif choice.finish is None:
             choice.tokens += 1
             text = choice.stream.add(event.token, last=event.stop is not None)
             if choice.stream.stopped:
@@ -174,8 +179,8 @@ def _labels(model: Model, prompt: Prompt) -> list[float]:
 def _label(index: int, question: Question, logprobs: Sequence[float]) -> Piece:
     """The likeliest label; its log-probability is that among the labels."""
     pairs = sorted(zip(question.served.model.labels, logprobs, strict=True), key=lambda pair: -pair[1])
-    best = question.served.model.labels[max(range(len(logprobs)), key=logprobs.__getitem__)]
-    shown = Shown(best, max(logprobs), tuple(pairs[: question.rivals or 0]))
+    best, logprob = pairs[0]
+    shown = Shown(best, logprob, tuple(pairs[: question.rivals or 0]))
     return Piece(index, best, () if question.rivals is None else (shown,), "stop")
 
 

@@ -20,10 +20,10 @@ import uvicorn
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import possible
-from luthier.machine import keep_freed_memory
+from luthier.machine import LOCAL_HOSTS, keep_freed_memory
 from luthier.serving.app import make_app
 from luthier.serving.engine import MOST_STREAMS, MOST_WAITING, Engine
-from luthier.serving.guard import LOCAL_HOSTS, Rules
+from luthier.serving.guard import Rules
 from luthier.serving.served import Served, load_served
 
 END_SECONDS = 30.0

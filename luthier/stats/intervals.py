@@ -49,6 +49,14 @@ def ends_of(ends: Interval | None, prefix: str = "") -> dict[str, Any]:
     return {f"{prefix}low": low, f"{prefix}high": high}
 
 
+def inside(interval: Interval, ends: tuple[float, float]) -> Interval:
+    """The part of an interval inside the ends of a scale; an interval without an end stays as it is."""
+    low, high = interval
+    if math.isinf(low) or math.isinf(high):
+        return interval
+    return Interval(min(max(low, ends[0]), ends[1]), max(min(high, ends[1]), ends[0]))
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean or a paired difference (a - b) over units, and how to put an interval of any level around it."""
@@ -67,13 +75,7 @@ class Estimate:
         """The same with intervals inside these ends of the scale: what lies beyond them cannot be the truth. An end
         that is unknown, of a single unit, stays so."""
 
-        def interval(level: float) -> Interval:
-            low, high = self.interval(level)
-            if math.isinf(low) or math.isinf(high):
-                return Interval(low, high)
-            return Interval(min(max(low, ends[0]), ends[1]), max(min(high, ends[1]), ends[0]))
-
-        return dataclasses.replace(self, interval=interval)
+        return dataclasses.replace(self, interval=lambda level: inside(self.interval(level), ends))
 
     def turned(self) -> Estimate:
         """The same difference seen from the other arm: b - a."""

@@ -28,7 +28,6 @@ class OverSeeds:
     se: float  # standard error of `value`
     seed_share: float  # of the variance of `value`, 0 to 1: what seeds add to it
     seed_sd: float  # of the true mean of one seed; 0 where seeds vary no more than the residual makes them
-    ends: tuple[float, float] = (-math.inf, math.inf)  # of the scale, beyond which the interval does not go
 
     def interval(self, level: float = 0.95) -> Interval:
         """Two-sided. Its t is the mean of two quantiles of Student's t, of S - 1 and of U - 1 degrees of freedom, each
@@ -36,7 +35,7 @@ class OverSeeds:
         """
         seeds, units = (t_quantile((1 + level) / 2, count - 1) for count in (self.seeds, self.n))
         reach = (self.seed_share * seeds + (1 - self.seed_share) * units) * self.se
-        return Interval(max(self.value - reach, self.ends[0]), min(self.value + reach, self.ends[1]))
+        return Interval(self.value - reach, self.value + reach)
 
 
 def mean_over_seeds(scores: Sequence[Sequence[float]] | Floats) -> OverSeeds:

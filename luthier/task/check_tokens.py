@@ -52,7 +52,7 @@ class TokenCheck:
 
     def findings(self) -> list[Finding]:
         """All findings. A template that cannot be rendered gives one finding, not one for each row."""
-        if token := self._spelled(self.text):
+        if token := self.renderer.spelled(self.text):
             name = self.task.spec.prompt.default
             return [Finding("error", f"the template '{name}' spells the model's control token '{token}'; change it")]
         findings: list[Finding] = []
@@ -71,14 +71,10 @@ class TokenCheck:
         findings += self._end_tokens(rendered)
         return findings + list(self._shots(rendered["test"]))
 
-    def _spelled(self, *texts: str) -> str | None:
-        """The first control token that a text spells: it would end a turn in the middle of the text."""
-        return next((token for token in self.renderer.control_tokens for text in texts if token in text), None)
-
     def _control_tokens(self, split: Split) -> Iterator[Finding]:
         rows = defaultdict(list)
         for example in self.task.split(split):
-            if token := self._spelled(example.input, *example.references):
+            if token := self.renderer.spelled(example.input, *example.references):
                 rows[token].append((example.row, ""))
         for token, named in rows.items():
             problem = f"the text spells the model's control token '{token}'; replace it in the data"
@@ -92,7 +88,7 @@ class TokenCheck:
             progress.advance()
             if not example.input.strip() or not example.references:
                 continue
-            if self._spelled(example.input, *example.references):
+            if self.renderer.spelled(example.input, *example.references):
                 continue
             try:
                 rendered.append(self._rendered(example, train=split == "train"))

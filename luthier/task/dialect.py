@@ -37,19 +37,11 @@ class Dialect:
 
 
 @dataclass(frozen=True)
-class Header:
-    """The names of a table's columns, by position; None: a column without name and cells, which is left out."""
-
-    names: tuple[str | None, ...]
-    line: int
-
-
-@dataclass(frozen=True)
 class Table:
-    """What was found about a table."""
+    """What was found about a table. `names` by position; None: a column without name and cells, which is left out."""
 
     dialect: Dialect
-    header: Header
+    names: tuple[str | None, ...]
     said: tuple[str, ...] = ()
 
 
@@ -313,7 +305,7 @@ def _literal(text: Text, dialect: Dialect) -> _Survey | None:
 # --- columns ------------------------------------------------------------------------------------------------------
 
 
-def _columns(text: Text, survey: _Survey) -> tuple[Header, list[str]]:
+def _columns(text: Text, survey: _Survey) -> tuple[tuple[str | None, ...], list[str]]:
     """The columns' names without blanks around them; nameless ones are called by their place, or left out if empty."""
     names: list[str | None] = []
     nameless, empty = [], 0
@@ -333,4 +325,4 @@ def _columns(text: Text, survey: _Survey) -> tuple[Header, list[str]]:
     said = [f"{empty} empty columns without a name are left out"] if empty else []
     if nameless:
         said.append(f"columns without a name are called {', '.join(nameless)}")
-    return Header(tuple(names), survey.header_line), said
+    return tuple(names), said

@@ -272,10 +272,12 @@ def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Tur
 def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", "text"] | None:
     """How a task whose target is a column reads the chats of its input: as turns where each ends in a question, else
     as texts, such as those that a summary is written of. None: the input holds no chats."""
+    if columns.target is None or len(columns.inputs) > 1:
+        return None
     column, chats = columns.inputs[0], 0
     for row in read_rows(path, written):
         cell = Cells(path, row).value(column)
-        if columns.target is None or len(columns.inputs) > 1 or not is_chat(cell):
+        if not is_chat(cell):
             return None
         chats += 1
         if not ends_in_question(cell):

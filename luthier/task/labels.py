@@ -17,7 +17,8 @@ from pathlib import Path
 
 from luthier.errors import DataError
 from luthier.records import Example
-from luthier.scoring.labels import FOLDS, Fold, folded, label_set, spelled
+from luthier.scoring.labels import FOLDS, Fold, LabelSet, folded, label_set, spelled
+from luthier.task.examples import name_of
 from luthier.task.spec import ClassesSpec, Split, TaskSpec
 
 
@@ -66,8 +67,8 @@ def _label_of(
 def _label(example: Example, field: str | None) -> str | None:
     """The label of a row; None where it has none, or several."""
     value = example.meta.get(field) if field else example.references[0] if len(example.references) == 1 else None
-    is_label = isinstance(value, str | int) and not isinstance(value, bool)
-    return str(value) if is_label and str(value).strip() else None
+    name = name_of(value)
+    return name if name is not None and name.strip() else None
 
 
 def _refuse_unlearnable(parts: Mapping[Split, Sequence[Example]], paths: Mapping[Split, Path], column: str) -> None:
@@ -84,9 +85,24 @@ def _refuse_unlearnable(parts: Mapping[Split, Sequence[Example]], paths: Mapping
         raise DataError(problem, file=paths["train"], row=parts["train"][0].row, field=column)
 
 
-def words_of_labels(
-    parts: Mapping[Split, Sequence[Example]], path: Path, column: str, fold: Sequence[Fold] = FOLDS
-) -> dict[str, str]:
+def labels_of(
+    examples: Sequence[Example], path: Path, column: str, fold: Sequence[Fold] = FOLDS
+) -> tuple[LabelSet, dict[str, str]]:
+    """The labels that the references of rows are, and each other spelling -> its label (label_set).
+
+    Raises DataError for a row of several labels, and for one of whose label nothing can be seen.
+    """
+    for example in examples:
+        if len(example.references) > 1:
+            problem = f"the row has {len(example.references)} labels; write one"
+            raise DataError(problem, file=path, row=example.row, field=column)
+        if not folded(example.references[0], fold).strip():
+            problem = "of the label nothing is left that can be seen; write one, or leave out the row"
+            raise DataError(problem, file=path, row=example.row, field=column)
+    return label_set((example.references[0] for example in examples), fold)
+
+
+def words_of_labels(parts: Mapping[Split, Sequence[Example]], path: Path, column: str) -> dict[str, str]:
     """label -> its word, for a new task whose references are labels: each label is its own word, in the spelling that
     most rows have (label_set).
 
@@ -94,11 +110,7 @@ def words_of_labels(
     whose label nothing can be seen.
     """
     rows = [example for examples in parts.values() for example in examples if example.references]
-    for example in rows:
-        if not folded(example.references[0], fold).strip():
-            problem = "of the label nothing is left that can be seen; write one, or leave out the row"
-            raise DataError(problem, file=path, row=example.row, field=column)
-    labels = label_set((example.references[0] for example in rows), fold)[0].words
+    labels = labels_of(rows, path, column)[0].words
     if len(labels) == len(rows):
         raise DataError(
             f"all {len(rows)} rows have different labels; name a column of classes, or --target for texts",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import contextlib
+import dataclasses
 import gzip
 import io
 import lzma
@@ -111,6 +112,7 @@ class Text:
     encoding: str
     unpack: Callable[..., Any]
     said: tuple[str, ...] = ()
+    longest: int = MAX_LINE  # characters, and bytes, of a line
 
     def lines(self) -> Lines:
         """The lines from the beginning."""
@@ -131,10 +133,11 @@ class Lines:
     def _read(self) -> Iterator[str]:
         with _unpacked(self._text.path, self._text.unpack) as stream:
             text = io.TextIOWrapper(stream, self._text.encoding, newline="")  # CR, LF and CRLF end a line and stay
-            while line := text.readline(MAX_LINE + 1):
+            most = self._text.longest
+            while line := text.readline(most + 1):
                 self.line += 1
-                if len(line) > MAX_LINE:
-                    raise self.refused(f"the line is longer than {MAX_LINE >> 20} MiB; is this a file of rows?")
+                if len(line) > most:
+                    raise self.refused(f"the line is longer than {most >> 20} MiB; is this a file of rows?")
                 yield line.removeprefix("\ufeff") if self.line == 1 else line
 
     def refused(self, problem: str, line: int | None = None) -> DataError:
@@ -157,8 +160,8 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise DataError(f"this is {foreign}", file=path)
 
 
-def opened_text(path: Path, encoding: str | None = None) -> Text:
-    """The file as text in `encoding`, or in the one that it is found to have.
+def opened_text(path: Path, encoding: str | None = None, longest: int = MAX_LINE) -> Text:
+    """The file as text in `encoding`, or in the one that it is found to have. `longest`: characters of a line.
 
     Raises DataError for a file that is missing, damaged, no text, or in an encoding that cannot be told.
     """
@@ -176,13 +179,13 @@ def opened_text(path: Path, encoding: str | None = None) -> Text:
                 raise DataError("the file is compressed twice; unpack it", file=path)
     _refuse_foreign(path, head)
     if encoding is not None:
-        return _as_said(Text(path, encoding, unpack, tuple(said)))
+        return _as_said(Text(path, encoding, unpack, tuple(said), longest))
     marked = _marked(head)
     if marked:
         said += [] if marked == "utf-8" else [f"the file is written in {marked}"]
-        return _as_said(Text(path, marked, unpack, tuple(said)))
-    name, more = _found(path, unpack)
-    return Text(path, name, unpack, (*said, *more))
+        return _as_said(Text(path, marked, unpack, tuple(said), longest))
+    name, more = _found(path, unpack, longest)
+    return Text(path, name, unpack, (*said, *more), longest)
 
 
 @contextlib.contextmanager
@@ -249,7 +252,7 @@ def _as_said(text: Text) -> Text:
 # --- no mark: UTF-8, or what chardet says -------------------------------------------------------------------------
 
 
-def _found(path: Path, unpack: Callable[..., Any]) -> tuple[str, list[str]]:
+def _found(path: Path, unpack: Callable[..., Any], longest: int) -> tuple[str, list[str]]:
     """The encoding of a file without a mark, and what to say of it."""
     good = bad = 0
     first: tuple[int, int] | None = None
@@ -257,10 +260,10 @@ def _found(path: Path, unpack: Callable[..., Any]) -> tuple[str, list[str]]:
     escapes = False
     with _unpacked(path, unpack) as stream:
         number = 0
-        while line := stream.readline(MAX_LINE + 1):
+        while line := stream.readline(longest + 1):
             number += 1
-            if len(line) > MAX_LINE and b"\r" not in line:
-                raise DataError(f"the line is longer than {MAX_LINE >> 20} MiB; is this a file of rows?",
+            if len(line) > longest and b"\r" not in line:
+                raise DataError(f"the line is longer than {longest >> 20} MiB; is this a file of rows?",
                                 file=path, line=number)  # fmt: skip
             escapes = escapes or b"\x1b$" in line
             if line.isascii():
@@ -280,10 +283,10 @@ def _found(path: Path, unpack: Callable[..., Any]) -> tuple[str, list[str]]:
     if good > _MIXED * (good + bad):
         problem = f"byte {first[1]} of the line is not UTF-8, and other lines are; mend the line, or name the encoding"
         raise DataError(f"{problem} of the whole file with --encoding", file=path, line=first[0])
-    return _by_chardet(path, unpack, bytes(sample), first)
+    return _by_chardet(Text(path, "", unpack, longest=longest), bytes(sample), first)
 
 
-def _by_chardet(path: Path, unpack: Callable[..., Any], sample: bytes, first: tuple[int, int]) -> tuple[str, list[str]]:
+def _by_chardet(text: Text, sample: bytes, first: tuple[int, int]) -> tuple[str, list[str]]:
     """The likeliest encoding, if none of old systems (DOS, Mac) is likelier; said with a word that shows it."""
     import chardet
 
@@ -299,9 +302,9 @@ def _by_chardet(path: Path, unpack: Callable[..., Any], sample: bytes, first: tu
         names = list(dict.fromkeys([*rivals[:2], *(name for name, _ in usual[:1])]))
         may_be = ", ".join(f"{name} ('{_example(sample.decode(name))}')" for name in names)
         of = f", and may be {may_be}" if may_be else ""
-        raise DataError(f"{where}{of}; name the file's encoding with --encoding", file=path, line=first[0])
+        raise DataError(f"{where}{of}; name the file's encoding with --encoding", file=text.path, line=first[0])
     name = _WIDER.get(usual[0][0], usual[0][0]).lower().replace("windows-", "cp")
-    _as_said(Text(path, name, unpack))
+    _as_said(dataclasses.replace(text, encoding=name))
     shown = _example(sample.decode(name, "replace"))
     return name, [
         f"the file is not UTF-8 and is read as {name}, for example '{shown}'; if that is wrong, name its encoding"

@@ -13,6 +13,7 @@ question and answer stand in the prompt; otherwise it is refused.
 from __future__ import annotations
 
 import random
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -101,13 +102,17 @@ class Renderer:
 
         Prompt and target are tokenized apart, so that training sees exactly the prompt that asking will use.
         """
-        prompt_ids = self._ids(self.text(messages), special=not self.chats)
-        return prompt_ids, None if target is None else self.target_ids(target)
+        return self._rendered(messages)[1], None if target is None else self.target_ids(target)
+
+    def _rendered(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
+        """The whole prompt as text, and its ids."""
+        whole = self.text(messages)
+        return whole, self.ids(whole, special=not self.chats)
 
     def target_ids(self, target: str) -> list[int]:
         """The ids of an answer with its end token last, and nowhere else."""
         self._refuse_control_tokens(target)
-        return [*self._ids(target, special=False), self.end_id]
+        return [*self.ids(target, special=False), self.end_id]
 
     def room_for(self, most: int) -> int:
         """Tokens of the window that an answer needs: `most`, or those of a longer label; 0 for an encoder."""
@@ -127,7 +132,7 @@ class Renderer:
         if self.chat_template:
             turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}]
             whole = self.chat_template.text(turns, answer_follows=False)
-            after = self._ids(whole.partition(MARK)[2].strip(), special=False)
+            after = self.ids(whole.partition(MARK)[2].strip(), special=False)
             if after and self.tokenizer.convert_ids_to_tokens(after[0]) in self.control_tokens:
                 return int(after[0])
         if self.tokenizer.eos_token_id is None:
@@ -164,17 +169,15 @@ class Renderer:
             )
         # Only a decoder keeps its answer in the window that the prompt stands in.
         free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
-        kept = list(others)
-        ids, _ = self.render(template(example, text, kept))
+        kept, cut = list(others), 0
+        whole, ids = self._rendered(messages := template(example, text, kept))
         while len(ids) > free and kept:
             kept.pop()
-            ids, _ = self.render(template(example, text, kept))
-        cut = 0
+            whole, ids = self._rendered(messages := template(example, text, kept))
         if len(ids) > free:
             example, cut = self._cut(example, text, free)
-            ids, _ = self.render(template(example, text))
-        whole = self.text(messages := template(example, text, kept))
-        self._refuse_left_out(example, messages, whole)
+            whole, ids = self._rendered(messages := template(example, text))
+        self._refuse_left_out(example, messages, whole, len(kept))
         if not ids:
             raise PromptError(
                 f"example '{example.id}' (row {example.row}): the prompt has no token, because the model's tokenizer "
@@ -211,19 +214,18 @@ class Renderer:
                 f"{max(0, free)} tokens; shorten the template or choose a model with a larger context window"
             )
         cut = shortened(example, kept)
-        lengths = [len(self._ids(one.input, special=False)) for one in (example, cut)]
+        lengths = [len(self.ids(one.input, special=False)) for one in (example, cut)]
         return cut, max(1, lengths[0] - lengths[1])
 
-    def _ids(self, text: str, special: bool) -> list[int]:
+    def ids(self, text: str, special: bool) -> list[int]:
         """Token ids; `special` adds what the tokenizer puts around plain text (T5's end, a start token).
 
         A chat template writes its own special tokens, so none are added there. Raises PromptError where the tokenizer
         fails: its files may hold what its library reads and cannot carry out.
         """
         try:
-            return list(
-                self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
-            )  # we say what is cut
+            # Not verbose: what is cut, we say.
+            return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
         except (KeyboardInterrupt, SystemExit, MemoryError, UnicodeError):
             raise
         except BaseException as error:  # a panic of the library's Rust is no Exception
@@ -233,33 +235,43 @@ class Renderer:
                 f"{place}: the tokenizer cannot read the text '{text[:40].strip()}...' ({said}); use another model"
             ) from error
 
-    def _refuse_left_out(self, example: Example, messages: Sequence[Message], whole: str) -> None:
-        """Raises PromptError where words of a message do not stand in the prompt, in their order.
+    def _refuse_left_out(self, example: Example, messages: Sequence[Message], whole: str, shots: int) -> None:
+        """Raises PromptError where words of a message do not stand in the prompt, in their order. `shots` stand first,
+        behind the system's words.
 
         Blanks do not count, because templates trim them.
         """
         if not self.chat_template:
             return
         rest = "".join(whole.split())
-        for number, message in enumerate(messages, 1):
+        rules = sum(message["role"] == RULES for message in messages[:1])
+        for number, message in enumerate(messages, 1 - rules):
             if not (words := "".join(message["content"].split())):
                 continue
             _, found, rest = rest.partition(words)
             if not found:
                 what = (
-                    "the input" if number == len(messages)
-                    else f"the answer of shot {number // 2}" if message["role"] == "assistant"
-                    else f"the question of shot {number // 2 + 1}"
+                    "the system's words" if number == 0
+                    else f"the {'answer' if number % 2 == 0 else 'question'} of shot {(number + 1) // 2}"
+                    if number <= 2 * shots
+                    else "the input" if number + rules == len(messages) else "an earlier turn"
                 )  # fmt: skip
                 raise PromptError(
                     f"example '{example.id}' (row {example.row}): {self.chat_template.file}: the chat template leaves "
                     f"out or changes {what}; mend it, or choose another model"
                 )
 
+    def spelled(self, *texts: str) -> str | None:
+        """The first control token that a text spells: it would end a turn in the middle of the text."""
+        return next((found[0] for text in texts if (found := self._control.search(text))), None)
+
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, sorted(self.control_tokens))) or "(?!)")
+
     def _refuse_control_tokens(self, text: str, where: str = "") -> None:
         """Raises PromptError for a text that spells one of the model's control tokens, which would end a turn."""
-        spelled = next((token for token in sorted(self.control_tokens) if token in text), None)
-        if spelled is not None:
+        if spelled := self.spelled(text):
             raise PromptError(
                 f"{where}the text '{text[:40].strip()}...' spells the model's control token "
                 f"'{spelled}'; replace it in the data"

@@ -17,9 +17,9 @@ from typing import Any
 from luthier.errors import DataError
 from luthier.files import possible
 from luthier.task.dialect import DELIMITERS, Table, found_table, records
-from luthier.task.documents import json_rows
+from luthier.task.documents import MAX_DOCUMENT, json_rows
 from luthier.task.external import parquet_rows
-from luthier.task.opened import AS_FOUND, NO_QUOTE, Format, Text, is_parquet, opened_text, refuse_foreign
+from luthier.task.opened import AS_FOUND, MAX_LINE, NO_QUOTE, Format, Text, is_parquet, opened_text, refuse_foreign
 
 DOCUMENTS = (".jsonl", ".ndjson", ".json")
 PACKED = (".gz", ".bz2", ".xz")
@@ -59,13 +59,15 @@ class Rows:
             _refuse_kind(self.path)
 
     def _opened(self) -> Text:
-        text = opened_text(self.path, self.written.encoding)
+        # A document may stand on one line, as json.dump writes it.
+        longest = MAX_DOCUMENT if _kind(self.path) == ".json" else MAX_LINE
+        text = opened_text(self.path, self.written.encoding, longest)
         self.said = text.said
         self.found = Format(encoding=None if text.encoding == "utf-8" else text.encoding)
         return text
 
     def _table(self, text: Text, table: Table, usual: str) -> Iterator[Row]:
-        dialect, names = table.dialect, table.header.names
+        dialect, names = table.dialect, table.names
         self.said += table.said
         quote = NO_QUOTE if dialect.quote is None else dialect.quote
         self.found = self.found.model_copy(

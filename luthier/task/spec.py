@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from luthier.defaults import ANSWER
 from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.scoring.labels import FOLDS, Fold, folded, untold
-from luthier.scoring.words import Bleu, Words
+from luthier.scoring.words import Bleu, Reasoning, Words
 from luthier.settings import WHERE_GIVEN, Seed, Settings
 from luthier.task.examples import Columns
 from luthier.task.opened import Format
@@ -122,7 +122,7 @@ class AnswerSpec(Settings):
         default=ANSWER, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
     )
     baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
-    reasoning: Literal["keep", "leave out"] = Field(
+    reasoning: Reasoning = Field(
         default="keep",
         description="Whether a reasoning block, <think>...</think>, is part of an answer; left out, it is counted.",
     )

@@ -9,18 +9,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from luthier.errors import DataError
 from luthier.metrics import ROUGE
 from luthier.progress import bar
 from luthier.records import Answer, Example, Score
-from luthier.scoring.labels import Fold, LabelSet, folded, label_set, spelled
+from luthier.scoring.labels import Fold, LabelSet, spelled
 from luthier.scoring.reasoning import holds_reasoning
-from luthier.scoring.words import ENGLISH, Reading, Words, reading_for, refuse_missing, unread
+from luthier.scoring.words import ENGLISH, Reading, Reasoning, Words, reading_for, refuse_missing, unread
 from luthier.settings import Settings, settings_from
+from luthier.task.labels import labels_of
 
 Arms = dict[str, list[Answer]]
 MANY_ANSWERS, BLOCK = 5_000, 500  # from so many on a bar is shown, which moves by blocks
@@ -35,7 +36,7 @@ class Texts:
     labels: LabelSet | None
     merged: Mapping[str, str]  # spelling of a label -> the label
 
-    @property
+    @cached_property
     def references(self) -> list[str]:
         return [text for example in self.examples for text in example.references]
 
@@ -44,8 +45,6 @@ class Texts:
         from luthier.scoring.score import refuse_unequal, score
 
         examples, many = self.examples, len(arms) * len(self.examples)
-        if self.labels:
-            examples = [replace(e, references=tuple(self.merged.get(t, t) for t in e.references)) for e in examples]
         if references == "max":
             refuse_unequal(examples)  # of all, since they are scored block by block
         options: dict[str, Any] = {"references": references, "labels": self.labels or (), "reading": self.reading}
@@ -111,14 +110,7 @@ def texts_of(
     refuse_missing(reading.bleu)
     if not labelled:
         return Texts(list(examples), reading, None, {})
-    for example in examples:
-        if len(example.references) > 1:
-            raise DataError("the row has several labels; write one", file=path, row=example.row, field=column)
-        if not folded(example.references[0], fold).strip():
-            problem = "of the label nothing is left that can be seen; write one, or leave out the row"
-            raise DataError(problem, file=path, row=example.row, field=column)
-    known, merged = label_set(texts, fold)
-    return Texts(list(examples), reading, known, merged)
+    return Texts(list(examples), reading, *labels_of(examples, path, column, fold))
 
 
 class _Told(Settings):
@@ -126,7 +118,7 @@ class _Told(Settings):
 
     words: Words
     bleu: str
-    reasoning: Literal["keep", "leave out"]
+    reasoning: Reasoning
 
     def as_reading(self) -> Reading:
         return Reading(self.words, self.bleu, self.reasoning)

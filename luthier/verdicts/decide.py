@@ -10,7 +10,7 @@ An unknown number or an infinite bound is None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -31,7 +31,7 @@ from luthier.results.comparison import (
     turned,
 )
 from luthier.stats import intervals, power, simultaneous
-from luthier.stats.intervals import Estimate, Floats, ends_of, finite_or_none
+from luthier.stats.intervals import Estimate, Floats, ends_of, finite_or_none, inside
 from luthier.stats.seeds import MIN_SEEDS, OverSeeds, difference_over_seeds, mean_over_seeds
 from luthier.verdicts.align import Table
 from luthier.verdicts.measure import Column, PairOfArms
@@ -233,24 +233,23 @@ def seed_results_of(tables: Mapping[str, Floats], level: float, ends: tuple[floa
     A pair has a result where one arm has MIN_SEEDS seeds or more, and the other as many or one.
     """
 
-    def fields_of(estimate: OverSeeds) -> dict[str, Any]:
+    def fields_of(estimate: OverSeeds, scale: tuple[float, float]) -> dict[str, Any]:
         spread = {"seeds": estimate.seeds, "seed_share": estimate.seed_share, "seed_sd": estimate.seed_sd}
-        return {**ends_of(estimate.interval(level)), **spread}
+        return {**ends_of(inside(estimate.interval(level), scale)), **spread}
 
     low, high = ends
-    means = {
-        name: replace(mean_over_seeds(scores), ends=ends) for name, scores in tables.items() if len(scores) >= MIN_SEEDS
-    }
+    means = {name: mean_over_seeds(scores) for name, scores in tables.items() if len(scores) >= MIN_SEEDS}
     arms = {
-        name: ArmRecipe(mean=means[name].value, **fields_of(means[name])) if name in means else None for name in tables
+        name: ArmRecipe(mean=means[name].value, **fields_of(means[name], ends)) if name in means else None
+        for name in tables
     }
     pairs: dict[PairOfArms, PairRecipe | None] = {}
     for a, b in combinations(tables, 2):
         counts = {len(tables[a]), len(tables[b])}
         pairs[a, b] = None
         if max(counts) >= MIN_SEEDS and (len(counts) == 1 or 1 in counts):
-            difference = replace(difference_over_seeds(tables[a], tables[b]), ends=(low - high, high - low))
-            pairs[a, b] = PairRecipe(difference=difference.value, **fields_of(difference))
+            difference = difference_over_seeds(tables[a], tables[b])
+            pairs[a, b] = PairRecipe(difference=difference.value, **fields_of(difference, (low - high, high - low)))
     return SeedResults(arms, pairs, {name: len(scores) for name, scores in tables.items()})
 
 

@@ -94,12 +94,14 @@ def profile(
                 f"arm '{name}' has no answers, or some to other examples; profile it with the rows it answered"
             )
     arms = {name: [spoken(answer, reading) for answer in answers] for name, answers in arms.items()}
+    spoken_reading = dataclasses.replace(reading, reasoning="keep")  # the blocks are gone, and are left out but once
     unread = not_read([example.input for example in examples], reading.words)
     common = common_words(example.input for example in examples)
     sources = {example.id: _Input(example.input, common, reading.words) for example in examples}
     asked = (deciding, "length_ratio")
     scores = {
-        name: score(answers, examples, asked, references=references, reading=reading) for name, answers in arms.items()
+        name: score(answers, examples, asked, references=references, reading=spoken_reading)
+        for name, answers in arms.items()
     }
     return ProfileRecord(
         format=1,
@@ -107,7 +109,7 @@ def profile(
         deciding=deciding,
         margin=margin,
         signatures={deciding: signature(deciding, references, reading), **signatures(reading.words)},
-        budgets=at_equal_length(arms, scores, examples, dev, deciding, margin, level, reading),
+        budgets=at_equal_length(arms, scores, examples, dev, deciding, margin, level, spoken_reading),
         buckets=_buckets(scores, by_id, deciding, level, reading.words),
         arms={
             name: _arm(answers, scores[name], by_id, sources, level, reading.words, reads_facts=not unread)

@@ -17,8 +17,8 @@ import typer
 
 import luthier
 from luthier.cli.app import app
-from tests import tiny
-from tests.commands import CSV
+from tests import children, tiny
+from tests.commands import CSV, Said
 from tests.rated import at_random, rate_all
 
 COMMANDS: dict[str, Any] = {  # the verbs of a group, too, such as "scale fit"
@@ -149,3 +149,8 @@ def without_seconds(path: Path) -> bytes:
 def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
     """The names of files that differ or are in one of two folders only."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def run(typed: Typed, here: Path, before: children.Before = children.nothing) -> Said:
+    """One command in a child process, after `before`."""
+    return children.run(children.command(*typed.words.split(" ")), here, before, typed.keys)

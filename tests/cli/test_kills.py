@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ import pytest
 from luthier.files import sha256_of
 from luthier.model import sources
 from tests import children, tiny
-from tests.cli.ground import LORA, WORK, Typed, differing, files, make
-from tests.commands import Said
+from tests.cli.ground import LORA, WORK, Typed, differing, files, run
 
 MOMENTS = int(os.environ.get("LUTHIER_MOMENTS", "20"))
 SEED = 20_263
@@ -38,11 +36,6 @@ KILLED: dict[str, tuple[Typed, float]] = {
 SLOW = {"study of widths", "tuning", "multitask", "merge to a width"}
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
-    return make(tmp_path_factory.mktemp("ground") / "here", tiny_folder)
-
-
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Studies in fp32, because children are forked; and a package that holds a tiny model as GGUF."""
@@ -54,10 +47,6 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
     packaged = sources.Packaged("packaged_tiny", "tiny.gguf", "pip install it", "a tiny model", sha256_of(gguf))
     monkeypatch.setitem(sources.SHORT_NAMES, "packaged", packaged)
-
-
-def run(typed: Typed, here: Path, before: children.Before = children.nothing) -> Said:
-    return children.run(children.command(*typed.words.split(" ")), here, before, typed.keys)
 
 
 @pytest.mark.parametrize(

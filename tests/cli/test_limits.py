@@ -16,7 +16,7 @@ import pytest
 
 from luthier.cli import exits
 from tests import children
-from tests.cli.ground import COMMANDS, WORK, Typed, differing, files, make
+from tests.cli.ground import COMMANDS, WORK, Typed, differing, files, run
 from tests.commands import ROOT, Said, process
 
 EVERY = os.environ.get("LUTHIER_LIMITS") == "all"
@@ -40,20 +40,11 @@ def test_every_verb_is_here() -> None:
     assert set(WORK) == set(COMMANDS)
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
-    return make(tmp_path_factory.mktemp("ground") / "here", tiny_folder)
-
-
 @pytest.fixture(autouse=True)
 def own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
     monkeypatch.setenv("LUTHIER_CACHE", "cache")  # in the folder that a command is typed in
     monkeypatch.setenv("HOME", "/nonexistent")
-
-
-def run(typed: Typed, here: Path, before: children.Before = children.nothing) -> Said:
-    return children.run(children.command(*typed.words.split(" ")), here, before, typed.keys)
 
 
 @pytest.fixture(scope="module")

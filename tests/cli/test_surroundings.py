@@ -10,16 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luthier.results import folder
-from tests import children
-from tests.cli.ground import WORK, Typed, differing, files, make
-from tests.commands import ROOT, Said, one_sentence
+from tests.cli.ground import WORK, Typed, differing, files, run
+from tests.commands import ROOT, one_sentence
 
 CASES = [
     pytest.param(typed, id=str(typed)) for verb, several in WORK.items() if verb != "multitask" for typed in several
@@ -27,20 +25,11 @@ CASES = [
 COUNTS_LOOKS = ("study", "compare")  # in the cache
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
-    return make(tmp_path_factory.mktemp("ground") / "here", tiny_folder)
-
-
 @pytest.fixture
 def here(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
     monkeypatch.setenv("LUTHIER_CACHE", "cache")
     return Path(shutil.copytree(ground, tmp_path / "here"))
-
-
-def run(typed: Typed, here: Path, before: children.Before = children.nothing) -> Said:
-    return children.run(children.command(*typed.words.split(" ")), here, before, typed.keys)
 
 
 def nameless() -> None:

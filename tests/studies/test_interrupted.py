@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from luthier.files import read_lines
-from tests.forked import forked, fp32  # noqa: F401
+from tests.children import forked, fp32  # noqa: F401
 from tests.studies.test_study import make_task
 
 pytestmark = pytest.mark.slow

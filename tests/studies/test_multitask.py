@@ -17,7 +17,7 @@ from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.studies.multitask import examples_in_all, multitask
 from luthier.studies.study import study
 from tests import tiny
-from tests.forked import forked, fp32, kill_at  # noqa: F401
+from tests.children import forked, fp32, kill_at  # noqa: F401
 from tests.studies.test_interrupted import numbers
 
 ARM = "lora-r4+checkpoint_seconds=0"

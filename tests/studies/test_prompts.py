@@ -20,7 +20,7 @@ from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import ShippedNote
 from luthier.studies.multitask import multitask
 from luthier.studies.study import study
-from tests.hostile import WHOLE
+from tests.hostile.templates import WHOLE
 from tests.studies.test_study import make_task
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"

@@ -11,7 +11,7 @@ from luthier.records import Example
 from luthier.task.chat_template import ChatTemplate, today
 from luthier.task.prompt import Renderer, template
 from tests import tiny
-from tests.hostile import SOUND_TEMPLATES, WHOLE
+from tests.hostile.templates import SOUND_TEMPLATES, WHOLE
 
 TURNS = template(Example("x", "Ann: May I come?", ("No.",)), "Sum up.\n\n{input}", tiny.examples(2))
 DATED = "Today is {{ strftime_now('%d %b %Y') }}. " + WHOLE

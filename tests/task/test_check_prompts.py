@@ -14,7 +14,7 @@ from luthier.task.check import check_task
 from luthier.task.check_prompts import refuse_same_prompts, same_prompts
 from luthier.task.prompt import Renderer
 from tests import tiny
-from tests.hostile import WHOLE
+from tests.hostile.templates import WHOLE
 from tests.task.test_check import made, said
 
 

@@ -66,3 +66,11 @@ def test_a_row_of_an_array_is_named_with_its_line(tmp_path: Path) -> None:
     assert said == ("the file is a JSON array, and each of its objects is a row",)
     with pytest.raises(DataError, match=r"x\.json, row 2, line 3: this is not a JSON object"):
         list(rows)
+
+
+def test_an_array_on_one_line_may_be_as_long_as_a_document(tmp_path: Path) -> None:
+    """As json.dump writes it. A line of a file of lines stays bounded."""
+    rows = [{"dialogue": "word " * 1000, "summary": str(number)} for number in range(3600)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert (tmp_path / "rows.json").stat().st_size > 17 * 2**20
+    assert [row.values["summary"] for row in read_rows(tmp_path / "rows.json")] == [str(n) for n in range(3600)]

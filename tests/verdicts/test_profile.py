@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import fmean
 
 import pytest
 
@@ -10,7 +11,8 @@ from luthier.errors import DataError
 from luthier.records import Answer, Example
 from luthier.results.comparison import Mean
 from luthier.results.profile_record import ArmProfile
-from luthier.scoring.score import words_of
+from luthier.scoring.score import score, words_of
+from luthier.scoring.words import Reading
 from luthier.verdicts.profile import fragments, only_tags, profile
 
 REFERENCE = "Anna meets Ben at the old station today"
@@ -86,6 +88,17 @@ def test_buckets_hold_every_example_once() -> None:
     assert sum(row.n for row in buckets["input"]) == 30 and len(buckets["input"]) == 3
     assert [row.arms["short"].n for row in buckets["input"]] == [row.n for row in buckets["input"]]
     assert len(buckets["reference"]) == 1, "all references are equally long"
+
+
+def test_reasoning_is_left_out_once() -> None:
+    """Of two closing tags the second closes nothing and stays, for the profile as for the scores."""
+    said = [Answer(e.id, f"a</think>{REFERENCE}.</think>Nothing of it.") for e in EXAMPLES]
+    reading = Reading(reasoning="leave out")
+    scored = score(said, EXAMPLES, ["rouge1"], reading=reading)
+    made = profile({"arm": said}, EXAMPLES, deciding="rouge1", reading=reading)
+    buckets = made.buckets["input"]
+    mean = sum(row.n * row.arms["arm"].mean for row in buckets) / sum(row.n for row in buckets)
+    assert mean == pytest.approx(fmean(row.values["rouge1"] or 0 for row in scored))
 
 
 def test_it_is_json_and_the_same_each_time() -> None:
