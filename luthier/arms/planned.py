@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from luthier.adapt.settings import FORMS
+from luthier.adapt.settings import FORMS, refuse_family, refuse_width
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
+from luthier.decoding.settings import Generation
 from luthier.defaults import ANSWER, BATCH, MOST_DEV
 from luthier.errors import ModelError, SettingsError
 from luthier.planning.devices import HERE, Device, device
@@ -54,7 +56,7 @@ class PlanSpec(Settings):
     arms: tuple[str, ...] = Field(("lora",), strict=False, description="the arms' short forms")
     tokens: int | None = Field(None, description=f"tokens of a row, prompt and target; None: {TOKENS}")
     task: str | None = Field(None, description="a task whose own lengths are used instead; None: rows of --tokens")
-    batch: int | None = Field(None, description="examples of an optimizer step; None: the arm's own")
+    batch: int | None = Field(None, ge=1, le=2**20, description="examples of an optimizer step; None: the arm's own")
     answer: int = Field(ANSWER, description=f"the most new tokens of an answer; None: {ANSWER}")
     bits: Literal["32", "16", "8", "4"] | None = Field(
         None, description="of the frozen weights; None: 32 on a CPU, 16 on another device"
@@ -68,7 +70,7 @@ class PlanSpec(Settings):
     )
     memory: float | None = Field(None, gt=0, le=MOST, description="GB that the process may hold; None: no bound")
 
-    @field_validator("tokens", "batch", "answer", "devices")
+    @field_validator("tokens", "answer", "devices")
     @classmethod
     def _is_possible(cls, value: int | None) -> int | None:
         if value is not None and not 1 <= value <= MOST:
@@ -78,6 +80,8 @@ class PlanSpec(Settings):
     @field_validator("arms")
     @classmethod
     def _are_different(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if not arms:
+            raise ValueError("no arm is named; leave arms out, or name one")
         names = [name_of(text) for text in arms]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"the arm '{twice[0]}' is named twice; name it once")
@@ -104,7 +108,7 @@ class Planner:
 
     def __init__(self, request: PlanSpec) -> None:
         self.request = request
-        self._lengths: dict[str, Lengths] = {}  # by short form: a task's rows are rendered once
+        self._lengths: dict[Asked, Lengths] = {}  # a task's rows are rendered once for arms that are asked alike
         self.config = config_of(request.model)
         self.task = _load_task(request.task) if request.task else None
         self.labels = len(self.task.labels) if self.task and self.task.labels else USUAL_LABELS
@@ -148,9 +152,19 @@ class Planner:
                 f"arm '{text}': it is an arm of {spec.model}, and this plan is of {self.request.model}; "
                 f"plan it with --model {spec.model}"
             )
-        if spec.width not in (None, *WIDTHS):
-            there = ", ".join(WIDTHS)
-            raise SettingsError(f"arm '{text}': the width '{spec.width}' is not known; there are: {there}")
+        where, form = f"arm '{text}'", FORMS[spec.method]
+        settings_from(Generation, spec.generation, where)
+        settings_from(form.settings, spec.settings, where)
+        if form.asks_model:
+            refuse_family(where, spec.method, self.request.model, self.shape.family)
+        if spec.width is not None:
+            refuse_width(where, spec.method, spec.width)
+            if spec.width not in WIDTHS:
+                raise SettingsError(f"{where}: the width '{spec.width}' is not known; there are: {', '.join(WIDTHS)}")
+            if self.shape.family == "encoder":
+                raise SettingsError(
+                    f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out"
+                )
         return spec
 
     def _arm(self, text: str, spec: ArmSpec, examples: int) -> PlannedArm:
@@ -179,19 +193,22 @@ class Planner:
         if arm.method in ("lora", "qlora"):
             return replace(arm, method="qlora", settings=SimpleNamespace(**dict(arm.settings) | {"width": self.width}))
         if not FORMS[arm.method].trains:
-            return replace(arm, width=self.width)
+            return replace(arm, width=arm.width or self.width)
         raise SettingsError(f"plan: {arm.method} does not train on {self.width}; choose lora, or --bits 16")
 
     def lengths(self, text: str) -> Lengths:
         """Rows of `tokens` tokens, or the lengths of the task's rows under the arm's template."""
-        request = self.request
+        request, spec = self.request, self._spec(text)
         if self.task is None:
-            return Lengths.alike(request.tokens or TOKENS, request.answer, max(BATCH, request.batch or 0))
-        if text not in self._lengths:
-            self._lengths[text] = lengths_of(self.task, parse(text), self.renderer(), self.shape)
-        return self._lengths[text]
+            answer = spec.generation.get("max_new_tokens") or request.answer
+            return Lengths.alike(request.tokens or TOKENS, answer, max(BATCH, request.batch or 0))
+        asked = asked_as(self.task, spec, self.shape)
+        if asked not in self._lengths:
+            self._lengths[asked] = lengths_of(self.task, asked, self._renderer)
+        return self._lengths[asked]
 
-    def renderer(self) -> Renderer:
+    @cached_property
+    def _renderer(self) -> Renderer:
         from luthier.model.template_trial import refuse_unsafe
         from luthier.task.prompt import Renderer
 
@@ -307,20 +324,33 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
     )
 
 
-def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> Lengths:
+class Asked(NamedTuple):
+    """How an arm is asked, as far as its lengths go."""
+
+    template: str
+    shots: int
+    trains: bool
+    answer: int  # most new tokens
+
+
+def asked_as(task: Task, spec: ArmSpec, shape: Shape) -> Asked:
+    usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
+    settings = settings_from(FORMS[spec.method].settings, spec.settings, "plan")
+    answer = spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens
+    return Asked(spec.template or usual, int(getattr(settings, "shots", 0)), FORMS[spec.method].trains, answer)
+
+
+def lengths_of(task: Task, asked: Asked, renderer: Renderer) -> Lengths:
     """The lengths of a task's rows under an arm's template and shots, as a study renders them."""
     from luthier.task.prompt import draw_shots
     from luthier.task.spec import SPLITS
 
-    usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
-    text = task.template(spec.template or usual)
-    settings = settings_from(FORMS[spec.method].settings, spec.settings, "plan")
-    shots = draw_shots(task.train, int(getattr(settings, "shots", 0)), task.spec.prompt.shot_seed)
-    answer = int(spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens)
-    room = renderer.room_for(task.spec.answer.max_new_tokens)
+    shots = draw_shots(task.train, asked.shots, task.spec.prompt.shot_seed) if asked.shots else []
     train, dev, test = ([one for one in task.split(name) if one.is_usable] for name in SPLITS)
-    train = train if FORMS[spec.method].trains else []
-    return rendered_lengths(renderer, text, shots, train, dev[:MOST_DEV], test, room, answer)
+    return rendered_lengths(
+        renderer, task.template(asked.template), shots, train if asked.trains else [], dev[:MOST_DEV], test,
+        renderer.room_for(task.spec.answer.max_new_tokens), asked.answer,
+    )  # fmt: skip
 
 
 def _load_task(name: str) -> Task:

@@ -58,7 +58,7 @@ def plan(
     for text, (name, row) in zip(planner.request.arms, record.arms.items(), strict=True):
         if terms:
             _print_terms(name, row, planner.shape.parameters)
-        if row.phases:
+        if row.phases or row.refused is not None:
             screen.print_lines([*_fits_lines(name, planner.fits(text), planner)])
     _print_money(record, planner, prices)
 

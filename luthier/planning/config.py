@@ -5,16 +5,13 @@ The file is read as JSON, because reading it through transformers imports torch.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import ModelError
-
-LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, the format's own limit
+from luthier.model.weight_files import json_table, pools_by_mean, tensors_in
 
 
 @dataclass(frozen=True)
@@ -54,37 +51,14 @@ class Config:
 def config_in(folder: Path, name: str) -> Config:
     """The configuration of a model's folder, or of a config.json itself. Raises ModelError for a file that is none."""
     path = folder if folder.is_file() else folder / "config.json"
-    try:
-        keys = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(f"{path}: this is no configuration ({error}); name a model's config.json") from None
-    if not isinstance(keys, dict):
-        raise ModelError(f"{path}: it holds no table of keys; name a model's config.json")
+    keys = json_table(path)
     beside = path.parent if path.name == "config.json" else None
-    return Config(name, keys, _stored(beside) if beside else frozenset(), bool(beside and pools_mean(beside)))
-
-
-def pools_mean(folder: Path) -> bool:
-    """Whether an encoder's folder declares mean pooling over tokens (1_Pooling/config.json)."""
-    try:
-        keys = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(keys.get("pooling_mode_mean_tokens"))
+    return Config(name, keys, _stored(beside) if beside else frozenset(), bool(beside and pools_by_mean(beside)))
 
 
 def _stored(folder: Path) -> frozenset[str]:
-    """The names of the tensors in a folder's safetensors files, from their headers alone."""
-    return frozenset(name for path in sorted(folder.glob("*.safetensors")) for name in _header(path))
-
-
-def _header(path: Path) -> list[str]:
-    """The tensors that one safetensors file names: 8 bytes of length, then JSON."""
+    """The names of the tensors beside a configuration; none where they are damaged, which loading them says."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > LARGEST_HEADER:
-                return []
-            return [name for name in json.loads(file.read(length)) if name != "__metadata__"]
-    except (OSError, ValueError, struct.error):
-        return []  # a damaged file is named when the model is loaded; the configuration is what a plan reads
+        return frozenset(tensors_in(folder))
+    except ModelError:
+        return frozenset()

@@ -119,9 +119,9 @@ def processor() -> Device:
 
 
 def _rates_of(kind: str) -> Rates | None:
-    """Kept rates that were measured on this processor, with as many threads where it computes itself."""
+    """Kept rates that were measured on a machine with this processor, and with as many threads where it computes."""
     rates = kept_rates()
-    if rates is None or (rates.processor, rates.device) != (describe(kind)["processor"], kind):
+    if rates is None or (rates.processor, rates.device) != (describe("cpu")["processor"], kind):
         return None
     return rates if kind != "cpu" or rates.threads == threads() else None
 

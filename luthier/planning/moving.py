@@ -88,17 +88,6 @@ class Moving:
         """All parameters, the model's own and the added ones."""
         return shape.parameters + self.added()
 
-    def by_layer(self, shape: Shape) -> dict[str, int]:
-        """Path -> trainable parameters, for every module that has some."""
-        rows: dict[str, int] = {}
-        for layer in shape.layers:
-            if own := self.own_of(layer):
-                rows[layer.path] = own
-        for one in self.additions:
-            if one.trainable:
-                rows[one.path] = rows.get(one.path, 0) + one.trainable
-        return rows
-
     def beside(self, path: str) -> Addition | None:
         """What is added at a layer."""
         return self._by_path.get(path)
@@ -338,4 +327,3 @@ _METHODS: dict[str, Callable[[Shape, Any], Moving]] = {
     "p-tuning": _ptuning,
     "prefix": _prefix,
 }
-TRAINED = ("tokens", *_METHODS)

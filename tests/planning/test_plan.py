@@ -10,13 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 from luthier.errors import ModelError, SettingsError
-from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device
+from luthier.files import cache_folder
+from luthier.machine import describe
+from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device, this_machine
 from luthier.planning.fits import Question, fits
-from luthier.planning.flops import Read, attention_flops, linear_parameters, reading_flops, training_flops
+from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import NOTHING, moving
+from luthier.planning.passes import luthier_pass
 from luthier.planning.plan import PlannedArm, plan_arm
-from luthier.planning.prices import SHIPPED, dollars, read_prices
+from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import answering_work, training_work
 from luthier.planning.terms import Setting
@@ -54,7 +57,8 @@ def test_recomputation_reads_the_blocks_again() -> None:
     shape, read = shape_of("smollm2-135m"), Read(1000, 500_000, 100)
     full = moving(shape, "full", None)
     once, twice = (sum(training_flops(shape, full, read, again).values()) for again in (False, True))
-    assert twice - once == 2 * linear_parameters(shape) * 1000 + attention_flops(shape, 500_000)
+    attention = 30 * 2 * 500_000 * 9 * (64 + 64)  # of 9 heads of width 64 in 30 blocks: q k^T, and the sum over v
+    assert twice - once == 2 * linear_parameters(shape) * 1000 + attention
     assert reading_flops(shape, read) == twice - once
 
 
@@ -65,7 +69,10 @@ def test_time_follows_the_slower_of_rate_and_bandwidth() -> None:
     fast = replace(slow, flops={"fp32": 2 * slow.flops["fp32"]})
     for one in (slow, fast):
         assert one.rate("fp32") == SHARE["cpu"] * one.flops["fp32"]
-    work = [training_work(shape, lora, setting, lengths, one, 2.0, False) for one in (slow, fast)]
+    work = [
+        training_work(shape, lora, setting, lengths, one, 2.0, luthier_pass(shape, lora, "fp32", "cpu"))
+        for one in (slow, fast)
+    ]
     assert work[0].flops == work[1].flops and work[1].seconds < work[0].seconds
     starved = replace(slow, bandwidth=slow.bandwidth / 1000)
     answered = [answering_work(shape, lora, setting, lengths.test, lengths, one).seconds for one in (slow, starved)]
@@ -83,9 +90,33 @@ def test_a_measured_rate_is_that_of_the_nearest_product() -> None:
         device("abacus")
 
 
+def test_rates_count_for_the_device_and_the_threads_that_they_were_measured_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(kind: str, threads: int = 3) -> None:
+        product = ProductRate(precision="fp32", rows=8, weights=1000, flops=7e9)
+        here = str(describe("cpu")["processor"])
+        rates = Rates(format=1, processor=here, threads=threads, device=kind, bandwidth=5e9, products=[product])
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        rates.write(cache_folder())
+
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert this_machine("cuda") is None and device("here").source == "stated"
+    kept("cpu")
+    assert this_machine("cuda") is None and device("here").rate("fp32") == 7e9
+    assert this_machine("cpu") == device("here") and device("here").memory == describe("cpu")["memory_bytes"]
+    kept("cpu", threads=2)
+    assert device("here").source == "stated"
+    kept("cuda", threads=2)
+    gpu = this_machine("cuda")
+    assert gpu is not None and (gpu.kind, gpu.source, gpu.bandwidth) == ("cuda", "measured", 5e9)
+    assert device("here").source == "stated" and this_machine("mps") is None
+
+
 def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     shape = shape_of("smollm2-135m")
-    arm = PlannedArm("full", "full", None)
+    arm = PlannedArm("full", None)
     plan = plan_arm(shape, arm, Setting("fp32", bound=1e9), Lengths.alike(512, 80, 8), None)
     assert plan.training is None and plan.refused is not None and "the bound is 1.0 GB" in plan.refused
     roomy = plan_arm(shape, arm, Setting("fp32", bound=4.2e9), Lengths.alike(512, 80, 8), DEVICES["laptop"])
@@ -132,8 +163,14 @@ def test_every_shipped_price_has_a_date_and_a_source() -> None:
     prices = read_prices(SHIPPED)
     for price in prices.machines.values():
         assert price.device in DEVICES and len(price.date) == 7 and "https://" in price.source
+        assert "not verified" not in price.source
     assert dollars(1800, prices.machines["ec2 g5.xlarge"]) == pytest.approx(0.503)
-    assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge", "sagemaker ml.g5.xlarge"]
+    assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge"]
+
+
+def test_machines_are_rented_whole() -> None:
+    eight = Price(device="h100", devices=8, dollars=40.0, date="2026-01", source="an offer")
+    assert [dollars(3600, eight, devices) for devices in (1, 8, 9, 16)] == [40, 40, 80, 80]
 
 
 def test_a_wrong_price_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from luthier.planning.lengths import Lengths, rendered_lengths
+from luthier.records import Prompt
+from luthier.results.lines import PROMPTS_FILE
 from luthier.results.plan_record import PlanRecord
 from luthier.results.predicted import rows_of_study
+from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.studies import planned
 from luthier.studies import study as studies
 from luthier.studies.study import study
 from tests.studies.test_study import make_task
@@ -59,3 +65,27 @@ def test_the_plan_is_there_before_the_first_arm_and_stays(
     with pytest.raises(KeyboardInterrupt):
         study(task, model=table["model"], arms="lora-r4", out=copy)
     assert (copy / "plan.json").read_bytes() == before
+
+
+def test_arms_that_have_run_are_not_planned_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan after the fact is no prediction. Arms that are asked alike are rendered once, and as they are asked."""
+    copy = Path(shutil.copytree(finished, tmp_path / "study"))
+    (copy / "plan.json").unlink()
+    table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
+    rendered = []
+
+    def counted(*given: Any) -> Lengths:
+        rendered.append(given)
+        return rendered_lengths(*given)
+
+    monkeypatch.setattr(planned, "rendered_lengths", counted)
+    study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2,few-shot-2", out=copy)
+    record = PlanRecord.read(copy)
+    assert set(record.arms) == {"lora-r2", "soft-2", "few-shot-2"} and len(rendered) == 2
+    prompts = read_lines_of(Prompt, copy / "arms" / "few-shot-2" / PROMPTS_FILE)
+    renderer, text, shots, train, dev, test, room, answer = next(given for given in rendered if given[2])
+    assert [len(one.prompt_ids) for one in prompts] == list(
+        rendered_lengths(renderer, text, shots, train, dev, test, room, answer).test
+    )
