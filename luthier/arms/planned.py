@@ -279,9 +279,13 @@ class Planner:
             return None
 
     def _answering_peak(self, arm: PlannedArm, lengths: Lengths, asked: Question) -> float:
-        """Of the prompts, cut to `asked.tokens`."""
+        """Of the prompts, cut to `asked.tokens`: as many at once as the bound allows, or one that is over it."""
         cut = replace(lengths, train=(), test=tuple(min(length, asked.tokens) for length in lengths.test))
-        return float(plan_arm(self.shape, arm, replace(self.setting(), bound=None), cut, None).peak_bytes)
+        planned = plan_arm(self.shape, arm, self.setting(), cut, None)
+        if planned.refused is not None:
+            cut = replace(cut, test=(max(cut.test),))
+            planned = plan_arm(self.shape, arm, replace(self.setting(), bound=None), cut, None)
+        return float(planned.peak_bytes)
 
     def _training_peak(self, arm: PlannedArm, asked: Question) -> float:
         """Of rows that are all `asked.tokens` long."""

@@ -59,7 +59,7 @@ def plan(
         if terms:
             _print_terms(name, row, planner.shape.parameters)
         if row.phases or row.refused is not None:
-            screen.print_lines([*_fits_lines(name, planner.fits(text), planner)])
+            screen.print_lines([*_fits_lines(name, row, planner.fits(text))])
     _print_money(record, planner, prices)
 
 
@@ -69,10 +69,11 @@ def _print_table(record: PlanRecord) -> None:
     rows = []
     for name, row in record.arms.items():
         peak = {key: gigabytes(phase.peak_bytes) for key, phase in row.phases.items()}
-        flops = sum(phase.flops for phase in row.phases.values())
+        flops = operations(sum(phase.flops for phase in row.phases.values()))
+        work = (flops, duration(row.seconds)) if row.phases else ("-", "-")
         rows.append((
             name, f"{row.parameters:,}", f"{row.trainable:,}", peak.get("training", "-"), peak.get("answering", "-"),
-            "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", operations(flops), duration(row.seconds),
+            "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", *work,
         ))  # fmt: skip
     header = ("arm", "parameters", "train", "training", "answering", "tokens at once", "operations", "time")
     screen.print_table(header, rows)
@@ -93,13 +94,15 @@ def _print_terms(name: str, row: ArmPlan, parameters: int) -> None:
         screen.print_table(("the textbook's sum, all weights in fp32", "bytes", "why"), [*book, last])
 
 
-def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
+def _fits_lines(name: str, row: ArmPlan, found: Fits) -> list[str]:
     from luthier.planning.words import gigabytes
 
     memory = gigabytes(found.memory)
     if found.fits:
         most = f"at most {found.rows:,} rows at once, " if found.rows is not None else ""
         return [f"{name}: fits into {memory}; {most}with up to {found.bits} bits a weight."]
+    if row.training is not None and row.peak_bytes <= found.memory:
+        return [f"{name}: fits into {memory} in parts of a step; all rows at once take {gigabytes(found.bytes)}."]
     at_once = " with all rows of a step at once" if found.trains else ""
     lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)}{at_once}."]
     together = found.changes and found.changes[0].bytes > found.memory
@@ -113,10 +116,11 @@ def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
 
 def _print_money(record: PlanRecord, planner: Planner, path: Path | None) -> None:
     from luthier.planning.prices import dollars, read_prices
+    from luthier.planning.words import money
 
     found, devices = read_prices(path), planner.request.devices
     rows = [
-        (name, machine, f"${dollars(row.seconds, price, devices):,.2f}", f"${price.dollars:g}/h, {price.date}")
+        (name, machine, money(dollars(row.seconds, price, devices)), f"${price.dollars:g}/h, {price.date}")
         for name, row in record.arms.items()
         for machine, price in found.of_device(record.device).items()
         if row.seconds

@@ -24,7 +24,7 @@ from luthier.planning.read import shape_of
 from luthier.planning.seconds import answering_work, training_work
 from luthier.planning.terms import Setting
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
-from luthier.planning.words import duration, gigabytes, operations
+from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
 from tests import tiny
 
@@ -212,4 +212,5 @@ def test_a_folder_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
 def test_numbers_as_people_read_them() -> None:
     assert (gigabytes(1.234e9), gigabytes(4e6)) == ("1.23 GB", "4.0 MB")
     assert (operations(3.4e12), operations(2e6)) == ("3.4 TFLOP", "2.0 MFLOP")
-    assert [duration(s) for s in (None, 40, 720, 11_000)] == ["-", "40 s", "12 min", "3.1 h"]
+    assert [duration(s) for s in (None, 0.32, 40, 720, 11_000)] == ["-", "0.3 s", "40 s", "12 min", "3.1 h"]
+    assert [money(one) for one in (1234.5, 0.01, 0.004)] == ["$1,234.50", "$0.01", "under $0.01"]
