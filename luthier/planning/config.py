@@ -13,6 +13,8 @@ from typing import Any
 from luthier.errors import ModelError
 from luthier.model.weight_files import json_table, pools_by_mean, tensors_in
 
+MOST_LAYERS, MOST_SIZE = 10_000, 2**31
+
 
 @dataclass(frozen=True)
 class Config:
@@ -31,15 +33,40 @@ class Config:
         return self.keys.get(key, default)
 
     def size(self, key: str, default: int | None = None) -> int:
-        """A positive whole number. Raises ModelError when it is missing or none."""
+        """A positive whole number. Raises ModelError when it is missing, none, or more than any model has."""
         value = self.keys.get(key)
         value = default if value is None else value
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            shown = "is missing" if value is None else f"is {value!r}"
-            raise ModelError(
-                f"{self.name}: in config.json the key '{key}' {shown}; it should be a whole number above 0"
-            )
+        most = MOST_LAYERS if "layer" in key else MOST_SIZE
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise self._wrong(key, value, f"a whole number from 1 to {most:,}")
         return value
+
+    def size_or_none(self, key: str, default: int | None = None) -> int | None:
+        """As `size`, for a key that may say null: None. `default` is what a configuration without the key means."""
+        value = self.keys.get(key, default)
+        return None if value is None else self.size(key, default)
+
+    def share(self, key: str, default: float) -> float:
+        """A number from 0 to 1, such as a dropout. Raises ModelError for another value; null means 0."""
+        value = self.keys.get(key, default)
+        value = 0.0 if value is None else value
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise self._wrong(key, value, "a number from 0 to 1")
+        return float(value)
+
+    def names(self, key: str, count: int) -> list[str] | None:
+        """A list of at least `count` names; None where there is none. Raises ModelError for anything else."""
+        value = self.keys.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) < count or not all(isinstance(one, str) for one in value):
+            raise self._wrong(key, value, f"a list of {count} names")
+        return value[:count]
+
+    def _wrong(self, key: str, value: Any, allowed: str) -> ModelError:
+        text = repr(value)
+        shown = "is missing" if value is None else f"is {text if len(text) <= 60 else text[:60] + '...'}"
+        return ModelError(f"{self.name}: in config.json the key '{key}' {shown}; it should be {allowed}")
 
     def is_tied(self, default: bool, output: str) -> bool:
         """Whether the output layer shares the embeddings' weight. Stored tensors decide, if there are any."""

@@ -20,8 +20,11 @@ from transformers import (
 
 from luthier.errors import ModelError
 from luthier.planning.config import Config, config_in
+from luthier.planning.lengths import Lengths
 from luthier.planning.named import NAMED
+from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.read import KNOWN, shape_from, shape_of
+from luthier.planning.terms import Setting
 from tests import tiny
 
 TOTALS = {
@@ -119,6 +122,27 @@ def test_an_unknown_shape_is_a_sentence(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ModelError, match="holds no table of keys"):
         config_in(path, "it")
+
+
+@pytest.mark.parametrize("kind", dict(CONFIGS))
+def test_any_value_of_any_key_is_read_or_refused(kind: str) -> None:
+    """A shape that came of nonsense can be planned, too: nothing divides by its zeros."""
+    keys = {"model_type": kind} | dict(CONFIGS)[kind]
+    more = ("max_position_embeddings", "sliding_window", "layer_types", "max_window_layers", "use_sliding_window",
+            "sliding_window_pattern", "attention_dropout", "dropout", "resid_pdrop", "hidden_act", "head_dim",
+            "n_positions", "feed_forward_proj", "dropout_rate", "hidden_dropout_prob", "tie_word_embeddings")  # fmt: skip
+    read = 0
+    for key in (*keys, *more):
+        for value in (None, 0, 1, -1, 7, 10**9, 10**30, 0.5, 2.5, True, "", "x", [], ["x"], {}, ["sliding"] * 9):
+            try:
+                shape = shape_from(Config("it", keys | {key: value}))
+                assert plan_arm(
+                    shape, PlannedArm("full", None), Setting("fp32"), Lengths.alike(9, 4, 2), None
+                ).peak_bytes
+                read += 1
+            except ModelError as error:
+                assert "\n" not in str(error) and len(str(error)) < 400
+    assert read > 50
 
 
 def test_a_damaged_weights_file_does_not_stop_a_plan(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
