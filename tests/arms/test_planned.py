@@ -119,7 +119,7 @@ def test_any_arm_is_planned_or_refused(kind: str, accounting: str, tiny_folder: 
     asked = {"model": str(tiny_folder(kind)), "tokens": 40, "accounting": accounting, "memory": 2.0}
     planner = Planner(PlanSpec.model_validate(asked))
     planned = [answers_or_says(planner, nonsense(dice)) for _ in range(150)]
-    assert 20 < sum(planned) < 130
+    assert 10 < sum(planned) < 140
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_any_value_of_any_key_is_read_or_refused(kind: str) -> None:
     keys = {"model_type": kind} | dict(CONFIGS)[kind]
     more = ("max_position_embeddings", "sliding_window", "layer_types", "max_window_layers", "use_sliding_window",
             "sliding_window_pattern", "attention_dropout", "dropout", "resid_pdrop", "hidden_act", "head_dim",
-            "n_positions", "feed_forward_proj", "dropout_rate", "hidden_dropout_prob", "tie_word_embeddings")  # fmt: skip
+            "n_positions", "feed_forward_proj", "dropout_rate", "hidden_dropout_prob", "mlp_bias")  # fmt: skip
     read = 0
     for key in (*keys, *more):
         for value in (None, 0, 1, -1, 7, 10**9, 10**30, 0.5, 2.5, True, "", "x", [], ["x"], {}, ["sliding"] * 9):
