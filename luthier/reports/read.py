@@ -92,6 +92,7 @@ class StudyPage:
     arms: list[ArmPage]
     profile: ProfileRecord | None = None
     ratings: Ratings | None = None
+    plan: PlanRecord | None = None
     predictions: Sequence[ErrorRow] = ()  # what plan.json said, beside what was measured
 
     @property
@@ -163,6 +164,7 @@ def read_study(folder: Path) -> StudyPage:
         [_arm(name, own, records[name], compare, cost, shipped.get(name)) for name, own in folders.items()],
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
+        PlanRecord.read_if_there(folder),
         rows_of_study(folder) if PlanRecord.is_in(folder) else (),
     )
 

@@ -11,6 +11,7 @@ import pytest
 
 from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.records import Prompt
+from luthier.results.arm_record import ArmRecord
 from luthier.results.lines import PROMPTS_FILE
 from luthier.results.plan_record import PlanRecord
 from luthier.results.predicted import rows_of_study
@@ -73,19 +74,22 @@ def test_arms_that_have_run_are_not_planned_again(
     """A plan after the fact is no prediction. Arms that are asked alike are rendered once, and as they are asked."""
     copy = Path(shutil.copytree(finished, tmp_path / "study"))
     (copy / "plan.json").unlink()
-    table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
+    (copy / "arms" / "zero-shot" / ArmRecord.FILE).unlink()  # so it has to run again
     rendered = []
 
     def counted(*given: Any) -> Lengths:
-        rendered.append(given)
-        return rendered_lengths(*given)
+        rendered.append(rendered_lengths(*given))
+        return rendered[-1]
+
+    def no_arm(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(planned, "rendered_lengths", counted)
-    study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2,few-shot-2", out=copy)
-    record = PlanRecord.read(copy)
-    assert set(record.arms) == {"lora-r2", "soft-2", "few-shot-2"} and len(rendered) == 2
-    prompts = read_lines_of(Prompt, copy / "arms" / "few-shot-2" / PROMPTS_FILE)
-    renderer, text, shots, train, dev, test, room, answer = next(given for given in rendered if given[2])
-    assert [len(one.prompt_ids) for one in prompts] == list(
-        rendered_lengths(renderer, text, shots, train, dev, test, room, answer).test
-    )
+    monkeypatch.setattr(studies, "run_arm", no_arm)
+    table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
+    with pytest.raises(KeyboardInterrupt):
+        study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2", out=copy)
+    assert set(PlanRecord.read(copy).arms) == {"zero-shot", "lora-r2", "soft-2"}
+    prompts = read_lines_of(Prompt, copy / "arms" / "zero-shot" / PROMPTS_FILE)
+    asked = tuple(len(one.prompt_ids) for one in prompts)
+    assert [(bool(one.train), one.test) for one in rendered] == [(False, asked), (True, asked)]
