@@ -7,7 +7,12 @@
     ragged       rows of different length decoded together, without padding
     padded       decoders that pad: for GPUs, encoder-decoders and other caches
     speculative  the next tokens of a single answer guessed, and read in one pass
-    generate     requests -> events; the one generator, and a batch that requests join and leave
+    requests     what the generator is asked, what it says, and which requests share a batch
+    decoders     which decoder writes the rows of a batch, and whether requests can join it
+    batch        requests that are answered together; others join them and leave
+    beam         beam search
+    consensus    minimum Bayes risk: of several samples the one that agrees most with the others
+    generate     requests -> events; the one generator
     likelihood   bits per character of the references under an arm
     answers      how an arm answers: by generation, by the likelihood of labels, or by a head
 
