@@ -177,7 +177,7 @@ class Planner:
         arm = PlannedArm.of(
             spec.method, settings, training, examples,
             width=spec.width, answers=self.shape.family != "encoder" and not chooses,
-            special_tokens=self.special_tokens,
+            sequences=Generation.model_validate(spec.generation).rows, special_tokens=self.special_tokens,
         )  # fmt: skip
         return self._narrowed(arm)
 

@@ -19,7 +19,10 @@ from luthier.results.plan_record import ArmPlan, PlanPhase, PlanTerm
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """An arm as a plan needs it. `passes` over the training examples; `answers`: whether it writes texts."""
+    """An arm as a plan needs it. `passes` over the training examples; `answers`: whether it writes texts.
+
+    `sequences` are written for one of its answers.
+    """
 
     method: str
     settings: Any
@@ -29,6 +32,7 @@ class PlannedArm:
     evaluations: int = 0
     width: str | None = None
     answers: bool = True
+    sequences: int = 1
     special_tokens: int = 0
 
     @classmethod
@@ -56,8 +60,9 @@ def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, 
     """The plan of one arm. `device` None: no seconds. A bound that cannot be kept is `refused`, in a sentence."""
     moves = moving_of(shape, arm)
     own = replace(
-        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers
-    )
+        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers,
+        sequences=arm.sequences,
+    )  # fmt: skip
     plan: dict[str, Any] = {
         "method": arm.method,
         "model": shape.name,
@@ -82,7 +87,8 @@ def _training(
     if device is not None:
         how = luthier_pass(shape, moves, setting.precision, setting.device, chosen.recomputes)
         work = training_work(shape, moves, setting, lengths, device, arm.passes, how)
-        answers = answering_work(shape, moves, setting, lengths.dev, lengths, device)
+        greedy = replace(setting, sequences=1)  # as dev is answered between steps
+        answers = answering_work(shape, moves, greedy, lengths.dev, lengths, device)
         flops = work.flops + arm.evaluations * answers.flops
         seconds = round(work.seconds + arm.evaluations * answers.seconds, 3)
     return {

@@ -95,7 +95,7 @@ def answering_work(
     step_flops = 2 * rows * (linear_parameters(shape) + head_parameters(shape))
     products = step_flops / device.rate(precision, _typical_matrix(shape), rows)
     step = max(products, weights / device.bandwidth) + rows * each / device.bandwidth
-    steps = -(-len(prompts) // rows) * new
+    steps = -(-len(prompts) * setting.sequences // rows) * new
     return work + Work(round(step_flops * steps), steps * step)
 
 

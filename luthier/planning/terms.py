@@ -30,6 +30,7 @@ class Setting:
     micro_tokens: int | None = None  # given by the arm; None: chosen
     width: str | None = None  # of the weights that answer
     answers: bool = True  # whether it writes texts, and so keeps keys and values
+    sequences: int = 1  # that are written for one answer: beams, or samples
     program_bytes: float = budget.PROGRAM_BYTES
 
 
@@ -157,14 +158,14 @@ def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
 
 
 def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, weights: float) -> tuple[int, bool]:
-    """(answers written at once, whether laid-out weights are used), as decoding plans them."""
-    longest, count = max(lengths.test) + lengths.answer, len(lengths.test)
+    """(sequences written at once, whether laid-out weights are used), as decoding plans them."""
+    longest, count = max(lengths.test) + lengths.answer, len(lengths.test) * setting.sequences
     layers, number = cache_layers(shape), PRECISION_BYTES[setting.precision]
     each = token_bytes(layers, number) + (source_bytes(layers, number) if shape.family == "encoder-decoder" else 0)
     room = budget.answering_room(held, each, weights, longest, setting.bound)
     rows = -(-count // -(-count // budget.ROWS_AT_ONCE))
     own = max(1, max(lengths.test) - lengths.shared)
-    rows = max(1, min(rows, budget.READ_TOKENS // own))
+    rows = max(1, min(rows, budget.READ_TOKENS // own * setting.sequences))  # a prompt is read once for its sequences
     if room.tokens is not None:
         rows = max(1, min(rows, (room.tokens - lengths.shared) // (own + lengths.answer)))
     return rows, room.laid_out and setting.device == "cpu" and setting.precision == "fp32" and rows >= 8

@@ -78,6 +78,7 @@ def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, dev
         len(context.train),
         width=arm.width,
         answers=arm.answers_by == "generation",
+        sequences=arm.generation.rows,
         special_tokens=len(set(base.tokenizer.all_special_ids)),
     )
     setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)

@@ -123,6 +123,17 @@ def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     assert roomy.recomputes and roomy.micro_tokens and roomy.seconds and roomy.peak_bytes < 4.3e9
 
 
+def test_beams_and_samples_are_sequences_of_one_answer() -> None:
+    """Four sequences for each of twelve answers are written as forty-eight answers are; prompts are read once."""
+    shape, of = shape_of("smollm2-135m"), {n: Lengths.alike(300, 40, n) for n in (12, 48)}
+    one = plan_arm(shape, PlannedArm("zero-shot", None), Setting("fp32"), of[48], DEVICES["laptop"])
+    four = plan_arm(shape, PlannedArm("zero-shot", None, sequences=4), Setting("fp32"), of[12], DEVICES["laptop"])
+    assert one.answering is not None and four.answering is not None
+    terms = [{term.name: term.bytes for term in each.answering.terms} for each in (one, four)]  # type: ignore[union-attr]
+    assert terms[0]["keys and values"] == terms[1]["keys and values"] and terms[0]["logits"] == terms[1]["logits"]
+    assert four.answering.seconds and one.answering.seconds and four.answering.seconds < one.answering.seconds
+
+
 # ------------------------------------------------------------------------------------------------------------ fits
 
 
