@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,10 +19,8 @@ from luthier.training.settings import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning. FORMS has its settings."""
-
-    asks_model: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
+    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning. FORMS has its settings, and whether
+    it asks a model and trains."""
 
     name: str
     summary: str
@@ -32,6 +30,14 @@ class Method:
     @property
     def settings(self) -> type[Settings]:
         return FORMS[self.name].settings
+
+    @property
+    def asks_model(self) -> bool:
+        return FORMS[self.name].asks_model
+
+    @property
+    def trains(self) -> bool:
+        return FORMS[self.name].trains
 
     @property
     def dial(self) -> str | None:
@@ -55,8 +61,6 @@ class Method:
 class Baseline(Method):
     """Answers without any model: `given` makes them from settings, train examples and the examples to answer."""
 
-    asks_model: ClassVar[bool] = False
-
     given: Callable[[Any, Sequence[Example], Sequence[Example]], list[Answer]]
 
 
@@ -75,8 +79,6 @@ class Tuning(Method):
     main setting to the values that tuning tries; tuning always tries the learning rate. `rates` maps parameter names to
     multiples of the learning rate.
     """
-
-    trains: ClassVar[bool] = True
 
     training: Training  # its defaults
     on_encoder: Training | None = None  # the defaults for an encoder with a head; None: it adapts no encoder
