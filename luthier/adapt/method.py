@@ -48,13 +48,13 @@ class Method:
         return FORMS[self.name].dial_prefix
 
     def adapts(self, family: str) -> bool:
-        """Whether it works with a model of this family. An encoder without a trained head cannot answer."""
-        return family != "encoder"
+        """Whether it works with a model of this family."""
+        return family in FORMS[self.name].families
 
     @property
     def leaves_whole_weights(self) -> bool:
         """Whether the arm's model can be one plain model, which can then be made narrow."""
-        return False
+        return FORMS[self.name].whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,6 @@ class Baseline(Method):
 @dataclass(frozen=True, kw_only=True)
 class Prompting(Method):
     """Asks the unchanged model; only the prompt differs."""
-
-    @property
-    def leaves_whole_weights(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,6 @@ class Tuning(Method):
 
     training: Training  # its defaults
     on_encoder: Training | None = None  # the defaults for an encoder with a head; None: it adapts no encoder
-    writers: bool = True  # False: it adapts encoders alone
     apply: Callable[[Model, Any, int], nn.Module]
     answering: Callable[[Model, nn.Module], Model]
     save: Callable[[nn.Module, Path], None]
@@ -95,13 +90,6 @@ class Tuning(Method):
     shipped: Literal["adapter", "weights"] = "adapter"  # the folder inside the arm's; 'weights' is a whole model
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     rates: Callable[[Any, nn.Module], Mapping[str, float]] | None = None  # None: all move at the learning rate
-
-    def adapts(self, family: str) -> bool:
-        return self.on_encoder is not None if family == "encoder" else self.writers
-
-    @property
-    def leaves_whole_weights(self) -> bool:
-        return self.merge is not None or self.shipped == "weights"
 
 
 def freeze(module: nn.Module) -> None:

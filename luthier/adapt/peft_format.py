@@ -120,8 +120,8 @@ def load(model: Model, folder: Path) -> Model:
 def load_added(model: Model, folder: Path) -> Model:
     """A fresh base with the saved update, added to the weights if they are fp32. The arm is then as fast as the base.
 
-    With a separate update single answers are slower. fp32 keeps the sum to seven digits. bf16 rounds it, and with rounded
-    weights fewer greedy answers stayed those of fp32, so there it stays separate (docs/log.md).
+    With a separate update single answers are slower. fp32 keeps the sum to seven digits. bf16 rounds it, and with
+    rounded weights fewer greedy answers stayed those of fp32, so there it stays separate (docs/log.md).
     """
     return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
 

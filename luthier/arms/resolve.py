@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luthier.adapt.method import Method, Tuning
-from luthier.adapt.methods import METHODS, merging, method
+from luthier.adapt.methods import method
+from luthier.adapt.settings import refuse_family, refuse_width
 from luthier.arms.shipped import QUANTIZED
 from luthier.arms.short_form import setting_tables
 from luthier.arms.spec import ArmSpec
@@ -124,11 +125,7 @@ def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:
     """The name of the width. Raises SettingsError for an unknown one, or a method whose weights cannot get narrow."""
     if spec.width is None:
         return None
-    if not arm_method.leaves_whole_weights or "width" in arm_method.settings.model_fields:
-        can = ", ".join(name for name, row in merging().items() if "width" not in row.settings.model_fields)
-        raise SettingsError(
-            f"{where}: {arm_method.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
-        )
+    refuse_width(where, arm_method.name, spec.width)
     return width(spec.width, where).name
 
 
@@ -150,10 +147,7 @@ def _family(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str
         raise SettingsError(f"{where}: {name} is an encoder, which writes no text; choose a model that does")
     if family == "encoder" and spec.width:
         raise SettingsError(f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out")
-    if not arm_method.adapts(family):
-        fitting = ", ".join(row.name for row in METHODS.values() if row.asks_model and row.adapts(family))
-        kind = f"a{'n' * (family[0] == 'e')} {family}"
-        raise SettingsError(f"{where}: {arm_method.name} cannot be an arm of {name}, {kind}; there are: {fitting}")
+    refuse_family(where, arm_method.name, name, family)
     return family
 
 

@@ -21,7 +21,6 @@ from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
 from luthier.reports.words import limit_words
 from luthier.results.comparison import Mean
-from luthier.results.predicted import ErrorRow, rows_of_study
 from luthier.results.profile_record import Share
 from luthier.results.ratings_record import FigureRow
 from luthier.results.record import Number
@@ -105,16 +104,11 @@ def _plan(page: StudyPage) -> Figures:
         ("bytes", "plan_memory", "memory, GB", 1e9),
         ("seconds", "plan_time", "seconds", 1.0),
     ):
-        rows = [row for row in predictions(page) if row.unit == unit and row.arm in kinds]
+        rows = [row for row in page.predictions if row.unit == unit and row.arm in kinds]
         if rows:
             dots = [(row.arm, kinds[row.arm], row.predicted / size, row.measured / size) for row in rows]
             found[key] = (plots.equality(dots, what), [row.as_json() for row in rows])
     return found
-
-
-def predictions(page: StudyPage) -> list[ErrorRow]:
-    """What the study's plan said of each arm, beside what was measured; [] without a plan."""
-    return rows_of_study(page.folder, page.plan, page.cost) if page.plan else []
 
 
 def _training(page: StudyPage) -> Figures:

@@ -32,7 +32,7 @@ from luthier.reports.evidence import (
     with_recipe,
 )
 from luthier.reports.examples import examples_to_show
-from luthier.reports.figures import csv_link, figures, pair_rows, predictions
+from luthier.reports.figures import csv_link, figures, pair_rows
 from luthier.reports.pairs import against_the_best, examples_for, letters_of, ranked_pairs, strip_of
 from luthier.reports.read import StudyPage, read_study
 
@@ -80,7 +80,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("metrics", "All metrics", True),
         ("likelihood", "Likelihood", likelihoods(page)),
         ("cost", "Cost", True),
-        ("plan", "Predicted and measured", predictions(page)),
+        ("plan", "Predicted and measured", page.predictions),
         ("training", "Training", page.trained),
         ("length", "Limit on length", length_choices(page)),
         ("data", "Data", True),
@@ -163,7 +163,7 @@ def _shown(page: StudyPage) -> Names:
         "facts": facts_of(page),
         "facts_not_read": page.facts_not_read,
         "widths": width_rows(page),
-        "predictions": predictions(page),
+        "predictions": page.predictions,
         "recipes": with_recipe(page),
         "likelihoods": likelihoods(page),
         "excluded": {name: Counter(row.reason for row in rows) for name, rows in compare.excluded.items()},

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.answers import asking, room_for
-from luthier.errors import ModelError
+from luthier.decoding.answers import asking
+from luthier.errors import ModelError, SettingsError
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load, parameter_counts
 from luthier.planning.config import config_in
 from luthier.planning.moving import moving
 from luthier.planning.read import shape_from
+from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, example_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
@@ -168,13 +169,20 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     return Fitted(module, trained, counts)
 
 
+def planned_shape(model: Model) -> Shape:
+    """The shape of a base as a plan reads it. Raises ModelError for one that is not known."""
+    return shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
+
+
 def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBytes | None:
-    """What a plan says that a forward pass over one example keeps; None for a model whose shape is not known."""
-    try:
-        shape = shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
-    except ModelError:
+    """What a plan says that a forward pass over one example keeps. None: nothing asks, or it cannot be planned."""
+    if context.bound.bytes is None:
         return None
-    moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
+    try:
+        shape = planned_shape(model)
+        moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
+    except (ModelError, SettingsError):
+        return None
     setting = Setting(precision=context.precision, device=model.device.type)
 
     def kept(prompt: Prompt, recomputing: bool) -> float:
@@ -187,7 +195,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
 def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
     """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
     limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
-    text, room = context.task.template(arm.template), room_for(asked, arm.most_new_tokens(context.task))
+    text, room = context.task.template(arm.template), asked.renderer.room_for(arm.most_new_tokens(context.task))
     dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
     asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
     return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

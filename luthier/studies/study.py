@@ -18,7 +18,8 @@ from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defa
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
-from luthier.decoding.answers import refuse_same_labels, room_for
+from luthier.decoding.answers import refuse_same_labels
+from luthier.defaults import MOST_DEV
 from luthier.errors import LuthierError, SettingsError, TaskError
 from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
@@ -54,7 +55,6 @@ from luthier.verdicts.conclude import conclude
 from luthier.verdicts.detect import can_show, refuse_unscorable, unseen_labels
 
 MAY_CHANGE = ("precision", "seeds")  # keys of a specification that may differ when a study resumes
-MOST_DEV = 32  # default number of dev examples: enough to choose settings, cheap to answer
 
 
 def study(
@@ -219,7 +219,7 @@ def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapp
         seen.add(kind)
         model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
         shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
-        room = room_for(model, most)
+        room = model.renderer.room_for(most)
         refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
@@ -343,5 +343,5 @@ def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | 
     if example is None:
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
-    text, room = task.template(resolved.template), room_for(model, resolved.most_new_tokens(task))
+    text, room = task.template(resolved.template), model.renderer.room_for(resolved.most_new_tokens(task))
     return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example

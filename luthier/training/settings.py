@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from luthier.defaults import BATCH
 from luthier.settings import Settings
 
 PASSES = 10.0  # of an encoder, most over few train rows: its head starts at random, and a row holds a single label
@@ -17,7 +18,7 @@ class Training(Settings):
         None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
     )
     most_epochs: float = Field(2.0, gt=0, le=1000, description="with epochs None, at most as many")
-    batch_size: int = Field(8, ge=1, le=2**20, description="examples an optimizer step")
+    batch_size: int = Field(BATCH, ge=1, le=2**20, description="examples an optimizer step")
     micro_tokens: int | None = Field(
         None,
         ge=1,
