@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
     from luthier.studies.study import study as study
+    from luthier.suites.panel import panel as panel
     from luthier.task.check import check_task as check_task
     from luthier.task.create import init_task as init_task
     from luthier.task.findings import Finding as Finding
@@ -121,6 +122,7 @@ _HOMES = {  # public name -> the module it lives in
     "multitask": "studies.multitask",
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
+    "panel": "suites.panel",
     "paint": "task.prompt",
     "plan": "arms.planned",
     "prompt_of": "studies.study",
