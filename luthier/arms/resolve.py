@@ -41,6 +41,7 @@ class Arm:
     generation: Generation
     width: str | None = None  # a row of WIDTHS, applied after training; None: the weights keep their precision
     model: str | None = None  # None: the study's
+    scale: float | None = None  # of the trained change; None: all of it
     answers_by: str = "generation"  # or 'likelihood', or 'head'
 
     @property
@@ -95,6 +96,7 @@ def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Ar
         "generation": settings_from(Generation, spec.generation, where),
         "width": _width(where, spec, arm_method),
         "model": spec.model if arm_method.asks_model else None,
+        "scale": _scale(where, spec, arm_method, family),
         "answers_by": _answers_by(where, spec, task, family),
     }
     tunable = () if spec.trained_on else _tunable(where, spec, arm_method)
@@ -123,6 +125,18 @@ def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:
             f"{where}: {arm_method.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
         )
     return width(spec.width, where).name
+
+
+def _scale(where: str, spec: ArmSpec, arm_method: Method, family: str | None) -> float | None:
+    """The scale. Raises SettingsError for a method whose change cannot be scaled, or a head that was new."""
+    if spec.scale is None:
+        return None
+    if not isinstance(arm_method, Tuning) or arm_method.scale_saved is None:
+        can = ", ".join(row.name for row in METHODS.values() if isinstance(row, Tuning) and row.scale_saved)
+        raise SettingsError(f"{where}: {arm_method.name} leaves no change of weights to scale; these do: {can}")
+    if family == "encoder":
+        raise SettingsError(f"{where}: an encoder's head was new, so its training cannot be scaled; leave scale out")
+    return spec.scale
 
 
 def _family(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str | None) -> str | None:

@@ -37,7 +37,7 @@ class Trained:
 def tuned_and_trained(context: StudyContext, arm: TrainedArm) -> Trained:
     """The arm with the settings that dev chose, trained; of an arm that was trained elsewhere the training is taken."""
     folder = context.folder.arm(arm.name)
-    if arm.width is not None and not TrainingRecord.is_in(folder):
+    if (arm.width is not None or arm.scale is not None) and not TrainingRecord.is_in(folder):
         _take_training_of_whole_arm(context, arm, folder)
     chosen, tuning = tune(context, arm)
     training = take_trained(context, chosen, folder) if chosen.trained_on else train_arm(context, chosen, folder)
@@ -52,6 +52,7 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     trained, saved = fitted.trained, folder / arm.method.shipped
     with building(saved) as part:
         arm.method.save(fitted.module, part)
+        _scale(context, arm, part)
     context.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
     record.write(folder)
@@ -87,31 +88,42 @@ def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> Traini
             f"{folder}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
             "go on with the command that began it"
         )
-    return _copy_training(source, arm, folder)
+    return _copy_training(context, source, arm, folder)
 
 
 def _take_training_of_whole_arm(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
-    """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
+    """Takes the training of the arm that differs in nothing but width and scale, if that one is finished."""
     name, seed, number = arm.name.partition("/seed-")
     tables = StudyRecord.read(context.folder.path).arms
-    whole = tables[name].model_copy(update={"width": None})
+    whole = tables[name].model_copy(update={"width": None, "scale": None})
     whole_arm = next((other for other, table in tables.items() if table == whole), None)
     if whole_arm is None or not context.folder.finished(whole_arm + seed + number):
         return
-    _copy_training(context.folder.arm(whole_arm + seed + number), arm, folder)
+    _copy_training(context, context.folder.arm(whole_arm + seed + number), arm, folder)
     say(f"  trained as {whole_arm}, whose weights it takes")
 
 
-def _copy_training(source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:
-    """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
+def _copy_training(context: StudyContext, source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:
+    """What a training left in `source`: trials, weights at the arm's scale, steps, and its summary last, which says
+    that all is whole."""
     for name in ("tune", arm.method.shipped):
         if (source / name).exists():
             with building(folder / name) as part:
                 shutil.copytree(source / name, part, dirs_exist_ok=True)
+                if name == arm.method.shipped:
+                    _scale(context, arm, part)
     write_lines_of(folder / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
     record = TrainingRecord.read(source)
+    if arm.scale is not None:
+        record = record.model_copy(update={"saved_bytes": file_bytes(folder / arm.method.shipped)})
     record.write(folder)
     return record
+
+
+def _scale(context: StudyContext, arm: TrainedArm, saved: Path) -> None:
+    """Leaves so much of the saved change as the arm's scale says."""
+    if arm.scale is not None and arm.method.scale_saved is not None:
+        arm.method.scale_saved(context.base(arm), saved, arm.scale)
 
 
 def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:
