@@ -21,6 +21,7 @@ from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
+from luthier.results.panel_record import Panel
 from luthier.results.plan_record import PlanRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
@@ -91,6 +92,7 @@ class StudyPage:
     profile: ProfileRecord | None = None
     ratings: Ratings | None = None
     plan: PlanRecord | None = None
+    panel: Panel | None = None
 
     @property
     def deciding(self) -> str:
@@ -162,6 +164,7 @@ def read_study(folder: Path) -> StudyPage:
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
         PlanRecord.read_if_there(folder),
+        Panel.read_if_there(folder),
     )
 
 
