@@ -53,7 +53,7 @@ def verdict_words(panel: Panel) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}".replace("-", "\u2212")
+    return "" if value is None else f"{value:z.3f}".replace("-", "\u2212")
 
 
 def ends(of: Change | Reading) -> str:

@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from luthier.arms.shipped import Shipped, found_again, load_arm
 from luthier.errors import SettingsError
 from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
-from luthier.model.model import Model, load
+from luthier.model.model import PRECISIONS, Model, load
 from luthier.progress import bar, check_stop, say, stoppable
 from luthier.results.folder import StudyFolder
 from luthier.results.names import run_folder
@@ -30,13 +31,10 @@ from luthier.results.resume import locked_study
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 from luthier.suites import asking
-from luthier.suites.instructions import instructions
 from luthier.suites.instruments import INSTRUMENTS, LEVEL, margins_from
 from luthier.suites.items import sha256_of
 from luthier.suites.judge import Lines, arm_of, comparisons_of, readings
-from luthier.suites.minimal_pairs import minimal_pairs
 from luthier.suites.page import write_page
-from luthier.suites.texts import documents, requests
 
 ENCODER = "an encoder writes no text"
 
@@ -155,7 +153,8 @@ def _models(source: str, base: str | None) -> list[Subject]:
 
 
 def _subject(model: Model, name: str, base: str | None = None) -> Subject:
-    return Subject(name, f"{model.base_sha256} {model.dtype}", lambda: model, base)
+    precision = next(short for short, dtype in PRECISIONS.items() if dtype == model.dtype)
+    return Subject(name, f"{model.base_sha256} {precision}", lambda: model, base)
 
 
 def ask_all(
@@ -228,12 +227,13 @@ def _ask(folder: Path, subject: Subject, base: Subject | None, asked: Mapping[st
 def _instrument(
     name: str, model: Model, base: Subject | None, asked: Mapping[str, Lines], watch: Callable[[int], None]
 ) -> list[PanelItem]:
+    items: Any = INSTRUMENTS[name].items()
     if name == "text":
-        return asking.read_documents(model, documents(), watch)
+        return asking.read_documents(model, items, watch)
     if name == "pairs":
-        return asking.read_pairs(model, minimal_pairs(), watch)
+        return asking.read_pairs(model, items, watch)
     if name == "following":
-        return asking.follow(model, instructions(), watch)
+        return asking.follow(model, items, watch)
     if base is None:
-        return asking.own_answers(model, requests(), watch)
-    return asking.drift(base.load(), model, requests(), asked[base.name]["drift"], watch)
+        return asking.own_answers(model, items, watch)
+    return asking.drift(base.load(), model, items, asked[base.name]["drift"], watch)
