@@ -99,6 +99,27 @@ def _batch(model: Model, prompts: Sequence[Prompt]) -> Batch:
 
 
 @dataclass(frozen=True)
+class TargetLikelihood:
+    """One target under a model: its summed nats, and whether each of its tokens is the likeliest one in its place."""
+
+    nats: float
+    is_greedy: bool
+
+
+@torch.inference_mode()
+def target_likelihoods(model: Model, prompts: Sequence[Prompt]) -> list[TargetLikelihood]:
+    """As `reference_nats`, and whether greedy decoding would write each target."""
+    logits_SV, targets_S = supervised_logits(model.module, _batch(model, prompts))
+    nats_S = -logits_SV.log_softmax(-1).gather(1, targets_S[:, None])[:, 0].double()
+    greedy_S = logits_SV.argmax(-1) == targets_S
+    lengths = [len(prompt.target_ids or ()) for prompt in prompts]
+    return [
+        TargetLikelihood(float(nats.sum()), bool(greedy.all()))
+        for nats, greedy in zip(nats_S.split(lengths), greedy_S.split(lengths), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
 class Divergence:
     """How far one model is from another over one target."""
 

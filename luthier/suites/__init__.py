@@ -10,6 +10,9 @@
     judge          lines -> readings, changes, verdicts
     page           panel.html
     panel          the verb: a study, an arm or a model -> panel.json
+    harness_tasks  the panel as tasks of lm-eval
+    harness        a model as lm-eval calls it; imports lm_eval, an optional package
+    bench          the verb: tasks of lm-eval -> bench.json, with paired verdicts
 
-Doors: `luthier panel`, `luthier study --panel`, `replay=` in training.
+Doors: `luthier panel`, `luthier study --panel`, `luthier bench`, `replay=` in training.
 """

@@ -9,15 +9,13 @@ An empty answer obeys nothing, so that silence is not obedience.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(NamedTuple):  # no dataclass: lm-eval loads a copy of this file in a way that those do not bear
     """`ask` holds the words that ask for it, with its arguments in braces; `check(answer, *arguments)` checks it."""
 
     ask: str
@@ -34,6 +32,11 @@ def obeyed(answer: str, requirements: Sequence[tuple[str, tuple[Any, ...]]]) -> 
     """The share of the requirements that the answer obeys, 0 to 1."""
     held = [REQUIREMENTS[name].holds(answer, *arguments) for name, arguments in requirements]
     return sum(held) / len(held)
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """What lm-eval calls for each answer of the task `luthier_following`, which brings a copy of this file."""
+    return {"obeyed": obeyed(results[0], doc["requirements"])}
 
 
 def _words(text: str) -> list[str]:

@@ -106,7 +106,9 @@ def test_a_training_pulled_to_its_start_stays_nearer_to_it(tiny_folder: Folder) 
             (loss / count).backward()
             optimizer.step()
             optimizer.zero_grad()
-        return float(sum((p - s).square().sum() for p, s in zip(model.module.parameters(), start, strict=True)))
+        return float(
+            sum((p.detach() - s).square().sum() for p, s in zip(model.module.parameters(), start, strict=True))
+        )
 
     assert moved(5.0) < moved(0.0) / 2
 

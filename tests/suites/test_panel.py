@@ -73,10 +73,8 @@ def test_scaled_arms_are_trained_once(finished: Path) -> None:
     assert costs["lora-r4"]["train_seconds"] > 0
     for scale in ("0", "0.5", "1"):
         assert not costs[f"lora-r4+scale={scale}"].get("train_seconds")
-        same = [
-            (finished / "arms" / arm / "metrics.jsonl").read_bytes() for arm in ("lora-r4", f"lora-r4+scale={scale}")
-        ]
-        assert same[0] == same[1]
+        steps = [finished / "arms" / arm / "metrics.jsonl" for arm in ("lora-r4", f"lora-r4+scale={scale}")]
+        assert steps[0].read_bytes() == steps[1].read_bytes()
 
 
 def test_an_arm_at_scale_0_changes_nothing_on_the_panel(finished: Path) -> None:
