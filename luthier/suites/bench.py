@@ -121,10 +121,10 @@ def _evaluate(
     folders = [str(own_folder), *([str(possible(include))] if include else [])]
     if include and not possible(include).is_dir():
         raise SettingsError(f"{include}: no such folder; --include names a folder with tasks (yaml files)")
-    with quiet():
+    manager = TaskManager(include_path=folders, include_defaults=False)
+    if set(tasks) - set(manager.all_tasks):  # lm-eval's own are thousands of files, which take a while to read
         manager = TaskManager(include_path=folders)
-    known = set(manager.all_tasks)
-    if unknown := [task for task in tasks if task not in known]:
+    if unknown := [task for task in tasks if task not in manager.all_tasks]:
         raise SettingsError(
             f"task '{unknown[0]}' is not known to lm-eval; luthier's own are {', '.join(own)}, and --include names a "
             "folder with yours"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from luthier.results.bench_record import Bench, BenchItem
 from luthier.results.record import read_lines_of
 from luthier.suites.bench import MEANS, PAIRS, bench, items_of, mean_rows, pair_rows
 from luthier.suites.harness_tasks import write_tasks
-from luthier.suites.requirements import process_results
 
 Folder = Callable[[str], Path]
 OWN = ("luthier_pairs", "luthier_text", "luthier_following")
@@ -34,14 +34,11 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_panel_s_tasks_hold_all_that_others_need_to_run_them(tmp_path: Path) -> None:
     assert write_tasks(tmp_path) == list(OWN)
     rows = [json.loads(line) for line in (tmp_path / "luthier_following.jsonl").read_text().splitlines()]
-    own: dict[str, Any] = {}
-    exec((tmp_path / "luthier_requirements.py").read_text(), {"__name__": "copy"}, own := {"__name__": "copy"})
-    assert len(rows) == 120 and "process_results" in own
-    assert process_results(rows[60], ["- spoon\n- fork\n- pan"]) == {"obeyed": 1.0}
-    assert (
-        "process_results: !function luthier_requirements.process_results"
-        in (tmp_path / "luthier_following.yaml").read_text()
-    )
+    spec = spec_from_file_location("nowhere", tmp_path / "luthier_requirements.py")
+    spec.loader.exec_module(own := module_from_spec(spec))  # not among sys.modules, as lm-eval loads it
+    assert len(rows) == 120 and own.process_results(rows[60], ["- spoon"]) == {"obeyed": 4 / 5}
+    yaml = (tmp_path / "luthier_following.yaml").read_text()
+    assert "process_results: !function luthier_requirements.process_results" in yaml
 
 
 def test_an_item_of_a_rolling_metric_has_the_metric_s_own_unit() -> None:
@@ -59,7 +56,7 @@ def test_without_lm_eval_the_sentence_says_what_to_install(monkeypatch: pytest.M
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("luthier.suites.bench.metadata.version", gone)
-    with pytest.raises(SettingsError, match="pip install 'lm-eval>=0.4.13'"):
+    with pytest.raises(SettingsError, match=r"pip install 'lm-eval>=0\.4\.13'"):
         bench(["anything"], tasks=["luthier_pairs"])
     monkeypatch.setattr("luthier.suites.bench.metadata.version", lambda name: "0.4.9.2")
     with pytest.raises(SettingsError, match=r"0\.4\.13 or newer, and 0\.4\.9\.2"):
