@@ -14,9 +14,9 @@ import tomllib
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic.config import JsonDict
 
 from luthier.errors import LuthierError, SettingsError
@@ -37,6 +37,21 @@ def checked_seed(seed: int, where: str) -> int:
     if not 0 <= seed <= LARGEST_SEED:
         raise SettingsError(f"{where}: the seed is {seed}; give a whole number from 0 to {LARGEST_SEED}")
     return seed
+
+
+class LeanSettings(Settings):
+    """Settings whose later fields, named in LATER, are written only where they are not at their default.
+
+    So what was written before they came stays as it was, byte for byte.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        table: dict[str, Any] = write(self)
+        return {k: v for k, v in table.items() if k not in self.LATER or getattr(self, k) != fields[k].default}
 
 
 Model = TypeVar("Model", bound=Settings)

@@ -64,6 +64,8 @@ def calls(here: Path) -> dict[str, dict[str, Any]]:
         "multitask": {"tasks": ["task", "other"], "model": "model", "arms": "nothing", "out": "out"},
         "open_ballot": {"folder": Path("trained")},
         "overview": {"folder": Path("trained")},
+        "bench": {"sources": ["folder"], "tasks": ["luthier_pairs"]},  # no model is there, or no lm-eval
+        "panel": {"source": "folder"},  # no model is there
         "paint": {"prompt": prompt, "tokenizer": model.tokenizer},
         "plan": {"model": "model"},
         "prompt_of": {"task": task, "arm": "zero-shot", "model": model},

@@ -75,7 +75,9 @@ class Tuning(Method):
 
     `apply` turns the base model into the module to train; exactly its trainable parameters require a gradient.
     `answering` turns the trained module into the model to ask. `save` writes the trained parameters into a folder, and
-    `load` puts them on a fresh base. `merge` puts them into the base's own weights, if the method can. `sweep` maps the
+    `load` puts them on a fresh base. `merge` puts them into the base's own weights, if the method can. `scale_saved`
+    rewrites a folder that `save` wrote so that it holds so much of the change from the base: 0 is the base's bits, 1
+    leaves the file's numbers as they are. `sweep` maps the
     main setting to the values that tuning tries; tuning always tries the learning rate. `rates` maps parameter names to
     multiples of the learning rate.
     """
@@ -87,6 +89,7 @@ class Tuning(Method):
     save: Callable[[nn.Module, Path], None]
     load: Callable[[Model, Path], Model]
     merge: Callable[[Model, Path], Model] | None = None
+    scale_saved: Callable[[Model, Path, float], None] | None = None
     shipped: Literal["adapter", "weights"] = "adapter"  # the folder inside the arm's; 'weights' is a whole model
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     rates: Callable[[Any, nn.Module], Mapping[str, float]] | None = None  # None: all move at the learning rate

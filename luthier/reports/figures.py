@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from luthier.reports import plots
 from luthier.reports.evidence import buckets_of, equal_length_rows, facts_of, length_choices, likelihoods, profiled
+from luthier.reports.forgetting import crossed
 from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
 from luthier.reports.words import limit_words
@@ -39,7 +40,7 @@ class PageFigure:
 
 def figures(page: StudyPage) -> dict[str, PageFigure]:
     """name -> figure, for those that have something to show."""
-    drawings = _quality(page) | _plan(page) | _training(page) | _profile(page) | _people(page)
+    drawings = _quality(page) | _plan(page) | _training(page) | _profile(page) | _people(page) | _forgetting(page)
     return {name: PageFigure(Markup(svg), f"{name}.csv", csv_link(rows)) for name, (svg, rows) in drawings.items()}
 
 
@@ -108,6 +109,22 @@ def _plan(page: StudyPage) -> Figures:
         if rows:
             dots = [(row.arm, kinds[row.arm], row.predicted / size, row.measured / size) for row in rows]
             found[key] = (plots.equality(dots, what), [row.as_json() for row in rows])
+    return found
+
+
+def _forgetting(page: StudyPage) -> Figures:
+    """Gain on the task against the loss on each instrument that decides."""
+    found: Figures = {}
+    for name, asked in page.panel.instruments.items() if page.panel else ():
+        if asked.margin is None or not (arms := crossed(page, name)):
+            continue
+        rows: list[Row] = [
+            {"arm": arm.name, "gain": arm.y[0], "gain_low": arm.y[1], "gain_high": arm.y[2],
+             "loss": arm.x[0], "loss_low": arm.x[1], "loss_high": arm.x[2]}
+            for arm in arms
+        ]  # fmt: skip
+        drawn = plots.crosses(f"kept-{name}", arms, f"loss on {name}", f"gain in {page.deciding}", asked.margin)
+        found[f"kept_{name}"] = (drawn, rows)
     return found
 
 

@@ -22,6 +22,7 @@ from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
+from luthier.results.panel_record import Panel
 from luthier.results.plan_record import PlanRecord
 from luthier.results.predicted import ErrorRow, rows_of_study
 from luthier.results.profile_record import ProfileRecord
@@ -94,6 +95,7 @@ class StudyPage:
     ratings: Ratings | None = None
     plan: PlanRecord | None = None
     predictions: Sequence[ErrorRow] = ()  # what plan.json said, beside what was measured
+    panel: Panel | None = None
 
     @property
     def deciding(self) -> str:
@@ -165,6 +167,7 @@ def read_study(folder: Path) -> StudyPage:
         Ratings.read_if_there(folder),
         PlanRecord.read_if_there(folder),
         rows_of_study(folder) if PlanRecord.is_in(folder) else (),
+        Panel.read_if_there(folder),
     )
 
 

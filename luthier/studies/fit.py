@@ -31,6 +31,7 @@ from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
 from luthier.results.folder import StudyFolder
 from luthier.scoring.score import corpus_value, score
+from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.prompt import Renderer
 from luthier.task.task import Task
 from luthier.training.batches import Batches
@@ -116,10 +117,14 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     module = arm.method.apply(model, arm.settings, context.seed)
     # A learned prompt takes as much of the context window in training as in answering.
     plan = plan or own_plan(context, arm)
-    prompts = plan.prompts(arm.method.answering(model, module).renderer)
+    renderer = arm.method.answering(model, module).renderer
+    own = plan.prompts(renderer)
+    replayed = general_prompts(renderer, arm.training, len(own), context.seed)
+    prompts = [*own, *replayed]
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
-    passes = arm.training.passes(len(prompts))
+    passes = arm.training.passes(len(own))
+    penalties = Penalties.of(arm.training, module, lambda: context.base(arm))
 
     def forward(micro_batch: list[Prompt]) -> Tensor:
         return supervised_loss(module, collate(micro_batch, module, model.family))[0]
@@ -137,7 +142,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
 
     def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
         batch = collate(micro_batch, module, model.family)
-        loss, count = supervised_loss(module, batch)
+        loss, count = penalties.loss(module, micro_batch, batch)
         return loss, count, batch.tokens
 
     def evaluate() -> float:
@@ -157,7 +162,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     counts = TrainingCounts(
         trainable=trainable,
         parameters=parameters,
-        train_examples=len(prompts),
+        train_examples=len(own),
         train_prompts_cut=sum(p.tokens_cut > 0 for p in prompts),
         train_tokens=trained.tokens,
         supervised_tokens=trained.supervised,
@@ -165,6 +170,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         steps=trained.steps,
         best_step=trained.best_step,
         best_dev=trained.best_metric,
+        **({"replayed": len(replayed)} if replayed else {}),
     )
     return Fitted(module, trained, counts)
 
