@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
-from luthier.decoding.answers import asking, room_for
+from luthier.decoding.answers import asking
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
@@ -50,7 +50,7 @@ class Shipped:
 
     def prompt(self, text: str, most_new_tokens: int = 0) -> Prompt:
         """The prompt of one input, rendered as in the study, with more room where a longer answer is asked for."""
-        room = max(self.room, room_for(self.model, most_new_tokens))
+        room = max(self.room, self.model.renderer.room_for(most_new_tokens))
         return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:
@@ -135,7 +135,7 @@ def load_arm(path: Path) -> Shipped:
     adapted = (_narrow if note.width else _on_its_base)(path, note)
     shots = tuple(shot.example for shot in note.shots)
     generation = settings_from(Generation, note.generation, ShippedNote.path_in(path), FolderError)
-    room = room_for(adapted, generation.max_new_tokens or 0) if note.room is None else note.room
+    room = adapted.renderer.room_for(generation.max_new_tokens or 0) if note.room is None else note.room
     shipped = Shipped(
         path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by, room
     )

@@ -34,9 +34,8 @@ from luthier.model.attention import Trials, attending, causal_attention, is_read
 from luthier.model.exact import near
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
+from luthier.planning.budget import PASS_TOKENS
 from luthier.task.prompt import shared_length
-
-READ_TOKENS = 2048  # tokens that are read at once (docs/log.md)
 
 _TRIALS = Trials()
 
@@ -271,10 +270,10 @@ class RaggedDecoder:
 
 
 def _portions(lengths: Sequence[int]) -> list[range]:
-    """Neighbouring rows that are read in one pass: at most READ_TOKENS together, or a single longer one."""
+    """Neighbouring rows that are read in one pass: at most PASS_TOKENS together, or a single longer one."""
     portions, start, tokens = [], 0, 0
     for row, length in enumerate(lengths):
-        if row > start and tokens + length > READ_TOKENS:
+        if row > start and tokens + length > PASS_TOKENS:
             portions.append(range(start, row))
             start, tokens = row, 0
         tokens += length

@@ -31,6 +31,7 @@ class ArmTable(Part):
     answer: str | None
     tune: list[str]  # what tuning may vary
     trained_on: str | None = None  # only of an arm whose weights come from another training
+    scale: Number | None = None  # only of an arm that uses a part of its training, or more than it
 
     @property
     def base_width(self) -> str | None:
@@ -137,13 +138,24 @@ class StudyRecord(Record):
     def shape_sha256(self) -> str:
         """One hash over everything that shapes the study's answers: specification, arms, task and base weights.
 
-        It leaves out `likelihood`, which changes no answer.
+        It leaves out `likelihood` and `panel`, which change no answer.
         """
-        specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
+        asides = ("likelihood", "panel")
+        specification = {key: value for key, value in self.specification.items() if key not in asides}
         arms = {name: table.as_json() for name, table in self.arms.items()}
         others = [model.base_sha256 for model in self.models.values()]
         shape = [specification, arms, self.task.hashes, self.task.decision, self.model.base_sha256, *others]
         return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
+
+    @property
+    def asks_panel(self) -> bool:
+        """Whether the study asks what its arms kept of general abilities."""
+        return bool(self.specification.get("panel")) or self.requires_kept
+
+    @property
+    def requires_kept(self) -> bool:
+        """Whether it ships no arm that the panel does not show to be kept."""
+        return bool(self.specification.get("require_kept"))
 
     @property
     def seeds(self) -> int:

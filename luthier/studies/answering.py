@@ -13,7 +13,7 @@ from pathlib import Path
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.answers import asking, room_for
+from luthier.decoding.answers import asking
 from luthier.decoding.generate import shorten
 from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, without_likelihood
 from luthier.decoding.requests import Event
@@ -68,7 +68,7 @@ class ChosenLength:
 def render(context: StudyContext, arm: Arm, model: Model) -> PreparedArm:
     """Renders every prompt of dev and test for `model`, and writes prompts.jsonl."""
     shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
-    text, room = context.task.template(arm.template), room_for(model, arm.most_new_tokens(context.task))
+    text, room = context.task.template(arm.template), model.renderer.room_for(arm.most_new_tokens(context.task))
     dev, test = (
         [model.renderer.prompt(example, text, shots, room=room) for example in examples]
         for examples in (context.dev, context.test)

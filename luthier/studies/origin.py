@@ -117,7 +117,8 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
     looks at a test set are counted.
     """
     trained = arm if isinstance(arm, TrainedArm) else None
-    elsewhere = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
+    where_given: dict[str, Any] = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
+    where_given |= {"scale": arm.scale} if arm.scale is not None else {}
     return ArmTable(
         method=arm.method.name,
         template=arm.template,
@@ -128,5 +129,5 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
         model=arm.model,
         answer="generation" if arm.answers_by == "generation" and labelled else None,
         tune=list(trained.tunable) if trained else [],
-        **elsewhere,
+        **where_given,
     )

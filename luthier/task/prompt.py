@@ -114,6 +114,12 @@ class Renderer:
         self._refuse_control_tokens(target)
         return [*self.ids(target, special=False), self.end_id]
 
+    def room_for(self, most: int) -> int:
+        """Tokens of the window that an answer needs: `most`, or those of a longer label; 0 for an encoder."""
+        if self.family == "encoder":
+            return 0
+        return max([most, *(len(self.target_ids(label)) for label in self.labels)])
+
     @cached_property
     def control_tokens(self) -> frozenset[str]:
         """Every text that becomes a control token, whether a role of the tokenizer (end, padding) names it or not."""

@@ -66,6 +66,8 @@ WORK: dict[str, tuple[Typed, ...]] = {
         Typed(f"merge trained --arm {LORA} --width int4 --differ 9 --out merged", "merged"),
     ),
     "report": (Typed("report trained", "trained"),),
+    "panel": (Typed("panel folder", code=2),),  # no model is there; a whole panel takes a while
+    "bench": (Typed("bench folder --tasks luthier_pairs", code=2),),  # the same, or lm-eval is not installed
     "rate": (
         Typed("rate trained --rater ann", "trained", "1" * 50),  # the same key whatever was judged before
         Typed("rate rated --result", "rated"),

@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, _portions, slow_road, supported
+from luthier.decoding.ragged import RaggedDecoder, _portions, slow_road, supported
 from luthier.decoding.rows import BLOCK, GROUP
 from luthier.model.model import Model
+from luthier.planning.budget import PASS_TOKENS
 from tests import tiny
 
 
@@ -98,5 +99,5 @@ def test_a_slower_road_is_said(tiny_folder: Callable[[str], Path], monkeypatch: 
 
 def test_portions_are_whole_rows() -> None:
     assert _portions([5]) == [range(1)]
-    assert _portions([READ_TOKENS - 5, 5, 1]) == [range(2), range(2, 3)]
-    assert _portions([READ_TOKENS + 7, 3, READ_TOKENS]) == [range(1), range(1, 2), range(2, 3)]
+    assert _portions([PASS_TOKENS - 5, 5, 1]) == [range(2), range(2, 3)]
+    assert _portions([PASS_TOKENS + 7, 3, PASS_TOKENS]) == [range(1), range(1, 2), range(2, 3)]
