@@ -45,6 +45,7 @@ for name, precision, base, folder in json.load(sys.stdin):
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """Saved, loaded on a fresh base in another process, asked again: every method and family."""
     rows, expected = [], []
