@@ -20,6 +20,8 @@ from luthier.model.weight_files import Tensor, tensors_of
 from luthier.results.adapter_config import Adapter, LoraAdapter, PrefixAdapter, PromptAdapter, read_adapter_config
 from luthier.training.fused import fuse
 
+UNCALLED = ("out_proj", "conv1d")
+WITHOUT_CALL = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -36,7 +38,14 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     torch.manual_seed(seed)
     if model.head:
         config.modules_to_save = list(model.head)  # type: ignore[attr-defined]
-    module: Any = peft.get_peft_model(model.module, config)
+    try:
+        module: Any = peft.get_peft_model(model.module, config)
+    except (ValueError, TypeError, NotImplementedError) as error:  # of layers that peft has no adapter for
+        said = " ".join(str(error).split())[:200]
+        raise SettingsError(
+            f"{model.name}: {config.peft_type.value.lower()} cannot adapt this model ({said}); choose another method, "
+            "or other layers with targets"
+        ) from error
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return fuse(module)
@@ -46,6 +55,21 @@ def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
     """`count` token ids, drawn uniformly from the vocabulary without special tokens."""
     words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
     return random.Random(seed).choices(words, k=count)
+
+
+def left_out(model: Model) -> list[str] | None:
+    """Names of the linear layers that all-linear leaves out; None where it leaves out none.
+
+    A Mamba layer reads its output's matrix without calling it, so an adapter of it would be passed over; peft refuses
+    these layers in these models. An architecture's own kind of linear layer gives something else than a product, such
+    as a router's choice of experts.
+    """
+    uncalled = list(UNCALLED) if model.module.config.model_type in WITHOUT_CALL else []
+    own_kinds = [
+        name for name, layer in model.module.named_modules()
+        if isinstance(layer, nn.Linear) and type(layer).__module__.startswith("transformers.models.")
+    ]  # fmt: skip
+    return [*uncalled, *own_kinds] or None
 
 
 def targets(model: Model, named: str, method: str) -> str | list[str]:
@@ -100,7 +124,8 @@ def read(model: Model, folder: Path) -> Any:
 def _fits(config: Adapter, weights: Mapping[str, Tensor]) -> bool:
     """Whether the sizes in the configuration, for which peft finds memory, are those of the weights."""
     if isinstance(config, LoraAdapter):
-        return all(one.shape[0] == config.r for name, one in weights.items() if "lora_A" in name and one.shape)
+        # Matrices of experts that stand in one parameter have a multiple of the rank.
+        return all(one.shape[0] % config.r == 0 for name, one in weights.items() if "lora_A" in name and one.shape)
     if isinstance(config, PromptAdapter):
         rows = config.num_virtual_tokens
         width = config.token_dim

@@ -22,8 +22,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from luthier.decoding.padded import EncoderDecoder, PaddedDecoder
-from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, supported
+from luthier.decoding.alone import AloneDecoder
+from luthier.decoding.padded import decoder_of
+from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder
+from luthier.decoding.roads import road_of
 from luthier.decoding.sampling import Candidate, candidates, choose, penalized
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
@@ -291,7 +293,7 @@ class Batch:
 def can_join(model: Model) -> bool:
     """Whether requests can join others of this model that are being answered."""
     itself = isinstance(model.module, DecodesItself)
-    return model.family == "decoder" and not itself and supported(model)
+    return model.family == "decoder" and not itself and road_of(model) == "ragged"
 
 
 def _open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable | None) -> SpeculativeDecoder:
@@ -326,8 +328,6 @@ def _decoder_for(model: Model, requests: list[Request], ngrams: NgramTable | Non
     prompts = [request.prompt_ids for request in requests]
     if isinstance(model.module, DecodesItself):
         return model.module.decoding(prompts)
-    if model.family == "encoder-decoder":
-        return EncoderDecoder(model, prompts)
-    if not supported(model):
-        return PaddedDecoder(model, prompts)
+    if (road := road_of(model)) != "ragged":
+        return decoder_of(model)(model, prompts) if road == "padded" else AloneDecoder(model, prompts, road == "whole")
     return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], ngrams)

@@ -45,6 +45,9 @@ class GrowingLayer(DynamicLayer):
             self._buffers = [buffer[indices] if buffer is not None else None for buffer in self._buffers]
             self._show()
 
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        self.batch_select_indices(beam_idx)
+
     def batch_repeat_interleave(self, repeats: int) -> None:
         if self.is_initialized:
             self._buffers = [b.repeat_interleave(repeats, dim=0) if b is not None else None for b in self._buffers]
@@ -71,6 +74,14 @@ def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
     cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
     fill_prefix(cache.self_attention_cache, model, rows)
     return cache
+
+
+def keep_rows(cache: Any, rows: Tensor) -> None:
+    """Keeps these rows of a cache and forgets the others; by the one way of choosing rows that every layer has.
+
+    Layers with a recurrent state beside keys and values inherit one that chooses keys and values alone.
+    """
+    cache.reorder_cache(rows)
 
 
 def fill_prefix(cache: DynamicCache, model: Model, rows: int) -> int:

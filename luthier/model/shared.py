@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
 from luthier.model.exact import as_exact, trial_tokens
 
 
@@ -67,7 +67,7 @@ def _is_eligible(module: Any) -> bool:
         getattr(layer, "attention_dropout", 0.0) or getattr(layer, "gradient_checkpointing", False)
         for layer in module.modules()
     )
-    return on_processor and is_ready(module) and not learned and not any(unlike)
+    return on_processor and is_ready(module) and keeps_every_token(module) and not learned and not any(unlike)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.ragged import slow_road
+from luthier.decoding.roads import slow_road
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
 from luthier.scoring.labels import FOLDS
