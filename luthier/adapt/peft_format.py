@@ -9,6 +9,7 @@ from typing import Any
 
 import peft
 import torch
+from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -41,10 +42,10 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     try:
         module: Any = peft.get_peft_model(model.module, config)
     except (ValueError, TypeError, NotImplementedError) as error:  # of layers that peft has no adapter for
-        said = " ".join(str(error).split())[:200]
+        said, kind = " ".join(str(error).split())[:200], str(config.peft_type).rpartition(".")[2].lower()
         raise SettingsError(
-            f"{model.name}: {config.peft_type.value.lower()} cannot adapt this model ({said}); choose another method, "
-            "or other layers with targets"
+            f"{model.name}: {kind} cannot adapt this model ({said}); choose another method, or "
+            "other layers with targets"
         ) from error
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
@@ -64,7 +65,8 @@ def left_out(model: Model) -> list[str] | None:
     these layers in these models. An architecture's own kind of linear layer gives something else than a product, such
     as a router's choice of experts.
     """
-    uncalled = list(UNCALLED) if model.module.config.model_type in WITHOUT_CALL else []
+    config: Any = model.module.config
+    uncalled = list(UNCALLED) if config.model_type in WITHOUT_CALL else []
     own_kinds = [
         name for name, layer in model.module.named_modules()
         if isinstance(layer, nn.Linear) and type(layer).__module__.startswith("transformers.models.")
@@ -148,9 +150,28 @@ def load_added(model: Model, folder: Path) -> Model:
     With a separate update single answers are slower (docs/log.md). fp32 keeps the sum to seven digits. bf16 would round
     the update away, so there it stays separate.
     """
-    return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
+    module = read(model, folder)
+    if model.dtype == torch.float32 and not _shares_weights(module):
+        return model.adapted(module.merge_and_unload())
+    return model.adapted(module.get_base_model())
 
 
 def merge(model: Model, folder: Path) -> Model:
-    """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base."""
-    return model.adapted(read(model, folder).merge_and_unload())
+    """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base.
+
+    Raises SettingsError where layers share a weight, to which only one update could be added.
+    """
+    module = read(model, folder)
+    if _shares_weights(module):
+        raise SettingsError(
+            f"{folder}: several layers of {model.name} share their weights and each learned something else, so it "
+            "cannot be added to them; use the arm as it is"
+        )
+    return model.adapted(module.merge_and_unload())
+
+
+def _shares_weights(module: nn.Module) -> bool:
+    """Whether two adapted layers have one weight, as the blocks of Zamba2 have."""
+    layers = [layer.base_layer for layer in module.modules() if isinstance(layer, LoraLayer)]
+    weights = [weight for layer in layers if (weight := getattr(layer, "weight", None)) is not None]
+    return len({id(weight) for weight in weights}) < len(weights)

@@ -25,7 +25,7 @@ from luthier.decoding.generate import Event
 from luthier.decoding.sampling import candidates
 from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD
-from luthier.model.forward import collate, row_losses, with_prefix
+from luthier.model.forward import collate, row_losses, with_cache, with_prefix
 from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
 from luthier.model.model import Model
 from luthier.records import Example, Prompt, Score
@@ -89,7 +89,7 @@ def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     if model.prefix_states is not None:
-        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _prefix_cache(model, len(prompts))})
+        batch = with_cache(batch, lambda rows: _prefix_cache(model, rows))
     return [float(nats) for nats in row_losses(model.module, batch)]
 
 

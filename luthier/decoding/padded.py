@@ -18,7 +18,7 @@ from torch import Tensor
 
 from luthier.decoding.alone import AloneDecoder
 from luthier.model.attention import Trials
-from luthier.model.exact import NARROW, as_exact, trial_tokens
+from luthier.model.exact import CLOSE, NARROW, as_exact, trial_tokens
 from luthier.model.forward import decoder_start
 from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, keep_rows, two_sided_cache
 from luthier.model.logits import last_position_only
@@ -26,7 +26,6 @@ from luthier.model.model import Model
 from luthier.task.prompt import shared_length
 
 _TRIALS = Trials()
-CLOSE_ENOUGH = 0.03  # of the logits in 16 bits: what rounding alone leaves; other rows or positions leave more
 FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
 
 
@@ -180,6 +179,6 @@ def same_as_alone(model: Model, decoder: Callable[[Model, list[tuple[int, ...]]]
     ours, right = said(decoder), usual()
     if getattr(model.module, "is_quantized", False):  # as in ragged.py
         return bool((ours - right).norm() <= 0.3 * right.norm())
-    if right.dtype in NARROW and bool((ours - right).float().norm() <= CLOSE_ENOUGH * right.float().norm()):
+    if right.dtype in NARROW and bool((ours - right).float().norm() <= CLOSE * right.float().norm()):
         return True
     return as_exact(ours, right, usual)

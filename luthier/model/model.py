@@ -268,8 +268,8 @@ def _family(name: str, config: Any) -> str:
         return "encoder"
     if config.model_type in others and config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(
-            f"{name}: a model of type '{config.model_type}' reads images or sound beside text, and luthier loads models "
-            "of text alone; choose one of those"
+            f"{name}: a model of type '{config.model_type}' reads images or sound beside text, and luthier loads "
+            "models of text alone; choose one of those"
         )
     if encodes or config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")

@@ -81,7 +81,7 @@ def _same_logits(module: Any) -> bool:
         logits: Tensor = module(input_ids=torch.tensor(rows), use_cache=False).logits
         return logits
 
-    with _without_dropout(module):
+    with without_dropout(module):
         with laid_out(layout):
             ids = torch.tensor([flat(rows, layout, 0)])
             ours = module(input_ids=ids, position_ids=position_ids, use_cache=False).logits
@@ -90,7 +90,7 @@ def _same_logits(module: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _without_dropout(module: nn.Module) -> Iterator[None]:
+def without_dropout(module: nn.Module) -> Iterator[None]:
     """Inside, layers in training mode are in evaluation mode. The others stay untouched: threads may be asking them."""
     training = [layer for layer in module.modules() if layer.training]
     try:

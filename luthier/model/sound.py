@@ -20,7 +20,7 @@ from torch import nn
 from luthier.errors import ModelError
 from luthier.files import sha256_of
 from luthier.model.allowed import CONFIG, LookedOver
-from luthier.model.exact import NARROW, in_fp32, trial_tokens
+from luthier.model.exact import IN_FP32, in_fp32, trial_tokens
 from luthier.model.passed import has_passed, remember
 from luthier.model.weight_files import GET
 
@@ -30,7 +30,6 @@ SPARE = 10**6  # parameters that are no harm in any case
 TEXTS = ("What time is it, Tom?\n\tHalf past 2: 日本 👍 é.", "a" * 60 + "!", "x " * 60 + "1")
 MOST_TRIED = 2048  # tokens of a window that is tried to its last position
 MOST_SHORT = 8  # positions by which a window that config.json names may be too long
-SEES_LATER = 0.02  # of the logits' length: a model that sees later tokens changes earlier logits by more
 MOST_BUFFER_BYTES = 1 << 30  # tables that a model computes for itself
 
 
@@ -135,25 +134,27 @@ def refuse_unsound_weights(trial: Trial, module: Any) -> None:
 
 
 def refuse_seeing_later_tokens(trial: Trial, module: Any) -> None:
-    """Raises ModelError for a decoder whose logits change with tokens that come later: it would train on its answers.
+    """Raises ModelError for a model whose logits change with tokens that come later: it would train on its answers.
 
     XLNet, and encoders that are loaded as decoders, read to both sides.
     """
-    if trial.family != "decoder" or getattr(module, "is_quantized", False) or trial.has_passed("sees-no-later"):
+    if trial.family == "encoder" or getattr(module, "is_quantized", False) or trial.has_passed("sees-no-later"):
         return
     rows = module.get_input_embeddings().weight.shape[0]
     ids = torch.tensor([trial_tokens(rows, range(1, 9))], device=next(module.parameters()).device)
 
     @torch.no_grad()
     def change() -> float:
-        longer, shorter = (module(input_ids=part, use_cache=False).logits.float() for part in (ids, ids[:, :5]))
-        return float((longer[:, :5] - shorter).norm() / shorter.norm().clamp(min=1e-9))
+        """The largest change of a logit, in shares of the largest logit."""
+        both = []
+        for part in (ids, ids[:, :5]):
+            inputs = {"input_ids": part} if trial.family == "decoder" else {"input_ids": ids, "decoder_input_ids": part}
+            both.append(module(**inputs, use_cache=False).logits[:, :5].float())
+        return float((both[0] - both[1]).abs().max() / both[1].abs().max().clamp(min=1e-9))
 
-    changed = change()
-    if changed > SEES_LATER and next(module.parameters()).dtype in NARROW:
-        with in_fp32():  # two lengths may round differently
-            changed = change()
-    if changed > SEES_LATER:
+    with in_fp32():  # in 16 bits two lengths may round differently
+        changed = change()
+    if changed > IN_FP32:
         raise ModelError(
             f"{trial.folder}: what this model says of a token depends on tokens behind it, so it does not write text "
             "from left to right; choose a model that does"

@@ -62,8 +62,8 @@ class LoraAdapter(AdapterConfig):
     modules_to_save: list[Module] | None = None
     # Of a mixture of experts, whose matrices stand in one parameter: which, and the rank and alpha of fused ones.
     target_parameters: list[Module] | None = None
-    rank_pattern: dict[Ending, Annotated[int, Field(ge=1, le=2**15)]] = {}
-    alpha_pattern: dict[Ending, Annotated[Number, Field(gt=0, le=4e6)]] = {}
+    rank_pattern: dict[Ending, Annotated[int, Field(ge=1, le=2**15)]] = Field({})
+    alpha_pattern: dict[Ending, Annotated[Number, Field(gt=0, le=4e6)]] = Field({})
     bias: Literal["none"] = "none"
     fan_in_fan_out: bool = False
     use_dora: bool = False

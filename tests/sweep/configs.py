@@ -21,7 +21,8 @@ from transformers.models.auto.modeling_auto import (
 )
 
 VOCABULARY = 384  # the tokenizer in tests/tiny.py has 380; models have some spare rows
-WIDTH, INNER, HEADS, KEY_HEADS, HEAD_WIDTH, LAYERS, EXPERTS = 32, 48, 4, 2, 8, 2, 4
+WIDTH, INNER, LAYERS, EXPERTS = 32, 48, 2, 4
+HEADS, KEY_HEADS, HEAD_WIDTH = 4, 2, 8
 WINDOW = 256  # tokens that a model can read
 SLIDING = 8  # tokens that a layer with a sliding window sees: every prompt of the sweep is longer
 
@@ -152,6 +153,7 @@ def architectures() -> dict[str, str]:
     found |= dict.fromkeys(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, "encoder")
     found |= dict.fromkeys(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - encoders, "decoder")
     found |= dict.fromkeys(MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES, "encoder-decoder")
+    found |= {name: "decoder" for name, own in OWN.items() if own.get("is_decoder")}
     return dict(sorted(found.items()))
 
 

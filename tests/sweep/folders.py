@@ -83,6 +83,9 @@ def widen(module: nn.Module) -> None:
                 continue
             scale = 0.3 if id(parameter) in embeddings else 1.5 / math.sqrt(parameter.shape[-1])
             parameter.copy_(torch.randn(parameter.shape, generator=dice) * scale)
+        for one in module.modules():
+            if isinstance(one, nn.Embedding) and one.padding_idx is not None:
+                one.weight[one.padding_idx] = 0  # as in every model that was trained
 
 
 @torch.no_grad()
