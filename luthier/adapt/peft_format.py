@@ -69,9 +69,20 @@ def left_out(model: Model) -> list[str] | None:
     uncalled = list(UNCALLED) if config.model_type in WITHOUT_CALL else []
     own_kinds = [
         name for name, layer in model.module.named_modules()
-        if isinstance(layer, nn.Linear) and type(layer).__module__.startswith("transformers.models.")
+        if isinstance(layer, nn.Linear)
+        and type(layer).__module__.startswith("transformers.models.") and not _gives_a_product(layer)
     ]  # fmt: skip
     return [*uncalled, *own_kinds] or None
+
+
+@torch.no_grad()
+def _gives_a_product(layer: nn.Linear) -> bool:
+    """Whether a layer of an architecture's own kind gives what a linear layer gives, as Falcon's does."""
+    try:
+        said: Any = layer(layer.weight.new_zeros(1, layer.in_features))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return isinstance(said, torch.Tensor) and said.shape == (1, layer.out_features)
 
 
 def targets(model: Model, named: str, method: str) -> str | list[str]:

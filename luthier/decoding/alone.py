@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from luthier.model.forward import decoder_start
-from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
+from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
 from luthier.model.logits import last_position_only
 from luthier.model.model import Model
 
@@ -69,7 +69,7 @@ class AloneDecoder:
         cache = self.caches[row]
         if self.whole and self.model.prefix_states is not None:
             cache = self._cache()
-        kept = {"use_cache": False} if cache is None else {"past_key_values": cache, "use_cache": True}
+        kept = {"use_cache": False} if cache is None else behind(self.module, cache)
         with last_position_only(self.module):
             return self.module(**self._inputs(ids, learned=begins), **kept).logits[:, -1]
 
@@ -77,9 +77,9 @@ class AloneDecoder:
         """Logits (1, V) of an encoder-decoder: its encoder reads the prompt, its decoder what is written so far."""
         inputs = self._inputs(self.prompts[row], learned=True)
         mask = torch.ones(next(iter(inputs.values())).shape[:2], dtype=torch.long, device=self.model.device)
-        said, kept = self.written[row], {"use_cache": False}
+        said, kept = self.written[row], dict[str, Any](use_cache=False)
         if self.model.prefix_states is not None:
-            kept = {"past_key_values": self._cache(), "use_cache": True}
+            kept = behind(self.module, self._cache())
         with last_position_only(self.module):
             written = torch.tensor([said], device=self.model.device)
             return self.module(**inputs, attention_mask=mask, decoder_input_ids=written, **kept).logits[:, -1]

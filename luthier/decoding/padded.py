@@ -20,7 +20,7 @@ from luthier.decoding.alone import AloneDecoder
 from luthier.model.attention import Trials
 from luthier.model.exact import CLOSE, NARROW, as_exact, trial_tokens
 from luthier.model.forward import decoder_start
-from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, keep_rows, two_sided_cache
+from luthier.model.kv_cache import GrowingLayer, behind, fill_prefix, growing_cache, keep_rows, two_sided_cache
 from luthier.model.logits import last_position_only
 from luthier.model.model import Model
 from luthier.task.prompt import shared_length
@@ -64,6 +64,7 @@ class PaddedDecoder:
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
         self.module: Any = model.module
         self.cache = growing_cache(self.module.config)
+        self.keeps_tokens = not self.cache.layers or any(hasattr(layer, "keys") for layer in self.cache.layers)
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
         self.learned = fill_prefix(self.cache, model, rows=1)
@@ -85,7 +86,9 @@ class PaddedDecoder:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
         position_B1 = self.position_B[:, None]
         self.position_B = self.position_B + 1
-        return self._forward(self.mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
+        # A recurrent state has left padding behind: such a model would take the mask for that of the new token.
+        mask_BP = self.mask_BP if self.keeps_tokens else None
+        return self._forward(mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
 
     def keep(self, rows: Tensor) -> list[int]:
         keep_rows(self.cache, rows)
@@ -95,7 +98,7 @@ class PaddedDecoder:
     def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
         mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
         with last_position_only(self.module):
-            output = self.module(attention_mask=mask_BP, past_key_values=self.cache, use_cache=True, **inputs)
+            output = self.module(attention_mask=mask_BP, **behind(self.module, self.cache), **inputs)
         return output.logits[:, -1]
 
 
@@ -133,8 +136,7 @@ class EncoderDecoder:
                 encoder_outputs=self.encoded,
                 attention_mask=self.mask_BP,
                 decoder_input_ids=tokens_B[:, None],
-                past_key_values=self.cache,
-                use_cache=True,
+                **behind(self.module, self.cache),
             )
         return output.logits[:, -1]
 

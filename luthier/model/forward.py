@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.errors import ModelError, PromptError
+from luthier.model.kv_cache import behind
 from luthier.model.logits import chooses, positions_only
 from luthier.model.shared import Layout, flat, laid_out, supported
 from luthier.model.together import decoder_start, padded_alike
@@ -93,11 +94,11 @@ def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
     return replace(batch, inputs=inputs)
 
 
-def with_cache(batch: Batch, cache: Callable[[int], Any]) -> Batch:
+def with_cache(batch: Batch, module: nn.Module, cache: Callable[[int], Any]) -> Batch:
     """A batch of separate rows behind what `cache(rows)` makes for them."""
     if batch.alone:
-        return replace(batch, alone=tuple(with_cache(row, cache) for row in batch.alone))
-    return replace(batch, inputs=batch.inputs | {"past_key_values": cache(len(batch.labels_BT))})
+        return replace(batch, alone=tuple(with_cache(row, module, cache) for row in batch.alone))
+    return replace(batch, inputs=batch.inputs | {**behind(module, cache(len(batch.labels_BT))), "use_cache": False})
 
 
 def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
@@ -146,7 +147,7 @@ def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]
         return hidden[:, -labels_BT.shape[1] :][wanted_BT]
 
     with positions_only(module, supervised), laid_out(batch.layout):
-        logits_SV = _call(module, **batch.inputs, use_cache=False)
+        logits_SV = _call(module, **{"use_cache": False} | batch.inputs)
     if not chooses(module):
         logits_SV = supervised(logits_SV)
     return logits_SV.float(), targets_S
@@ -159,7 +160,7 @@ def _are_together(module: nn.Module, family: str, apart: bool) -> bool:
 
 
 def _call(module: Any, **inputs: Any) -> Tensor:
-    """The logits of one call. Raises ModelError for rows that the architecture refuses, as Reformer does in training."""
+    """Logits of one call. Raises ModelError for rows that the architecture refuses, as Reformer does in training."""
     try:
         logits: Tensor = module(**inputs).logits
     except (ValueError, NotImplementedError, AssertionError) as error:

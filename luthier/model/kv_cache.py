@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 from torch import Tensor
@@ -74,6 +76,22 @@ def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
     cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
     fill_prefix(cache.self_attention_cache, model, rows)
     return cache
+
+
+def behind(module: Any, cache: Any) -> dict[str, Any]:
+    """The arguments of a call that reads on behind a cache, and extends it.
+
+    Architectures and versions of transformers call it by several names, and some pass over a name that is not theirs:
+    they would begin anew in silence.
+    """
+    inner = module.get_base_model() if hasattr(module, "get_base_model") else module
+    return {_name_of_cache(type(inner)): cache, "use_cache": True}
+
+
+@functools.cache
+def _name_of_cache(kind: type) -> str:
+    known = inspect.signature(kind.forward).parameters  # type: ignore[attr-defined]
+    return next((name for name in ("cache", "past_key_values", "cache_params") if name in known), "past_key_values")
 
 
 def keep_rows(cache: Any, rows: Tensor) -> None:

@@ -8,6 +8,7 @@ and a window that config.json names must have a row for each of its positions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ MOST_OF_FILE = 1.25  # parameters of the model for each that the file holds: a h
 SPARE = 10**6  # parameters that are no harm in any case
 TEXTS = ("What time is it, Tom?\n\tHalf past 2: 日本 👍 é.", "a" * 60 + "!", "x " * 60 + "1")
 MOST_TRIED = 2048  # tokens of a window that is tried to its last position
+_POSITIONS = re.compile("position|wpe|pos_emb|embed_pos")  # what architectures call a table of positions
 MOST_SHORT = 8  # positions by which a window that config.json names may be too long
 MOST_BUFFER_BYTES = 1 << 30  # tables that a model computes for itself
 
@@ -171,7 +173,7 @@ def usable_window(trial: Trial, module: Any, window: int) -> int:
     """
     tables = [
         one for name, one in module.named_modules()
-        if "position" in name.rpartition(".")[2] and isinstance(getattr(one, "weight", None), torch.Tensor)
+        if _POSITIONS.search(name.rpartition(".")[2]) and isinstance(getattr(one, "weight", None), torch.Tensor)
     ]  # fmt: skip
     for table in tables:
         padding = getattr(table, "padding_idx", None)

@@ -34,7 +34,8 @@ SIZES: tuple[tuple[int, str], ...] = (
     (KEY_HEADS, "*num_key_value_heads n_head_kv *kv_heads kv_n_heads num_global_key_value_heads multi_query_group_num"),
     (HEADS, "*num_heads num_*_heads n_heads n_head n_*_heads *attention_heads linear_num_*_heads"),
     (2 * HEAD_WIDTH, "qk_head_dim"),
-    (HEAD_WIDTH, "rotary_dim linear_head_dim head_dim *_head_dim d_kv d_head kv_channels *head_size *lora_rank *_lora_dim lora_r"),
+    (HEAD_WIDTH, """head_dim *_head_dim rotary_dim linear_head_dim d_kv d_head kv_channels *head_size *lora_rank
+        *_lora_dim lora_r"""),
     (WIDTH, """hidden_size d_model n_embd model_dim dim embedding_size *emb_dim embed_dim word_embed_proj_dim d_embed
         decoder_hidden_size lru_width attention_hidden_size hidden_size_per_layer_input *embedding_dim output_size
         text_dim trigram_input_dim"""),
@@ -64,13 +65,14 @@ OWN: dict[str, dict[str, Any]] = {
     "canine": {"num_hash_buckets": 64},
     "cohere_compass_text": {"layer_types": ["full_attention"] * 2, "rope_parameters": None},
     "dbrx": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0}},
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deberta": {"pooler_hidden_size": WIDTH},
     "deberta-v2": {"pooler_hidden_size": WIDTH},
     "dory": {
         "num_hidden_layers": 6, "n_input_layers": 2, "n_recurrent_layers": 2, "n_output_layers": 2,
         "layer_types": ["sliding_attention", "mlp", "full_attention", "mlp", "full_attention", "mlp"],
     },
+    "deepseek_v2": {"n_routed_experts": 4, "num_experts_per_tok": 2},
     "dots3_note_text": {"num_key_value_heads": HEADS},
     "dots1": {"num_key_value_heads": 2, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "esm": {"vocab_size": VOCABULARY, "pad_token_id": 0, "mask_token_id": 3, "position_embedding_type": "rotary"},

@@ -65,8 +65,8 @@ def go_through(model_type: str, place: Path) -> Outcome:
         return _by_type(model_type, family, place / "stub", str(reason))
     try:
         said = _through(folder, place, door)
-    except LuthierError as sentence:
-        return Outcome(model_type, family, REFUSED, door[-1], str(sentence))
+    except LuthierError as sentence:  # too late once it was trained
+        return Outcome(model_type, family, BROKEN if door[-1] == "saved" else REFUSED, door[-1], str(sentence))
     except Wrong as wrong:
         return Outcome(model_type, family, BROKEN, door[-1], str(wrong))
     except Exception as error:
