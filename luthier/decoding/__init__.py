@@ -6,7 +6,9 @@
     rows         rows of different length in memory: groups that rows leave and join
     ragged       rows of different length decoded together, without padding
     padded       decoders that pad: for GPUs, encoder-decoders and other caches
+    alone        each row by itself: what faster ways are held against, and for models that no batch suits
     speculative  the next tokens of a single answer guessed, and read in one pass
+    roads        which of these ways a model takes: the fastest that says what its rows say alone
     generate     requests -> events; the one generator, and a batch that requests join and leave
     likelihood   bits per character of the references under an arm
     answers      how an arm answers: by generation, by the likelihood of labels, or by a head

@@ -21,9 +21,11 @@ from luthier.adapt.settings import Lora
 from luthier.decoding.answers import asking, choose_labels
 from luthier.decoding.generate import Request, fold, generate
 from luthier.decoding.likelihood import reference_nats
+from luthier.decoding.roads import road_of
 from luthier.errors import LuthierError, ModelError
 from luthier.model.forward import class_logits, collate, supervised_loss
 from luthier.model.model import Model, family_of, load
+from luthier.model.together import padded_alike
 from luthier.records import Prompt
 from luthier.training.batches import Batches
 from luthier.training.loop import train
@@ -89,6 +91,8 @@ def _by_type(model_type: str, family: str, folder: Path, reason: str) -> Outcome
 
 
 def _through(folder: Path, place: Path, door: list[str]) -> str:
+    """Goes through the doors; the way in which the model answers, or how an encoder's rows are read."""
+
     def at(name: str) -> None:
         door.append(name)
 
@@ -116,7 +120,9 @@ def _through(folder: Path, place: Path, door: list[str]) -> str:
     again = tuning.load(_load(folder), place / "adapter")
     if (now := _said(again, prompts)) != trained:
         raise Wrong(f"the saved adapter says {str(now)[:40]}, the trained one {str(trained)[:40]}")
-    return ""
+    if model.family == "encoder":
+        return "padded" if padded_alike(model.module, model.family) else "alone"
+    return road_of(model)
 
 
 def _load(folder: Path) -> Model:
