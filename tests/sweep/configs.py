@@ -126,7 +126,7 @@ OWN: dict[str, dict[str, Any]] = {
     "rembert": {"output_embedding_size": WIDTH, "input_embedding_size": WIDTH},
     "roc_bert": {"shape_vocab_size": VOCABULARY, "pronunciation_vocab_size": VOCABULARY, "shape_embed_dim": WIDTH,
                  "pronunciation_embed_dim": WIDTH},
-    "xlstm": {"num_heads": 2, "head_dim": 16, "chunk_size": 64, "num_blocks": 2},
+    "xlstm": {"num_heads": 2, "chunk_size": 64, "num_blocks": 2},
     "xmod": {"default_language": "en_XX"},
     "xlnet": {"d_head": 8},
     "zamba": {
