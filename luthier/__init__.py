@@ -33,9 +33,9 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.arms.ship_push import push as push
     from luthier.arms.ship_verify import verify as verify
     from luthier.arms.short_form import model_of as model_of
-    from luthier.decoding.generate import Request as Request
     from luthier.decoding.generate import fold as fold
     from luthier.decoding.generate import generate as generate
+    from luthier.decoding.requests import Request as Request
     from luthier.decoding.settings import Generation as Generation
     from luthier.errors import DataError as DataError
     from luthier.errors import FolderError as FolderError
@@ -96,7 +96,7 @@ _HOMES = {  # public name -> the module it lives in
     "PromptError": "errors",
     "Reading": "scoring.words",
     "Renderer": "task.prompt",
-    "Request": "decoding.generate",
+    "Request": "decoding.requests",
     "Score": "records",
     "SettingsError": "errors",
     "Task": "task.task",

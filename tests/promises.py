@@ -14,7 +14,8 @@ from transformers.pytorch_utils import Conv1D
 
 from luthier.adapt.methods import METHODS, method
 from luthier.decoding.answers import label_logprobs
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Request
 from luthier.model.model import Model, parameter_counts
 from luthier.model.widths import quantize
 from tests import tiny

@@ -58,6 +58,7 @@ def test_the_commands_of_the_readme_run(newcomer: Path) -> None:
         type_in([verb, *arguments])
 
 
+@pytest.mark.slow
 def test_the_commands_of_several_tasks_run(newcomer: Path) -> None:
     write_visits(newcomer / "visits.csv")
     write_talks(newcomer / "talks.csv")

@@ -11,6 +11,7 @@ from luthier.serving import server
 from tests.commands import ROOT, commands_of, type_in
 
 
+@pytest.mark.slow
 def test_the_commands_of_shipping_run(newcomer: Path) -> None:
     commands = commands_of(ROOT / "docs" / "shipping.md")
     assert [verb for verb, *_ in commands] == ["study", "ship", "verify", "verify", "ask"]
@@ -19,6 +20,7 @@ def test_the_commands_of_shipping_run(newcomer: Path) -> None:
     assert (newcomer / "notes-1.0" / "README.md").exists()
 
 
+@pytest.mark.slow
 def test_the_commands_of_serving_run(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server opens its address, and ends as soon as it is open."""
     opened = []

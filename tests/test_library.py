@@ -24,6 +24,7 @@ from tests.cli.ground import LORA
 from tests.cli.test_extremes import within
 
 SECONDS = 30
+TRAINS = ("study", "multitask")  # whose values take minutes together
 WORDS = ("", " ", "\x00", "\ud800", "a" * 10_000, "../..", "-1", "\x1b[31m", "{}", "caf\udce9")
 PLACES = ("missing", "folder", "file.txt", "", "/dev/null", "b" * 300, "c/" * 3000, "\x00", "caf\udce9")
 VALUES: dict[Any, tuple[Any, ...]] = {
@@ -138,7 +139,9 @@ def test_every_function_is_here(here: Path) -> None:
     assert set(calls(here)) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in TRAINS else []) for name in FUNCTIONS]
+)
 def test_no_value_of_an_argument_ends_in_another_error(name: str, here: Path) -> None:
     given, function = calls(here)[name], getattr(luthier, name)
     around, wrong, tried = sorted(here.parent.iterdir()), [], 0

@@ -11,7 +11,8 @@ machine.keep_freed_memory()  # as `luthier study` does
 
 import common  # noqa: E402
 
-from luthier.decoding.generate import Request, fold, generate, plan  # noqa: E402
+from luthier.decoding.generate import fold, generate  # noqa: E402
+from luthier.decoding.requests import Request, plan  # noqa: E402
 from luthier.decoding.speculative import NgramTable  # noqa: E402
 from luthier.model.model import load  # noqa: E402
 

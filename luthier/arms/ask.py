@@ -11,7 +11,8 @@ from typing import Any
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.decoding.answers import choose_labels, label_logprobs
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.decoding.settings import Generation
 from luthier.decoding.text import TextStream
 from luthier.errors import PromptError, SettingsError

@@ -9,7 +9,12 @@
     alone        each row by itself: what faster ways are held against, and for models that no batch suits
     speculative  the next tokens of a single answer guessed, and read in one pass
     roads        which of these ways a model takes: the fastest that says what its rows say alone
-    generate     requests -> events; the one generator, and a batch that requests join and leave
+    requests     what the generator is asked, what it says, and which requests share a batch
+    decoders     which decoder writes the rows of a batch, and whether requests can join it
+    batch        requests that are answered together; others join them and leave
+    beam         beam search
+    consensus    minimum Bayes risk: of several samples the one that agrees most with the others
+    generate     requests -> events; the one generator
     likelihood   bits per character of the references under an arm
     answers      how an arm answers: by generation, by the likelihood of labels, or by a head
 

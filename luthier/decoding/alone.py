@@ -8,6 +8,7 @@ says by definition, and it is slow. Where the model's own cache gives the same f
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -55,6 +56,13 @@ class AloneDecoder:
         self.written = [self.written[row] for row in kept]
         self.caches = [self.caches[row] for row in kept]
         return kept
+
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """Each place takes the row that `rows` names for it; a row may be taken several times, or not at all."""
+        taken: list[int] = rows.tolist()
+        self.prompts = [self.prompts[row] for row in taken]
+        self.written = [list(self.written[row]) for row in taken]
+        self.caches = [copy.deepcopy(self.caches[row]) for row in taken]
 
     def _cache(self) -> Any:
         """An empty cache for one row, which starts with the model's learned prefix."""

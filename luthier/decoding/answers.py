@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from luthier.decoding.generate import Request, fold, generate, plan, seed_of
+from luthier.decoding.generate import fold, generate
 from luthier.decoding.likelihood import reference_nats
 from luthier.decoding.ragged import supported
+from luthier.decoding.requests import Request, plan, seed_of
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from luthier.decoding.generate import Event
+from luthier.decoding.requests import Event
 from luthier.decoding.sampling import candidates
 from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD

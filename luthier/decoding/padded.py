@@ -95,6 +95,11 @@ class PaddedDecoder:
         self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
         return rows.tolist()
 
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """Each place takes the row that `rows` names for it; a row may be taken several times, or not at all."""
+        if rows.tolist() != list(range(len(self.mask_BP))):
+            self.keep(rows)
+
     def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
         mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
         with last_position_only(self.module):
@@ -145,6 +150,13 @@ class EncoderDecoder:
         self.mask_BP = self.mask_BP[rows]
         self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]
         return rows.tolist()
+
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """As PaddedDecoder's. Rows that change places come of one prompt, so what the encoder made of it stays."""
+        if len(rows) != len(self.mask_BP):
+            self.keep(rows)
+        elif columns and rows.tolist() != list(range(len(rows))):
+            keep_rows(self.cache.self_attention_cache, rows)
 
 
 def supported(model: Model) -> bool:

@@ -255,6 +255,14 @@ class RaggedDecoder:
         self.position_B = self.position_B[order]
         return order
 
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """Each place takes the row that `rows` names for it: neighbours that come of one prompt change places.
+
+        A row may be taken several times, or not at all. `columns`: how many tokens were written since they were one.
+        """
+        self.rows.rearrange(rows.tolist(), columns)
+        self.position_B = self.position_B[rows]
+
     def _forward(self, selected: list[int], position_ids: Tensor, **inputs: Tensor) -> Tensor:
         """Logits (len(selected), V) at these indices of the sequence; `position_ids` count in each token's own row."""
         with attending(partial(attention, self.rows)), positions_only(self.module, lambda hidden: hidden[:, selected]):

@@ -73,10 +73,24 @@ class Group:
 
     def keep(self, rows: list[int]) -> None:
         """Keeps these rows, in this order, and forgets the others."""
-        if len(rows) < self.rows:
+        self.rearrange(rows, None)
+
+    def rearrange(self, rows: list[int], columns: int | None) -> None:
+        """Each place takes the row that `rows` names for it; a row may be taken twice, or not at all.
+
+        `columns`: only so many last columns differ between the rows that change places; None: all may.
+        """
+        if rows == list(range(self.rows)):
+            return
+        if columns is None or len(rows) != self.rows:
             self.starts, self.hidden_R11S = [self.starts[row] for row in rows], self.hidden_R11S[rows]
             for layer, (keys, values) in self.held.items():
                 self.held[layer] = keys[rows], values[rows]
+            return
+        last = slice(self.width - columns, self.width)
+        for keys, values in self.held.values():
+            keys[..., last] = keys[..., last][rows]
+            values[:, :, last] = values[:, :, last][rows]
 
     def leave(self, rows: list[int]) -> list[int]:
         """As `keep`, in place: the last rows move to where others left. Returns which row stands at each place now."""
@@ -176,6 +190,15 @@ class Rows:
             start = end
         self.groups = [group for group in self.groups if group.rows]
         return order
+
+    def rearrange(self, rows: Sequence[int], columns: int | None) -> None:
+        """Each place takes the row that `rows` names for it, as Group.rearrange. Rows stay in their group and order."""
+        start = 0
+        for group in self.groups:
+            end = start + group.rows
+            group.rearrange([row - start for row in rows if start <= row < end], columns)
+            start = end
+        self.groups = [group for group in self.groups if group.rows]
 
     def take_in(self, newcomer: Group) -> int:
         """Puts a row that has been read beside rows of similar width. Returns its place among all rows."""

@@ -27,19 +27,30 @@ class Candidate:
 
 
 def penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
-    """Scores that choose the next token: the logits (B, V), where the penalty lowers those of `written` tokens.
+    """Scores that choose the next token: the logits (B, V), where the penalty lowers those of `written` tokens, and
+    -inf for a token that would repeat an n-gram of theirs.
 
     Keskar et al. 2019 (CTRL), section 4.1, divide by the penalty. A negative logit is multiplied instead, as in
     transformers, because division would raise it. `written` holds each row's tokens, a decoder's prompt included.
     """
-    if all(setting.repetition_penalty == 1 for setting in settings):
+    if all(setting.repetition_penalty == 1 and not setting.no_repeat_ngram_size for setting in settings):
         return logits_BV
     scores_BV = logits_BV.clone()
     for row, (setting, tokens) in enumerate(zip(settings, written, strict=True)):
-        seen = torch.tensor(sorted(set(tokens)), device=logits_BV.device)
-        old, penalty = logits_BV[row, seen], setting.repetition_penalty
-        scores_BV[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
+        if setting.repetition_penalty != 1:
+            seen = torch.tensor(sorted(set(tokens)), device=logits_BV.device)
+            old, penalty = logits_BV[row, seen], setting.repetition_penalty
+            scores_BV[row, seen] = torch.where(old < 0, old * penalty, old / penalty)
+        if setting.no_repeat_ngram_size:
+            scores_BV[row, _would_repeat(tokens, setting.no_repeat_ngram_size)] = float("-inf")
     return scores_BV
+
+
+def _would_repeat(tokens: list[int], size: int) -> list[int]:
+    """The tokens with which the last `size` tokens would stand in the text twice (Paulus et al. 2018, section 2.5)."""
+    context = tokens[len(tokens) - size + 1 :] if size > 1 else []
+    starts = range(len(tokens) - size + 1)
+    return [tokens[start + size - 1] for start in starts if tokens[start : start + size - 1] == context]
 
 
 def choose(

@@ -91,6 +91,11 @@ class SpeculativeDecoder:
         self.texts, self.ends = [self.texts[row] for row in order], [self.ends[row] for row in order]
         return order
 
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """As RaggedDecoder's, before anything is guessed."""
+        self.decoder.rearrange(rows, columns)
+        self.texts, self.ends = [list(self.texts[row]) for row in rows], [self.ends[row] for row in rows]
+
     def join(self, prompt: Sequence[int], limit: int) -> None:
         """One more row, which `read_some` reads."""
         self.decoder.join(prompt)

@@ -89,8 +89,8 @@ def behind(module: Any, cache: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _name_of_cache(kind: type) -> str:
-    known = inspect.signature(kind.forward).parameters  # type: ignore[attr-defined]
+def _name_of_cache(kind: Any) -> str:
+    known = inspect.signature(kind.forward).parameters
     return next((name for name in ("cache", "past_key_values", "cache_params") if name in known), "past_key_values")
 
 

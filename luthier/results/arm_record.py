@@ -114,6 +114,7 @@ class ArmCounts(Part):
     stopped: Stops
     empty: int
     reasoning: int = 0  # answers with a reasoning block; not given where none has one
+    sequences: int = 1  # written for each answer, by beams or samples; not given where it is one
 
 
 class TuningResult(Part):
@@ -137,7 +138,7 @@ class LengthChoice(Part):
     """The limit on new tokens, how it was chosen, and the dev metric at each limit that was tried."""
 
     chosen: int
-    by: Literal["given", "labels", "dev"]
+    by: Literal["given", "labels", "chosen", "dev"]  # chosen: among several answers, whose limit is the largest
     dev: dict[str, Number]
 
     @property

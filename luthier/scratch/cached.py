@@ -33,6 +33,10 @@ class CachedDecoding:
         self.cache.select(rows)
         return rows.tolist()
 
+    def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
+        """Each place takes the row that `rows` names for it."""
+        self.cache.select(rows)
+
 
 def padded(rows: list[tuple[int, ...]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(B, T) ids and documents: 0 where there is text, -1 where there is padding, on the left."""

@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Request
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
 from luthier.files import building, locked, sha256_of

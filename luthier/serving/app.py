@@ -21,7 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from luthier.decoding.generate import can_join
+from luthier.decoding.decoders import can_join
 from luthier.serving import replies
 from luthier.serving.engine import Closed, Engine, Full
 from luthier.serving.guard import Guard, Rules

@@ -16,7 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from luthier.decoding.generate import Batch, Event, Request, can_join
+from luthier.decoding.batch import Batch
+from luthier.decoding.beam import SearchBatch
+from luthier.decoding.consensus import ConsensusBatch
+from luthier.decoding.decoders import can_join
+from luthier.decoding.generate import batch_of
+from luthier.decoding.requests import Event, Request
+from luthier.decoding.settings import ONE_BY_ONE
 from luthier.errors import LuthierError
 from luthier.model.prepacked import LaidOut, laid_out_weights
 from luthier.serving.served import Served
@@ -66,19 +72,25 @@ class _Lane:
 
     served: Served
     beginning: tuple[int, ...]
+    way: str  # how its answers come about
     weights: LaidOut
     works: dict[str, Work] = field(default_factory=dict)  # those in the batch
     waiting: list[Work] = field(default_factory=list)  # for the next batch, where nobody can join
-    batch: Batch | None = None
+    batch: Batch | SearchBatch | ConsensusBatch | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether requests can join others that are being answered."""
+        return self.way == ONE_BY_ONE and can_join(self.served.model)
 
     def admit(self, work: Work) -> None:
-        if not can_join(self.served.model):
+        if not self.joins:
             self.waiting.append(work)
             return
         if self.batch is None:
             ngrams = self.served.ngrams()
             self.batch = Batch(self.served.model, ngrams=ngrams, weights=self.weights, beginning=self.beginning)
-        assert work.request is not None
+        assert work.request is not None and isinstance(self.batch, Batch)
         self.batch.join(work.request)
         self.works[work.request.id] = work
 
@@ -95,7 +107,7 @@ class _Lane:
         if self.works.get(id) is not work:
             return False
         del self.works[id]
-        if self.batch is not None and self.batch.joins:
+        if isinstance(self.batch, Batch) and self.batch.joins:
             self.batch.leave(id)
         return True
 
@@ -105,12 +117,12 @@ class _Lane:
             works, self.waiting = self.waiting, []
             requests = [work.request for work in works if work.request]
             self.works = {request.id: work for request, work in zip(requests, works, strict=True)}
-            self.batch = Batch(self.served.model, requests, weights=self.weights)
+            self.batch = batch_of(self.served.model, requests, weights=self.weights)
         made = [(self.works[event.id], event) for event in self.batch.step() if event.id in self.works]
         for _, event in made:
             if event.stop is not None:
                 del self.works[event.id]
-        if not self.batch.joins and not (self.batch.is_open and self.works):
+        if not self.joins and not (self.batch.is_open and self.works):
             self.batch, self.works = None, {}  # whoever is left in it has gone away
         return made
 
@@ -122,7 +134,7 @@ class Engine:
         self.streams, self.most_waiting, self.counts = streams, waiting, Counts()
         self.error: BaseException | None = None
         self._weights: dict[int, LaidOut] = {}
-        self._lanes: dict[tuple[str, tuple[int, ...]], _Lane] = {}
+        self._lanes: dict[tuple[str, tuple[int, ...], str], _Lane] = {}
         self._waiting: deque[Work] = deque()
         self._leaving: set[Work] = set()
         self._open: set[Work] = set()
@@ -228,12 +240,13 @@ class Engine:
         beginning = served.beginning
         if prompt[: len(beginning)] != beginning or len(prompt) <= len(beginning):
             beginning = ()
-        key = (served.id, beginning)
+        way = work.request.generation.way if work.request else ONE_BY_ONE
+        key = (served.id, beginning, way)
         if key not in self._lanes:
             module = served.model.module
             if id(module) not in self._weights:
                 self._weights[id(module)] = laid_out_weights(module, rows=self.streams)
-            self._lanes[key] = _Lane(served, beginning, self._weights[id(module)])
+            self._lanes[key] = _Lane(served, beginning, way, self._weights[id(module)])
         return self._lanes[key]
 
     def _step(self, lane: _Lane) -> None:

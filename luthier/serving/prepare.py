@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from luthier.decoding.generate import Request, seed_of
+from luthier.decoding.requests import Request, seed_of
 from luthier.decoding.settings import Generation
 from luthier.errors import PromptError, SettingsError
 from luthier.records import Prompt

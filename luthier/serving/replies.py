@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from luthier.decoding.answers import label_logprobs
-from luthier.decoding.generate import Event
 from luthier.decoding.likelihood import read_tokens
+from luthier.decoding.requests import Event
 from luthier.decoding.text import TextStream
 from luthier.errors import LuthierError
 from luthier.model.model import Model

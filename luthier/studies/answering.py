@@ -14,8 +14,9 @@ from pathlib import Path
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking, room_for
-from luthier.decoding.generate import Event, shorten
+from luthier.decoding.generate import shorten
 from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, without_likelihood
+from luthier.decoding.requests import Event
 from luthier.decoding.settings import Generation
 from luthier.model.model import Model
 from luthier.progress import Bar, bar, check_stop
@@ -127,21 +128,22 @@ def choose_length(prepared: PreparedArm) -> ChosenLength:
     """The limit on new tokens with the best dev metric, the metric at each limit, and the settings with that limit.
 
     A shorter limit gives a prefix of the same answer, so one run at the largest limit serves all. An arm that chooses
-    labels has a single limit, which has no effect.
+    labels has a single limit, which has no effect. One that chooses among several answers has the largest: which of
+    them it takes depends on how they end.
     """
     context, generation, tokenizer = prepared.context, prepared.arm.generation, prepared.model.tokenizer
     most, given = context.task.spec.answer.max_new_tokens, generation.max_new_tokens
     largest = given or most
     longest = _answer(prepared, prepared.dev, largest, DEV_ANSWERS_FILE, "dev_seconds")
-    chooses = prepared.arm.answers_by != "generation"
-    limits = [largest] if given or chooses else sorted({n for n in LIMITS if n < most} | {most})
+    labels, several = prepared.arm.answers_by != "generation", generation.rows > 1
+    limits = [largest] if given or labels or several else sorted({n for n in LIMITS if n < most} | {most})
     by_limit = {n: dev_metric(context, [shorten(a, n, tokenizer) for a in longest]) for n in limits}
     best = max(limits, key=lambda n: (by_limit[n], -n))
     scores = context.scored([shorten(a, best, tokenizer) for a in longest], context.dev)
     write_lines_of(prepared.folder / DEV_SCORES_FILE, scores)
     length = LengthChoice(
         chosen=best,
-        by="given" if given else "labels" if chooses else "dev",
+        by="given" if given else "labels" if labels else "chosen" if several else "dev",
         dev={str(n): round(value, 6) for n, value in by_limit.items()},
     )
     dev = DevValue(metric=context.task.spec.decide.metric, value=by_limit[best], n=len(context.dev))

@@ -118,6 +118,8 @@ def _counts(answers: Sequence[Answer], stages: StageResults | None) -> ArmCounts
     if stages:
         prepared = stages.prepared
         counts |= stages.trained.training.as_json() if stages.trained else {}
+        if (sequences := stages.chosen.generation.rows) > 1:
+            counts["sequences"] = sequences
         counts |= _prompt_counts(prepared.test) | {"weight": weight_of(prepared.context, prepared.arm, prepared.model)}
     stops = {kind: sum(a.stop == kind for a in answers) for kind in Stops.model_fields}
     if reasoning := sum(holds_reasoning(answer.text) for answer in answers):

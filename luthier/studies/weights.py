@@ -20,7 +20,7 @@ from luthier.progress import say
 from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
-from luthier.results.study_record import StudyRecord
+from luthier.results.study_record import ArmTable, StudyRecord
 from luthier.studies.fit import StudyContext, TrainingPlan, fit
 from luthier.studies.tune import tune
 
@@ -37,8 +37,8 @@ class Trained:
 def tuned_and_trained(context: StudyContext, arm: TrainedArm) -> Trained:
     """The arm with the settings that dev chose, trained; of an arm that was trained elsewhere the training is taken."""
     folder = context.folder.arm(arm.name)
-    if arm.width is not None and not TrainingRecord.is_in(folder):
-        _take_training_of_whole_arm(context, arm, folder)
+    if not TrainingRecord.is_in(folder) and not arm.trained_on:
+        _take_training_of_twin(context, arm, folder)
     chosen, tuning = tune(context, arm)
     training = take_trained(context, chosen, folder) if chosen.trained_on else train_arm(context, chosen, folder)
     return Trained(chosen, tuning, training)
@@ -90,16 +90,22 @@ def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> Traini
     return _copy_training(source, arm, folder)
 
 
-def _take_training_of_whole_arm(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
-    """Takes the training of the arm that differs in nothing but its width, if that one is finished."""
+def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
+    """Takes the training of a finished arm that differs only in what is done after it: its width, how it answers."""
     name, seed, number = arm.name.partition("/seed-")
     tables = StudyRecord.read(context.folder.path).arms
-    whole = tables[name].model_copy(update={"width": None})
-    whole_arm = next((other for other, table in tables.items() if table == whole), None)
-    if whole_arm is None or not context.folder.finished(whole_arm + seed + number):
-        return
-    _copy_training(context.folder.arm(whole_arm + seed + number), arm, folder)
-    say(f"  trained as {whole_arm}, whose weights it takes")
+    for other, table in tables.items():
+        twin = other + seed + number
+        if other != name and _training_of(table) == _training_of(tables[name]) and context.folder.finished(twin):
+            _copy_training(context.folder.arm(twin), arm, folder)
+            say(f"  trained as {other}, whose weights it takes")
+            return
+
+
+def _training_of(table: ArmTable) -> ArmTable:
+    """What of an arm decides its training. Dev answers on the way are greedy, under the arm's limit on new tokens."""
+    limit = table.generation.get("max_new_tokens")
+    return table.model_copy(update={"width": None, "generation": {"max_new_tokens": limit}})
 
 
 def _copy_training(source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:

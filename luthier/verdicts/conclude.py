@@ -51,10 +51,18 @@ def further_seeds(folder: StudyFolder, arms: dict[str, ArmRecord], seeds: int) -
     return {name: [folder.scores(f"{name}/seed-{seed}") for seed in further] for name in trained if further}
 
 
-def costs(arms: dict[str, ArmRecord]) -> dict[str, tuple[float, float, float]]:
-    """The costs of each arm, most important first: MB to ship, tokens a prompt, 1 if it asks a model. No times."""
+def costs(arms: dict[str, ArmRecord]) -> dict[str, tuple[float, float, float, float]]:
+    """The costs of each arm, most important first; no times.
+
+    MB to ship, tokens a prompt, sequences written for an answer (beams, samples), 1 if it asks a model.
+    """
     shipped = bytes_to_ship(arms)
     return {
-        name: (shipped[name] / 1e6, arm.counts.prompt_tokens_mean or 0.0, float(arm.asks_model))
+        name: (
+            shipped[name] / 1e6,
+            arm.counts.prompt_tokens_mean or 0.0,
+            float(arm.counts.sequences),
+            float(arm.asks_model),
+        )
         for name, arm in arms.items()
     }

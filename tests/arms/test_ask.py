@@ -11,7 +11,8 @@ import pytest
 from luthier.arms.ask import _request, _say_what_is_left_out, ask, ask_probabilities
 from luthier.arms.merge import merge_arm
 from luthier.arms.shipped import load_arm
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Request
 from luthier.decoding.settings import Generation
 from luthier.errors import ModelError, PromptError, SettingsError
 from luthier.records import Example

@@ -18,7 +18,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from luthier.arms.export_gguf import _QWEN2, KINDS, read_gguf, write_gguf
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.errors import ModelError
 from luthier.model.model import Model, load
 from tests import tiny

@@ -38,6 +38,22 @@ def test_they_say_what_a_padded_batch_says(kind: str, whole: bool, tiny_folder: 
 
 
 @pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-tied"])
+def test_a_row_may_be_taken_several_times(kind: str, whole: bool, tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny.fresh(tiny_folder(kind))
+    mine, theirs = AloneDecoder(model, PROMPTS[:1], whole), decoder_of(model)(model, PROMPTS[:1])
+    with torch.inference_mode():
+        for decoder in (mine, theirs):
+            decoder.start()
+            decoder.rearrange(torch.tensor([0, 0, 0]), 0)
+        for tokens, rows in (([9, 10, 11], [2, 0, 2]), ([12, 13, 14], [1, 1, 0]), ([15, 16, 17], [0, 1, 2])):
+            said = [decoder.step(torch.tensor(tokens)) for decoder in (mine, theirs)]
+            torch.testing.assert_close(said[0], said[1], rtol=1e-4, atol=1e-4)
+            for decoder in (mine, theirs):
+                decoder.rearrange(torch.tensor(rows), 1)
+
+
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("kind", ["decoder-chat", "bart"])
 def test_a_learned_prompt_and_a_learned_prefix_stand_in_front(
     kind: str, whole: bool, tiny_folder: Callable[[str], Path]

@@ -22,7 +22,8 @@ from transformers.generation.logits_process import (
 )
 
 from luthier.adapt.methods import method
-from luthier.decoding.generate import Event, Request, fold, generate, plan, seed_of, shorten
+from luthier.decoding.generate import fold, generate, shorten
+from luthier.decoding.requests import Event, Request, plan, seed_of
 from luthier.decoding.settings import Generation
 from luthier.errors import ModelError
 from luthier.model.model import Model

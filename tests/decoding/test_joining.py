@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from luthier.adapt.methods import method
-from luthier.decoding.generate import JOIN_TOKENS, Batch, Event, Request, can_join, fold, generate
+from luthier.decoding.batch import JOIN_TOKENS, Batch
+from luthier.decoding.decoders import can_join
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Event, Request
 from luthier.decoding.rows import BLOCK, GROUP
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Request
 from luthier.decoding.roads import road_of, slow_road
 from luthier.model.model import Model, load
 from tests import tiny

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from luthier.decoding import speculative
-from luthier.decoding.generate import Event, Request, generate
+from luthier.decoding.generate import generate
 from luthier.decoding.ragged import RaggedDecoder
+from luthier.decoding.requests import Event, Request
 from luthier.decoding.rows import BLOCK
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import GUESSES, NgramTable, SpeculativeDecoder

@@ -15,8 +15,9 @@ from torch import nn
 
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
 from luthier.decoding.likelihood import reference_nats
+from luthier.decoding.requests import Request
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import collate, supervised_loss

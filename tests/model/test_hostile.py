@@ -11,7 +11,7 @@ from tests.hostile.cases import KINDS, Case, cases
 from tests.hostile.runs import Place, problem, run
 from tests.hostile.templates import SOUND_TEMPLATES
 
-FAST, ALL = 60, 300
+FAST, ALL = 52, 300
 CLOCKED = ("hangs", "swells", "recurs")  # which take seconds each; the fast part has one of each
 
 

@@ -208,7 +208,8 @@ def test_another_value_of_the_variable_is_a_sentence(given: str, monkeypatch: py
 FROM_HUB = """
 import sys
 from luthier.model.model import load
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
+from luthier.decoding.requests import Request
 model = load("google/flan-t5-base", precision="fp32", device="cpu")
 ids, _ = model.renderer.render([{"role": "user", "content": "What time is it, Tom?"}])
 (answer,) = fold(generate(model, [Request("a", tuple(ids), 5)]), model.tokenizer)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.model import prepacked as module_of
 from luthier.model.prepacked import FEWEST_ROWS, MOST_ROWS, has_laid_out_weight, laid_out_weights, make_ready
 from tests import tiny

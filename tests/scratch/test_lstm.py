@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.model.model import Model
 from luthier.scratch.lstm import LSTM, LSTMState, lstm_width
 from luthier.scratch.shape import Shape

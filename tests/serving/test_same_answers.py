@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from luthier.arms.ask import ask
-from luthier.decoding.generate import seed_of
+from luthier.decoding.requests import seed_of
 from luthier.results.folder import StudyFolder
 from luthier.serving.served import load_served
 from luthier.serving.server import serving

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from luthier.adapt.methods import method
-from luthier.decoding.generate import Request, generate
+from luthier.decoding.generate import generate
+from luthier.decoding.requests import Request
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load
 from luthier.records import Prompt

@@ -19,8 +19,9 @@ from typing import Any
 from luthier.adapt.methods import method
 from luthier.adapt.settings import Lora
 from luthier.decoding.answers import asking, choose_labels
-from luthier.decoding.generate import Request, fold, generate
+from luthier.decoding.generate import fold, generate
 from luthier.decoding.likelihood import reference_nats
+from luthier.decoding.requests import Request
 from luthier.decoding.roads import road_of
 from luthier.errors import LuthierError, ModelError
 from luthier.model.forward import class_logits, collate, supervised_loss

@@ -112,7 +112,10 @@ def kill() -> None:
 
 
 @pytest.mark.parametrize("how", [press, kill], ids=["ctrl-c", "kill"])
-@pytest.mark.parametrize("kind, name", [("decoder-chat", "lora"), ("t5-untied", "full"), ("bart", "soft")])
+@pytest.mark.parametrize(
+    "kind, name",
+    [("decoder-chat", "lora"), ("bart", "soft"), pytest.param("t5-untied", "full", marks=[pytest.mark.slow])],
+)
 def test_a_run_stopped_at_every_step_ends_with_the_same_bits(
     kind: str, name: str, how: Callable[[], None], tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

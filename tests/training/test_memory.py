@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking
-from luthier.decoding.generate import Request, plan
+from luthier.decoding.requests import Request, plan
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.planning.budget import CACHE_FACTOR, PROGRAM_BYTES, Room

@@ -224,6 +224,7 @@ def test_what_rouge_cannot_read_has_a_chrf_and_a_reason(tmp_path):
     assert any("a-z or 0-9" in reason for reason in result["unknown"]["rouge1"])
 
 
+@pytest.mark.slow
 def test_every_answer_of_fifteen_hundred_rows_is_scored_once(tmp_path, monkeypatch):
     """500 dialogues with 3 references each, three systems: the work grows with the rows, not with the pairs of arms."""
     dialogues = SHARED / "data" / "dialogsum" / "dev.jsonl"

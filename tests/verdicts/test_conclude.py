@@ -93,6 +93,10 @@ def test_what_shipping_costs_is_bytes_then_prompt_tokens_then_asking() -> None:
         "zero-shot": arm_record("zero-shot", counts={"prompt_tokens_mean": 80.5}),
         "lora": arm_record("lora", trained=True, counts={"saved_bytes": 2_000_000}),
     }
-    assert costs(arms) == {"copy-3": (0.0, 0.0, 0.0), "zero-shot": (0.0, 80.5, 1.0), "lora": (2.0, 76.3, 1.0)}
+    assert costs(arms) == {
+        "copy-3": (0.0, 0.0, 1.0, 0.0),
+        "zero-shot": (0.0, 80.5, 1.0, 1.0),
+        "lora": (2.0, 76.3, 1.0, 1.0),
+    }
     other = arms | {"small": arm_record("small", model="other", counts={"weight": WEIGHT | {"file_bytes": 500_000}})}
     assert [cost[0] for cost in costs(other).values()] == [0.0, 0.172112, 0.172112, 0.5]
