@@ -84,8 +84,8 @@ def behind(module: Any, cache: Any) -> dict[str, Any]:
     Architectures and versions of transformers call it by several names, and some pass over a name that is not theirs:
     they would begin anew in silence.
     """
-    inner = module.get_base_model() if hasattr(module, "get_base_model") else module
-    return {_name_of_cache(type(inner)): cache, "use_cache": True}
+    kind: Any = type(module.get_base_model() if hasattr(module, "get_base_model") else module)
+    return {_name_of_cache(kind): cache, "use_cache": True}
 
 
 @functools.cache
