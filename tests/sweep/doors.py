@@ -30,6 +30,7 @@ from luthier.model.together import padded_alike
 from luthier.records import Prompt
 from luthier.training.batches import Batches
 from luthier.training.loop import train
+from luthier.training.memory import Bound, micro_tokens
 from luthier.training.settings import Training
 from tests import tiny
 from tests.sweep.configs import architectures
@@ -161,7 +162,7 @@ def _check_answers(model: Model, prompts: list[Prompt]) -> None:
             model.module, model.family, request.prompt_ids, said[request.id], request.limit, model.end_ids
         ):
             raise Wrong(f"{request.id}, {len(request.prompt_ids)} tokens: {wrong}")
-    asked = asking(model, prompts, "generation", limit=4)
+    asked = asking(model, prompts, "generation", limit=4, bound=Bound(8e9))
     for batch in asked.batches:
         asked.answer(batch)
     _check_edge(model, prompts[0])
@@ -202,6 +203,8 @@ def _train(model: Model, module: Any, prompts: list[Prompt], out: Path) -> float
         losses.append(float(loss.detach()))
         return loss, count, batch.tokens
 
+    micro_tokens(module, lambda rows: step(rows)[0], prompts, Bound(8e9).while_training(model.module))
+    losses.clear()
     settings = Training(learning_rate=1e-2, epochs=2, batch_size=4, evaluations=1)
     out.mkdir()
     train(module, step, Batches(prompts, batch_size=4, micro_tokens=4096, epochs=2, seed=0), settings, out)
