@@ -196,6 +196,8 @@ def shrunk(table: dict[str, Any]) -> dict[str, Any]:
             made[key] = shrunk(value) if "model_type" in value else copy.deepcopy(value)
         elif _is_by_layer(value, layers):
             made[key] = (_kinds(value) * LAYERS)[: max(LAYERS, kinds)]
+        elif key == "decoder_start_token_id" and value not in (None, table.get("pad_token_id")):
+            made[key] = TOKENS["eos_token_id"]  # as BART and M2M begin; T5 and Marian begin with padding
         elif key in TOKENS and (value is not None or table.get("is_encoder_decoder")):
             made[key] = TOKENS[key]
         elif isinstance(value, bool) or value is None or not isinstance(value, (int, float)):
