@@ -9,17 +9,21 @@ EFFORT ?= --dev 16 --defaults epochs=1,batch_size=4,evaluations=2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: study test journeys bench check calibrate format clean
+.PHONY: study test journeys course bench check calibrate format clean
 
 study: $(READY)
 	$(BIN)/luthier study dialogues --arms $(ARMS) $(EFFORT)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n $$(nproc) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not course' -n $$(nproc) --dist loadfile --no-loadscope-reorder
 
 # What takes minutes: studies that are killed, of every method in both precisions, with real weights. .ci/run runs both.
 journeys: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $$(nproc) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not course' -n $$(nproc) --dist loadfile --no-loadscope-reorder
+
+# Every lesson as a script, every question over 2,000 seeds: about a minute a lesson. One row: make course ROW=1.13
+course: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/course -n $$(nproc) --no-loadscope-reorder $(if $(ROW),-k $(ROW))
 
 # Ours beside its peers, in an environment of their own: make bench BENCH='--jobs train --rounds 1'; bench/README.md
 bench: .bench-venv/.ready

@@ -63,6 +63,8 @@ if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, a
     from luthier.studies.multitask import multitask as multitask
     from luthier.studies.study import prompt_of as prompt_of
     from luthier.studies.study import study as study
+    from luthier.suites.bench import bench as bench
+    from luthier.suites.panel import panel as panel
     from luthier.task.check import check_task as check_task
     from luthier.task.create import init_task as init_task
     from luthier.task.findings import Finding as Finding
@@ -105,6 +107,7 @@ _HOMES = {  # public name -> the module it lives in
     "Vote": "records",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
+    "bench": "suites.bench",
     "check_task": "task.check",
     "compare": "verdicts.compare",
     "compare_columns": "verdicts.columns",
@@ -121,6 +124,7 @@ _HOMES = {  # public name -> the module it lives in
     "multitask": "studies.multitask",
     "open_ballot": "rating.ballot",
     "overview": "reports.tasks",
+    "panel": "suites.panel",
     "paint": "task.prompt",
     "plan": "arms.planned",
     "prompt_of": "studies.study",

@@ -10,14 +10,25 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from luthier.errors import FolderError
 from luthier.files import cache_folder, read_json, sha256_of, write_json
 
 WORTH_REMEMBERING = 1 << 20  # bytes; a smaller file is hashed as fast as its hash is looked up
 SETTLED_SECONDS = 2.0  # the coarsest clock of a file system
+
+Difference = Literal["missing", "added", "changed"]
+
+
+def first_other(expected: Mapping[str, str], here: Mapping[str, str]) -> tuple[str, Difference] | None:
+    """The first file (name -> hash) that is not as expected, and how; None where all are."""
+    for name in [*expected, *here]:
+        if expected.get(name) != here.get(name):
+            return name, "missing" if name not in here else "added" if name not in expected else "changed"
+    return None
 
 
 def sha256_of_files(*paths: Path) -> str:

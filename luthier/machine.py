@@ -11,7 +11,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +123,8 @@ def threads() -> int:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that the numbers depend on."""
+    from importlib import metadata  # slow to import, and most verbs ask for no version
+
     packages = ("luthier", "torch", "transformers", "tokenizers", "peft", "rouge-score", "sacrebleu", "numpy", "scipy")
     versions = {"python": platform.python_version()}
     for package in packages:

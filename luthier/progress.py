@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False, emoji=False)  # 'zero-shot:question:' is no emoji
 SILENT_SECONDS = 60.0  # longest silence in a log file, where there is no terminal
@@ -67,17 +66,19 @@ def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[B
         yield Bar(lines.show)
         say(f"{title}: done in {time.monotonic() - lines.began:.0f} s")
         return
+    from rich import progress as rich  # slow to import, and most verbs have no bar
+
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}", style="dim", markup=False),
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(bar_width=24),
+        rich.MofNCompleteColumn(),
+        rich.TextColumn(unit),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[words]}", style="dim", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with rich.Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total, completed=int(done), words="")
         yield Bar(lambda count, words: progress.update(task, advance=count, words=words))
 

@@ -12,10 +12,11 @@ import json
 import re
 import tomllib
 import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic.config import JsonDict
 
 from luthier.errors import LuthierError, SettingsError
@@ -36,6 +37,21 @@ def checked_seed(seed: int, where: str) -> int:
     if not 0 <= seed <= LARGEST_SEED:
         raise SettingsError(f"{where}: the seed is {seed}; give a whole number from 0 to {LARGEST_SEED}")
     return seed
+
+
+class LeanSettings(Settings):
+    """Settings whose later fields, named in LATER, are written only where they are not at their default.
+
+    So what was written before they came stays as it was, byte for byte.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        table: dict[str, Any] = write(self)
+        return {k: v for k, v in table.items() if k not in self.LATER or getattr(self, k) != fields[k].default}
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -70,12 +86,23 @@ def _half_letters(value: Any, key: str = "") -> str | None:
     return next((name for name in found if name is not None), None)
 
 
+def _as_key(key: str) -> str:
+    return f"the key '{key}'"
+
+
 def settings_from(
-    model: type[Model], data: dict[str, Any], where: str | Path, error: type[LuthierError] = SettingsError
+    model: type[Model],
+    data: dict[str, Any],
+    where: str | Path,
+    error: type[LuthierError] = SettingsError,
+    called: Callable[[str], str] = _as_key,
 ) -> Model:
-    """`data` checked as a `model`. Raises `error`, one sentence: `where`, the key, what is wrong, what is allowed."""
+    """`data` checked as a `model`. Raises `error`, one sentence: `where`, the key, what is wrong, what is allowed.
+
+    `called` says what the sentence calls a key, where somebody else typed it than a file: "--shard".
+    """
     if (key := _half_letters(data)) is not None:
-        raise error(f"{where}: the key '{key}' holds half a letter (a lone surrogate); write it in whole letters")
+        raise error(f"{where}: {called(key)} holds half a letter (a lone surrogate); write it in whole letters")
     try:
         return model.model_validate(data)
     except ValidationError as problems:
@@ -83,7 +110,7 @@ def settings_from(
         # A misspelt key causes two errors: an unknown key, and a missing one. The unknown key says what to mend.
         first = min(errors, key=lambda problem: problem["type"] != "extra_forbidden")
         more = f" ({len(errors) - 1} more after this one)" if len(errors) > 1 else ""
-        raise error(f"{where}: {_sentence(model, first)}{more}") from None
+        raise error(f"{where}: {_sentence(model, first, called)}{more}") from None
 
 
 def assignments(text: str, where: str) -> dict[str, Any]:
@@ -102,7 +129,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def _sentence(model: type[BaseModel], problem: Any) -> str:
+def _sentence(model: type[BaseModel], problem: Any, called: Callable[[str], str]) -> str:
     """Which key is wrong, why, and which keys or values are allowed."""
     location, kind = problem["loc"], problem["type"]
     # pydantic adds the branch of a union, such as dict[str,ArmSpec]; that is no key of the file.
@@ -111,12 +138,12 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
         keys = _keys(model, location)
         near = difflib.get_close_matches(str(location[-1]), keys, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        return f"the key '{key}' is not known; {hint}the keys there are {', '.join(keys)}"
+        return f"{called(key)} is not known; {hint}the keys there are {', '.join(keys)}"
     if kind == "missing":
-        return f"the key '{key}' is missing; the keys there are {', '.join(_keys(model, location))}"
+        return f"{called(key)} is missing; the keys there are {', '.join(_keys(model, location))}"
     if kind == "value_error":  # from our own validators, whose message names the value
-        return problem["msg"].removeprefix("Value error, ") + (f" (key '{key}')" if key else "")
-    return f"the key '{key}' is {_shown(problem['input'])}; {problem['msg'].replace('Input', 'it', 1)}"
+        return problem["msg"].removeprefix("Value error, ") + (f" ({called(key).removeprefix('the ')})" if key else "")
+    return f"{called(key)} is {_shown(problem['input'])}; {problem['msg'].replace('Input', 'it', 1)}"
 
 
 def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

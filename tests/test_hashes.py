@@ -11,7 +11,7 @@ import pytest
 from luthier import hashes
 from luthier.errors import FolderError
 from luthier.files import sha256_of
-from luthier.hashes import WORTH_REMEMBERING, sha256_of_files
+from luthier.hashes import WORTH_REMEMBERING, first_other, sha256_of_files
 
 LARGE = WORTH_REMEMBERING + 7
 LONG_AGO = time.time_ns() - 10**12
@@ -74,6 +74,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch, s
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "file"))
     (tmp_path / "a").write_bytes(bytes(LARGE))
     assert sha256_of_files(tmp_path / "a") == sha256_of(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("here", "other"),
+    [
+        ({"a": "1", "b": "2"}, None),
+        ({"b": "2"}, ("a", "missing")),
+        ({"a": "1", "b": "3"}, ("b", "changed")),
+        ({"a": "1", "b": "2", "c": "4"}, ("c", "added")),
+        ({"a": "5", "c": "4"}, ("a", "changed")),  # the first in the order that was expected, then what is new
+        ({}, ("a", "missing")),
+    ],
+)
+def test_the_first_file_that_is_another_is_named(here: dict[str, str], other: tuple[str, str] | None) -> None:
+    assert first_other({"a": "1", "b": "2"}, here) == other
 
 
 def test_a_user_without_a_cache_gets_the_hash_all_the_same(

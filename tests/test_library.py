@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 
 import luthier
-from luthier.arms.planned import Request
+from luthier.arms.planned import PlanSpec
 from luthier.errors import LuthierError
 from tests.cli.ground import LORA
 from tests.cli.test_extremes import within
@@ -64,6 +64,8 @@ def calls(here: Path) -> dict[str, dict[str, Any]]:
         "multitask": {"tasks": ["task", "other"], "model": "model", "arms": "nothing", "out": "out"},
         "open_ballot": {"folder": Path("trained")},
         "overview": {"folder": Path("trained")},
+        "bench": {"sources": ["folder"], "tasks": ["luthier_pairs"]},  # no model is there, or no lm-eval
+        "panel": {"source": "folder"},  # no model is there
         "paint": {"prompt": prompt, "tokenizer": model.tokenizer},
         "plan": {"model": "model"},
         "prompt_of": {"task": task, "arm": "zero-shot", "model": model},
@@ -102,7 +104,7 @@ def annotations_of(function: Any) -> dict[str, Any]:
         except NameError:  # a name for type checkers alone: a record, and no plain value
             hints[parameter.name] = object
     if function is luthier.plan:  # its keywords are the keys of a settings model
-        hints |= {name: field.annotation for name, field in Request.model_fields.items()}
+        hints |= {name: field.annotation for name, field in PlanSpec.model_fields.items()}
         del hints["asked"]
     return hints
 

@@ -104,26 +104,37 @@ def report_generation(
     took: dict[str, float],
     **more: Any,
 ) -> None:
-    """`report` with the tokens read and written, which prompts they were, and the first answer's ids for comparison.
+    """`report_counts` of the answers' ids, with those of the first one for comparison."""
+    report_counts(packages, order, batches, [len(ids) for ids in answers], took, answer=list(answers[0]), **more)
+
+
+def report_counts(
+    packages: tuple[str, ...],
+    order: dict[str, Any],
+    batches: list[list[dict[str, Any]]],
+    counts: list[int],
+    took: dict[str, float],
+    **more: Any,
+) -> None:
+    """`report` with the tokens read and written, and which prompts they were; `counts` are the tokens of each answer.
 
     Exits with a sentence where an answer is not as long as it was ordered: a tool that stopped, or padded, did other
     work than the rest.
     """
     prompts = [row["ids"] for batch in batches for row in batch]
-    if found := {len(answer) for answer in answers} - {order["new_tokens"]}:
+    if found := set(counts) - {order["new_tokens"]}:
         sys.exit(f"Error: answers of {sorted(found)} tokens where {order['new_tokens']} were ordered")
-    if len(answers) != len(prompts):
-        sys.exit(f"Error: {len(answers)} answers to {len(prompts)} prompts")
+    if len(counts) != len(prompts):
+        sys.exit(f"Error: {len(counts)} answers to {len(prompts)} prompts")
     lengths = [len(ids) for ids in prompts]
     report(
         packages,
         prompt_tokens=sum(lengths),
-        new_tokens=sum(map(len, answers)),
-        squares=sum((n + len(a)) * (n + len(a) + 1) // 2 for n, a in zip(lengths, answers, strict=True)),
+        new_tokens=sum(counts),
+        squares=sum((read + new) * (read + new + 1) // 2 for read, new in zip(lengths, counts, strict=True)),
         examples=len(lengths),
         passes=len(batches) * order["new_tokens"],
         prompts=hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:16],
-        answer=list(answers[0]),
         **took,
         **more,
     )

@@ -51,10 +51,8 @@ def main():
         with ThreadPoolExecutor(order["batch"]) as clients:
             said = [one for batch in batches for one in clients.map(ask, batch)]
         took = common.now() - began
-    # The text of an answer is compared elsewhere: what was ordered came, and that is counted here.
-    answers = [[0] * tokens for _, tokens in said]
-    common.report_generation(
-        ("luthier", "torch", "transformers", "uvicorn"), order, batches, answers, took,
+    common.report_counts(  # what an answer says is compared elsewhere
+        ("luthier", "torch", "transformers", "uvicorn"), order, batches, [tokens for _, tokens in said], took,
         precision=order["precision"], weight_bits=32 if order["precision"] == "fp32" else 16,
         first_token_alone=alone, first_token=statistics.median(first for first, _ in said),
         longest_step=engine.counts.longest_step_seconds,

@@ -59,6 +59,22 @@ def load(model: Model, folder: Path) -> Model:
     return model
 
 
+def scale_saved(model: Model, folder: Path, scale: float) -> None:
+    """Every saved tensor moved `scale` of the way from the base's (linear interpolation, exact at both ends).
+
+    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3 (WiSE-FT).
+    """
+    from safetensors.torch import load_file, save_file
+
+    base = model.module.state_dict()
+    for path in sorted(folder.glob("*.safetensors")):
+        moved = {
+            name: torch.lerp(base[name].float().cpu(), value.float(), scale).to(value.dtype).contiguous()
+            for name, value in load_file(path).items()
+        }
+        save_file(moved, path, {"format": "pt"})
+
+
 METHOD = Tuning(
     name="full",
     summary="every parameter moves",
@@ -69,4 +85,5 @@ METHOD = Tuning(
     answering=answering,
     save=save,
     load=load,
+    scale_saved=scale_saved,
 )

@@ -31,7 +31,6 @@ METHOD = Tuning(
     summary="a frozen encoder under a trained head",
     training=Training(learning_rate=1e-2),
     on_encoder=Training(learning_rate=1e-2, most_epochs=PASSES),
-    writers=False,
     labels=True,
     apply=apply,
     answering=full.answering,

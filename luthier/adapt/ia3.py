@@ -59,4 +59,5 @@ METHOD = Tuning(
     save=peft_format.save,
     load=peft_format.load,
     merge=peft_format.merge,
+    scale_saved=peft_format.scale_ia3,
 )

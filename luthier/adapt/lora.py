@@ -51,5 +51,6 @@ METHOD = Tuning(
     save=peft_format.save,
     load=peft_format.load_added,
     merge=peft_format.merge,
+    scale_saved=peft_format.scale_lora,
     sweep={"rank": (4, 8, 16, 32, 64)},
 )

@@ -100,13 +100,16 @@ def _row(name: str, summary: str, **own: Any) -> Tuning:
         "save": peft_format.save,
         "load": peft_format.load_added,
         "merge": peft_format.merge,
+        "scale_saved": peft_format.scale_lora,
     }
     return Tuning(name=name, summary=summary, **(plain | own))
 
 
 METHODS = (
     _row("rslora", "low-rank updates, scaled for any rank", apply=apply_rslora),
-    _row("dora", "low-rank updates of direction, and lengths", apply=partial(apply, use_dora=True)),
+    _row("dora", "low-rank updates of direction, and lengths", apply=partial(apply, use_dora=True),
+         scale_saved=None),  # its lengths follow from the directions, so no part of it is a change to scale
+
     _row("pissa", "low-rank updates from the principal directions", apply=apply_pissa, save=save_pissa,
          training=Training(learning_rate=1e-4), on_encoder=None),
     _row("lora-plus", "low-rank updates with a faster B", rates=faster_b,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,10 +19,8 @@ from luthier.training.settings import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning. FORMS has its settings."""
-
-    asks_model: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
+    """One way to answer a task: a Baseline, a way of Prompting, or a way of Tuning. FORMS has its settings, and whether
+    it asks a model and trains."""
 
     name: str
     summary: str
@@ -34,6 +32,14 @@ class Method:
         return FORMS[self.name].settings
 
     @property
+    def asks_model(self) -> bool:
+        return FORMS[self.name].asks_model
+
+    @property
+    def trains(self) -> bool:
+        return FORMS[self.name].trains
+
+    @property
     def dial(self) -> str | None:
         return FORMS[self.name].dial
 
@@ -42,20 +48,18 @@ class Method:
         return FORMS[self.name].dial_prefix
 
     def adapts(self, family: str) -> bool:
-        """Whether it works with a model of this family. An encoder without a trained head cannot answer."""
-        return family != "encoder"
+        """Whether it works with a model of this family."""
+        return family in FORMS[self.name].families
 
     @property
     def leaves_whole_weights(self) -> bool:
         """Whether the arm's model can be one plain model, which can then be made narrow."""
-        return False
+        return FORMS[self.name].whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Method):
     """Answers without any model: `given` makes them from settings, train examples and the examples to answer."""
-
-    asks_model: ClassVar[bool] = False
 
     given: Callable[[Any, Sequence[Example], Sequence[Example]], list[Answer]]
 
@@ -64,10 +68,6 @@ class Baseline(Method):
 class Prompting(Method):
     """Asks the unchanged model; only the prompt differs."""
 
-    @property
-    def leaves_whole_weights(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning(Method):
@@ -75,31 +75,24 @@ class Tuning(Method):
 
     `apply` turns the base model into the module to train; exactly its trainable parameters require a gradient.
     `answering` turns the trained module into the model to ask. `save` writes the trained parameters into a folder, and
-    `load` puts them on a fresh base. `merge` puts them into the base's own weights, if the method can. `sweep` maps the
+    `load` puts them on a fresh base. `merge` puts them into the base's own weights, if the method can. `scale_saved`
+    rewrites a folder that `save` wrote so that it holds so much of the change from the base: 0 is the base's bits, 1
+    leaves the file's numbers as they are. `sweep` maps the
     main setting to the values that tuning tries; tuning always tries the learning rate. `rates` maps parameter names to
     multiples of the learning rate.
     """
 
-    trains: ClassVar[bool] = True
-
     training: Training  # its defaults
     on_encoder: Training | None = None  # the defaults for an encoder with a head; None: it adapts no encoder
-    writers: bool = True  # False: it adapts encoders alone
     apply: Callable[[Model, Any, int], nn.Module]
     answering: Callable[[Model, nn.Module], Model]
     save: Callable[[nn.Module, Path], None]
     load: Callable[[Model, Path], Model]
     merge: Callable[[Model, Path], Model] | None = None
+    scale_saved: Callable[[Model, Path, float], None] | None = None
     shipped: Literal["adapter", "weights"] = "adapter"  # the folder inside the arm's; 'weights' is a whole model
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     rates: Callable[[Any, nn.Module], Mapping[str, float]] | None = None  # None: all move at the learning rate
-
-    def adapts(self, family: str) -> bool:
-        return self.on_encoder is not None if family == "encoder" else self.writers
-
-    @property
-    def leaves_whole_weights(self) -> bool:
-        return self.merge is not None or self.shipped == "weights"
 
 
 def freeze(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import peft
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -134,6 +135,21 @@ def read(model: Model, folder: Path) -> Any:
     return fuse(module)
 
 
+def scale_lora(model: Model, folder: Path, scale: float) -> None:
+    """The saved update B A times `scale`: B is multiplied, so the file stays a plain LoRA."""
+    _rewrite(folder / WEIGHTS, lambda name, value: value * scale if "lora_B" in name else value)
+
+
+def scale_ia3(model: Model, folder: Path, scale: float) -> None:
+    """The saved vectors, whose start is 1, moved `scale` of the way from there."""
+    _rewrite(folder / WEIGHTS, lambda name, value: torch.lerp(torch.ones_like(value), value, scale))
+
+
+def _rewrite(path: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) -> None:
+    tensors = load_file(path)
+    save_file({name: change(name, value).contiguous() for name, value in tensors.items()}, path, {"format": "pt"})
+
+
 def _fits(config: Adapter, weights: Mapping[str, Tensor]) -> bool:
     """Whether the sizes in the configuration, for which peft finds memory, are those of the weights."""
     if isinstance(config, LoraAdapter):
@@ -158,8 +174,8 @@ def load(model: Model, folder: Path) -> Model:
 def load_added(model: Model, folder: Path) -> Model:
     """A fresh base with the saved update, added to the weights if they are fp32. The arm is then as fast as the base.
 
-    With a separate update single answers are slower (docs/log.md). fp32 keeps the sum to seven digits. bf16 would round
-    the update away, so there it stays separate.
+    With a separate update single answers are slower. fp32 keeps the sum to seven digits. bf16 rounds it, and with
+    rounded weights fewer greedy answers stayed those of fp32, so there it stays separate (docs/log.md).
     """
     module = read(model, folder)
     if model.dtype == torch.float32 and not _shares_weights(module):

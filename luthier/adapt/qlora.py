@@ -55,5 +55,6 @@ METHOD = Tuning(
     save=save,
     load=load,
     merge=merge,
+    scale_saved=peft_format.scale_lora,
     sweep={"rank": (4, 8, 16, 32, 64)},
 )

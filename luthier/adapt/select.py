@@ -116,6 +116,7 @@ METHODS = (
         answering=full.answering,
         save=save,
         load=load,
+        scale_saved=full.scale_saved,
     ),
     Tuning(
         name="bitfit",
@@ -126,5 +127,6 @@ METHODS = (
         answering=full.answering,
         save=save,
         load=load,
+        scale_saved=full.scale_saved,
     ),
 )

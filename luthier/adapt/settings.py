@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from luthier.errors import SettingsError
 from luthier.settings import Settings
 
 
@@ -156,15 +157,25 @@ class Prefix(Settings):
         return self
 
 
+WRITERS = ("decoder", "encoder-decoder")
+ALL = (*WRITERS, "encoder")
+
+
 @dataclass(frozen=True)
 class Form:
-    """How an arm names a method and its settings. `dial` is the setting that may stand as a number: `lora-r16`."""
+    """How an arm names a method and its settings. `dial` is the setting that may stand as a number: `lora-r16`.
+
+    `families` are those of the models that it adapts: an encoder answers by a trained head alone. `whole`: whether the
+    arm's model can be one plain model, which can then be made narrow.
+    """
 
     settings: type[Settings] = NoSettings
     dial: str | None = None
     dial_prefix: str = ""  # 'r' in lora-r16
     asks_model: bool = True
     trains: bool = True
+    families: tuple[str, ...] = WRITERS
+    whole: bool = False
 
 
 _LOW_RANK = ("rank", "r")
@@ -172,24 +183,45 @@ FORMS: dict[str, Form] = {
     "copy": Form(Copy, "lines", asks_model=False, trains=False),
     "majority": Form(asks_model=False, trains=False),
     "nearest": Form(Nearest, "neighbours", asks_model=False, trains=False),
-    "bare": Form(trains=False),
-    "zero-shot": Form(Shots, trains=False),
-    "one-shot": Form(OneShot, trains=False),
-    "few-shot": Form(FewShot, "shots", trains=False),
-    "full": Form(),
-    "select": Form(Select, "layers", "last-"),
-    "bitfit": Form(),
-    "head": Form(),
-    "tokens": Form(Tokens),
-    "lora": Form(Lora, *_LOW_RANK),
-    "qlora": Form(QLora, *_LOW_RANK),
-    "rslora": Form(RsLora, *_LOW_RANK),
-    "dora": Form(Lora, *_LOW_RANK),
-    "pissa": Form(Lora, *_LOW_RANK),
-    "lora-plus": Form(LoraPlus, *_LOW_RANK),
-    "ia3": Form(IA3),
+    "bare": Form(trains=False, whole=True),
+    "zero-shot": Form(Shots, trains=False, whole=True),
+    "one-shot": Form(OneShot, trains=False, whole=True),
+    "few-shot": Form(FewShot, "shots", trains=False, whole=True),
+    "full": Form(families=ALL, whole=True),
+    "select": Form(Select, "layers", "last-", families=ALL),
+    "bitfit": Form(families=ALL),
+    "head": Form(families=("encoder",)),
+    "tokens": Form(Tokens, whole=True),
+    "lora": Form(Lora, *_LOW_RANK, families=ALL, whole=True),
+    "qlora": Form(QLora, *_LOW_RANK, whole=True),
+    "rslora": Form(RsLora, *_LOW_RANK, families=ALL, whole=True),
+    "dora": Form(Lora, *_LOW_RANK, families=ALL, whole=True),
+    "pissa": Form(Lora, *_LOW_RANK, whole=True),
+    "lora-plus": Form(LoraPlus, *_LOW_RANK, families=ALL, whole=True),
+    "ia3": Form(IA3, families=ALL, whole=True),
     "bottleneck": Form(BottleneckSettings, "width"),
     "soft": Form(Soft, "tokens"),
     "p-tuning": Form(PTuning, "tokens"),
     "prefix": Form(Prefix, "tokens"),
 }
+
+
+def refuse_width(where: str, method: str, width: str) -> None:
+    """Raises SettingsError for a method whose arm leaves no weights that could be made `width`."""
+    if FORMS[method].whole and not _has_width(method):
+        return
+    can = ", ".join(name for name, form in FORMS.items() if form.whole and form.trains and not _has_width(name))
+    raise SettingsError(f"{where}: {method} leaves no whole weights to make {width}; these do: prompting, {can}")
+
+
+def _has_width(method: str) -> bool:
+    return "width" in FORMS[method].settings.model_fields
+
+
+def refuse_family(where: str, method: str, model: str, family: str) -> None:
+    """Raises SettingsError for a method that does not adapt models of this family."""
+    if family in FORMS[method].families:
+        return
+    fitting = ", ".join(name for name, form in FORMS.items() if form.asks_model and family in form.families)
+    kind = f"a{'n' * (family[0] == 'e')} {family}"
+    raise SettingsError(f"{where}: {method} cannot be an arm of {model}, {kind}; there are: {fitting}")

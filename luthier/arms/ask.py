@@ -114,8 +114,7 @@ def _request(
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     limit = settings.max_new_tokens or 1
-    measured = shipped.generation.max_new_tokens or 1 if shipped.probes else 1  # a model was measured with no room
-    prompt = shipped.prompt(text, max(limit, measured))
+    prompt = shipped.prompt(text, limit)
     _say_what_is_left_out(prompt, len(shipped.shots), shipped.model, strict)
     drawn_by = shipped.seed if seed is None else checked_seed(seed, "ask")
     request = Request("input", prompt.prompt_ids, limit, settings, drawn_by)

@@ -23,7 +23,7 @@ import torch
 from luthier.errors import ModelError
 from luthier.files import replacing
 from luthier.model.model import Model
-from luthier.model.quiet import quiet
+from luthier.model.quiet import quiet_gguf
 
 KINDS = {"f16": gguf.LlamaFileType.MOSTLY_F16, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
 _BLOCK = 32  # weights that share a scale in q8_0; a row of another length stays f16
@@ -72,7 +72,7 @@ def read_gguf(path: Path, model: Model) -> Model:
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    with quiet():
+    with quiet_gguf():
         config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         config.head_dim = _head_width(path)  # transformers does not read it, and takes 128 for every qwen3
         how: dict[str, Any] = {"gguf_file": path.name, "config": config, "dtype": torch.float32}

@@ -7,27 +7,32 @@ Lengths are `tokens` alone, or those of a task's own rows, rendered and counted 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from luthier.adapt.settings import FORMS
+from luthier.adapt.settings import FORMS, refuse_family, refuse_width
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
+from luthier.decoding.settings import Generation
+from luthier.defaults import ANSWER, BATCH, MOST_DEV
 from luthier.errors import ModelError, SettingsError
-from luthier.planning.devices import Device, device
+from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.passes import Pass, Rows
 from luthier.planning.plan import PlannedArm, moving_of, plan_arm
-from luthier.planning.read import config_of, folder_of, shape_from
+from luthier.planning.read import USUAL_LABELS, config_of, folder_of, shape_from
 from luthier.planning.seconds import training_work
 from luthier.planning.shape import Shape
-from luthier.planning.terms import Setting, activation_terms, fixed_training, split
+from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
+from luthier.planning.weights import WIDTHS
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
@@ -39,62 +44,79 @@ if TYPE_CHECKING:  # a plan without a task needs none of it
 Accounting = Literal["luthier", "transformers"]
 BITS = {"32": ("fp32", None), "16": ("bf16", None), "8": ("bf16", "int8"), "4": ("bf16", "nf4")}
 TOKENS = 512  # of a row, where nothing says how many
-ROWS = 8  # training and test rows, where no task says how many
-MOST_DEV = 32  # dev examples, as in a study
-
-
 MOST = 10_000_000  # tokens, rows, devices and GB: more than anybody has
 
 
-class Request(Settings):
-    """What `luthier plan` was asked. `bits` of the frozen weights; `memory` bounds the process, in GB."""
+class PlanSpec(Settings):
+    """What `luthier plan` was asked."""
 
-    model: str
-    arms: tuple[str, ...] = Field(default=("lora",), strict=False)
-    tokens: int | None = None
-    task: str | None = None
-    batch: int | None = None
-    answer: int = 80
-    bits: Literal["32", "16", "8", "4"] | None = None
-    device: str = "here"
-    devices: int = 1
-    shard: Shard = "none"
-    accounting: Accounting = "luthier"
-    memory: float | None = Field(default=None, gt=0, le=MOST)
+    model: str = Field(
+        description="a folder, a config.json, a short name, a hub id, or a well-known model such as llama-3.1-8b"
+    )
+    arms: tuple[str, ...] = Field(("lora",), strict=False, description="the arms' short forms")
+    tokens: int | None = Field(None, description=f"tokens of a row, prompt and target; None: {TOKENS}")
+    task: str | None = Field(None, description="a task whose own lengths are used instead; None: rows of --tokens")
+    batch: int | None = Field(None, ge=1, le=2**20, description="examples of an optimizer step; None: the arm's own")
+    answer: int = Field(ANSWER, description=f"the most new tokens of an answer; None: {ANSWER}")
+    bits: Literal["32", "16", "8", "4"] | None = Field(
+        None, description="of the frozen weights; None: 32 on a CPU, 16 on another device"
+    )
+    device: str = Field(HERE, description=f"a listed device, such as a100; None: '{HERE}', this machine's processor")
+    devices: int = Field(1, description="how many devices a Trainer's loop runs on; None: 1")
+    shard: Shard = Field("none", description="what is split over the devices; None: nothing")
+    accounting: Accounting = Field(
+        "luthier",
+        description="whose loop trains: transformers is a Trainer's, with all logits and padding; None: luthier's own",
+    )
+    memory: float | None = Field(None, gt=0, le=MOST, description="GB that the process may hold; None: no bound")
 
-    @field_validator("tokens", "batch", "answer", "devices")
+    @field_validator("tokens", "answer", "devices")
     @classmethod
     def _is_possible(cls, value: int | None) -> int | None:
         if value is not None and not 1 <= value <= MOST:
             raise ValueError(f"{value} is no such number; give one from 1 to {MOST:,}")
         return value
 
+    @field_validator("arms")
+    @classmethod
+    def _are_different(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if not arms:
+            raise ValueError("no arm is named; leave arms out, or name one")
+        names = [name_of(text) for text in arms]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"the arm '{twice[0]}' is named twice; name it once")
+        return arms
+
     @model_validator(mode="after")
-    def _goes_together(self) -> Request:
+    def _goes_together(self) -> PlanSpec:
         if self.shard != "none" and self.devices == 1:
             raise ValueError(f"{self.shard} splits over several devices; give --devices 2 or more")
+        if self.accounting == "luthier" and self.devices > 1:
+            raise ValueError("luthier's own loop runs on one device; add --accounting transformers")
         if self.task is not None and self.tokens is not None:
             raise ValueError("a task brings its own lengths; give either --task or --tokens")
         return self
 
 
 def plan(model: str, **asked: Any) -> PlanRecord:
-    """The plans of arms. The keywords are the keys of Request. Raises LuthierError for what cannot be planned."""
-    return Planner(settings_from(Request, {"model": model, **asked}, "plan")).record()
+    """The plans of arms. The keywords are the keys of PlanSpec. Raises LuthierError for what cannot be planned."""
+    return Planner(settings_from(PlanSpec, {"model": model, **asked}, "plan")).record()
 
 
 class Planner:
     """One request: its shape, lengths and device, and the plans of its arms."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: PlanSpec) -> None:
         self.request = request
-        self._lengths: dict[str, Lengths] = {}  # by short form: a task's rows are rendered once
+        self._lengths: dict[Asked, Lengths] = {}  # a task's rows are rendered once for arms that are asked alike
         self.config = config_of(request.model)
         self.task = _load_task(request.task) if request.task else None
-        self.labels = len(self.task.labels) if self.task and self.task.labels else 2
+        self.labels = len(self.task.labels) if self.task and self.task.labels else USUAL_LABELS
         self.shape = shape_from(self.config, self.labels)
         self.device: Device = device(request.device)
         self.folder = folder_of(request.model)
+        self.special_tokens = len(special_tokens(self.folder)) if self.folder else 0
+        self.labelled = bool(self.task and self.task.labels) or self.shape.family == "encoder"
         usual = "fp32" if self.device.kind == "cpu" else "bf16"
         self.precision, self.width = BITS[request.bits] if request.bits else (usual, None)
 
@@ -111,25 +133,53 @@ class Planner:
         )
 
     def arm_plan(self, text: str) -> ArmPlan:
-        spec = parse(text)
+        """The plan of one arm. Raises SettingsError for an arm of another model, or of a width that is not known."""
+        spec = self._spec(text)
         if not FORMS[spec.method].asks_model:
             return ArmPlan(method=spec.method, model="", parameters=0, trainable=0)
         lengths = self.lengths(text)
-        arm = planned_arm(name_of(text), spec, self.shape, len(lengths.train), self.special_tokens, bool(self.labelled))
-        arm = self._narrowed(arm)
+        arm = self._arm(text, spec, len(lengths.train))
         if self.request.batch is not None:
             arm = replace(arm, batch_size=self.request.batch)
         if self.request.accounting == "transformers":
             return self._as_trainer(arm, lengths)
         return plan_arm(self.shape, arm, self.setting(), lengths, self.device)
 
-    @property
-    def labelled(self) -> bool:
-        return bool(self.task and self.task.labels) or self.shape.family == "encoder"
+    def _spec(self, text: str) -> ArmSpec:
+        spec = parse(text)
+        if spec.model not in (None, self.request.model):
+            raise SettingsError(
+                f"arm '{text}': it is an arm of {spec.model}, and this plan is of {self.request.model}; "
+                f"plan it with --model {spec.model}"
+            )
+        where, form = f"arm '{text}'", FORMS[spec.method]
+        settings_from(Generation, spec.generation, where)
+        settings_from(form.settings, spec.settings, where)
+        if form.asks_model:
+            refuse_family(where, spec.method, self.request.model, self.shape.family)
+        if spec.width is not None:
+            refuse_width(where, spec.method, spec.width)
+            if spec.width not in WIDTHS:
+                raise SettingsError(f"{where}: the width '{spec.width}' is not known; there are: {', '.join(WIDTHS)}")
+            if self.shape.family == "encoder":
+                raise SettingsError(
+                    f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out"
+                )
+        return spec
 
-    @property
-    def special_tokens(self) -> int:
-        return len(special_tokens(self.folder)) if self.folder else 0
+    def _arm(self, text: str, spec: ArmSpec, examples: int) -> PlannedArm:
+        """The arm with its defaults. Raises SettingsError for settings of another kind."""
+        form = FORMS[spec.method]
+        settings = settings_from(form.settings, spec.settings, f"arm '{text}'")
+        usual = {"most_epochs": PASSES} if self.shape.family == "encoder" else {}
+        training = settings_from(Training, usual | spec.training, f"arm '{text}'") if form.trains else None
+        chooses = self.labelled and spec.answer != "generation"
+        arm = PlannedArm.of(
+            spec.method, settings, training, examples,
+            width=spec.width, answers=self.shape.family != "encoder" and not chooses,
+            sequences=Generation.model_validate(spec.generation).rows, special_tokens=self.special_tokens,
+        )  # fmt: skip
+        return self._narrowed(arm)
 
     def setting(self) -> Setting:
         kind: Any = "cpu" if self.device.kind == "cpu" else "cuda"
@@ -143,19 +193,22 @@ class Planner:
         if arm.method in ("lora", "qlora"):
             return replace(arm, method="qlora", settings=SimpleNamespace(**dict(arm.settings) | {"width": self.width}))
         if not FORMS[arm.method].trains:
-            return replace(arm, width=self.width)
+            return replace(arm, width=arm.width or self.width)
         raise SettingsError(f"plan: {arm.method} does not train on {self.width}; choose lora, or --bits 16")
 
     def lengths(self, text: str) -> Lengths:
         """Rows of `tokens` tokens, or the lengths of the task's rows under the arm's template."""
-        request = self.request
+        request, spec = self.request, self._spec(text)
         if self.task is None:
-            return Lengths.alike(request.tokens or TOKENS, request.answer, max(ROWS, request.batch or 0))
-        if text not in self._lengths:
-            self._lengths[text] = lengths_of(self.task, parse(text), self.renderer(), self.shape)
-        return self._lengths[text]
+            answer = spec.generation.get("max_new_tokens") or request.answer
+            return Lengths.alike(request.tokens or TOKENS, answer, max(BATCH, request.batch or 0))
+        asked = asked_as(self.task, spec, self.shape)
+        if asked not in self._lengths:
+            self._lengths[asked] = lengths_of(self.task, asked, self._renderer)
+        return self._lengths[asked]
 
-    def renderer(self) -> Renderer:
+    @cached_property
+    def _renderer(self) -> Renderer:
         from luthier.model.template_trial import refuse_unsafe
         from luthier.task.prompt import Renderer
 
@@ -178,7 +231,8 @@ class Planner:
             loop = trainer_loop(self.shape, arm, self.precision, lengths, self.device.kind == "cpu")
             loop = replace(loop, devices=self.request.devices, shard=self.request.shard, width=moves.width)
             terms = trainer_terms(self.shape, moves, loop)
-            work = training_work(self.shape, moves, self.setting(), lengths, self.device, arm.passes, False)
+            setting = replace(self.setting(), batch_size=arm.batch_size)
+            work = training_work(self.shape, moves, setting, lengths, self.device, arm.passes, loop.how)
             plan["micro_tokens"] = loop.rows.padded
             plan["training"] = PlanPhase(
                 terms=[PlanTerm(name=one.name, bytes=round(one.bytes)) for one in terms if round(one.bytes)],
@@ -188,76 +242,64 @@ class Planner:
         return ArmPlan(**plan)
 
     def fits(self, text: str) -> Fits:
-        """What of an arm fits into the device's memory, or into `memory`."""
+        """What of an arm fits into the device's memory, or into `memory`.
+
+        Of an arm that trains: rows of its longest length, all of a step at once. Of another: its own prompts.
+        """
         memory = self.request.memory * 1e9 if self.request.memory else self.device.memory
-        spec = parse(text)
-        method = spec.method
-        arm_batch = self.request.batch or int(spec.training.get("batch_size", ROWS))
-        lengths = self.lengths(text)
+        spec, lengths = self._spec(text), self.lengths(text)
+        trains = FORMS[spec.method].trains
+        rows = self._arm(text, spec, len(lengths.train)).batch_size
+        longest = max((sum(pair) for pair in lengths.train), default=TOKENS) if trains else max(lengths.test, default=0)
         question = Question(
             bits=self.request.bits or ("32" if self.precision == "fp32" else "16"),
-            rows=arm_batch,
-            tokens=max([*map(sum, lengths.train), *lengths.test], default=TOKENS),
+            rows=(self.request.batch or rows) if trains else len(lengths.test),
+            tokens=longest,
             recompute=False,
-            method=method,
+            method=spec.method,
             devices=self.request.devices,
+            trains=trains,
+            shards=self.request.accounting == "transformers",
         )
         return fits(question, memory, lambda asked: self._peak(text, asked))
 
     def _peak(self, text: str, asked: Question) -> float | None:
         """The peak of an arm in training, or in answering where it does not train, as `fits` varies it."""
-        if asked.method != parse(text).method:
-            text = asked.method
-        shard: Shard = "fsdp" if asked.devices > 1 else self.request.shard
-        changed = self.request.model_copy(update={
-            "bits": asked.bits, "batch": asked.rows, "tokens": asked.tokens, "task": None, "memory": None,
-            "devices": asked.devices, "shard": shard,
-        })  # fmt: skip
+        varied = copy.copy(self)  # the same shape, task and device
+        varied.precision, varied.width = BITS[asked.bits]
         try:
-            planner = Planner(changed)
-            return planner._peak_of(text, asked)
+            spec = self._spec(text)
+            if asked.method != spec.method:
+                text, spec = asked.method, parse(asked.method)
+            arm = varied._arm(text, spec, asked.rows)
+            if not asked.trains:
+                return varied._answering_peak(arm, self.lengths(text), asked)
+            return varied._training_peak(replace(arm, batch_size=asked.rows), asked)
         except (SettingsError, ModelError):
             return None
 
-    def _peak_of(self, text: str, asked: Question) -> float:
-        spec, lengths = parse(text), self.lengths(text)
-        lengths = replace(lengths, train=lengths.train[:1] * asked.rows)
-        arm = self._narrowed(planned_arm(text, spec, self.shape, asked.rows, self.special_tokens, self.labelled))
-        moves = moving_of(self.shape, arm)
-        if not moves.trains:
-            return float(plan_arm(self.shape, arm, self.setting(), lengths, None).peak_bytes)
+    def _answering_peak(self, arm: PlannedArm, lengths: Lengths, asked: Question) -> float:
+        """Of the prompts, cut to `asked.tokens`: as many at once as the bound allows, or one that is over it."""
+        cut = replace(lengths, train=(), test=tuple(min(length, asked.tokens) for length in lengths.test))
+        planned = plan_arm(self.shape, arm, self.setting(), cut, None)
+        if planned.refused is not None:
+            cut = replace(cut, test=(max(cut.test),))
+            planned = plan_arm(self.shape, arm, replace(self.setting(), bound=None), cut, None)
+        return float(planned.peak_bytes)
+
+    def _training_peak(self, arm: PlannedArm, asked: Question) -> float:
+        """Of rows that are all `asked.tokens` long."""
+        moves, lengths = moving_of(self.shape, arm), Lengths.alike(asked.tokens, self.request.answer, asked.rows)
         if self.request.accounting == "luthier":
             setting = self.setting()
-            rows = list(lengths.train)
             terms = fixed_training(self.shape, moves, setting)
-            terms += activation_terms(self.shape, moves, setting, rows, lengths.shared, asked.recompute)
-            return sum(term.bytes for term in split(terms, asked.devices, self.request.shard))
-        loop = trainer_loop(self.shape, replace(arm, batch_size=asked.rows), self.precision, lengths, False)
+            terms += activation_terms(self.shape, moves, setting, list(lengths.train), 0, asked.recompute)
+            return sum(term.bytes for term in terms)
+        shard = self.request.shard if asked.devices == self.request.devices else "fsdp"
+        loop = trainer_loop(self.shape, arm, self.precision, lengths, self.device.kind == "cpu")
         how = replace(loop.how, recompute="blocks" if asked.recompute else "none")
-        loop = replace(loop, how=how, width=moves.width, devices=asked.devices, shard=self.request.shard)
+        loop = replace(loop, how=how, width=moves.width, devices=asked.devices, shard=shard)
         return sum(term.bytes for term in trainer_terms(self.shape, moves, loop))
-
-
-def planned_arm(
-    name: str, spec: ArmSpec, shape: Shape, examples: int, special: int = 0, labelled: bool = False
-) -> PlannedArm:
-    """An arm's short form with its defaults, as a plan needs it. Raises SettingsError for settings of another kind."""
-    form = FORMS[spec.method]
-    settings = settings_from(form.settings, spec.settings, f"arm '{name}'")
-    usual = {"most_epochs": PASSES} if shape.family == "encoder" else {}
-    training = settings_from(Training, usual | spec.training, f"arm '{name}'")
-    return PlannedArm(
-        name=name,
-        method=spec.method,
-        settings=settings,
-        batch_size=training.batch_size,
-        micro_tokens=training.micro_tokens,
-        passes=training.passes(max(examples, 1)),
-        evaluations=training.evaluations,
-        width=spec.width,
-        answers=shape.family != "encoder" and not (labelled and spec.answer != "generation"),
-        special_tokens=special,
-    )
 
 
 def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths, on_cpu: bool) -> Loop:
@@ -286,20 +328,33 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
     )
 
 
-def lengths_of(task: Task, spec: ArmSpec, renderer: Renderer, shape: Shape) -> Lengths:
+class Asked(NamedTuple):
+    """How an arm is asked, as far as its lengths go."""
+
+    template: str
+    shots: int
+    trains: bool
+    answer: int  # most new tokens
+
+
+def asked_as(task: Task, spec: ArmSpec, shape: Shape) -> Asked:
+    usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
+    settings = settings_from(FORMS[spec.method].settings, spec.settings, "plan")
+    answer = spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens
+    return Asked(spec.template or usual, int(getattr(settings, "shots", 0)), FORMS[spec.method].trains, answer)
+
+
+def lengths_of(task: Task, asked: Asked, renderer: Renderer) -> Lengths:
     """The lengths of a task's rows under an arm's template and shots, as a study renders them."""
     from luthier.task.prompt import draw_shots
     from luthier.task.spec import SPLITS
 
-    usual = "bare" if spec.method == "bare" or shape.family == "encoder" else task.spec.prompt.default
-    text = task.template(spec.template or usual)
-    settings = settings_from(FORMS[spec.method].settings, spec.settings, "plan")
-    shots = draw_shots(task.train, int(getattr(settings, "shots", 0)), task.spec.prompt.shot_seed)
-    answer = int(spec.generation.get("max_new_tokens") or task.spec.answer.max_new_tokens)
-    room = 0 if shape.family == "encoder" else answer
+    shots = draw_shots(task.train, asked.shots, task.spec.prompt.shot_seed) if asked.shots else []
     train, dev, test = ([one for one in task.split(name) if one.is_usable] for name in SPLITS)
-    train = train if FORMS[spec.method].trains else []
-    return rendered_lengths(renderer, text, shots, train, dev[:MOST_DEV], test, room, answer)
+    return rendered_lengths(
+        renderer, task.template(asked.template), shots, train if asked.trains else [], dev[:MOST_DEV], test,
+        renderer.room_for(max(asked.answer, task.spec.answer.max_new_tokens)), asked.answer,
+    )  # fmt: skip
 
 
 def _load_task(name: str) -> Task:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luthier.adapt.method import Method, Tuning
-from luthier.adapt.methods import METHODS, merging, method
+from luthier.adapt.methods import METHODS, method
+from luthier.adapt.settings import refuse_family, refuse_width
 from luthier.arms.shipped import QUANTIZED
 from luthier.arms.short_form import setting_tables
 from luthier.arms.spec import ArmSpec
@@ -41,12 +42,20 @@ class Arm:
     generation: Generation
     width: str | None = None  # a row of WIDTHS, applied after training; None: the weights keep their precision
     model: str | None = None  # None: the study's
+    scale: float | None = None  # of the trained change; None: all of it
     answers_by: str = "generation"  # or 'likelihood', or 'head'
 
     @property
     def shots(self) -> int:
         """The number of solved examples in front of the question."""
         return int(getattr(self.settings, "shots", 0))
+
+    def most_new_tokens(self, task: Task) -> int:
+        """Tokens of the context window that its prompts leave free: the task's limit, or its own where that is longer.
+
+        A limit that is shorter, given or chosen on dev, changes no prompt: every arm is asked the same input.
+        """
+        return max(task.spec.answer.max_new_tokens, self.generation.max_new_tokens or 0)
 
     @property
     def weights(self) -> str | None:
@@ -95,6 +104,7 @@ def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Ar
         "generation": settings_from(Generation, spec.generation, where),
         "width": _width(where, spec, arm_method),
         "model": spec.model if arm_method.asks_model else None,
+        "scale": _scale(where, spec, arm_method, family),
         "answers_by": _answers_by(where, spec, task, family),
     }
     tunable = () if spec.trained_on else _tunable(where, spec, arm_method)
@@ -117,12 +127,20 @@ def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:
     """The name of the width. Raises SettingsError for an unknown one, or a method whose weights cannot get narrow."""
     if spec.width is None:
         return None
-    if not arm_method.leaves_whole_weights or "width" in arm_method.settings.model_fields:
-        can = ", ".join(name for name, row in merging().items() if "width" not in row.settings.model_fields)
-        raise SettingsError(
-            f"{where}: {arm_method.name} leaves no whole weights to make {spec.width}; these do: prompting, full, {can}"
-        )
+    refuse_width(where, arm_method.name, spec.width)
     return width(spec.width, where).name
+
+
+def _scale(where: str, spec: ArmSpec, arm_method: Method, family: str | None) -> float | None:
+    """The scale. Raises SettingsError for a method whose change cannot be scaled, or a head that was new."""
+    if spec.scale is None:
+        return None
+    if not isinstance(arm_method, Tuning) or arm_method.scale_saved is None:
+        can = ", ".join(row.name for row in METHODS.values() if isinstance(row, Tuning) and row.scale_saved)
+        raise SettingsError(f"{where}: {arm_method.name} leaves no change of weights to scale; these do: {can}")
+    if family == "encoder":
+        raise SettingsError(f"{where}: an encoder's head was new, so its training cannot be scaled; leave scale out")
+    return spec.scale
 
 
 def _family(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str | None) -> str | None:
@@ -143,10 +161,7 @@ def _family(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str
         raise SettingsError(f"{where}: {name} is an encoder, which writes no text; choose a model that does")
     if family == "encoder" and spec.width:
         raise SettingsError(f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out")
-    if not arm_method.adapts(family):
-        fitting = ", ".join(row.name for row in METHODS.values() if row.asks_model and row.adapts(family))
-        kind = f"a{'n' * (family[0] == 'e')} {family}"
-        raise SettingsError(f"{where}: {arm_method.name} cannot be an arm of {name}, {kind}; there are: {fitting}")
+    refuse_family(where, arm_method.name, name, family)
     return family
 
 

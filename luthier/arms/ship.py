@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ import torch
 from luthier import __version__
 from luthier.arms.export_gguf import KINDS, read_gguf, write_gguf
 from luthier.arms.merge import merged
-from luthier.arms.ship_page import card, modelfile, prompt_record
+from luthier.arms.ship_page import MODELFILE, card, modelfile, prompt_record, refuse_unsayable
 from luthier.arms.shipped import Shipped, arm_to_ask, load_arm, verify
 from luthier.decoding.answers import asking
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import building, possible, write_json, write_text
+from luthier.hashes import sha256_of_files
 from luthier.machine import keep_freed_memory
 from luthier.model.model import Model
 from luthier.records import Answer, Example, Prompt, Score
@@ -36,9 +38,9 @@ from luthier.results.folder import StudyFolder
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, PROMPTS_FILE, SCORES_FILE
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.shipped_note import ShippedNote
-from luthier.results.study_record import StudyRecord
+from luthier.results.study_record import StudyRecord, TaskOrigin
 from luthier.scoring.score import score
-from luthier.verdicts.compare import comparison
+from luthier.verdicts.compare import again
 
 GGUF_FOLDER = "gguf"
 MOST_DISTANCE = {"f16": 0.05, "q8_0": 0.25}  # total variation on the probes: more is a mistake, not rounding
@@ -49,10 +51,51 @@ NOT_CHECKED = (
 
 
 @dataclass(frozen=True)
-class Measured:
-    """An exported form with its answers to the test examples."""
+class _Source:
+    """What is shipped of a study: its records and one arm of it, each file read once."""
 
-    export: Export
+    folder: StudyFolder
+    name: str  # of the arm
+    record: StudyRecord
+    compared: Comparison
+
+    @classmethod
+    def of(cls, folder: StudyFolder, arm: str | None) -> _Source:
+        record, compared = StudyRecord.read(folder.path), Comparison.read(folder.path)
+        return cls(folder, arm or arm_to_ask(folder.path), record, compared)
+
+    @property
+    def place(self) -> Path:
+        return self.folder.arm(self.name)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        return self.folder.examples()
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return read_lines_of(Prompt, self.place / PROMPTS_FILE)
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        return self.folder.answers(self.name)
+
+    @cached_property
+    def scores(self) -> dict[str, list[Score]]:
+        """Those of every arm of the comparison."""
+        return {arm: self.folder.scores(arm) for arm in self.compared.arms}
+
+
+@dataclass(frozen=True)
+class _Form:
+    """An exported form of the arm, with its own answers to the test prompts."""
+
+    kind: str
+    arm: str  # its name in evidence/arms/
+    file: str
+    bytes: int
+    prompts_equal: bool
+    distance: float
     answers: list[Answer]
     scores: list[Score]
 
@@ -82,28 +125,29 @@ def ship(
         raise SettingsError(f"--gguf: '{unknown[0]}' is no kind that is written here; there are: {', '.join(KINDS)}")
     if with_modelfile and not gguf:
         raise SettingsError("--modelfile: a Modelfile needs a GGUF file beside it; give --gguf f16 or q8_0 too")
-    record, compared = StudyRecord.read(folder.path), Comparison.read(folder.path)
-    name = arm or arm_to_ask(folder.path)
-    place = folder.arm(name)
-    shipped, note = load_arm(place), ShippedNote.read(place)
+    source = _Source.of(folder, arm)
+    shipped, note = load_arm(source.place), ShippedNote.read(source.place)
+    if with_modelfile:
+        refuse_unsayable(shipped)
     verify(shipped)
     with building(out) as part:
-        shutil.copy2(ShippedNote.path_in(place), ShippedNote.path_in(part))
+        shutil.copy2(ShippedNote.path_in(source.place), ShippedNote.path_in(part))
         if note.weights:
-            shutil.copytree(place / note.weights, part / note.weights)
-        measured = _exported(shipped, note, folder, compared, name, part, gguf)
-        if bad := [one.export for one in measured if not one.export.is_good]:
-            _refuse(place, bad[0], force)
-        compared = _compared(folder, compared, name, measured)
-        _write_records(part, folder, record, compared, name, measured, with_examples)
+            shutil.copytree(source.place / note.weights, part / note.weights)
+        forms = _exported(shipped, note, source, part, gguf)
+        exports = _exports(source, forms)
+        if bad := [one for one in exports if not one.is_good]:
+            _refuse(source.place, bad[0], force)
+        _write_records(part, source, forms, with_examples)
         if with_modelfile:
             write_json(part / "prompt.json", prompt_record(shipped, note))
-            write_text(part / "Modelfile", modelfile(shipped, measured[-1].export.file))
-        evidence = _evidence(record, compared, name, note, [one.export for one in measured], with_examples)
-        write_text(part / "README.md", card(evidence, note, shipped))
-        evidence = evidence.model_copy(update={"files": hashes_of(part)}).sealed()
+            write_text(part / MODELFILE, modelfile(shipped, exports[-1].file))
+        evidence = _evidence(source, note, exports, with_examples)
+        write_text(part / "README.md", card(evidence, note, with_modelfile))
+        files = hashes_of(part)
+        evidence = evidence.model_copy(update={"files": files}).sealed()
         evidence.write(part)
-        write_sums(part)
+        write_sums(part, files | {Evidence.FILE: sha256_of_files(Evidence.path_in(part))})
     return evidence
 
 
@@ -123,15 +167,7 @@ def _refuse(place: Path, export: Export, force: bool) -> None:
 # --------------------------------------------------------------------------------------------------------- exports
 
 
-def _exported(
-    shipped: Shipped,
-    note: ShippedNote,
-    folder: StudyFolder,
-    compared: Comparison,
-    name: str,
-    part: Path,
-    kinds: Sequence[str],
-) -> list[Measured]:
+def _exported(shipped: Shipped, note: ShippedNote, source: _Source, part: Path, kinds: Sequence[str]) -> list[_Form]:
     """Each kind as a file in the new folder, read back and asked every test example."""
     if not kinds:
         return []
@@ -143,29 +179,17 @@ def _exported(
     if plain.prefix is not None or plain.prefix_states is not None:
         raise SettingsError(f"{shipped.folder}: a learned prompt does not live in a GGUF file; leave --gguf out")
     (part / GGUF_FOLDER).mkdir()
-    measured = []
+    forms = []
     for kind in kinds:
-        path = part / GGUF_FOLDER / f"{name}-{kind}.gguf"
+        path = part / GGUF_FOLDER / f"{source.name}-{kind}.gguf"
         write_gguf(plain, path, kind)
-        measured.append(_measured(shipped, plain, read_gguf(path, plain), folder, compared, name, kind, path))
-    return measured
+        forms.append(_measured(shipped, plain, read_gguf(path, plain), source, kind, path))
+    return forms
 
 
-def _measured(
-    shipped: Shipped,
-    plain: Model,
-    again: Model,
-    folder: StudyFolder,
-    compared: Comparison,
-    name: str,
-    kind: str,
-    path: Path,
-) -> Measured:
+def _measured(shipped: Shipped, plain: Model, again: Model, source: _Source, kind: str, path: Path) -> _Form:
     """The file's own weights and tokenizer, asked as the arm was."""
-    examples, before = folder.examples(), folder.answers(name)
-    other = replace(shipped, model=again)
-    prompts = read_lines_of(Prompt, folder.arm(name) / PROMPTS_FILE)
-    same_prompts = _makes_them(again, prompts)
+    same_prompts = _makes_them(again, source.prompts)
     probes = [torch.tensor([probe.prompt_ids]) for probe in shipped.probes]
     distance = max(_distance(plain, again, ids) for ids in probes)
     if distance > MOST_DISTANCE[kind]:
@@ -173,28 +197,46 @@ def _measured(
             f"{shipped.folder}: as {kind} its next words are unlike what was measured (distance {distance:.2f}); this "
             "is a mistake of the export"
         )
-    answers = answers_to(other, prompts)
-    scores = rescored(answers, examples, StudyRecord.read(folder.path), folder.scores(name))
-    row = comparison(
-        {name: folder.scores(name), "export": scores},
-        deciding=compared.deciding, margin=compared.margin, level=compared.level, look=compared.look, baselines=(),
-    ).pair("export", name)  # fmt: skip
-    texts = {answer.id: answer.text for answer in before}
-    export = Export(
+    answers = answers_to(replace(shipped, model=again), source.prompts)
+    return _Form(
         kind=kind,
+        arm=f"{source.name}@gguf-{kind}",
         file=f"{GGUF_FOLDER}/{path.name}",
         bytes=path.stat().st_size,
-        arm=f"{name}@gguf-{kind}",
         prompts_equal=same_prompts,
-        largest_distance=round(distance, 6),
-        same_answers=sum(answer.text == texts.get(answer.id) for answer in answers),
-        answers=len(answers),
+        distance=distance,
+        answers=answers,
+        scores=rescored(answers, source.examples, source.record.task),
+    )
+
+
+def _exports(source: _Source, forms: Sequence[_Form]) -> list[Export]:
+    """The forms with their verdicts against the arm, from one comparison of all arms and forms.
+
+    That comparison decides nothing about the study's arms: more arms would change what a finished study says of them.
+    """
+    if not forms:
+        return []
+    joined = again(source.compared, source.scores | {form.arm: form.scores for form in forms})
+    return [_export(form, source, joined) for form in forms]
+
+
+def _export(form: _Form, source: _Source, joined: Comparison) -> Export:
+    texts, row = {answer.id: answer.text for answer in source.answers}, joined.pair(form.arm, source.name)
+    return Export(
+        kind=form.kind,
+        file=form.file,
+        bytes=form.bytes,
+        arm=form.arm,
+        prompts_equal=form.prompts_equal,
+        largest_distance=round(form.distance, 6),
+        same_answers=sum(answer.text == texts.get(answer.id) for answer in form.answers),
+        answers=len(form.answers),
         verdict=row.verdict if row else None,
         difference=row.difference if row else None,
         low=row.low if row else None,
         high=row.high if row else None,
     )
-    return Measured(export, answers, scores)
 
 
 def _makes_them(model: Model, prompts: Sequence[Prompt]) -> bool:
@@ -216,11 +258,9 @@ def answers_to(shipped: Shipped, prompts: Sequence[Prompt]) -> list[Answer]:
     return [answers[prompt.id] for prompt in prompts]
 
 
-def rescored(
-    answers: Sequence[Answer], examples: Sequence[Example], record: StudyRecord, like: Sequence[Score]
-) -> list[Score]:
-    """The answers scored by the study's rules, which its scores show."""
-    return score(answers, examples, labels=record.task.labels, references=like[0].references if like else "mean")
+def rescored(answers: Sequence[Answer], examples: Sequence[Example], task: TaskOrigin) -> list[Score]:
+    """The answers scored by the study's rules."""
+    return score(answers, examples, labels=task.label_set or (), references=task.references, reading=task.reading)
 
 
 @torch.inference_mode()
@@ -233,49 +273,24 @@ def _distance(one: Model, other: Model, ids: torch.Tensor) -> float:
 # ----------------------------------------------------------------------------------------------------------- records
 
 
-def _compared(folder: StudyFolder, compared: Comparison, name: str, measured: Sequence[Measured]) -> Comparison:
-    """The study's comparison with the exports as arms of it; the study's own file stays as it is."""
-    if not measured:
-        return compared
-    scores = {arm: folder.scores(arm) for arm in compared.arms}
-    scores |= {one.export.arm: one.scores for one in measured}
-    return comparison(
-        scores, deciding=compared.deciding, margin=compared.margin, level=compared.level, seed=compared.seed,
-        look=compared.look, baselines=compared.baseline_names(),
-    )  # fmt: skip
-
-
-def _write_records(
-    part: Path,
-    folder: StudyFolder,
-    record: StudyRecord,
-    compared: Comparison,
-    name: str,
-    measured: Sequence[Measured],
-    with_examples: bool,
-) -> None:
+def _write_records(part: Path, source: _Source, forms: Sequence[_Form], with_examples: bool) -> None:
     """The study's records in the shape of a study's folder; scores hold no text, so they are always there."""
-    place = part / EVIDENCE_FOLDER
-    place.mkdir()
-    record.write(place)
-    compared.write(place)
-    inside = StudyFolder(place)
-    for arm in (arm for arm in compared.arms if arm not in {one.export.arm for one in measured}):
-        write_lines_of(inside.arm(arm) / SCORES_FILE, folder.scores(arm))
-    for one in measured:
-        write_lines_of(inside.arm(one.export.arm) / SCORES_FILE, one.scores)
+    inside = StudyFolder(part / EVIDENCE_FOLDER)
+    inside.path.mkdir()
+    source.record.write(inside.path)
+    source.compared.write(inside.path)
+    for arm, scores in (source.scores | {form.arm: form.scores for form in forms}).items():
+        write_lines_of(inside.arm(arm) / SCORES_FILE, scores)
     if with_examples:
-        write_lines_of(place / EXAMPLES_FILE, folder.examples())
-        write_lines_of(inside.arm(name) / PROMPTS_FILE, read_lines_of(Prompt, folder.arm(name) / PROMPTS_FILE))
-        write_lines_of(inside.arm(name) / ANSWERS_FILE, folder.answers(name))
-        for one in measured:
-            write_lines_of(inside.arm(one.export.arm) / ANSWERS_FILE, one.answers)
+        write_lines_of(inside.path / EXAMPLES_FILE, source.examples)
+        write_lines_of(inside.arm(source.name) / PROMPTS_FILE, source.prompts)
+        for arm, answers in ({source.name: source.answers} | {form.arm: form.answers for form in forms}).items():
+            write_lines_of(inside.arm(arm) / ANSWERS_FILE, answers)
 
 
-def _evidence(
-    record: StudyRecord, compared: Comparison, name: str, note: ShippedNote, exports: list[Export], with_examples: bool
-) -> Evidence:
-    pairs = [pair.seen_from(name) for pair in compared.deciding_pairs if name in pair.arms]
+def _evidence(source: _Source, note: ShippedNote, exports: list[Export], with_examples: bool) -> Evidence:
+    """What the study itself says of the arm, and the exports beside it."""
+    name, record, compared = source.name, source.record, source.compared
     base: dict[str, Any] = {"base": note.base.name, "base_sha256": note.base.sha256, "precision": note.base.precision}
     return Evidence(
         format=1,
@@ -294,7 +309,7 @@ def _evidence(
         decision=compared.ship.sentence,
         verdict=compared.ship.verdict,
         chosen=compared.ship.arm == name,
-        pairs=pairs,
+        pairs=[pair.seen_from(name) for pair in compared.deciding_pairs if name in pair.arms],
         exports=exports,
         with_examples=with_examples,
         not_checked=list(NOT_CHECKED if exports else NOT_CHECKED[1:]),

@@ -6,12 +6,16 @@ import json
 from typing import Any
 
 from luthier.arms.shipped import Shipped
+from luthier.decoding.settings import Generation
+from luthier.errors import SettingsError
 from luthier.results.comparison import Pair
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, Export
 from luthier.results.shipped_note import ShippedNote
 
+MODELFILE = "Modelfile"
 
-def card(evidence: Evidence, note: ShippedNote, shipped: Shipped) -> str:
+
+def card(evidence: Evidence, note: ShippedNote, with_modelfile: bool) -> str:
     """README.md: the decision with its numbers, how to ask, and what was not checked."""
     head = "\n".join(
         [
@@ -28,7 +32,7 @@ def card(evidence: Evidence, note: ShippedNote, shipped: Shipped) -> str:
         _facts(evidence),
         "## How it compares\n\n" + _pairs(evidence),
         _exports(evidence.exports),
-        _how_to_ask(evidence),
+        _how_to_ask(with_modelfile),
         "## What was not checked\n\n" + "\n".join(f"- {one}" for one in evidence.not_checked),
         _licence(evidence, note),
         f"## How to check this folder\n\n`luthier verify .` compares every file with {SUMS_FILE} and asks the probes "
@@ -69,10 +73,10 @@ def _exports(exports: list[Export]) -> str:
     return "## Other forms\n\nEach was asked the whole test again and compared with the arm.\n\n" + "\n".join(rows)
 
 
-def _how_to_ask(evidence: Evidence) -> str:
+def _how_to_ask(with_modelfile: bool) -> str:
     lines = ['luthier ask . "..."', "luthier serve . --port 8000"]
-    if evidence.exports:
-        lines.append("ollama create NAME -f Modelfile    # where a Modelfile is in this folder")
+    if with_modelfile:
+        lines.append(f"ollama create NAME -f {MODELFILE}")
     return "## How to ask it\n\n```\n" + "\n".join(lines) + "\n```"
 
 
@@ -106,8 +110,13 @@ def prompt_record(shipped: Shipped, note: ShippedNote) -> dict[str, Any]:
         "prompt": _whole(shipped),
         "prompt_sha256": note.prompt_sha256,
         "generation": shipped.generation.model_dump(),
-        "end": shipped.model.tokenizer.convert_ids_to_tokens(shipped.model.renderer.end_id),
+        "end": _end(shipped),
     }
+
+
+def _end(shipped: Shipped) -> str:
+    """The token that ends an answer, as text."""
+    return str(shipped.model.tokenizer.convert_ids_to_tokens(shipped.model.renderer.end_id))
 
 
 _INPUT = "\ue000input\ue000"
@@ -118,10 +127,20 @@ def _whole(shipped: Shipped) -> str:
     return shipped.prompt(_INPUT).text.replace(_INPUT, "{input}")
 
 
+def refuse_unsayable(shipped: Shipped) -> None:
+    """Raises SettingsError for an arm that decodes in a way which no Modelfile can say."""
+    usual, own = Generation(), shipped.generation
+    for name in ("beams", "samples", "no_repeat_ngram_size"):
+        if (value := getattr(own, name)) != getattr(usual, name):
+            raise SettingsError(
+                f"--modelfile: {shipped.folder} was measured with {name} {value}, which Ollama does not have; leave "
+                "--modelfile out"
+            )
+
+
 def modelfile(shipped: Shipped, file: str) -> str:
     """Ollama's Modelfile: the measured prompt as TEMPLATE, greedy or as measured, with the end token as stop."""
     generation = shipped.generation
-    end = shipped.model.tokenizer.convert_ids_to_tokens(shipped.model.renderer.end_id)
     template = _go_text(_whole(shipped)).replace("{input}", "{{ .Prompt }}")
     parameters = {
         "temperature": generation.temperature,
@@ -131,7 +150,7 @@ def modelfile(shipped: Shipped, file: str) -> str:
         "repeat_penalty": generation.repetition_penalty,
         "top_k": generation.top_k or None,
         "top_p": generation.top_p,
-        "stop": json.dumps(end, ensure_ascii=False),
+        "stop": json.dumps(_end(shipped), ensure_ascii=False),
     }
     lines = [f"PARAMETER {name} {value}" for name, value in parameters.items() if value is not None]
     return f'FROM ./{file}\nTEMPLATE """{template}"""\n' + "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from luthier.arms.ship_verify import verify
 from luthier.errors import ModelError, SettingsError
+from luthier.files import possible
 from luthier.results.evidence import Evidence
 
 
@@ -19,12 +20,12 @@ def push(folder: str | Path, name: str, *, public: bool = False, examples: bool 
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    place = Path(folder)
-    verify(place)
-    if Evidence.read(place).with_examples and not examples:
+    place = possible(folder)
+    if Evidence.is_in(place) and Evidence.read(place).with_examples and not examples:
         raise SettingsError(
             f"{place}: holds test examples and answers; allow that with --examples, or ship it again with --no-examples"
         )
+    verify(place)
     hub = HfApi()
     try:
         where = hub.create_repo(name, private=not public, exist_ok=True, repo_type="model")

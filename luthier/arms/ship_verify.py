@@ -10,16 +10,17 @@ from luthier.arms.shipped import Shipped, load_arm
 from luthier.arms.shipped import verify as verify_probes
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import possible
+from luthier.hashes import sha256_of_files
 from luthier.machine import keep_freed_memory
 from luthier.model.fingerprint import PICKLES
-from luthier.records import Prompt
+from luthier.records import Prompt, Verdict
 from luthier.results.comparison import Comparison
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, hashes_of, read_sums, refuse_other
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import PROMPTS_FILE
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
-from luthier.verdicts.compare import comparison
+from luthier.verdicts.compare import again
 
 
 def verify(folder: str | Path, *, test: bool = False) -> dict[str, Any]:
@@ -42,10 +43,9 @@ def verify(folder: str | Path, *, test: bool = False) -> dict[str, Any]:
     keep_freed_memory()
     shipped = load_arm(place)
     verify_probes(shipped)
-    sums = hashes_of(place)[SUMS_FILE]
     checked: dict[str, Any] = {
-        "arm": evidence.arm, "files": len(here), "sums_sha256": sums, "probes": len(shipped.probes),
-        "decision": evidence.decision,
+        "arm": evidence.arm, "files": len(here), "sums_sha256": sha256_of_files(place / SUMS_FILE),
+        "probes": len(shipped.probes), "decision": evidence.decision,
     }  # fmt: skip
     return checked | (_tested(place, evidence, shipped) if test else {})
 
@@ -61,17 +61,23 @@ def _tested(place: Path, evidence: Evidence, shipped: Shipped) -> dict[str, Any]
     examples, before = study.examples(), {answer.id: answer for answer in study.answers(evidence.arm)}
     answers = answers_to(shipped, read_lines_of(Prompt, study.arm(evidence.arm) / PROMPTS_FILE))
     scores = {name: study.scores(name) for name in compared.arms}
-    scores[evidence.arm] = rescored(answers, examples, record, scores[evidence.arm])
-    again = comparison(
-        scores, deciding=compared.deciding, margin=compared.margin, level=compared.level, seed=compared.seed,
-        look=compared.look, baselines=compared.baseline_names(),
-    )  # fmt: skip
-    verdicts = [{pair.arms: pair.seen_from(pair.a).verdict for pair in one.deciding_pairs} for one in (compared, again)]
-    if verdicts[0] != verdicts[1]:
-        other = next(sorted(arms) for arms in verdicts[0] if verdicts[0][arms] != verdicts[1].get(arms))
+    scores[evidence.arm] = rescored(answers, examples, record.task)
+    said = {(pair.a, pair.b): pair.verdict for pair in compared.deciding_pairs}
+    found = again(compared, scores)
+    now = {names: _verdict(found, *names) for names in said}
+    if evidence.exports:
+        joined = again(compared, scores | {one.arm: study.scores(one.arm) for one in evidence.exports})
+        said |= {(one.arm, evidence.arm): one.verdict for one in evidence.exports}
+        now |= {(one.arm, evidence.arm): _verdict(joined, one.arm, evidence.arm) for one in evidence.exports}
+    if other := next((names for names in said if said[names] != now[names]), None):
         raise ModelError(
             f"{place}: the test, asked again, gives another verdict on {' and '.join(other)} than the evidence says; "
             "this machine or these weights are not those that were measured"
         )
     differ = [answer.id for answer in answers if answer.text != before[answer.id].text]
-    return {"answers": len(answers), "differ": differ, "verdicts": len(verdicts[0])}
+    return {"answers": len(answers), "differ": differ, "verdicts": len(said)}
+
+
+def _verdict(compared: Comparison, a: str, b: str) -> Verdict | None:
+    pair = compared.pair(a, b)
+    return pair.verdict if pair else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import method
-from luthier.decoding.answers import asking, room_for
+from luthier.decoding.answers import asking
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
@@ -46,10 +46,11 @@ class Shipped:
     seed: int
     probes: tuple[Probe, ...]
     answers_by: str = "generation"
+    room: int = 0  # tokens of the window that every prompt of the study left free; a bare model was never measured
 
-    def prompt(self, text: str, most_new_tokens: int | None = None) -> Prompt:
-        """The prompt of one input, rendered as in the study, with room for so many tokens; None: as many as there."""
-        room = room_for(self.model, most_new_tokens or self.generation.max_new_tokens or 0)
+    def prompt(self, text: str, most_new_tokens: int = 0) -> Prompt:
+        """The prompt of one input, rendered as in the study, with more room where a longer answer is asked for."""
+        room = max(self.room, self.model.renderer.room_for(most_new_tokens))
         return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:
@@ -71,8 +72,12 @@ def write_note(
     probes: Sequence[Prompt],
     width: str | None = None,
     answers_by: str = "generation",
+    room: int,
 ) -> None:
-    """Asks the probes and writes luthier.json; nothing is done when it is there already."""
+    """Asks the probes and writes luthier.json; nothing is done when it is there already.
+
+    room: tokens of the window that every prompt left free for the answer.
+    """
     if ShippedNote.is_in(path):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
@@ -107,6 +112,7 @@ def write_note(
             for probe in probes
         ],
         note_sha256="",
+        room=room,
     ).sealed().write(path)
 
 
@@ -129,7 +135,10 @@ def load_arm(path: Path) -> Shipped:
     adapted = (_narrow if note.width else _on_its_base)(path, note)
     shots = tuple(shot.example for shot in note.shots)
     generation = settings_from(Generation, note.generation, ShippedNote.path_in(path), FolderError)
-    shipped = Shipped(path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by)
+    room = adapted.renderer.room_for(generation.max_new_tokens or 0) if note.room is None else note.room
+    shipped = Shipped(
+        path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by, room
+    )
     if adapted.renderer.hash(shipped.template, shots) != note.prompt_sha256:
         raise ModelError(f"{path}: the tokenizer here renders another prompt than the one measured; use its own base")
     return shipped
@@ -140,13 +149,11 @@ def _on_its_base(path: Path, note: ShippedNote) -> Model:
     base, arm_method = note.base, method(note.method)
     found = found_again(base, path)
     folder = resolve(found)
-    if (here := weights_sha256(folder)) != base.sha256:
-        raise ModelError(
-            f"{path}: made on another {base.name} (weights {base.sha256[:12]}, here "
-            f"{here[:12]}); load it with the base that it was measured on"
-        )
-    refuse_other_files(folder, base.files, files_of_base(folder), f"give {path} the base that it was measured on")
+    other = f"made on another {base.name}; load it with the base that it was measured on"
+    refuse_other_files(folder, base.files, files_of_base(folder), f"{path} was {other}")
     model = replace(load(found, precision=base.precision, labels=note.labels, day=note.day), name=base.name)
+    if model.base_sha256 != base.sha256:  # a note that contradicts itself
+        raise ModelError(f"{path}: {other}")
     return arm_method.load(model, path / str(note.weights)) if isinstance(arm_method, Tuning) else model
 
 
@@ -154,8 +161,9 @@ def found_again(base: Base, arm: Path) -> str:
     """What `resolve` finds the base by from here: a relative folder is looked for from the arm's folder upwards too."""
     places = [Path(base.name), *(parent / base.name for parent in arm.resolve().parents)]
     there = [place for place in places if (place / "config.json").is_file()]
-    same = (place for place in there if weights_sha256(place) == base.sha256)
-    return str(next(same, there[0] if there else base.name))
+    if len({place.resolve() for place in there}) > 1:  # else there is no choice, and the caller compares its files
+        there = [place for place in there if files_of_base(place) == base.files] or there
+    return str(there[0] if there else base.name)
 
 
 def _narrow(path: Path, note: ShippedNote) -> Model:

@@ -7,6 +7,7 @@
     lora@int8                           trained on whole weights, which are made narrow afterwards
     qlora@int4                          trained on a narrow base; qlora alone is qlora@nf4
     zero-shot+temperature=0.7+top_k=20  other generation settings
+    lora+scale=0.5                      half of what was trained, taken from the arm lora
     head+model=minilm                   another model than the study's
 
 A key is a setting of the method, of its training, or of generation. study.toml writes the same as tables.
@@ -45,8 +46,8 @@ def parse(text: str) -> ArmSpec:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"arm '{text}': '+{assignment}' has no value; write +key=value")
-        if key in ("model", "answer"):
-            parts[key] = value
+        if key in ("model", "answer", "scale"):
+            parts[key] = _number(text, value) if key == "scale" else value
             continue
         parts[_table_of(text, name, key)][key] = value_of(value)
     return settings_from(
@@ -77,6 +78,12 @@ def setting_tables(name: str) -> dict[str, str]:
     }
     tables_by_key = {key: table for table, model in tables.items() for key in model.model_fields}
     return dict(sorted(tables_by_key.items()))
+
+
+def _number(text: str, value: str) -> float:
+    if isinstance(number := value_of(value), int | float) and not isinstance(number, bool):
+        return float(number)
+    raise SettingsError(f"arm '{text}': scale is '{value}'; give a number from 0 to 2, such as scale=0.5")
 
 
 def _dial(text: str, name: str, dial: str) -> dict[str, Any]:

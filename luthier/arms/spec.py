@@ -5,14 +5,14 @@ The command line makes its help of these keys, so nothing here imports torch.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from luthier.settings import Settings
+from luthier.settings import LeanSettings
 
 
-class ArmSpec(Settings):
+class ArmSpec(LeanSettings):
     """[arms.NAME] of study.toml: an arm's short form as a table."""
 
     method: str = Field(description="a row of the methods table, such as lora")
@@ -28,6 +28,10 @@ class ArmSpec(Settings):
     tune: list[str] | None = Field(
         None, description="what --tune may vary: learning_rate or the method's dial; None: those not given here"
     )
+    scale: float | None = Field(
+        None, ge=0, le=2, description="how much of the trained change is used: 0 none, 1 all; None: all"
+    )
     trained_on: str | None = Field(
         None, description="what it was trained on by `luthier multitask`; None: this study's train split"
     )
+    LATER: ClassVar[frozenset[str]] = frozenset({"scale"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from luthier.adapt.methods import METHODS
@@ -71,4 +72,16 @@ def with_baselines(arms: dict[str, ArmSpec], task: Task, base: str | None = None
     writes = not task.labels or base is None or family_of(base) != "encoder"
     if writes and "zero-shot" not in arms:
         added["zero-shot"] = parse("zero-shot")
-    return added | arms
+    return added | _with_whole_trainings(arms)
+
+
+def _with_whole_trainings(arms: dict[str, ArmSpec]) -> dict[str, ArmSpec]:
+    """In front of the first arm with a scale, the same arm at its whole training, so that it is trained only once."""
+    ordered: dict[str, ArmSpec] = {}
+    for name, spec in arms.items():
+        whole = spec.model_copy(update={"scale": None})
+        if spec.scale is not None and whole not in ordered.values():
+            found = next((other for other, one in arms.items() if one == whole), re.sub(r"\+scale=[^+]+", "", name))
+            ordered[f"{found} whole" if found in arms and arms[found] != whole else found] = whole
+        ordered[name] = spec
+    return ordered

@@ -11,6 +11,7 @@
     columns  `score`, `compare`
     scratch  `tokens`, `pretrain`, `scale run`, `scale fit`, `scale plan`
     plan     `plan`
+    course   `learn`, `lab`, `quiz`, `kernel`, `hand-in`, `class`
     app      all verbs together
 
 Doors: `app.main`.

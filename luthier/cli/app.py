@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, exits, options, plan, rating, scratch, serving, studies, tasks
+from luthier.cli import arms, columns, course, exits, options, plan, rating, scratch, serving, studies, tasks
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -41,15 +41,22 @@ def _luthier(
 
 TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.show)
 FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
+ABILITY_VERBS: tuple[Callable[..., None], ...] = (studies.panel, arms.bench)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
-COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare, plan.plan)
+COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)
+COURSE_VERBS: tuple[Callable[..., None], ...] = (course.learn, course.lab, course.quiz, course.kernel)
 
 for verb in TASK_VERBS:
     app.command()(verb)
 options.add_with_fields(app, studies.study, "luthier.studies.spec:StudySpec")
 options.add_with_fields(app, studies.multitask, "luthier.studies.spec:MultitaskSpec")
-for verb in FOLDER_VERBS + SERVING_VERBS + COLUMN_VERBS:
+for verb in FOLDER_VERBS + ABILITY_VERBS + SERVING_VERBS + COLUMN_VERBS:
     app.command()(verb)
+options.add_with_fields(app, plan.plan, "luthier.arms.planned:PlanSpec")
 app.command()(scratch.tokens)
 options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
 app.add_typer(scratch.scale, name="scale")
+for verb in COURSE_VERBS:
+    app.command()(verb)
+app.command("hand-in")(course.hand_in)
+app.add_typer(course.classes, name="class")

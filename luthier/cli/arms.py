@@ -1,4 +1,4 @@
-"""Verbs about a finished arm: ask it, merge it into one plain model."""
+"""Verbs about a finished arm: ask it, merge it into one plain model, ask it benchmarks of others."""
 
 from __future__ import annotations
 
@@ -76,3 +76,45 @@ def merge(
     same = merged["probes"] - len(merged["differ"])
     says = f"{out}: {merged['file_bytes'] / 1e6:,.1f} MB; {same} of {merged['probes']} probes are answered as measured."
     screen.print_lines([says])
+
+
+def bench(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="ARM", help="An arm's folder, a study or a model; or several.")
+    ],
+    tasks: Annotated[str, typer.Option(help="Tasks of lm-eval, joined by commas; luthier_pairs and others are ours.")],
+    include: Annotated[Path | None, typer.Option(help="A folder with tasks of yours (yaml files).")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder; else one in benchmarks/.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items a task at most.")] = None,
+    few_shot: Annotated[
+        int | None, typer.Option(min=0, help="Solved examples in front; else as the task says.")
+    ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask through the model's chat template.")] = False,
+    margin: Annotated[float, typer.Option(help="A difference that matters; for the verdict equivalent.")] = 0.02,
+    as_json: Json = False,
+) -> None:
+    """Ask tasks of lm-eval, through luthier's own likelihood and generator. Several arms are compared item by item. It
+    needs lm-eval 0.4.13 or newer. Without a network run tasks whose data are local json files.
+
+    \b
+    Example:
+      luthier bench studies/mine/arms/lora smollm2-135m --tasks luthier_pairs
+    """
+    from luthier.cli.exits import command
+
+    names = [task.strip() for task in tasks.split(",") if task.strip()]
+    folder = luthier.bench(
+        sources, tasks=names, include=include, out=out, limit=limit, few_shot=few_shot, chat=chat, margin=margin,
+        command=command(),
+    )  # fmt: skip
+    from luthier.results.bench_record import Bench
+    from luthier.suites.bench import MEANS, PAIRS, mean_rows, pair_rows
+
+    record = Bench.read(folder)
+    if as_json:
+        return screen.print_json(record.as_json())
+    screen.print_table(MEANS, mean_rows(record))
+    if record.pairs:
+        screen.print_table(PAIRS, pair_rows(record))
+    screen.print_lines([*record.notes, f"Items: {folder / 'bench.jsonl'}; luthier's own tasks: {folder / 'tasks'}"])
+    return None

@@ -38,7 +38,7 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
 }  # fmt: skip
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "merge", "show"}
+ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench"}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -134,7 +134,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "rate", "pretrain", "scale"):
+    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

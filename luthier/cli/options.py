@@ -62,6 +62,20 @@ def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:
     return fields
 
 
+def typed_settings(model: type[Any], given: dict[str, Any], verb: str, named: dict[str, str] | None = None) -> Any:
+    """What was typed, as a settings model. Raises SettingsError, whose sentence calls a field as its option is called.
+
+    `named`: field -> the name of its option, where that is another one.
+    """
+    from luthier.settings import settings_from
+
+    def called(key: str) -> str:
+        field = key.partition(".")[0]
+        return f"--{(named or {}).get(field, field).replace('_', '-')}"
+
+    return settings_from(model, given, verb, called=called)
+
+
 def _with_fields(verb: Callable[..., None], model: type[Settings]) -> Callable[..., None]:
     """`verb` with a signature in which its `**given` are options; it gets only what was typed."""
     declared = [p for p in inspect.signature(verb, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]

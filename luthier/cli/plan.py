@@ -21,30 +21,15 @@ def plan(
         list[Path] | None, typer.Argument(metavar="STUDY", help="With --errors: studies whose plans are compared.")
     ] = None,
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A folder, a config.json, a short name, a hub id, or a well-known model such as llama-3.1-8b."
-        ),
-    ] = "",
-    arm: Annotated[list[str] | None, typer.Option(help="An arm's short form; repeat for several.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Tokens of a row, prompt and target; else 512.")] = None,
-    task: Annotated[str | None, typer.Option(help="A task whose own lengths are used instead.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Examples of an optimizer step; else the arm's own.")] = None,
-    answer: Annotated[int, typer.Option(help="The most new tokens of an answer.")] = 80,
-    bits: Annotated[str | None, typer.Option(help="Of the frozen weights: 32, 16, 8 or 4.")] = None,
-    device: Annotated[str, typer.Option(help="A listed device, or 'here'.")] = "here",
-    devices: Annotated[int, typer.Option(help="How many devices.")] = 1,
-    shard: Annotated[str, typer.Option(help="none, ddp, zero1, zero2, zero3 or fsdp.")] = "none",
-    accounting: Annotated[
-        str, typer.Option(help="luthier (its own loop), or transformers (a Trainer: all logits, padding).")
-    ] = "luthier",
-    memory: Annotated[float | None, typer.Option(help="GB that the process may hold.")] = None,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help="An arm's short form; repeat for several; else lora.")
+    ] = None,
     terms: Annotated[bool, typer.Option("--terms", help="Print every term with its reason.")] = False,
     prices: Annotated[Path | None, typer.Option(help="A price.toml; else one here, else the shipped one.")] = None,
     errors: Annotated[bool, typer.Option("--errors", help="Compare plans of finished studies with measured.")] = False,
     probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's rates for a few seconds.")] = False,
     as_json: Json = False,
+    **given: Any,
 ) -> None:
     """Say what arms will take before they are run: parameters, bytes, operations, seconds and money. Nothing is loaded;
     the model's configuration is enough.
@@ -57,27 +42,24 @@ def plan(
         return _probe(as_json)
     if errors:
         return _errors(studies or [], as_json)
-    from luthier.arms.planned import Planner, Request
+    from luthier.arms.planned import Planner, PlanSpec
+    from luthier.cli.options import typed_settings
     from luthier.errors import SettingsError
-    from luthier.settings import settings_from
 
-    if not model:
+    if not given.get("model"):
         raise SettingsError("plan: no model is named; give --model, such as --model smollm2-135m")
-    given: dict[str, Any] = {
-        "model": model, "arms": tuple(arm or ["lora"]), "tokens": tokens, "task": task, "batch": batch,
-        "answer": answer, "bits": bits, "device": device, "devices": devices, "shard": shard,
-        "accounting": accounting, "memory": memory,
-    }  # fmt: skip
-    planner = Planner(settings_from(Request, given, "plan"))
+    if arms:
+        given["arms"] = tuple(arms)
+    planner = Planner(typed_settings(PlanSpec, given, "plan", {"arms": "arm"}))
     record = planner.record()
     if as_json:
         return screen.print_json(record.as_json())
     _print_table(record)
-    for text, (name, row) in zip(given["arms"], record.arms.items(), strict=True):
+    for text, (name, row) in zip(planner.request.arms, record.arms.items(), strict=True):
         if terms:
             _print_terms(name, row, planner.shape.parameters)
-        if row.phases:
-            screen.print_lines([*_fits_lines(name, planner.fits(text), planner)])
+        if row.phases or row.refused is not None:
+            screen.print_lines([*_fits_lines(name, row, planner.fits(text))])
     _print_money(record, planner, prices)
 
 
@@ -87,10 +69,11 @@ def _print_table(record: PlanRecord) -> None:
     rows = []
     for name, row in record.arms.items():
         peak = {key: gigabytes(phase.peak_bytes) for key, phase in row.phases.items()}
-        flops = sum(phase.flops for phase in row.phases.values())
+        flops = operations(sum(phase.flops for phase in row.phases.values()))
+        work = (flops, duration(row.seconds)) if row.phases else ("-", "-")
         rows.append((
             name, f"{row.parameters:,}", f"{row.trainable:,}", peak.get("training", "-"), peak.get("answering", "-"),
-            "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", operations(flops), duration(row.seconds),
+            "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", *work,
         ))  # fmt: skip
     header = ("arm", "parameters", "train", "training", "answering", "tokens at once", "operations", "time")
     screen.print_table(header, rows)
@@ -111,15 +94,17 @@ def _print_terms(name: str, row: ArmPlan, parameters: int) -> None:
         screen.print_table(("the textbook's sum, all weights in fp32", "bytes", "why"), [*book, last])
 
 
-def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
+def _fits_lines(name: str, row: ArmPlan, found: Fits) -> list[str]:
     from luthier.planning.words import gigabytes
 
     memory = gigabytes(found.memory)
     if found.fits:
-        return [
-            f"{name}: fits into {memory}; at most {found.rows} rows at once, with up to {found.bits} bits a weight."
-        ]
-    lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)} with all rows of a step at once."]
+        most = f"at most {found.rows:,} rows at once, " if found.rows is not None else ""
+        return [f"{name}: fits into {memory}; {most}with up to {found.bits} bits a weight."]
+    if row.training is not None and row.peak_bytes <= found.memory:
+        return [f"{name}: fits into {memory} in parts of a step; all rows at once take {gigabytes(found.bytes)}."]
+    at_once = " with all rows of a step at once" if found.trains else ""
+    lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)}{at_once}."]
     together = found.changes and found.changes[0].bytes > found.memory
     if together:
         lines.append("  No single change is enough; one after the other:")
@@ -131,10 +116,11 @@ def _fits_lines(name: str, found: Fits, planner: Planner) -> list[str]:
 
 def _print_money(record: PlanRecord, planner: Planner, path: Path | None) -> None:
     from luthier.planning.prices import dollars, read_prices
+    from luthier.planning.words import money
 
-    found = read_prices(path)
+    found, devices = read_prices(path), planner.request.devices
     rows = [
-        (name, machine, f"${dollars(row.seconds, price):,.2f}", f"${price.dollars:g}/h, {price.date}")
+        (name, machine, money(dollars(row.seconds, price, devices)), f"${price.dollars:g}/h, {price.date}")
         for name, row in record.arms.items()
         for machine, price in found.of_device(record.device).items()
         if row.seconds

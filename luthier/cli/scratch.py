@@ -137,16 +137,18 @@ def tokens(
     names = tokenizer or [MODEL]
     words = screen.input_text(text, file)
     tables = [token_table(words, name) for name in names]
-    if attention is not None:
-        from luthier.files import write_text
-        from luthier.scratch.attention_map import attention_of
-
-        write_text(attention, attention_of(words, names[0], layer))
     near = {}
-    if neighbours:
-        from luthier.scratch.neighbours import neighbours as nearest
+    for name in names if neighbours else names[:1] if attention is not None else ():
+        from luthier.scratch import neighbours as work
 
-        near = {name: nearest(words, name) for name in names}
+        model = work.looked_into(name)
+        if attention is not None and name == names[0]:
+            from luthier.files import write_text
+            from luthier.scratch.attention_map import attention_of
+
+            write_text(attention, attention_of(words, model, layer))
+        if neighbours:
+            near[name] = work.neighbours(words, model)
     if as_json:
         rows = [vars(one) | {"own_bytes_a_token": one.own_bytes_a_token} for one in tables]
         for row in rows:

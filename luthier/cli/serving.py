@@ -24,6 +24,9 @@ def serve(
     allow_host: Annotated[list[str] | None, typer.Option(help="A further name to be asked under; repeatable.")] = None,
     max_streams: Annotated[int, typer.Option(min=1, max=64, help="Answers that are written at once.")] = 48,
     queue: Annotated[int, typer.Option(min=0, max=100_000, help="Requests that may wait; more get a 429.")] = 256,
+    max_per_client: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Answers of one client, written or waiting; more get a 429.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Ask each arm's probes first.")] = False,
 ) -> None:
     """Serve arms as they were measured, behind an OpenAI-compatible address. NAME answers one input with the arm's own
@@ -40,7 +43,8 @@ def serve(
         )
     luthier.serve(
         sources, host=host, port=port, arms=arm or (), key_file=key_file, allowed_hosts=allow_host or (),
-        streams=max_streams, queue=queue, verify=verify, say=lambda text: screen.print_lines(text.splitlines()),
+        streams=max_streams, queue=queue, per_client=max_per_client, verify=verify,
+        say=lambda text: screen.print_lines(text.splitlines()),
     )  # fmt: skip
 
 

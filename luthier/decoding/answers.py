@@ -107,10 +107,3 @@ def refuse_same_labels(model: Model) -> None:
                 f"{model.name}: the labels '{other}' and '{label}' are the same tokens to this model, so it cannot "
                 "choose between them; give them other words in [classes.words]"
             )
-
-
-def room_for(model: Model, most: int) -> int:
-    """Tokens of the context window that an answer needs: `most`, or those of a longer label; 0 for an encoder."""
-    if model.family == "encoder":
-        return 0
-    return max([most, *(len(model.renderer.target_ids(label)) for label in model.labels)])

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from luthier.decoding.decoders import decoder_for, open_decoder
-from luthier.decoding.ragged import READ_TOKENS
 from luthier.decoding.requests import Event, Request, refuse_overflow
 from luthier.decoding.sampling import candidates, choose, penalized
 from luthier.decoding.speculative import NgramTable
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut
+from luthier.planning.budget import PASS_TOKENS
 
 JOIN_TOKENS = 128  # of new prompts, read between two steps: so long others wait
 
@@ -132,8 +132,8 @@ class Batch:
                 logits_BV = logits_BV[rows]
             return list(range(len(self.coming))), logits_BV
         # Few who write wait a little longer for many who come: else most steps would be of few rows.
-        share = len(self.coming) // len(self.rows) if self.rows else READ_TOKENS
-        places, logits_BV = self.decoder.read_some(min(READ_TOKENS, JOIN_TOKENS * max(1, share)))
+        share = len(self.coming) // len(self.rows) if self.rows else PASS_TOKENS
+        places, logits_BV = self.decoder.read_some(min(PASS_TOKENS, JOIN_TOKENS * max(1, share)))
         return places, logits_BV
 
     def _choose(self, rows: Sequence[_Row], logits_BV: Tensor) -> list[Event]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from luthier.decoding.requests import Event
 from luthier.decoding.sampling import candidates
 from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD
-from luthier.model.forward import collate, row_losses, with_cache, with_prefix
+from luthier.model.forward import Batch, collate, row_losses, supervised_logits, with_cache, with_prefix
 from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
 from luthier.model.model import Model
 from luthier.records import Example, Prompt, Score
@@ -84,13 +84,64 @@ def _batches(model: Model, prompts: Sequence[Prompt], done: set[str]) -> Iterato
 @torch.inference_mode()
 def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     """Summed nats of each prompt's target under `model`, its learned prompt included."""
+    return [float(nats) for nats in row_losses(model.module, _batch(model, prompts))]
+
+
+def _batch(model: Model, prompts: Sequence[Prompt]) -> Batch:
+    """Prompts with targets as the model reads them, its learned prompt in front."""
     learned = model.prefix is not None or model.prefix_states is not None
     batch = collate(prompts, model.module, model.family, apart=learned)
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     if model.prefix_states is not None:
         batch = with_cache(batch, model.module, lambda rows: _prefix_cache(model, rows))
-    return [float(nats) for nats in row_losses(model.module, batch)]
+    return batch
+
+
+@dataclass(frozen=True)
+class TargetLikelihood:
+    """One target under a model: its summed nats, and whether each of its tokens is the likeliest one in its place."""
+
+    nats: float
+    is_greedy: bool
+
+
+@torch.inference_mode()
+def target_likelihoods(model: Model, prompts: Sequence[Prompt]) -> list[TargetLikelihood]:
+    """As `reference_nats`, and whether greedy decoding would write each target."""
+    logits_SV, targets_S = supervised_logits(model.module, _batch(model, prompts))
+    nats_S = -logits_SV.log_softmax(-1).gather(1, targets_S[:, None])[:, 0].double()
+    greedy_S = logits_SV.argmax(-1) == targets_S
+    lengths = [len(prompt.target_ids or ()) for prompt in prompts]
+    return [
+        TargetLikelihood(float(nats.sum()), bool(greedy.all()))
+        for nats, greedy in zip(nats_S.split(lengths), greedy_S.split(lengths), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How far one model is from another over one target."""
+
+    nats: float  # KL(base || model), the mean over the target's tokens
+    changed: bool  # whether another token is the likeliest one somewhere
+
+
+@torch.inference_mode()
+def divergences(base: Model, model: Model, prompts: Sequence[Prompt]) -> list[Divergence]:
+    """KL(base || model) of each prompt's target: sum of p log(p / q) over the vocabulary, at each of its tokens.
+
+    The two share their vocabulary. Each reads the prompts with its own learned prompt in front.
+    """
+    logits_SV, others_SV = (supervised_logits(one.module, _batch(one, prompts))[0] for one in (base, model))
+    log_p_SV, log_q_SV = logits_SV.log_softmax(-1), others_SV.log_softmax(-1)
+    kl_S = (log_p_SV.exp() * (log_p_SV - log_q_SV)).double().sum(-1)
+    changed_S = log_p_SV.argmax(-1) != log_q_SV.argmax(-1)
+    lengths = [len(prompt.target_ids or ()) for prompt in prompts]
+    return [
+        Divergence(float(kl.mean()), bool(changed.any()))
+        for kl, changed in zip(kl_S.split(lengths), changed_S.split(lengths), strict=True)
+    ]
 
 
 def _prefix_cache(model: Model, rows: int) -> Any:

@@ -30,12 +30,11 @@ from torch import Tensor, nn
 
 from luthier.decoding.rows import Group, Phase, Rows, Span, group_of
 from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
-from luthier.model.exact import NARROW, as_exact
+from luthier.model.exact import near
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
+from luthier.planning.budget import PASS_TOKENS
 from luthier.task.prompt import shared_length
-
-READ_TOKENS = 2048  # tokens that are read at once (docs/log.md)
 
 _TRIALS = Trials()
 
@@ -270,10 +269,10 @@ class RaggedDecoder:
 
 
 def _portions(lengths: Sequence[int]) -> list[range]:
-    """Neighbouring rows that are read in one pass: at most READ_TOKENS together, or a single longer one."""
+    """Neighbouring rows that are read in one pass: at most PASS_TOKENS together, or a single longer one."""
     portions, start, tokens = [], 0, 0
     for row, length in enumerate(lengths):
-        if row > start and tokens + length > READ_TOKENS:
+        if row > start and tokens + length > PASS_TOKENS:
             portions.append(range(start, row))
             start, tokens = row, 0
         tokens += length
@@ -301,17 +300,13 @@ def _same_logits(model: Model) -> bool:
     rows, next_tokens = [[one, two, three, *others[:2]], [one, two, three, *others[4:]]], others[2:4]
     longer = [[*row, token] for row, token in zip(rows, next_tokens, strict=True)]
 
-    def usual() -> Tensor:
-        return torch.stack(
-            [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)]
-        )
-
-    decoder, usual_BV = RaggedDecoder(model, rows, least=2), usual()
+    usual_BV = torch.stack(
+        [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)]
+    )
+    decoder = RaggedDecoder(model, rows, least=2)
     ours_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))])
     if getattr(model.module, "is_quantized", False):
         # Rounding of activations amplifies a difference in the last digit at every layer. A wrong layout gives
         # unrelated logits, whose difference is as long as the logits themselves.
         return bool((ours_BV - usual_BV).norm() <= 0.3 * usual_BV.norm())
-    if usual_BV.dtype in NARROW:  # answers must stay those of the usual road, so both are held against each other
-        return bool((ours_BV.float() - usual_BV.float()).abs().max() <= 3e-2 * usual_BV.abs().max())
-    return as_exact(ours_BV, usual_BV, usual)
+    return near(ours_BV, usual_BV)  # of each other and not of fp32: answers must stay those of the usual road

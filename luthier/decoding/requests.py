@@ -12,6 +12,7 @@ from luthier.decoding.sampling import Candidate
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.model import Model
+from luthier.planning.budget import READ_TOKENS, ROWS_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def seed_of(*parts: Any) -> int:
 
 def plan(
     requests: Sequence[Request],
-    batch_size: int = 64,
-    batch_tokens: int = 24_576,
+    batch_size: int = ROWS_AT_ONCE,
+    batch_tokens: int = READ_TOKENS,
     shared: int = 0,
     most_tokens: int | None = None,
 ) -> list[list[Request]]:

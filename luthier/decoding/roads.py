@@ -46,13 +46,13 @@ def slow_road(model: Model) -> str | None:
     if road == "padded":
         if model.family != "decoder" or model.device.type != "cpu":
             return None
-        return f"{model.name}: rows are padded to one length, which is slower and changes no answer, because " + (
+        return f"{model.name}: answers are written with rows padded to one length, which is slower, because " + (
             "in one sequence its rows have other logits" if ragged.is_eligible(model.module)
             else "its layers keep something else than keys and values of every token, or choose their attention "
             "themselves"
         )  # fmt: skip
     again = "" if road == "cached" else ", and each is read anew for every token because its cache gives others"
     return (
-        f"{model.name}: rows are answered one after the other, which is slower and changes no answer, because in a "
+        f"{model.name}: rows are answered one after the other, which is slower, because in a "
         f"batch they have other logits{again}"
     )

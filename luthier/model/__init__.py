@@ -3,7 +3,7 @@
     quiet           libraries kept off the screen while they load; no torch when imported
     sources         short names, the hub, conversion, hashes: a name -> a folder; no torch when imported
     passed          what passed a check once, remembered by a hash in the user's cache; no torch when imported
-    weight_files    what safetensors files hold, by their headers; no torch when imported
+    weight_files    JSON tables, and tensors by their headers; no torch when imported
     allowed         what a model's folder may say, looked over before transformers reads it; no torch when imported
     template_trial  a chat template tried in a process with limits; no torch when imported
     fingerprint     which files decide what a model answers, and their hashes; what is no longer the same is named

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,7 +35,8 @@ CONFIG, GENERATION, TOKENIZER, ADAPTER = (
 ATTENTIONS = (None, "sdpa", "eager")
 EXPERTS = (None, "eager", "batched_mm", "grouped_mm")  # transformers' own ways to run a mixture of experts
 TYPES = ("float32", "float16", "bfloat16", "float64")
-INT4 = "luthier_int4"  # what config.json calls our int4
+Int4Name = Literal["luthier_int4"]  # what config.json calls our int4
+INT4: Int4Name = get_args(Int4Name)[0]
 # Keys by which a file brings code, or names weights or modules of other places.
 FOREIGN = ("auto_map", "trust_remote_code", "custom_pipelines", "transformers_weights", "kernel_config", "use_kernels")
 _LAYERS = re.compile(r"^(num_|n_)?(hidden_|encoder_|decoder_)?layers?$")
@@ -81,14 +82,16 @@ def look_over(folder: Path) -> LookedOver:
     _refuse_types(folder, tensors)
     _refuse_counts(folder / CONFIG, config, tensors)
     _refuse_token_ids(folder / CONFIG, config)
-    for name in (GENERATION, TOKENIZER):
-        if (folder / name).exists():
-            table = json_table(folder / name)
-            _refuse_foreign(folder / name, table)
-            if name == GENERATION:
-                _refuse_token_ids(folder / name, table)
-    _refuse_tokenizer(folder)
+    generation, tokenizer = (_table_if_there(folder / name) for name in (GENERATION, TOKENIZER))
+    _refuse_foreign(folder / GENERATION, generation)
+    _refuse_token_ids(folder / GENERATION, generation)
+    _refuse_foreign(folder / TOKENIZER, tokenizer)
+    _refuse_tokenizer(folder, tokenizer)
     return LookedOver(config, tensors)
+
+
+def _table_if_there(path: Path) -> Mapping[str, Any]:
+    return json_table(path) if path.exists() else {}
 
 
 def _refuse(path: Path, key: str, value: Any, problem: str) -> ModelError:
@@ -152,7 +155,7 @@ def _refuse_values(path: Path, config: Mapping[str, Any]) -> None:
 class _Int4(Part):
     """quantization_config of what luthier wrote as int4."""
 
-    quant_method: Literal["luthier_int4"]
+    quant_method: Int4Name
     modules_to_not_convert: list[str]
 
 
@@ -242,17 +245,15 @@ def _refuse_token_ids(path: Path, table: Mapping[str, Any]) -> None:
                 raise _refuse(path, key, value, f"it should be the number of a token; {GET}")
 
 
-def _refuse_tokenizer(folder: Path) -> None:
+def _refuse_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
     """Refuses a folder without a tokenizer, and files of it that hold no table or a value of another kind."""
     names = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")
     if not any((folder / name).exists() for name in (*names, TOKENIZER)) and not list(folder.glob("*.model")):
         raise ModelError(f"{folder}: holds no tokenizer; put the model's tokenizer.json and {TOKENIZER} there")
-    config = json_table(folder / TOKENIZER) if (folder / TOKENIZER).exists() else {}
     kinds: dict[str, Any] = {"model_max_length": (int, float), "tokenizer_class": str, "backend": str}
     kinds |= {f"{role}_token": (str, dict) for role in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")}
     for key, kind in kinds.items():
         if config.get(key) is not None and not isinstance(config[key], kind):
             raise _refuse(folder / TOKENIZER, key, config[key], f"it should be a {_NAMES[kind]}; {GET}")
     for name in ("special_tokens_map.json", "added_tokens.json"):
-        if (folder / name).exists():
-            json_table(folder / name)
+        _table_if_there(folder / name)

@@ -36,7 +36,6 @@ NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
 TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
 BLOCK = 64  # queries at once, the fastest of several sizes (docs/log.md)
 MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
-Widen = Callable[[Tensor], Tensor]
 Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
 
 _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
@@ -137,7 +136,8 @@ def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: floa
     """
     if k_BKSE.shape[2] <= MOST_KEYS:
         q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
-        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, _wide if wide else _as_is)
+        scored_in = torch.promote_types(q_BHTE.dtype, torch.float32) if wide else q_BHTE.dtype
+        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, scored_in)
     length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
     mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
     return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
@@ -147,11 +147,12 @@ class _BlockAttention(torch.autograd.Function):
     """softmax(q k^T * scale) v by blocks of queries. Heads that share a key head share one product."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, of: Widen):  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, scored_in: torch.dtype):  # type: ignore[no-untyped-def, override]
         out, kept = torch.empty_like(q), []
-        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=of(q[:0]).dtype).triu(1)
+        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=scored_in).triu(1)
         for block in _blocks(q, k):
-            scores = torch.bmm(of(block.queries(q)), of(block.keys(k).transpose(1, 2))).mul_(scale)
+            queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
+            scores = torch.bmm(queries, keys_T).mul_(scale)
             square = scores.view(-1, block.size, scores.shape[-1])[..., -block.size :]
             square.add_(hidden[: block.size, : block.size])
             weights = scores.softmax(-1).to(q.dtype)
@@ -174,15 +175,6 @@ class _BlockAttention(torch.autograd.Function):
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
         return dq, dk, dv, None, None
-
-
-def _as_is(x: Tensor) -> Tensor:
-    return x
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least fp32."""
-    return x.float() if x.dtype.itemsize == 2 else x
 
 
 @dataclass(frozen=True)

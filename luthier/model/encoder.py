@@ -17,7 +17,6 @@ and reads one vector a row, so fp32 costs hardly any time. Its modules cast thei
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
-POOLING = "1_Pooling/config.json"
+from luthier.model.weight_files import pools_by_mean
 
 
 def load_encoder(
@@ -41,7 +40,7 @@ def load_encoder(
 
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
-    if _pools_by_mean(folder):
+    if pools_by_mean(folder):
         config.classifier_pooling = "mean"
     # In fp32 first: transformers would round the head of a saved classifier with the body.
     module, report = AutoModelForSequenceClassification.from_pretrained(
@@ -111,12 +110,6 @@ def head_parameters(module: nn.Module, head: Sequence[str]) -> set[str]:
     """The names of the head's parameters, in a plain module or inside peft's wrapper."""
     every = [name for name, _ in module.named_parameters()]
     return {name for name in every if any(f".{part}." in f".{name}" for part in head)}
-
-
-def _pools_by_mean(folder: Path) -> bool:
-    """Whether the encoder's folder declares mean pooling over tokens."""
-    file = folder / POOLING
-    return bool(file.exists() and json.loads(file.read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
 
 
 def _body(module: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from luthier.errors import ModelError
 from luthier.files import refuse_links_in
-from luthier.hashes import sha256_of_files
+from luthier.hashes import Difference, first_other, sha256_of_files
 
 # What transformers looks for in a model's folder; encoders with a head also read how they pool.
 DECIDING = (
@@ -28,6 +28,11 @@ DECIDING = (
 # A base may come with a license; and what luthier writes beside a conversion is not believed.
 NOT_READ = ("LICENSE.txt", "luthier-source.json")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # loading one runs what it holds
+_SAID: dict[Difference, str] = {
+    "missing": "is not there, and what was measured had it",
+    "added": "was not there when this was measured",
+    "changed": "is not the file that was measured",
+}
 
 
 def files_of_base(folder: Path) -> dict[str, str]:
@@ -54,12 +59,5 @@ def files_of_arm(folder: Path) -> dict[str, str]:
 
 def refuse_other_files(folder: Path, measured: Mapping[str, str], here: Mapping[str, str], remedy: str) -> None:
     """Raises ModelError that names the first file that is missing, differs, or was not there when it was measured."""
-    for name in [*measured, *here]:
-        if measured.get(name) == here.get(name):
-            continue
-        wrong = (
-            "is not there, and what was measured had it" if name not in here
-            else "was not there when this was measured" if name not in measured
-            else "is not the file that was measured"
-        )  # fmt: skip
-        raise ModelError(f"{folder / name}: {wrong}; {remedy}")
+    if other := first_other(measured, here):
+        raise ModelError(f"{folder / other[0]}: {_SAID[other[1]]}; {remedy}")

@@ -112,7 +112,7 @@ def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
     if batch.labels_BT.dim() == 1:
         logits_BC, labels_B = class_logits(module, batch), batch.labels_BT
         return F.cross_entropy(logits_BC, labels_B, reduction="sum"), len(labels_B)
-    logits_SV, targets_S = _supervised_logits(module, batch)
+    logits_SV, targets_S = supervised_logits(module, batch)
     return F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
 
 
@@ -128,7 +128,7 @@ def row_losses(module: nn.Module, batch: Batch) -> Tensor:
     """(B,): the summed cross-entropy in nats of each row. Their sum is that of `supervised_loss`."""
     if batch.alone:
         return torch.cat([row_losses(module, row) for row in batch.alone])
-    logits_SV, targets_S = _supervised_logits(module, batch)
+    logits_SV, targets_S = supervised_logits(module, batch)
     nats_S = F.cross_entropy(logits_SV, targets_S, reduction="none").double()
     nats_BT = torch.zeros_like(batch.labels_BT, dtype=nats_S.dtype).masked_scatter(batch.labels_BT != IGNORE, nats_S)
     if batch.layout is not None:  # one sequence: nothing is supervised in its shared beginning
@@ -136,8 +136,11 @@ def row_losses(module: nn.Module, batch: Batch) -> Tensor:
     return nats_BT.sum(1)
 
 
-def _supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """fp32 logits (S, V) at the supervised positions, and the supervised tokens (S,)."""
+def supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """fp32 logits (S, V) at the supervised positions, row after row, and the supervised tokens (S,)."""
+    if batch.alone:
+        logits, targets = zip(*(supervised_logits(module, row) for row in batch.alone), strict=True)
+        return torch.cat(logits), torch.cat(targets)
     labels_BT = batch.labels_BT
     wanted_BT = labels_BT != IGNORE
     targets_S = labels_BT[wanted_BT]

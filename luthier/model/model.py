@@ -21,7 +21,7 @@ from torch import nn
 from luthier.errors import LuthierError, ModelError
 from luthier.machine import huge_pages_for_tensors
 from luthier.model import attention, logits, prepacked, sound
-from luthier.model.allowed import LookedOver, look_over
+from luthier.model.allowed import look_over
 from luthier.model.encoder import load_encoder, start_head
 from luthier.model.quiet import only_errors_while_importing, quiet
 from luthier.model.sources import SHORT_NAMES, resolve, weights_sha256
@@ -137,8 +137,9 @@ def load(
     base_sha256 = weights_sha256(folder)
     trial = sound.Trial(folder, base_sha256, family, str(dtype))
     with _refusals(name, folder):
-        sound.refuse_other_sizes(trial, config, looked)
-        module, head = _module(folder, config, family, looked, dtype, labels, seed)
+        chosen = sound.attention_of(sound.loader_of(family), config, looked)
+        sound.refuse_other_sizes(trial, config, looked, chosen)
+        module, head = _module(folder, config, family, chosen, dtype, labels, seed)
         tokenizer = _tokenizer(folder)
         sound.refuse_unsound_tokens(folder, module, tokenizer, family)
         window = sound.usable_window(trial, module, _window(config, tokenizer))
@@ -197,24 +198,23 @@ def _module(
     folder: Path,
     config: Any,
     family: str,
-    looked: LookedOver,
+    attention: str,
     dtype: torch.dtype,
     labels: Sequence[str],
     seed: int,
 ) -> tuple[Any, tuple[str, ...]]:
     """(the module, the names of its head's modules). Raises what transformers raises, and ModelError for a lack."""
-    loader = sound.loader_of(family)
     how: dict[str, Any] = {
         "dtype": dtype,
         "use_safetensors": True,
         "trust_remote_code": False,
-        "attn_implementation": looked.attention or sound.attention_of(loader, config),
+        "attn_implementation": attention,
     }
     if family == "encoder":
         module, head, new = load_encoder(folder, config, labels, **how)
         start_head(module, new, seed)
         return module, head
-    module, report = loader.from_pretrained(folder, output_loading_info=True, **how)
+    module, report = sound.loader_of(family).from_pretrained(folder, output_loading_info=True, **how)
     # transformers fills missing weights with random numbers and continues.
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"{folder}: the weights lack {missing[0]} ({len(missing)} in all); get them again")

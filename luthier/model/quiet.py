@@ -4,45 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from importlib import import_module
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-_LOCK = Lock()
-_inside = 0  # threads that load or save
-_before: tuple[int, bool, Any] = (0, False, None)  # transformers' verbosity, whether it shows bars, and GGUF's bar
+Undo = Callable[[], None]
+
+
+class _WhileAnyIsInside:
+    """A change of the whole process: the first thread inside makes it, and the last one undoes it."""
+
+    def __init__(self, change: Callable[[], Undo]) -> None:
+        self._change, self._lock, self._threads = change, Lock(), 0
+        self._undo: Undo = lambda: None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._threads:
+                self._undo = self._change()
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads -= 1
+                if not self._threads:
+                    self._undo()
+
+
+@_WhileAnyIsInside
+def _messages_off() -> Undo:
+    from transformers.utils import logging as settings
+
+    verbosity, has_bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
+
+    def undo() -> None:
+        settings.set_verbosity(verbosity)
+        if has_bars:
+            settings.enable_progress_bar()
+
+    return undo
+
+
+@_WhileAnyIsInside
+def _gguf_bar_off() -> Undo:
+    from transformers.utils import logging as settings
+
+    reader = _gguf_reader()
+    bar, reader.tqdm = getattr(reader, "tqdm", None), settings.tqdm  # which asks whether bars are shown
+
+    def undo() -> None:
+        reader.tqdm = bar
+
+    return undo
+
+
+def quiet() -> contextlib.AbstractContextManager[None]:
+    """Keeps transformers' own progress bars and warnings off the screen while it loads or saves."""
+    return _messages_off()
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' own progress bars and warnings off the screen while it loads or saves.
-
-    Its settings are the whole process's: the first thread inside changes them, and the last one puts them back.
-    """
-    from transformers.utils import logging as settings
-
-    gguf: Any = _gguf_reader()
-    global _inside, _before
-    with _LOCK:
-        if not _inside:
-            _before = settings.get_verbosity(), settings.is_progress_bar_enabled(), getattr(gguf, "tqdm", None)
-            settings.set_verbosity_error()
-            settings.disable_progress_bar()
-            gguf.tqdm = settings.tqdm  # reading GGUF has a bar of its own, which no setting reaches
-        _inside += 1
-    try:
+def quiet_gguf() -> Iterator[None]:
+    """`quiet` while it reads a GGUF file, which has a bar of its own that no setting reaches."""
+    with quiet(), _gguf_bar_off():
         yield
-    finally:
-        with _LOCK:
-            _inside -= 1
-            if not _inside:
-                gguf.tqdm = _before[2]
-                settings.set_verbosity(_before[0])
-                if _before[1]:
-                    settings.enable_progress_bar()
 
 
 def _gguf_reader() -> Any:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
 from luthier.model.exact import as_exact, trial_tokens
+from luthier.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ def supported(module: Any) -> bool:
     row, and with attention dropout, which needs another function.
     """
     return _is_eligible(module) and _TRIALS.passed(module, lambda: _same_logits(module))
+
+
+def slow_road(model: Model) -> str | None:
+    """A sentence where a decoder on a CPU is trained more slowly than most; None where there is nothing to say.
+
+    It is about the model itself. A learned prompt or prefix is always trained on padded rows.
+    """
+    if model.family != "decoder" or model.device.type != "cpu" or supported(model.module):
+        return None
+    why = (
+        "behind what they share its rows have other logits" if _is_eligible(model.module)
+        else "its layers choose their attention themselves, or leave out parts of it by chance"
+    )  # fmt: skip
+    return f"{model.name}: training pads rows to one length, which is slower, because {why}"
 
 
 def _is_eligible(module: Any) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,16 @@ class Trial:
     family: str
     dtype: str
 
+    @cached_property
     def _key(self) -> tuple[str, ...]:
         config = sha256_of(self.folder / CONFIG)
         return LOOKS, transformers.__version__, self.weights_sha256, config, self.family, self.dtype
 
     def has_passed(self, check: str) -> bool:
-        return has_passed(check, *self._key())
+        return has_passed(check, *self._key)
 
     def remember(self, check: str) -> None:
-        remember(check, *self._key())
+        remember(check, *self._key)
 
 
 def loader_of(family: str) -> Any:
@@ -61,23 +63,24 @@ def loader_of(family: str) -> Any:
     return getattr(transformers, name.get(family, "AutoModelForCausalLM"))
 
 
-def attention_of(loader: Any, config: Any) -> str:
-    """'sdpa' where the architecture has it, else 'eager'; never what a file or a package would choose."""
+def attention_of(loader: Any, config: Any, looked: LookedOver) -> str:
+    """What config.json asks for, else 'sdpa' where the architecture has it, else 'eager'; never a package's choice."""
+    if looked.attention:
+        return looked.attention
     kind = loader._model_mapping.get(type(config), None)
     kind = kind[0] if isinstance(kind, tuple) else kind
     return "sdpa" if getattr(kind, "_supports_sdpa", False) else "eager"
 
 
-def refuse_other_sizes(trial: Trial, config: Any, looked: LookedOver) -> None:
+def refuse_other_sizes(trial: Trial, config: Any, looked: LookedOver, attention: str) -> None:
     """Raises ModelError where config.json describes a much larger model than the weights hold.
 
     The model is built on torch's meta device, which allocates nothing. Raises what building it raises.
     """
     if trial.has_passed("sizes"):
         return
-    loader = loader_of(trial.family)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):  # what follows draws what it would draw without this
-        empty = loader.from_config(config, attn_implementation=looked.attention or attention_of(loader, config))
+        empty = loader_of(trial.family).from_config(config, attn_implementation=attention)
     elements = sum(parameter.numel() for parameter in empty.parameters())
     narrow = 8 if "quantization_config" in looked.config else 1  # of a weight's bits several lie in a byte
     if elements > MOST_OF_FILE * narrow * looked.elements + SPARE:

@@ -14,7 +14,7 @@ from luthier import defaults
 from luthier.errors import ModelError
 from luthier.files import building, cache_folder, locked, possible, sha256_of, write_json
 from luthier.hashes import sha256_of_files
-from luthier.model.quiet import quiet
+from luthier.model.quiet import quiet_gguf
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with building(folder) as part:
-        with quiet():
+        with quiet_gguf():
             loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
             # A model read from GGUF is marked as quantized and refuses to be saved; a plain one takes its weights.
             config = loaded.config

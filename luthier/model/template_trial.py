@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ MORE_BYTES = 512 << 20  # what the child may take in addition to its imports
 MOST_TIMES, MOST_LETTERS = 20, 200_000  # a prompt has at most that many times the letters it was given, or that many
 REPEATS = 12  # of one conversation; a template that draws lots of two gives the same prompt once in 2,000 times
 TRIAL = "2"  # goes up when the trial looks at more, so that what passed an older one is tried again
+_CPU_LIMIT: int | None = getattr(signal, "SIGXCPU", None)  # the signal that ends a child over its time; not on Windows
 _READY = b"ready\n"
 _TOO_MUCH = f"takes more than {MORE_BYTES >> 20} MiB to render a few messages"
 _ADVICE = "mend it, or choose another model"
@@ -80,8 +82,10 @@ def _tried(template: ChatTemplate) -> str | None:
                 code = child.wait()
         finally:
             child.kill()
-    if over or code == -_signal_of_cpu_limit():
-        return f"takes more than {CPU_SECONDS} seconds to render a few messages"
+    if over:
+        return f"does not come to an end: with a few messages it was stopped after {SECONDS:g} seconds"
+    if code < 0 and -code == _CPU_LIMIT:
+        return f"does not come to an end: with a few messages it was stopped after {CPU_SECONDS} seconds of computing"
     try:
         refused = json.loads(said)["refused"]
     except (ValueError, KeyError, TypeError):
@@ -105,12 +109,6 @@ class _EndedAfter(Timer):
 
     def __exit__(self, *_: Any) -> None:
         self.cancel()
-
-
-def _signal_of_cpu_limit() -> int:
-    import signal
-
-    return int(getattr(signal, "SIGXCPU", 0))
 
 
 # ------------------------------------------------------------------------------------------------- inside the child
@@ -162,6 +160,8 @@ def _limit() -> None:
         import resource
     except ImportError:
         return
+    if _CPU_LIMIT is not None:
+        signal.signal(_CPU_LIMIT, signal.SIG_DFL)  # a parent may have had it ignored
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     bounds = {"RLIMIT_CPU": used + CPU_SECONDS, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
     try:

@@ -1,4 +1,4 @@
-"""What the safetensors files of a folder hold, by their headers alone: names, types and shapes of tensors.
+"""What the files of a model's folder hold: JSON tables, and names, types and shapes of tensors by their headers alone.
 
 A header is JSON behind eight bytes that say how long it is (https://huggingface.co/docs/safetensors). Reading it
 allocates nothing, so sizes can be held against it before a model is built.
@@ -16,6 +16,7 @@ from typing import Any
 from luthier.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
+POOLING = "1_Pooling/config.json"  # of sentence encoders (Reimers and Gurevych 2019, "Sentence-BERT", section 3)
 MOST_HEADER = 100 << 20  # bytes; safetensors itself reads no longer one
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 WHOLE = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
@@ -124,3 +125,9 @@ def json_table(path: Path, most: int = 64 << 20) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ModelError(f"{path}: holds no table of keys; {GET}")
     return table
+
+
+def pools_by_mean(folder: Path) -> bool:
+    """Whether an encoder's folder declares mean pooling over tokens. Raises ModelError for a file without a table."""
+    file = folder / POOLING
+    return file.exists() and bool(json_table(file).get("pooling_mode_mean_tokens"))

@@ -29,12 +29,11 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from luthier.errors import ModelError, SettingsError
 from luthier.files import building
+from luthier.model.allowed import INT4
 from luthier.model.model import PRECISIONS, Model, load, parameter_counts
 from luthier.model.narrow import Int4Linear, fix_for_cpu
 from luthier.model.prepacked import PLAIN_LINEAR
 from luthier.model.quiet import quiet
-
-INT4 = "luthier_int4"  # what config.json calls our int4
 
 
 @dataclass(frozen=True)

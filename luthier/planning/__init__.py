@@ -15,7 +15,6 @@
     budget     how many tokens fit under a bound: the one arithmetic, which training calls too
     terms      the bytes of an arm, term by term
     trainer    the same as other tools' loops take it; ZeRO and FSDP
-    published  other tools' published peaks, predicted
     flops      operations by product
     devices    devices: stated and measured rates
     seconds    a roofline over operations and bytes

@@ -16,6 +16,9 @@ PROGRAM_BYTES = 0.6e9  # bytes of the interpreter, its libraries, and what they 
 BACKWARD_FACTOR = 1.35  # kept bytes and the backward pass's own tensors, as a multiple of the kept bytes (docs/log.md)
 TOKENS_MULTIPLE = 64  # a micro-batch holds a multiple of this many tokens
 CACHE_FACTOR = 1.25  # keys and values, the cache's spare room and what reading takes, as a multiple of keys and values
+ROWS_AT_ONCE = 64  # answers written at once
+READ_TOKENS = 24_576  # padded prompt tokens of a batch of answers
+PASS_TOKENS = 2048  # tokens that a decoder without padding reads in one pass (docs/log.md)
 TRAINED_BYTES = 16  # of a parameter that trains, beside itself: gradient, two moments of AdamW, the best value so far
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from luthier.planning.config import Config
 from luthier.planning.shape import Shape
 
-LATENT = ("deepseek_v2", "deepseek_v3")
-
 
 @dataclass(frozen=True)
 class CacheLayer:

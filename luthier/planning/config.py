@@ -5,16 +5,15 @@ The file is read as JSON, because reading it through transformers imports torch.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import ModelError
+from luthier.model.weight_files import json_table, pools_by_mean, tensors_in
 
-LARGEST_HEADER = 100_000_000  # bytes of a safetensors header, the format's own limit
+MOST_LAYERS, MOST_SIZE = 10_000, 2**31
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,40 @@ class Config:
         return self.keys.get(key, default)
 
     def size(self, key: str, default: int | None = None) -> int:
-        """A positive whole number. Raises ModelError when it is missing or none."""
+        """A positive whole number. Raises ModelError when it is missing, none, or more than any model has."""
         value = self.keys.get(key)
         value = default if value is None else value
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            shown = "is missing" if value is None else f"is {value!r}"
-            raise ModelError(
-                f"{self.name}: in config.json the key '{key}' {shown}; it should be a whole number above 0"
-            )
+        most = MOST_LAYERS if "layer" in key else MOST_SIZE
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise self._wrong(key, value, f"a whole number from 1 to {most:,}")
         return value
+
+    def size_or_none(self, key: str, default: int | None = None) -> int | None:
+        """As `size`, for a key that may say null: None. `default` is what a configuration without the key means."""
+        value = self.keys.get(key, default)
+        return None if value is None else self.size(key, default)
+
+    def share(self, key: str, default: float) -> float:
+        """A number from 0 to 1, such as a dropout. Raises ModelError for another value; null means 0."""
+        value = self.keys.get(key, default)
+        value = 0.0 if value is None else value
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise self._wrong(key, value, "a number from 0 to 1")
+        return float(value)
+
+    def names(self, key: str, count: int) -> list[str] | None:
+        """A list of at least `count` names; None where there is none. Raises ModelError for anything else."""
+        value = self.keys.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) < count or not all(isinstance(one, str) for one in value):
+            raise self._wrong(key, value, f"a list of {count} names")
+        return value[:count]
+
+    def _wrong(self, key: str, value: Any, allowed: str) -> ModelError:
+        text = repr(value)
+        shown = "is missing" if value is None else f"is {text if len(text) <= 60 else text[:60] + '...'}"
+        return ModelError(f"{self.name}: in config.json the key '{key}' {shown}; it should be {allowed}")
 
     def is_tied(self, default: bool, output: str) -> bool:
         """Whether the output layer shares the embeddings' weight. Stored tensors decide, if there are any."""
@@ -54,37 +78,14 @@ class Config:
 def config_in(folder: Path, name: str) -> Config:
     """The configuration of a model's folder, or of a config.json itself. Raises ModelError for a file that is none."""
     path = folder if folder.is_file() else folder / "config.json"
-    try:
-        keys = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(f"{path}: this is no configuration ({error}); name a model's config.json") from None
-    if not isinstance(keys, dict):
-        raise ModelError(f"{path}: it holds no table of keys; name a model's config.json")
+    keys = json_table(path)
     beside = path.parent if path.name == "config.json" else None
-    return Config(name, keys, _stored(beside) if beside else frozenset(), bool(beside and pools_mean(beside)))
-
-
-def pools_mean(folder: Path) -> bool:
-    """Whether an encoder's folder declares mean pooling over tokens (1_Pooling/config.json)."""
-    try:
-        keys = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(keys.get("pooling_mode_mean_tokens"))
+    return Config(name, keys, _stored(beside) if beside else frozenset(), bool(beside and pools_by_mean(beside)))
 
 
 def _stored(folder: Path) -> frozenset[str]:
-    """The names of the tensors in a folder's safetensors files, from their headers alone."""
-    return frozenset(name for path in sorted(folder.glob("*.safetensors")) for name in _header(path))
-
-
-def _header(path: Path) -> list[str]:
-    """The tensors that one safetensors file names: 8 bytes of length, then JSON."""
+    """The names of the tensors beside a configuration; none where they are damaged, which loading them says."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > LARGEST_HEADER:
-                return []
-            return [name for name in json.loads(file.read(length)) if name != "__metadata__"]
-    except (OSError, ValueError, struct.error):
-        return []  # a damaged file is named when the model is loaded; the configuration is what a plan reads
+        return frozenset(tensors_in(folder))
+    except ModelError:
+        return frozenset()

@@ -7,7 +7,6 @@ config.json leaves out.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from luthier.planning.config import Config
 from luthier.planning.shape import Attention, Block, Layer, Shape
@@ -91,11 +90,10 @@ def _llama(config: Config) -> Shape:
 
 def _windows(config: Config, blocks: int) -> list[int | None]:
     """The sliding window of each block; None where it sees all."""
-    window = config.get("sliding_window", {"mistral": 4096, "gemma2": 4096, "gemma3_text": 4096}.get(config.model_type))
-    kinds = config.get("layer_types")
-    if kinds is None:
-        kinds = _usual_kinds(config, blocks)
-    return [window if "sliding" in kind else None for kind in kinds[:blocks]]
+    usual = {"mistral": 4096, "gemma2": 4096, "gemma3_text": 4096}.get(config.model_type)
+    window = config.size_or_none("sliding_window", usual)
+    kinds = config.names("layer_types", blocks) or _usual_kinds(config, blocks)
+    return [window if "sliding" in kind else None for kind in kinds]
 
 
 def _usual_kinds(config: Config, blocks: int) -> list[str]:
@@ -104,12 +102,14 @@ def _usual_kinds(config: Config, blocks: int) -> list[str]:
     if config.model_type == "mistral":
         return [sliding] * blocks
     if config.model_type in ("qwen2", "qwen3"):
-        first = config.get("max_window_layers", 28) if config.get("use_sliding_window", False) else blocks
+        first = blocks
+        if config.get("use_sliding_window", False):
+            first = 0 if config.get("max_window_layers") == 0 else config.size("max_window_layers", 28)
         return [sliding if number >= first else full for number in range(blocks)]
     if config.model_type == "gemma2":
         return [full if number % 2 else sliding for number in range(blocks)]
     if config.model_type == "gemma3_text":
-        pattern = config.get("sliding_window_pattern", 6)
+        pattern = config.size("sliding_window_pattern", 6)
         return [sliding if (number + 1) % pattern else full for number in range(blocks)]
     return [sliding if config.model_type == "phi3" else full] * blocks
 
@@ -192,7 +192,7 @@ def _gpt2(config: Config) -> Shape:
         *_ends(config, width, True, last, embedding="transformer.wte"),
     )
     made = _decoder(config, width, tuple(blocks), outside, "transformer.wte", rms_norms=False, dropout="resid_pdrop")
-    dropout = float(config.get("resid_pdrop", 0.1)), float(config.get("attn_pdrop", 0.1))
+    dropout = config.share("resid_pdrop", 0.1), config.share("attn_pdrop", 0.1)
     return replace(made, window=positions, dropout=dropout[0], attention_dropout=dropout[1])
 
 
@@ -248,21 +248,20 @@ def _decoder(
     rms_norms: bool,
     dropout: str | None = None,
 ) -> Shape:
-    window: Any = config.get("max_position_embeddings")
     return Shape(
         name=config.name,
         model_type=config.model_type,
         family="decoder",
         width=width,
         vocabulary=config.size("vocab_size"),
-        window=window if isinstance(window, int) else None,
+        window=config.size_or_none("max_position_embeddings"),
         blocks=blocks,
         outside=outside,
         embedding=embedding,
         output="lm_head",
         rms_norms=rms_norms,
-        dropout=float(config.get(dropout, 0.0)) if dropout else 0.0,
-        attention_dropout=float(config.get("attention_dropout", 0.0) or 0.0),
+        dropout=config.share(dropout, 0.0) if dropout else 0.0,
+        attention_dropout=config.share("attention_dropout", 0.0),
     )
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import cache_folder
-from luthier.machine import describe
+from luthier.machine import describe, threads
 from luthier.results.record import FirstFormat, Number, Part, Record
 
 SHARE = {"cuda": 0.45, "cpu": 0.6, "mps": 0.45}  # of a stated peak that large products of a training reach
@@ -93,23 +93,37 @@ DEVICES: dict[str, Device] = {row.name: row for row in _ROWS}
 
 
 def device(name: str) -> Device:
-    """The device called `name`; 'here' is this machine. Raises SettingsError that lists the names."""
+    """The device called `name`; 'here' is this machine's processor. Raises SettingsError that lists the names."""
     if name == HERE:
-        return this_machine()
+        return processor()
     if name.lower() not in DEVICES:
         raise SettingsError(f"device '{name}' is not known; there are: {HERE}, {', '.join(DEVICES)}")
     return DEVICES[name.lower()]
 
 
-def this_machine(kind: Literal["cpu", "cuda"] = "cpu") -> Device:
-    """This machine: its memory, and its measured rates where a probe of the same processor is kept."""
-    about = describe(kind)
-    memory = float(about["memory_bytes"])
-    plain = replace(DEVICES["laptop"], name=HERE, memory=memory)
+def this_machine(kind: str) -> Device | None:
+    """What computes here, 'cpu' or another kind. None for a GPU without a probe: nothing says how fast it is."""
+    if kind == "cpu":
+        return processor()
+    rates = _rates_of(kind)
+    if rates is None or kind != "cuda":
+        return None
+    return Device(HERE, "cuda", math.inf, float(rates.bandwidth), {}, rates)  # its memory is not asked for
+
+
+def processor() -> Device:
+    """This machine's processor: its memory, and its measured rates where a probe of it is kept, else a laptop's."""
+    plain = replace(DEVICES["laptop"], name=HERE, memory=float(describe("cpu")["memory_bytes"]))
+    rates = _rates_of("cpu")
+    return plain if rates is None else replace(plain, bandwidth=float(rates.bandwidth), measured=rates)
+
+
+def _rates_of(kind: str) -> Rates | None:
+    """Kept rates that were measured on a machine with this processor, and with as many threads where it computes."""
     rates = kept_rates()
-    if rates is None or rates.processor != about["processor"]:
-        return plain
-    return replace(plain, bandwidth=float(rates.bandwidth), measured=rates)
+    if rates is None or (rates.processor, rates.device) != (describe("cpu")["processor"], kind):
+        return None
+    return rates if kind != "cpu" or rates.threads == threads() else None
 
 
 def kept_rates() -> Rates | None:

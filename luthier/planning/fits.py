@@ -12,13 +12,17 @@ from typing import Any
 
 from luthier.planning.devices import DEVICES, Device
 
-MOST_ROWS = 4096
+MOST_ROWS = 4096  # that are looked for
+SPLIT = 8  # devices of the largest machine for rent
 WIDEST_FIRST = ("32", "16", "8", "4")  # bits of a frozen weight
 
 
 @dataclass(frozen=True)
 class Question:
-    """An arm as `fits` varies it. `bits` of the frozen weights; `rows` at once; `tokens` of the longest row."""
+    """An arm as `fits` varies it. `bits` of the frozen weights; `rows` at once; `tokens` of the longest row.
+
+    `trains`: whether rows and recomputation are a choice. `shards`: whether the loop may be split over devices.
+    """
 
     bits: str
     rows: int
@@ -26,6 +30,8 @@ class Question:
     recompute: bool
     method: str
     devices: int = 1
+    trains: bool = True
+    shards: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Fits:
-    """`rows` None: not even one row fits; `bits` None: no precision; `device` None: no listed one is large enough."""
+    """`rows` None: not even one row fits, or the arm does not train, and answers as many at once as there are.
+
+    `bits` None: no precision; `device` None: no listed one is large enough. `trains`: whether the arm does.
+    """
 
     bytes: float
     memory: float
@@ -46,6 +55,7 @@ class Fits:
     bits: str | None
     device: str | None
     changes: list[Change]
+    trains: bool = True
 
     @property
     def fits(self) -> bool:
@@ -63,10 +73,11 @@ def fits(question: Question, memory: float, peak: Peak) -> Fits:
     return Fits(
         bytes=total,
         memory=memory,
-        rows=_most_rows(question, memory, peak),
+        rows=_most_rows(question, memory, peak) if question.trains else None,
         bits=next((bits for bits in WIDEST_FIRST if _within(peak(replace(question, bits=bits)), memory)), None),
         device=_smallest_device(total),
         changes=[] if total <= memory else _changes(question, memory, peak),
+        trains=question.trains,
     )
 
 
@@ -96,9 +107,9 @@ def _smallest_device(needed: float) -> str | None:
 def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> list[Change]:
     """The cheapest changes that make it fit: single ones, else the fewest together."""
     steps: list[Step] = []
-    if question.rows > 1:
+    if question.trains and question.rows > 1:
         steps.append(("one row at a time", {"rows": 1}))
-    if not question.recompute:
+    if question.trains and not question.recompute:
         steps.append(("compute the blocks again on the way back", {"recompute": True}))
     narrower = WIDEST_FIRST[WIDEST_FIRST.index(question.bits) + 1 :] if question.bits in WIDEST_FIRST else ()
     steps += [(f"{bits} bits for frozen weights", {"bits": bits}) for bits in narrower]
@@ -106,7 +117,8 @@ def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> li
         steps.append(("lora instead of " + question.method, {"method": "lora"}))
     if question.tokens > 1:
         steps.append(("rows half as long", {"tokens": question.tokens // 2}))
-    steps.append(("split over 8 devices (fsdp)", {"devices": 8}))
+    if question.shards and question.devices < SPLIT:
+        steps.append((f"split over {SPLIT} devices (fsdp)", {"devices": SPLIT}))
     found = [
         Change(words, needed)
         for words, keys in steps

@@ -46,11 +46,6 @@ def head_parameters(shape: Shape) -> int:
     return sum(layer.weights for layer in shape.layers if layer.is_linear and shape.in_head(layer))
 
 
-def attention_flops(shape: Shape, squares: int) -> int:
-    """Forward operations of q k^T and of the sum over v in all blocks; `squares` as in Read."""
-    return sum(_attention(block, squares) for block in shape.blocks)
-
-
 def _attention(block: Block, squares: int) -> int:
     own = (core for core in block.attentions if not core.cross)
     return sum(2 * squares * core.heads * (core.head_width + (core.value_width or core.head_width)) for core in own)

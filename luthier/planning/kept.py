@@ -24,7 +24,7 @@ ACTIVATION_KEEPS = {"gelu_new": 4, "gelu_fast": 4}
 
 @dataclass
 class Kept:
-    """Bytes by reason. `inputs` are those of the blocks, which recomputation keeps."""
+    """Bytes by reason."""
 
     bytes: Counter[str] = field(default_factory=Counter)
 

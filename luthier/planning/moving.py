@@ -88,17 +88,6 @@ class Moving:
         """All parameters, the model's own and the added ones."""
         return shape.parameters + self.added()
 
-    def by_layer(self, shape: Shape) -> dict[str, int]:
-        """Path -> trainable parameters, for every module that has some."""
-        rows: dict[str, int] = {}
-        for layer in shape.layers:
-            if own := self.own_of(layer):
-                rows[layer.path] = own
-        for one in self.additions:
-            if one.trainable:
-                rows[one.path] = rows.get(one.path, 0) + one.trainable
-        return rows
-
     def beside(self, path: str) -> Addition | None:
         """What is added at a layer."""
         return self._by_path.get(path)
@@ -117,10 +106,10 @@ def moving(shape: Shape, method: str, settings: Any, special_tokens: int = 0) ->
     `special_tokens` is the number of the tokenizer's special tokens, for the method `tokens`. Raises SettingsError
     for a part that the model lacks.
     """
+    if method == "tokens":
+        return _tokens(shape, settings, special_tokens)
     make = _METHODS.get(method)
-    if make is None:
-        return NOTHING
-    return _tokens(shape, settings, special_tokens) if method == "tokens" else make(shape, settings)
+    return NOTHING if make is None else make(shape, settings)
 
 
 # -------------------------------------------------------------------------------------- the model's own parameters
@@ -312,6 +301,11 @@ def _linear(inputs: int, outputs: int) -> int:
 def _tokens(shape: Shape, settings: Any, special_tokens: int) -> Moving:
     """A row of the embeddings for each token."""
     named = settings.tokens
+    if named == "special" and not special_tokens:
+        raise SettingsError(
+            f"tokens: the special tokens of {shape.name} are not known, because its tokenizer is not on this machine; "
+            "name the tokens: tokens+tokens=<s>,</s>"
+        )
     count = special_tokens if named == "special" else len({token.strip() for token in named.split(",")})
     return Moving(additions=(Addition(shape.embedding, "tokens", count * shape.width, inner=count),))
 
@@ -321,7 +315,6 @@ _METHODS: dict[str, Callable[[Shape, Any], Moving]] = {
     "select": _select,
     "bitfit": _bitfit,
     "head": _head_alone,
-    "tokens": lambda shape, settings: _tokens(shape, settings, 0),
     "lora": _lora,
     "rslora": _lora,
     "lora-plus": _lora,
@@ -334,4 +327,3 @@ _METHODS: dict[str, Callable[[Shape, Any], Moving]] = {
     "p-tuning": _ptuning,
     "prefix": _prefix,
 }
-TRAINED = tuple(_METHODS)

@@ -10,6 +10,7 @@ from luthier.errors import SettingsError
 from luthier.planning.devices import Device
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import Moving, moving
+from luthier.planning.passes import luthier_pass
 from luthier.planning.seconds import answering_work, training_work
 from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, Term, answering_terms, micro_batch, training_terms
@@ -18,18 +19,36 @@ from luthier.results.plan_record import ArmPlan, PlanPhase, PlanTerm
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """An arm as a plan needs it. `passes` over the training examples; `labels` of a classification, or 0."""
+    """An arm as a plan needs it. `passes` over the training examples; `answers`: whether it writes texts.
 
-    name: str
+    `sequences` are written for one of its answers.
+    """
+
     method: str
     settings: Any
-    batch_size: int = 8
+    batch_size: int = 1
     micro_tokens: int | None = None
-    passes: float = 1.0
-    evaluations: int = 3
+    passes: float = 0.0
+    evaluations: int = 0
     width: str | None = None
     answers: bool = True
+    sequences: int = 1
     special_tokens: int = 0
+
+    @classmethod
+    def of(cls, method: str, settings: Any, training: Any | None, examples: int, **more: Any) -> PlannedArm:
+        """The arm with its settings of training (training/settings.py); None: it does not train."""
+        if training is None:
+            return cls(method, settings, **more)
+        return cls(
+            method,
+            settings,
+            training.batch_size,
+            training.micro_tokens,
+            training.passes(max(1, examples)),
+            training.evaluations,
+            **more,
+        )
 
 
 def moving_of(shape: Shape, arm: PlannedArm) -> Moving:
@@ -41,8 +60,9 @@ def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, 
     """The plan of one arm. `device` None: no seconds. A bound that cannot be kept is `refused`, in a sentence."""
     moves = moving_of(shape, arm)
     own = replace(
-        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers
-    )
+        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers,
+        sequences=arm.sequences,
+    )  # fmt: skip
     plan: dict[str, Any] = {
         "method": arm.method,
         "model": shape.name,
@@ -65,8 +85,10 @@ def _training(
     terms = training_terms(shape, moves, setting, lengths)
     flops, seconds = 0, None
     if device is not None:
-        work = training_work(shape, moves, setting, lengths, device, arm.passes, chosen.recomputes)
-        answers = answering_work(shape, moves, setting, lengths.dev, lengths, device)
+        how = luthier_pass(shape, moves, setting.precision, setting.device, chosen.recomputes)
+        work = training_work(shape, moves, setting, lengths, device, arm.passes, how)
+        greedy = replace(setting, sequences=1)  # as dev is answered between steps
+        answers = answering_work(shape, moves, greedy, lengths.dev, lengths, device)
         flops = work.flops + arm.evaluations * answers.flops
         seconds = round(work.seconds + arm.evaluations * answers.seconds, 3)
     return {

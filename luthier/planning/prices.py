@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,5 +55,6 @@ def read_prices(path: Path | None = None) -> Prices:
     return Prices(chosen, machines)
 
 
-def dollars(seconds: float, price: Price) -> float:
-    return seconds / 3600 * price.dollars
+def dollars(seconds: float, price: Price, devices: int = 1) -> float:
+    """US dollars of `seconds` on `devices` devices: machines are rented whole, as many as hold them."""
+    return seconds / 3600 * price.dollars * math.ceil(devices / price.devices)

@@ -62,7 +62,7 @@ def _t5(config: Config) -> Shape:
         family="encoder-decoder",
         width=width,
         vocabulary=config.size("vocab_size"),
-        window=config.get("n_positions"),
+        window=config.size_or_none("n_positions"),
         blocks=tuple(blocks),
         outside=(
             Layer("shared", "embedding", config.size("vocab_size"), width),
@@ -73,8 +73,8 @@ def _t5(config: Config) -> Shape:
         embedding="shared",
         output="lm_head",
         rms_norms=True,
-        dropout=float(config.get("dropout_rate", 0.1)),
-        attention_dropout=float(config.get("dropout_rate", 0.1)),
+        dropout=config.share("dropout_rate", 0.1),
+        attention_dropout=config.share("dropout_rate", 0.1),
         wide_linear=("wo",),
     )
 
@@ -126,7 +126,7 @@ def _bart(config: Config) -> Shape:
         family="encoder-decoder",
         width=width,
         vocabulary=vocabulary,
-        window=config.get("max_position_embeddings", 1024),
+        window=config.size("max_position_embeddings", 1024),
         blocks=tuple(blocks),
         outside=(
             Layer("model.shared", "embedding", vocabulary, width),
@@ -136,8 +136,8 @@ def _bart(config: Config) -> Shape:
         embedding="model.shared",
         output="lm_head",
         rms_norms=False,
-        dropout=float(config.get("dropout", 0.1)),
-        attention_dropout=float(config.get("attention_dropout", 0.0)),
+        dropout=config.share("dropout", 0.1),
+        attention_dropout=config.share("attention_dropout", 0.0),
     )
 
 
@@ -239,14 +239,14 @@ def _encoder(
         family="encoder",
         width=width,
         vocabulary=next(layer.inputs for layer in outside if layer.path == embedding),
-        window=config.get("max_position_embeddings", 512),
+        window=config.size("max_position_embeddings", 512),
         blocks=tuple(blocks),
         outside=tuple(outside),
         embedding=embedding,
         output=None,
         rms_norms=False,
-        dropout=float(config.get("hidden_dropout_prob", config.get("dropout", 0.1))),
-        attention_dropout=float(config.get("attention_probs_dropout_prob", config.get("attention_dropout", 0.1))),
+        dropout=config.share("hidden_dropout_prob", config.share("dropout", 0.1)),
+        attention_dropout=config.share("attention_probs_dropout_prob", config.share("attention_dropout", 0.1)),
         head=head,
     )
 

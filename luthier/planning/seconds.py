@@ -6,7 +6,7 @@ activations through memory. A decoding step reads every weight for a few rows, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luthier.planning.cache import cache_layers, source_bytes, token_bytes
 from luthier.planning.devices import Device
@@ -14,7 +14,7 @@ from luthier.planning.flops import Read, head_parameters, linear_parameters, rea
 from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths, Pair, rows_of
 from luthier.planning.moving import Moving
-from luthier.planning.passes import luthier_pass
+from luthier.planning.passes import Pass
 from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, answering_weights, rows_at_once
 from luthier.planning.weights import PRECISION_BYTES
@@ -53,15 +53,16 @@ def _triangle(n: int) -> int:
 
 
 def training_work(
-    shape: Shape, moving: Moving, setting: Setting, lengths: Lengths, device: Device, passes: float, recompute: bool
+    shape: Shape, moving: Moving, setting: Setting, lengths: Lengths, device: Device, passes: float, how: Pass
 ) -> Work:
-    """Operations and seconds of training on the examples, `passes` times over."""
-    flops = sum(training_flops(shape, moving, read_of(shape, lengths.train), recompute).values())
-    precision = "fp32" if moving.whole_module_fp32 else setting.precision
-    rate = device.rate(precision, _typical_matrix(shape), 1024)
-    how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
-    mean = lengths.train[len(lengths.train) // 2]
-    kept_bytes = sum(kept(shape, moving, rows_of(shape, [mean]), how).values()) / max(1, sum(mean))
+    """Operations and seconds of training on the examples, `passes` times over, when a forward pass runs as `how`."""
+    read = read_of(shape, lengths.train)
+    if how.all_logits and shape.family != "encoder":
+        read = replace(read, losses=read.written or read.tokens)
+    flops = sum(training_flops(shape, moving, read, how.recompute != "none").values())
+    rate = device.rate("fp32" if how.number == 4 else setting.precision, _typical_matrix(shape), 1024)
+    middle = sorted(lengths.train, key=sum)[len(lengths.train) // 2]
+    kept_bytes = sum(kept(shape, moving, rows_of(shape, [middle]), how).values()) / max(1, sum(middle))
     between = CROSSINGS * kept_bytes * lengths.train_tokens / device.bandwidth
     steps = -(-len(lengths.train) // setting.batch_size)
     states = STATE_BYTES * moving.trainable(shape) * steps / device.bandwidth
@@ -88,13 +89,13 @@ def answering_work(
         return work
     rows, _ = rows_at_once(shape, setting, asked, 0.0, float(weights))
     layers = cache_layers(shape)
-    longest = sum(prompts) / len(prompts) + new / 2
-    each = token_bytes(layers, number) * longest
-    each += source_bytes(layers, number) * longest if shape.family == "encoder-decoder" else 0
+    held = sum(prompts) / len(prompts) + new / 2  # tokens whose keys and values a row holds, in the mean
+    each = token_bytes(layers, number) * held
+    each += source_bytes(layers, number) * held if shape.family == "encoder-decoder" else 0
     step_flops = 2 * rows * (linear_parameters(shape) + head_parameters(shape))
     products = step_flops / device.rate(precision, _typical_matrix(shape), rows)
     step = max(products, weights / device.bandwidth) + rows * each / device.bandwidth
-    steps = -(-len(prompts) // rows) * new
+    steps = -(-len(prompts) * setting.sequences // rows) * new
     return work + Work(round(step_flops * steps), steps * step)
 
 

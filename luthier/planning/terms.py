@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from luthier.defaults import BATCH
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -17,10 +18,6 @@ from luthier.planning.passes import luthier_pass
 from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, trained_module_bytes, weight_bytes
 
-MOST_ROWS = 64  # answers written at once (decoding/generate.py)
-MOST_READ = 24_576  # padded prompt tokens of a batch (decoding/generate.py)
-READ_AT_ONCE = 2048  # tokens that a decoder on a CPU reads in one pass (decoding/ragged.py)
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -28,11 +25,12 @@ class Setting:
 
     precision: str
     device: str = "cpu"
-    batch_size: int = 8
+    batch_size: int = BATCH
     bound: float | None = None
     micro_tokens: int | None = None  # given by the arm; None: chosen
     width: str | None = None  # of the weights that answer
     answers: bool = True  # whether it writes texts, and so keeps keys and values
+    sequences: int = 1  # that are written for one answer: beams, or samples
     program_bytes: float = budget.PROGRAM_BYTES
 
 
@@ -160,14 +158,14 @@ def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
 
 
 def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, weights: float) -> tuple[int, bool]:
-    """(answers written at once, whether laid-out weights are used), as decoding plans them."""
-    longest, count = max(lengths.test) + lengths.answer, len(lengths.test)
+    """(sequences written at once, whether laid-out weights are used), as decoding plans them."""
+    longest, count = max(lengths.test) + lengths.answer, len(lengths.test) * setting.sequences
     layers, number = cache_layers(shape), PRECISION_BYTES[setting.precision]
     each = token_bytes(layers, number) + (source_bytes(layers, number) if shape.family == "encoder-decoder" else 0)
     room = budget.answering_room(held, each, weights, longest, setting.bound)
-    rows = -(-count // -(-count // MOST_ROWS))
+    rows = -(-count // -(-count // budget.ROWS_AT_ONCE))
     own = max(1, max(lengths.test) - lengths.shared)
-    rows = max(1, min(rows, MOST_READ // own))
+    rows = max(1, min(rows, budget.READ_TOKENS // own * setting.sequences))  # a prompt is read once for its sequences
     if room.tokens is not None:
         rows = max(1, min(rows, (room.tokens - lengths.shared) // (own + lengths.answer)))
     return rows, room.laid_out and setting.device == "cpu" and setting.precision == "fp32" and rows >= 8
@@ -188,19 +186,5 @@ def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:
 def _read_at_once(shape: Shape, setting: Setting, rows: int, longest: int) -> int:
     """Tokens of one reading pass: a decoder on a CPU reads row by row, others a padded batch."""
     if shape.family == "decoder" and setting.device == "cpu":
-        return max(longest, min(rows * longest, READ_AT_ONCE))
-    return min(rows * longest, MOST_READ)
-
-
-def split(terms: list[Term], devices: int, shard: str) -> list[Term]:
-    """The terms on one of several devices (Rajbhandari et al. 2020, "ZeRO", section 5).
-
-    zero1 splits the optimizer's states, zero2 the gradients as well, zero3 and fsdp the weights as well.
-    """
-    parts = {
-        "zero1": ("optimizer states",),
-        "zero2": ("optimizer states", "gradients"),
-        "zero3": ("optimizer states", "gradients", "weights", "best values so far"),
-    }
-    named = parts.get("zero3" if shard == "fsdp" else shard, ())
-    return [Term(term.name, term.bytes / devices if term.name in named else term.bytes) for term in terms]
+        return max(longest, min(rows * longest, budget.PASS_TOKENS))
+    return min(rows * longest, budget.READ_TOKENS)

@@ -6,12 +6,12 @@ gives the same ids; a test holds both against each other.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import ModelError
+from luthier.model.weight_files import json_table
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 MORE = ("additional_special_tokens", "extra_special_tokens")
@@ -101,7 +101,6 @@ def _as_list(value: Any) -> list[Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        keys = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json_table(path)
+    except ModelError:
         return {}
-    return keys if isinstance(keys, dict) else {}

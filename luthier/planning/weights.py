@@ -13,6 +13,7 @@ from luthier.planning.shape import Layer, Shape
 
 PRECISION_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 NARROW = ("int8", "int4", "nf4")
+WIDTHS = ("bf16", "fp16", *NARROW)  # of weights that answer (model/widths.py)
 GROUP = 32  # weights that share one of int4's fp16 scales (model/narrow.py)
 NF4_BLOCK, NF4_OUTER = 64, 256  # weights of a scale, and scales of a scale (Dettmers et al. 2023, section 3)
 NF4_TABLES = 4 * (16 + 256 + 1)  # bytes of a layer's tables: 16 quantiles, 256 values of a scale, and an offset

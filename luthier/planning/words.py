@@ -49,12 +49,19 @@ def operations(count: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """'40 s', '12 min' or '3.1 h'; a dash for an unknown one."""
+    """'0.3 s', '40 s', '12 min' or '3.1 h'; a dash for an unknown one."""
     if seconds is None:
         return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def money(dollars: float) -> str:
+    """'$1.20'; less than a cent is said so."""
+    return f"${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
 
 
 def why(name: str) -> str:

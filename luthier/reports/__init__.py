@@ -6,6 +6,7 @@
     examples   which examples are shown; what in their answers the inputs do not hold
     confusion  confusion matrices, precision and recall
     evidence   profile, limits on length, seeds, likelihood and widths as rows
+    forgetting gain on the task against what was kept of general abilities, as rows
     words      the sentences: warnings, how sure, what could be detected, the effect of a limit on length
     figures    which figures a report has, each with its rows as csv
     formats    numbers as a reader sees them

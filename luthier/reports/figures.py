@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from luthier.reports import plots
 from luthier.reports.evidence import buckets_of, equal_length_rows, facts_of, length_choices, likelihoods, profiled
+from luthier.reports.forgetting import crossed
 from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
 from luthier.reports.words import limit_words
 from luthier.results.comparison import Mean
-from luthier.results.predicted import ErrorRow, rows_of_study
 from luthier.results.profile_record import Share
 from luthier.results.ratings_record import FigureRow
 from luthier.results.record import Number
@@ -40,7 +40,7 @@ class PageFigure:
 
 def figures(page: StudyPage) -> dict[str, PageFigure]:
     """name -> figure, for those that have something to show."""
-    drawings = _quality(page) | _plan(page) | _training(page) | _profile(page) | _people(page)
+    drawings = _quality(page) | _plan(page) | _training(page) | _profile(page) | _people(page) | _forgetting(page)
     return {name: PageFigure(Markup(svg), f"{name}.csv", csv_link(rows)) for name, (svg, rows) in drawings.items()}
 
 
@@ -105,16 +105,27 @@ def _plan(page: StudyPage) -> Figures:
         ("bytes", "plan_memory", "memory, GB", 1e9),
         ("seconds", "plan_time", "seconds", 1.0),
     ):
-        rows = [row for row in predictions(page) if row.unit == unit and row.arm in kinds]
+        rows = [row for row in page.predictions if row.unit == unit and row.arm in kinds]
         if rows:
             dots = [(row.arm, kinds[row.arm], row.predicted / size, row.measured / size) for row in rows]
             found[key] = (plots.equality(dots, what), [row.as_json() for row in rows])
     return found
 
 
-def predictions(page: StudyPage) -> list[ErrorRow]:
-    """What the study's plan said of each arm, beside what was measured; [] without a plan."""
-    return rows_of_study(page.folder, page.plan, page.cost) if page.plan else []
+def _forgetting(page: StudyPage) -> Figures:
+    """Gain on the task against the loss on each instrument that decides."""
+    found: Figures = {}
+    for name, asked in page.panel.instruments.items() if page.panel else ():
+        if asked.margin is None or not (arms := crossed(page, name)):
+            continue
+        rows: list[Row] = [
+            {"arm": arm.name, "gain": arm.y[0], "gain_low": arm.y[1], "gain_high": arm.y[2],
+             "loss": arm.x[0], "loss_low": arm.x[1], "loss_high": arm.x[2]}
+            for arm in arms
+        ]  # fmt: skip
+        drawn = plots.crosses(f"kept-{name}", arms, f"loss on {name}", f"gain in {page.deciding}", asked.margin)
+        found[f"kept_{name}"] = (drawn, rows)
+    return found
 
 
 def _training(page: StudyPage) -> Figures:

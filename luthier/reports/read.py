@@ -9,6 +9,7 @@ trained arm, a profile, ratings) is absent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,9 @@ from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
+from luthier.results.panel_record import Panel
 from luthier.results.plan_record import PlanRecord
+from luthier.results.predicted import ErrorRow, rows_of_study
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.ratings_record import Ratings
 from luthier.results.record import read_lines_of
@@ -91,6 +94,8 @@ class StudyPage:
     profile: ProfileRecord | None = None
     ratings: Ratings | None = None
     plan: PlanRecord | None = None
+    predictions: Sequence[ErrorRow] = ()  # what plan.json said, beside what was measured
+    panel: Panel | None = None
 
     @property
     def deciding(self) -> str:
@@ -104,8 +109,7 @@ class StudyPage:
     @property
     def reading(self) -> Reading:
         """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
-        task = self.study.task
-        return Reading(task.words, task.bleu, task.reasoning)
+        return self.study.task.reading
 
     @property
     def facts_not_read(self) -> str | None:
@@ -162,6 +166,8 @@ def read_study(folder: Path) -> StudyPage:
         ProfileRecord.read_if_there(folder),
         Ratings.read_if_there(folder),
         PlanRecord.read_if_there(folder),
+        rows_of_study(folder) if PlanRecord.is_in(folder) else (),
+        Panel.read_if_there(folder),
     )
 
 

@@ -32,14 +32,15 @@ from luthier.reports.evidence import (
     with_recipe,
 )
 from luthier.reports.examples import examples_to_show
-from luthier.reports.figures import csv_link, figures, pair_rows, predictions
+from luthier.reports.figures import csv_link, figures, pair_rows
+from luthier.reports.forgetting import forgetting_rows
 from luthier.reports.pairs import against_the_best, examples_for, letters_of, ranked_pairs, strip_of
 from luthier.reports.read import StudyPage, read_study
 
 Names = dict[str, Any]  # what a template knows
 
 FIRST_WARNINGS = 3  # on the first screen; the others unfold
-SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "cannot tell": "?"}
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "≈", "cannot tell": "?", "kept": "≈", "lost": "▼"}
 # A small model may say anything: a control character of an answer is shown as its picture (NUL as \u2400), since no
 # page may hold it. Tab and line ends stay.
 CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"}
@@ -73,6 +74,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("facts", "Facts", facts_of(page) or page.facts_not_read),
         ("people", "People", ratings and ratings.people),
         ("judges", "Judges", ratings and ratings.judges),
+        ("kept", "What was kept", page.panel and forgetting_rows(page)),
         ("power", "What can be detected", True),
         ("seeds", "Seeds", page.compare.claims),
         ("effort", "Effort", page.trained),
@@ -80,7 +82,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("metrics", "All metrics", True),
         ("likelihood", "Likelihood", likelihoods(page)),
         ("cost", "Cost", True),
-        ("plan", "Predicted and measured", predictions(page)),
+        ("plan", "Predicted and measured", page.predictions),
         ("training", "Training", page.trained),
         ("length", "Limit on length", length_choices(page)),
         ("data", "Data", True),
@@ -163,8 +165,9 @@ def _shown(page: StudyPage) -> Names:
         "facts": facts_of(page),
         "facts_not_read": page.facts_not_read,
         "widths": width_rows(page),
-        "predictions": predictions(page),
+        "predictions": page.predictions,
         "recipes": with_recipe(page),
+        "forgetting": forgetting_rows(page),
         "likelihoods": likelihoods(page),
         "excluded": {name: Counter(row.reason for row in rows) for name, rows in compare.excluded.items()},
     }

@@ -57,6 +57,7 @@ class TrainingCounts(Part):
     steps: int
     best_step: int
     best_dev: Number | None
+    replayed: int = 0  # general rows among those that were trained on; given where there are any
 
 
 class TrainingRecord(TrainingCounts, Record):
@@ -105,6 +106,7 @@ class ArmCounts(Part):
     steps: int | None = None
     best_step: int | None = None
     best_dev: Number | None = None
+    replayed: int = 0
     saved_bytes: int | None = None
     prompt_tokens_mean: Number | None = None  # over the test prompts
     prompts_cut: int | None = None
@@ -169,6 +171,7 @@ class ArmRecord(Record):
     settings: SettingsTable
     training: SettingsTable | None
     trained_on: str | None = None  # only of an arm whose weights come from another training
+    scale: Number | None = None  # only of an arm that uses a part of its training, or more than it
     generation: SettingsTable | None
     width: str | None
     counts: ArmCounts

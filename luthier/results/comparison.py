@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
+from pydantic import Field
+
 from luthier.records import Verdict
 from luthier.results.record import Number, Part, Record
 
@@ -170,6 +172,7 @@ class Decision(Part):
     lower_bounds: dict[str, Number | None]  # arm -> lower bound of its mean minus the best of the others
     more_examples: int | None  # needed to show differences of one margin, where nothing is decided
     sentence: str  # the decision with its numbers
+    barred: dict[str, str] = Field(default={})  # arm -> why it may not be shipped; given where there are any
 
     @property
     def choice(self) -> str:

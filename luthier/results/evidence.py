@@ -6,17 +6,16 @@ form with its own verdict, and what nobody checked. SHA256SUMS is what `sha256su
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from luthier.errors import FolderError
-from luthier.files import refuse_links_in, sha256_of_text, write_text
-from luthier.hashes import sha256_of_files
+from luthier.files import refuse_links_in, write_text
+from luthier.hashes import Difference, first_other, sha256_of_files
 from luthier.records import Verdict
 from luthier.results.comparison import Pair
-from luthier.results.record import FirstFormat, Number, Part, Record
+from luthier.results.record import FirstFormat, Number, Part, Sealed
 
 SUMS_FILE = "SHA256SUMS"
 EVIDENCE_FOLDER = "evidence"  # of a shipped folder: records of the study, answers and scores
@@ -29,7 +28,7 @@ class Export(Part):
     kind: str  # f16, q8_0
     file: str
     bytes: int
-    arm: str  # its name among the arms of evidence/compare.json
+    arm: str  # its name in evidence/arms/, where its answers and scores are
     prompts_equal: bool  # whether its tokenizer makes the same prompts
     largest_distance: Number  # total variation between next-token distributions on the probes, 0 to 1
     same_answers: int  # of the test answers
@@ -44,11 +43,12 @@ class Export(Part):
         return self.prompts_equal and self.verdict in ("equivalent", "better")
 
 
-class Evidence(Record):
+class Evidence(Sealed):
     """What is known of a shipped arm."""
 
     FILE: ClassVar[str] = "evidence.json"
     REMEDY: ClassVar[str] = "get the folder again from whoever shipped it"
+    SEAL: ClassVar[str] = "evidence_sha256"
 
     format: FirstFormat
     luthier: str  # version that shipped it
@@ -75,19 +75,6 @@ class Evidence(Record):
     files: dict[str, str]  # every other file of the folder -> SHA-256
     evidence_sha256: str  # of all other fields
 
-    def sealed(self) -> Self:
-        """With its own hash, so that a field that is changed later is seen."""
-        return self.model_copy(update={"evidence_sha256": self._hash()})
-
-    def _hash(self) -> str:
-        fields = {key: value for key, value in self.as_json().items() if key != "evidence_sha256"}
-        return sha256_of_text(json.dumps(fields, sort_keys=True))
-
-    def refuse_changed(self, folder: Path) -> None:
-        """Raises FolderError where a field is not the one that was written."""
-        if self.evidence_sha256 != self._hash():
-            raise FolderError(f"{self.path_in(folder)}: a field of it was changed since it was written; {self.REMEDY}")
-
 
 def hashes_of(folder: Path, but: tuple[str, ...] = ()) -> dict[str, str]:
     """Name -> SHA-256 of every file below `folder`. Raises FolderError for a link."""
@@ -96,10 +83,13 @@ def hashes_of(folder: Path, but: tuple[str, ...] = ()) -> dict[str, str]:
     return {name: sha256_of_files(folder / name) for name in names if name not in but}
 
 
-def write_sums(folder: Path) -> str:
-    """Writes SHA256SUMS of all other files; returns the hash of that file, which stands for the whole folder."""
-    lines = (f"{digest}  {name}\n" for name, digest in hashes_of(folder, (SUMS_FILE,)).items())
-    write_text(folder / SUMS_FILE, "".join(lines))
+def write_sums(folder: Path, hashes: dict[str, str] | None = None) -> str:
+    """Writes SHA256SUMS of all other files; returns the hash of that file, which stands for the whole folder.
+
+    hashes: what `hashes_of` gives for the other files; None: they are hashed here.
+    """
+    others = hashes_of(folder, (SUMS_FILE,)) if hashes is None else hashes
+    write_text(folder / SUMS_FILE, "".join(f"{digest}  {name}\n" for name, digest in sorted(others.items())))
     return sha256_of_files(folder / SUMS_FILE)
 
 
@@ -120,12 +110,10 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 def refuse_other(folder: Path, expected: dict[str, str], here: dict[str, str], said_by: str) -> None:
     """Raises FolderError that names the first file that is missing, differs, or was not there when it was shipped."""
-    for name in [*expected, *here]:
-        if expected.get(name) == here.get(name):
-            continue
-        wrong = (
-            f"is not there, and {said_by} names it" if name not in here
-            else f"is not named by {said_by}" if name not in expected
-            else f"is not the file that {said_by} names"
-        )  # fmt: skip
-        raise FolderError(f"{folder / name}: {wrong}; {Evidence.REMEDY}")
+    said: dict[Difference, str] = {
+        "missing": f"is not there, and {said_by} names it",
+        "added": f"is not named by {said_by}",
+        "changed": f"is not the file that {said_by} names",
+    }
+    if other := first_other(expected, here):
+        raise FolderError(f"{folder / other[0]}: {said[other[1]]}; {Evidence.REMEDY}")

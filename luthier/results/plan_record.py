@@ -66,7 +66,7 @@ class PlanRecord(Record):
     """The plans of a study's arms. `rates` says where the seconds come from; None: no rates were known."""
 
     FILE: ClassVar[str] = "plan.json"
-    REMEDY: ClassVar[str] = "remove the file, and the study plans its arms again"
+    REMEDY: ClassVar[str] = "remove the file, and the study plans the arms that have not run"
 
     format: FirstFormat = 1
     accounting: Literal["luthier", "transformers"]

@@ -69,10 +69,9 @@ def error_rows(folders: Sequence[Path]) -> list[ErrorRow]:
     return [row for folder in folders for row in rows_of_study(folder)]
 
 
-def rows_of_study(folder: Path, record: PlanRecord | None = None, cost: Cost | None = None) -> list[ErrorRow]:
-    """The rows of one study: what its plan says of each arm, beside cost.json."""
-    record = record or PlanRecord.read(folder)
-    cost = cost or Cost.read_if_there(folder) or Cost()
+def rows_of_study(folder: Path) -> list[ErrorRow]:
+    """The rows of one study: what its plan says of each arm, beside cost.json. Raises FolderError without a plan."""
+    record, cost = PlanRecord.read(folder), Cost.read_if_there(folder) or Cost()
     rows: list[ErrorRow] = []
     for arm, plan in record.arms.items():
         rows += _memory(folder.name, arm, plan, cost.of(arm)) + _time(folder.name, arm, plan, cost.of(arm))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_core import PydanticCustomError
 
 from luthier.errors import FolderError
-from luthier.files import append_lines, refuse_link, write_json, write_lines
+from luthier.files import append_lines, refuse_link, sha256_of_text, write_json, write_lines
 from luthier.records import as_row
 
 Number = int | float  # an int stays an int, so that what was read is written again as it was
@@ -126,6 +127,25 @@ class Record(Part):
     def write(self, folder: Path) -> None:
         """Replaces the record's file in `folder` in one step."""
         write_json(self.path_in(folder), self.as_json())
+
+
+class Sealed(Record):
+    """Base of a record with a hash over all its other fields, so that a field that is changed later is seen."""
+
+    SEAL: ClassVar[str]  # the field that holds the hash
+
+    def sealed(self) -> Self:
+        """The record with its hash."""
+        return self.model_copy(update={self.SEAL: self._hash()})
+
+    def _hash(self) -> str:
+        fields = {key: value for key, value in self.as_json().items() if key != self.SEAL}
+        return sha256_of_text(json.dumps(fields, sort_keys=True))
+
+    def refuse_changed(self, folder: Path) -> None:
+        """Raises FolderError where a field is not the one that was written."""
+        if getattr(self, self.SEAL) != self._hash():
+            raise FolderError(f"{self.path_in(folder)}: a field of it was changed since it was written; {self.REMEDY}")
 
 
 def problem_in(problems: ValidationError, newest: int = 1) -> str:

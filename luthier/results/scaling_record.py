@@ -68,16 +68,10 @@ class IsoflopRow(Part):
 
 
 class RepeatedRow(Part):
-    """The law for repeated data: its own base and the two half-lives, in passes."""
+    """The two half-lives of repeated data, in passes; the law's other numbers are those of `LawRecord.parameters`."""
 
-    e: Number
-    a: Number
-    b: Number
-    alpha: Number
-    beta: Number
     r_d: Number
     r_n: Number
-    points: int  # that repeat tokens
 
 
 class LawParameters(Part):

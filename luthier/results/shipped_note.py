@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from luthier.errors import FolderError
-from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
-from luthier.results.record import Day, FirstFormat, Part, Record, SettingsTable
+from luthier.results.record import Day, FirstFormat, Part, Sealed, SettingsTable
 
 
 class Base(Part):
@@ -58,11 +54,12 @@ class Probe(Part):
     tokens: list[int]
 
 
-class ShippedNote(Record):
+class ShippedNote(Sealed):
     """The note beside an arm's weights."""
 
     FILE: ClassVar[str] = "luthier.json"
     REMEDY: ClassVar[str] = "make the arm again"
+    SEAL: ClassVar[str] = "note_sha256"
 
     format: FirstFormat
     method: str
@@ -83,17 +80,5 @@ class ShippedNote(Record):
     probes: list[Probe]
     note_sha256: str  # of all other fields
     day: Day | None = None  # the date in every prompt; only where the base's chat template prints one
-
-    def sealed(self) -> Self:
-        """The note with its own hash, so that a field that is changed later is seen."""
-        return self.model_copy(update={"note_sha256": self._hash()})
-
-    def _hash(self) -> str:
-        fields = {key: value for key, value in self.as_json().items() if key != "note_sha256"}
-        return sha256_of_text(json.dumps(fields, sort_keys=True))
-
-    def refuse_changed(self, folder: Path) -> None:
-        """Raises FolderError where a field is not the one that was written."""
-        if self.note_sha256 != self._hash():
-            path = self.path_in(folder)
-            raise FolderError(f"{path}: a field of it was changed since the arm was measured; {self.REMEDY}")
+    # Tokens of the window that every prompt of the study left free for the answer; notes of older versions have none.
+    room: int | None = Field(None, ge=0)

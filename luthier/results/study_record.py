@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 from luthier.files import sha256_of_text
 from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
-from luthier.scoring.words import Reasoning, Words
+from luthier.scoring.labels import FOLDS, Fold, LabelSet
+from luthier.scoring.words import Reading, Reasoning, Words
 
 Status = Literal["running", "done"]
 Split = Literal["train", "dev", "test"]
@@ -30,6 +31,7 @@ class ArmTable(Part):
     answer: str | None
     tune: list[str]  # what tuning may vary
     trained_on: str | None = None  # only of an arm whose weights come from another training
+    scale: Number | None = None  # only of an arm that uses a part of its training, or more than it
 
     @property
     def base_width(self) -> str | None:
@@ -55,7 +57,7 @@ class TaskOrigin(Part):
     words: Words = "ascii"
     bleu: str = "13a"
     reasoning: Reasoning = "keep"  # whether reasoning blocks are part of an answer
-    fold: list[str] | None = None  # what makes no other label; None: everything that may make none
+    fold: list[Fold] | None = None  # what makes no other label; None: everything that may make none
     test_opened: int | None = None  # number of this study's look at the test split; set when the study is finished
     # Rules of the task, each only where it is another than the usual one.
     references: str = "mean"  # how ROUGE against several references becomes one value
@@ -66,6 +68,16 @@ class TaskOrigin(Part):
     def decision(self) -> list[object]:
         """What decides, and of which texts: a task with another rule takes another look at its test set."""
         return [self.metric, self.margin, self.references, self.units_sha256, self.labels, self.templates]
+
+    @property
+    def reading(self) -> Reading:
+        """How the texts were read: what a word is, and whether reasoning blocks are part of an answer."""
+        return Reading(self.words, self.bleu, self.reasoning)
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """The labels with what makes no other label; None where answers are texts."""
+        return LabelSet(tuple(self.labels), FOLDS if self.fold is None else tuple(self.fold)) if self.labels else None
 
 
 class ModelOrigin(Part):
@@ -126,13 +138,24 @@ class StudyRecord(Record):
     def shape_sha256(self) -> str:
         """One hash over everything that shapes the study's answers: specification, arms, task and base weights.
 
-        It leaves out `likelihood`, which changes no answer.
+        It leaves out `likelihood` and `panel`, which change no answer.
         """
-        specification = {key: value for key, value in self.specification.items() if key != "likelihood"}
+        asides = ("likelihood", "panel")
+        specification = {key: value for key, value in self.specification.items() if key not in asides}
         arms = {name: table.as_json() for name, table in self.arms.items()}
         others = [model.base_sha256 for model in self.models.values()]
         shape = [specification, arms, self.task.hashes, self.task.decision, self.model.base_sha256, *others]
         return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
+
+    @property
+    def asks_panel(self) -> bool:
+        """Whether the study asks what its arms kept of general abilities."""
+        return bool(self.specification.get("panel")) or self.requires_kept
+
+    @property
+    def requires_kept(self) -> bool:
+        """Whether it ships no arm that the panel does not show to be kept."""
+        return bool(self.specification.get("require_kept"))
 
     @property
     def seeds(self) -> int:

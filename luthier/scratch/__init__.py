@@ -22,6 +22,7 @@
     generated      sequences that ask for recall, copying, counting
     objectives     causal, prefix, masked, span corruption: rows of numbers
     rows           rows as the loop's batches and as tensors; the step
+    drawn          rows that a function draws, for the one loop
     held_out       bits a byte of held-out documents, beside xz and bzip2
     pretrain       `pretrain`: text -> the one loop -> pretrain.json
     pretrain_page  pretrain.html

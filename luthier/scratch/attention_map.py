@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from luthier.errors import ModelError
+from luthier.model.model import Model
 from luthier.reports.plots import draw
 from luthier.scratch.imported import imported
 from luthier.scratch.token_table import load_tokenizer, shown_piece
@@ -47,20 +48,17 @@ def attention_svg(map_HTS: Tensor, looking: Sequence[str], seen: Sequence[str], 
 
 
 @torch.no_grad()
-def attention_of(text: str, model: str, layer: int) -> str:
+def attention_of(text: str, model: Model, layer: int) -> str:
     """The figure of one layer of a model that imported.py reads. Raises ModelError for a text or layer out of range."""
-    from luthier.model.model import family_of, load
-
-    tokenizer, _ = load_tokenizer(model)
+    tokenizer, _ = load_tokenizer(model.name)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     if not 0 < len(ids) <= MOST_TOKENS:
-        raise ModelError(f"{model}: the text has {len(ids)} tokens; attention is drawn of 1 to {MOST_TOKENS}")
-    encodes = family_of(model) == "encoder"
-    module = load(model, precision="fp32", device="cpu", labels=("a", "b") if encodes else ()).module
-    read = imported(module.base_model if encodes else module)  # type: ignore[arg-type]
+        raise ModelError(f"{model.name}: the text has {len(ids)} tokens; attention is drawn of 1 to {MOST_TOKENS}")
+    encodes = model.family == "encoder"
+    read = imported(model.module.base_model if encodes else model.module)  # type: ignore[arg-type]
     if not 0 <= layer < read.shape.layers:
         raise ModelError(
-            f"{model}: it has layers 0 to {read.shape.layers - 1}, and no layer {layer}; name one of these"
+            f"{model.name}: it has layers 0 to {read.shape.layers - 1}, and no layer {layer}; name one of these"
         )
     maps: dict[str, Tensor] = {}
     ids_1T = torch.tensor([ids])

@@ -18,7 +18,7 @@ import numpy as np
 
 from luthier.scratch.law_fit import DELTA, Minimum, fit, law_of, refit
 from luthier.scratch.laws import AdditiveLaw, Floats, flops_of
-from luthier.scratch.points import FEWEST, Points
+from luthier.scratch.points import Points
 
 CUTS = (0.4, 0.5, 0.6, 0.7, 0.8)
 LEVEL = 0.9
@@ -45,44 +45,59 @@ class Backtest:
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """A law with its resamples and backtests: losses with intervals at LEVEL."""
+class Tested:
+    """A law whose predictions have intervals at `level`.
 
-    minimum: Minimum
-    points: Points
+    `thetas_R5` are the laws of the resamples. `width` is the relative error at distance 0 that `level` of the backtests
+    stay below, None where there was none. `flops` are the least and the most of the points that were fitted.
+    """
+
+    law: AdditiveLaw
     thetas_R5: Floats
-    backtests: tuple[Backtest, ...]
-
-    @property
-    def width(self) -> float | None:
-        """Relative error at distance 0 that LEVEL of the backtests stay below; None where there was none."""
-        if not self.backtests:
-            return None
-        scaled = np.concatenate([np.abs(one.errors_m) / (1 + one.distances_m) for one in self.backtests])
-        return float(np.quantile(scaled, LEVEL))
+    width: float | None
+    flops: tuple[float, float]
+    level: float = LEVEL
 
     def interval(self, parameters_m: Floats, tokens_m: Floats) -> tuple[Floats, Floats, Floats]:
         """(loss, low, high) at each point, nats a token."""
-        loss = self.minimum.law.loss(parameters_m, tokens_m)
+        loss = self.law.loss(parameters_m, tokens_m)
         half = np.hypot(self.resampled_half(parameters_m, tokens_m), self.tested_half(parameters_m, tokens_m))
         return loss, loss * np.exp(-half), loss * np.exp(half)
 
     def resampled_half(self, parameters_m: Floats, tokens_m: Floats) -> Floats:
         """Half the width of the bootstrap's interval of the log loss."""
         log_losses = np.log([law_of(theta).loss(parameters_m, tokens_m) for theta in self.thetas_R5])
-        low, high = np.quantile(log_losses, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+        low, high = self.ends(log_losses)
         return np.asarray((high - low) / 2)
 
     def tested_half(self, parameters_m: Floats, tokens_m: Floats) -> Floats:
         """Half the width, on the log loss, that backtests ask for; 0 where there was none."""
-        return (self.width or 0.0) * (1 + distances(flops_of(parameters_m, tokens_m), self.points.flops_n))
+        return (self.width or 0.0) * (1 + distances(flops_of(parameters_m, tokens_m), np.array(self.flops)))
 
     def optimum_interval(self, flops: float) -> dict[str, tuple[float, float, float]]:
         """Parameters, tokens and tokens a parameter of lowest loss at `flops`: (value, low, high) over resamples."""
-        every = [self.minimum.law, *map(law_of, self.thetas_R5)]
+        every = [self.law, *map(law_of, self.thetas_R5)]
         n, d = (np.array([law.optimum(flops)[k] for law in every], float) for k in (0, 1))
         quantities = {"parameters": n, "tokens": d, "tokens_a_parameter": d / n}
-        return {name: (float(values[0]), *_ends(values[1:])) for name, values in quantities.items()}
+        intervals = {}
+        for name, values in quantities.items():
+            low, high = self.ends(values[1:])
+            intervals[name] = float(values[0]), float(low), float(high)
+        return intervals
+
+    def ends(self, resampled_R: Floats) -> Floats:
+        """(2, ...): the ends of the interval of what the resamples gave."""
+        return np.asarray(np.quantile(resampled_R, ((1 - self.level) / 2, (1 + self.level) / 2), axis=0))
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Points, the minimum that their law is, its backtests, and with them its predictions."""
+
+    points: Points
+    minimum: Minimum
+    backtests: tuple[Backtest, ...]
+    tested: Tested
 
 
 def predictor(points: Points, *, delta: float = DELTA, resamples: int = RESAMPLES, seed: int = 0) -> Predictor:
@@ -90,7 +105,15 @@ def predictor(points: Points, *, delta: float = DELTA, resamples: int = RESAMPLE
     n, d, losses = points.parameters_n, points.tokens_n, points.losses_n
     minimum = fit(n, d, losses, delta=delta, seed=seed)
     thetas = refit(n, d, losses, run_weights(points, resamples, seed), minimum.theta_5 + _NEIGHBOURS, delta=delta)
-    return Predictor(minimum, points, thetas, backtests(points, delta=delta, seed=seed))
+    tests, flops = backtests(points, delta=delta, seed=seed), points.flops_n
+    tested = Tested(minimum.law, thetas, _width(tests), (float(flops.min()), float(flops.max())))
+    return Predictor(points, minimum, tests, tested)
+
+
+def _width(tests: tuple[Backtest, ...]) -> float | None:
+    if not tests:
+        return None
+    return float(np.quantile(np.concatenate([np.abs(one.errors_m) / (1 + one.distances_m) for one in tests]), LEVEL))
 
 
 def run_weights(points: Points, resamples: int, seed: int) -> Floats:
@@ -104,12 +127,12 @@ def run_weights(points: Points, resamples: int, seed: int) -> Floats:
 
 
 def backtests(points: Points, *, delta: float = DELTA, seed: int = 0) -> tuple[Backtest, ...]:
-    """A backtest for each cut that leaves at least FEWEST points below it and one above."""
+    """A backtest for each cut that leaves points for a law below it and one above."""
     flops, done = points.flops_n, []
     for quantile in CUTS:
         cut = float(np.quantile(flops, quantile))
         small, large = points.where(flops < cut), points.where(flops >= cut)
-        if len(small) < FEWEST or not len(large) or len(set(small.parameters_n)) < 2 or len(set(small.tokens_n)) < 2:
+        if not (small.can_fit and len(large)):
             continue
         law = fit(small.parameters_n, small.tokens_n, small.losses_n, delta=delta, rounds=1, seed=seed).law
         errors = np.log(law.loss(large.parameters_n, large.tokens_n) / large.losses_n)
@@ -123,8 +146,3 @@ def distances(flops_m: Floats, fitted_n: Floats) -> Floats:
     """Log compute beyond the fitted points, as a share of the log compute that they span; 0 inside."""
     top, bottom = np.log(fitted_n.max()), np.log(fitted_n.min())
     return np.asarray(np.maximum(np.log(flops_m) - top, 0) / max(top - bottom, 1e-9))
-
-
-def _ends(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)

@@ -21,8 +21,9 @@ from importlib import metadata
 from pathlib import Path
 
 from luthier.errors import DataError
-from luthier.files import cache_folder, read_lines, sha256_of_text, write_lines
+from luthier.files import cache_folder, sha256_of_text
 from luthier.progress import bar
+from luthier.results.record import read_lines_of, write_lines_of
 from luthier.task.rows import read_rows
 
 DOCSTRINGS = "docstrings"  # the name of the text that every machine has
@@ -40,6 +41,11 @@ class Document:
     group: str
     text: str
 
+    @property
+    def bytes(self) -> int:
+        """In UTF-8."""
+        return len(self.text.encode())
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -56,7 +62,7 @@ class Corpus:
     @property
     def bytes(self) -> int:
         """UTF-8 bytes to train on."""
-        return sum(len(document.text.encode()) for document in self.train)
+        return sum(document.bytes for document in self.train)
 
 
 def read_corpus(where: str = DOCSTRINGS) -> Corpus:
@@ -141,7 +147,7 @@ def _docstrings() -> list[Document]:
     key = sha256_of_text(json.dumps(packages), sysconfig.get_python_version(), str(sysconfig.get_paths()["stdlib"]))
     cached = cache_folder() / "corpus" / f"docstrings-{key[:16]}.jsonl"
     if cached.exists():
-        return [Document(**row) for row in read_lines(cached)]
+        return read_lines_of(Document, cached)
     files = list(_modules(packages))
     documents = []
     with bar("reading docstrings", len(files), "modules") as shown:
@@ -149,7 +155,7 @@ def _docstrings() -> list[Document]:
             if text := docstrings_of(path):
                 documents.append(Document(name, group, text))
             shown.advance()
-    write_lines(cached, (vars(document) for document in documents))
+    write_lines_of(cached, documents)
     return documents
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -12,7 +10,6 @@ from luthier.scratch.backtest import Predictor
 from luthier.scratch.isoflop import Isoflop
 from luthier.scratch.laws import Published
 
-AnyLaw = Any  # AdditiveLaw, KaplanLaw or RepeatedDataLaw; all have name, loss and optimum
 _LAW_PENS = ((SKY, "--"), (ORANGE, ":"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
 
 
@@ -20,7 +17,7 @@ def losses(made: Predictor) -> str:
     """Every point, a line for each size, and the law's lowest loss at each compute with its interval."""
     points, law = made.points, made.minimum.law
     flops = np.geomspace(points.flops_n.min(), points.flops_n.max() * 10, 60)
-    loss, low, high = made.interval(*law.optimum(flops))
+    loss, low, high = made.tested.interval(*law.optimum(flops))
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -46,10 +43,9 @@ def backtest(made: Predictor) -> str:
         axes = figure.subplots()
         far = max((float(one.distances_m.max()) for one in tests), default=1.0)
         line = np.linspace(0, far, 40)
-        if made.width is not None:
-            axes.fill_between(
-                line, -100 * made.width * (1 + line), 100 * made.width * (1 + line), color=BAND, linewidth=0
-            )
+        if made.tested.width is not None:
+            edge = 100 * made.tested.width * (1 + line)
+            axes.fill_between(line, -edge, edge, color=BAND, linewidth=0)
         axes.axhline(0, color=GREY, linewidth=0.8)
         pens = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE)
         for one, colour in zip(tests, pens, strict=False):
@@ -67,7 +63,7 @@ def optima(made: Predictor, second: Isoflop) -> str:
     """Compute-optimal parameters by compute: the fitted law with its interval, approach 2, and the published laws."""
     points, law = made.points, made.minimum.law
     flops = np.geomspace(points.flops_n.min(), points.flops_n.max() * 1e3, 60)
-    ends = np.array([made.optimum_interval(float(c))["parameters"] for c in flops[::6]])
+    ends = np.array([made.tested.optimum_interval(float(c))["parameters"] for c in flops[::6]])
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()

@@ -9,8 +9,6 @@ import random
 
 Sequence = tuple[list[int], list[int]]  # ids, positions that can be known
 
-NAMES = ("recall", "copying", "counting")
-
 
 def recall(vocabulary: int, pairs: int, dice: random.Random) -> Sequence:
     """Pairs of a key and a value, then all keys again in another order, each with its value to be known.

@@ -31,28 +31,31 @@ def sample_of(documents: Sequence[Document], most_bytes: int) -> list[Document]:
     taken: list[Document] = []
     total = 0
     for document in documents:
-        total += len(document.text.encode())
+        total += document.bytes
         if taken and total > most_bytes:
             break
         taken.append(document)
     return taken
 
 
-class Judge:
-    """Reads documents with a model. `causal`: whether the model gives every token a likelihood from those before it."""
+class HeldOut:
+    """Documents, cut into rows once and read with a causal model as often as asked.
 
-    def __init__(self, encode: Callable[[str], list[int]], end: int, row: int, *, causal: bool) -> None:
-        self.encode, self.end, self.row, self.causal = encode, end, row, causal
+    `encode` makes ids of a text, `end` stands before the first token and behind the last, `row` is the most of a row.
+    """
+
+    def __init__(self, documents: Sequence[Document], encode: Callable[[str], list[int]], end: int, row: int) -> None:
+        self.documents, self.bytes = documents, [document.bytes for document in documents]
+        rows = [(number, one) for number, text in enumerate(documents) for one in _rows(encode(text.text), end, row)]
+        self._rows = sorted(rows, key=lambda pair: len(pair[1].ids))
 
     @torch.no_grad()
-    def nats(self, module: nn.Module, documents: Sequence[Document]) -> list[float]:
+    def nats(self, module: nn.Module) -> list[float]:
         """Of each document, summed over its tokens and its end."""
-        rows = [(number, row) for number, document in enumerate(documents) for row in self._rows(document.text)]
-        rows.sort(key=lambda pair: len(pair[1].ids))
-        sums = [0.0] * len(documents)
+        sums = [0.0] * len(self.documents)
         device = next(module.parameters()).device
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
+        for start in range(0, len(self._rows), ROWS_AT_ONCE):
+            some = self._rows[start : start + ROWS_AT_ONCE]
             inputs, targets_BT = inputs_of([row for _, row in some], device)
             logits_BTV = module(**inputs).float()
             nats_BT = nn.functional.cross_entropy(
@@ -62,25 +65,14 @@ class Judge:
                 sums[number] += nats
         return sums
 
-    def _rows(self, text: str) -> list[Row]:
-        ids = self.encode(text)
-        read, wanted = [self.end, *ids], [*ids, self.end]
-        return [
-            Row(
-                tuple(read[at : at + self.row]), (0,) * len(read[at : at + self.row]), tuple(wanted[at : at + self.row])
-            )
-            for at in range(0, len(read), self.row)
-        ]
-
-    def bits(self, module: nn.Module, documents: Sequence[Document]) -> float:
+    def bits(self, module: nn.Module) -> float:
         """Bits a byte of all documents together."""
-        count = sum(len(document.text.encode()) for document in documents)
-        return sum(self.nats(module, documents)) / math.log(2) / count
+        return sum(self.nats(module)) / math.log(2) / sum(self.bytes)
 
-    def judged(self, module: nn.Module, documents: Sequence[Document]) -> BitsPerByte:
+    def judged(self, module: nn.Module) -> BitsPerByte:
         """Bits a byte with its interval over documents, and those of xz and bzip2."""
-        texts = [document.text.encode() for document in documents]
-        sums = np.array([(n / math.log(2), len(t)) for n, t in zip(self.nats(module, documents), texts, strict=True)])
+        sums = np.array([(n / math.log(2), size) for n, size in zip(self.nats(module), self.bytes, strict=True)])
+        texts = [document.text.encode() for document in self.documents]
         resampled = resampled_sums(sums, RESAMPLES, seed=0)
         value = float(sums[:, 0].sum() / sums[:, 1].sum())
         estimate = resampled_estimate(value, resampled[:, 0] / resampled[:, 1], len(texts), len(texts))
@@ -95,3 +87,10 @@ class Judge:
             xz=8 * len(lzma.compress(whole, preset=9 | lzma.PRESET_EXTREME)) / len(whole),
             bzip2=8 * len(bz2.compress(whole, 9)) / len(whole),
         )
+
+
+def _rows(ids: list[int], end: int, length: int) -> list[Row]:
+    """A document's rows: each token is asked from those before it in its row."""
+    read, wanted = [end, *ids], [*ids, end]
+    pairs = [(read[at : at + length], wanted[at : at + length]) for at in range(0, len(read), length)]
+    return [Row(tuple(some), (0,) * len(some), tuple(targets)) for some, targets in pairs]

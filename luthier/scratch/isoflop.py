@@ -43,10 +43,6 @@ class Isoflop:
     high: float | None
     trimmed: float | None  # the exponent when each budget's size farthest from its vertex is left out
 
-    def optimum(self, flops: float) -> float | None:
-        """Parameters."""
-        return None if self.exponent is None or self.factor is None else self.factor * flops**self.exponent
-
 
 def isoflop(points: Points) -> Isoflop:
     """Approach 2. Points that share no budget are read off their runs' curves, linearly in log loss over log tokens."""

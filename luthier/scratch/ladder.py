@@ -81,9 +81,8 @@ def _cells(widths: tuple[int, ...], corpus: str) -> list[Cell]:
                 with torch.device("meta"):  # counted, not made
                     parameters = sum(parameter.numel() for parameter in Transformer(shape).parameters())
                 tokens = ratio * parameters
-                settings = settings_of(width, tokens, seed, corpus)
-                done = settings.steps * settings.rows_a_step * settings.row
-                name, flops = f"w{width}-r{ratio}-s{seed}", training_flops(shape, done, ROW)
+                read = settings_of(width, tokens, seed, corpus).tokens_read
+                name, flops = f"w{width}-r{ratio}-s{seed}", training_flops(shape, read, ROW)
                 cells.append(Cell(
                     name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=tokens, flops=flops,
                 ))  # fmt: skip
@@ -174,7 +173,7 @@ def _predictions(record: LadderRecord, out: Path, largest: int) -> list[Predicti
     runs = tuple(f"{cell.width}-{cell.ratio}" for cell, _ in done)
     made = predictor(Points(n, d, losses, d, runs))
     ahead = [cell for cell in record.cells if cell.width == largest]
-    loss, low, high = made.interval(
+    loss, low, high = made.tested.interval(
         np.array([cell.parameters for cell in ahead], float), np.array([cell.tokens for cell in ahead], float)
     )
     return [

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from luthier.scratch.laws import AdditiveLaw, Floats
 
@@ -37,6 +38,13 @@ class Minimum:
     gradient: float
     starts: int  # from which it was looked for
     reached: int  # of these, how many ended at it (objective within a factor 1 + 1e-9)
+
+
+def huber(residual: Floats, delta: ArrayLike) -> Floats:
+    """Half the square up to `delta`, and beyond it a line of that slope (Huber 1964)."""
+    size = np.abs(residual)
+    quadratic = np.minimum(size, delta)
+    return np.asarray(quadratic * (size - 0.5 * quadratic))
 
 
 class Problem:
@@ -71,9 +79,7 @@ class Problem:
 
     def value(self, theta_S5: Floats, weights_Sn: Floats, delta: Floats) -> Floats:
         """(S,) objectives."""
-        residual = np.abs(self.predicted(theta_S5)[0] - self.z_n)
-        quadratic = np.minimum(residual, delta)
-        return np.asarray((weights_Sn * (quadratic * (residual - 0.5 * quadratic))).sum(1))
+        return np.asarray((weights_Sn * huber(self.predicted(theta_S5)[0] - self.z_n, delta)).sum(1))
 
     def derivatives(self, theta_S5: Floats, weights_Sn: Floats, delta: Floats) -> tuple[Floats, Floats]:
         """(S, 5) gradients and (S, 5, 5) second derivatives."""

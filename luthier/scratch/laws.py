@@ -11,7 +11,7 @@ This file imports neither torch nor scipy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -163,5 +163,5 @@ class Published:
     )  # fmt: skip
 
     @classmethod
-    def all(cls) -> tuple[Any, ...]:
+    def all(cls) -> tuple[Law, ...]:
         return cls.HOFFMANN, cls.KAPLAN, cls.BESIROGLU, cls.MUENNIGHOFF

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from luthier.errors import ModelError
-from luthier.model.model import load
+from luthier.model.model import Model, load
 from luthier.scratch.token_table import load_tokenizer, shown_piece
 
 CANDIDATES = 40  # static neighbours that are read in the token's place
@@ -28,28 +28,29 @@ class Neighbours:
     in_context: list[tuple[str, float]]
 
 
+def looked_into(name: str) -> Model:
+    """A model of any family, to look into with a text. Raises ModelError as `load` does."""
+    return load(name, precision="fp32", device="cpu", labels=("a", "b"))  # an encoder needs labels, which nobody reads
+
+
 @torch.inference_mode()
-def neighbours(text: str, name: str, *, count: int = 5) -> list[Neighbours]:
+def neighbours(text: str, model: Model, *, count: int = 5) -> list[Neighbours]:
     """For each token of the text its nearest tokens.
 
     Static: by the cosine of input embeddings. In context: the CANDIDATES nearest are read in the token's place, one
     after the other, and the cosine is that of the hidden states there, in the middle layer. A decoder sees only what
     stands to the left. Raises ModelError for a text of more than MOST_TOKENS tokens.
     """
-    tokenizer, _ = load_tokenizer(name)
+    tokenizer, _ = load_tokenizer(model.name)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     if len(ids) > MOST_TOKENS:
-        raise ModelError(f"{name}: the text has {len(ids)} tokens; neighbours are shown of {MOST_TOKENS} or fewer")
-    module: Any = load(name, precision="fp32", device="cpu", labels=("a", "b") if _is_encoder(name) else ()).module
+        raise ModelError(
+            f"{model.name}: the text has {len(ids)} tokens; neighbours are shown of {MOST_TOKENS} or fewer"
+        )
+    module: Any = model.module
     table_VD = F.normalize(module.get_input_embeddings().weight.float(), dim=-1)
     reader = module.get_encoder() if module.config.is_encoder_decoder else module.base_model
     return [_of(reader, tokenizer, table_VD, ids, place, count) for place in range(len(ids))]
-
-
-def _is_encoder(name: str) -> bool:
-    from luthier.model.model import family_of
-
-    return family_of(name) == "encoder"
 
 
 def _of(reader: Any, tokenizer: Any, table_VD: torch.Tensor, ids: list[int], place: int, count: int) -> Neighbours:

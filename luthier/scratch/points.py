@@ -52,6 +52,11 @@ class Points:
         """Which points read some tokens more than once."""
         return np.asarray(self.tokens_n > self.unique_n * (1 + 1e-9))
 
+    @property
+    def can_fit(self) -> bool:
+        """Whether there are enough points for a law, of more than one size and more than one number of tokens."""
+        return len(self) >= FEWEST and len(set(self.parameters_n)) > 1 and len(set(self.tokens_n)) > 1
+
     def where(self, kept_n: NDArray[np.bool_]) -> Points:
         """The points that are kept."""
         runs = tuple(run for run, kept in zip(self.runs, kept_n, strict=True) if kept)

@@ -10,9 +10,10 @@ OUT/pretrain.html      loss by step, bits a byte beside xz and bzip2, what the m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -28,11 +29,11 @@ from luthier.machine import keep_freed_memory, versions
 from luthier.model.model import Model
 from luthier.progress import say, stoppable
 from luthier.results.lines import METRICS_FILE, Step
-from luthier.results.pretrain_record import PretrainRecord, TextSample
+from luthier.results.pretrain_record import BitsPerByte, PretrainRecord, TextSample
 from luthier.results.record import read_lines_of
 from luthier.scratch import objectives
-from luthier.scratch.corpus import DOCSTRINGS, Corpus, read_corpus
-from luthier.scratch.held_out import Judge, sample_of
+from luthier.scratch.corpus import DOCSTRINGS, Corpus, Document, read_corpus
+from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.lstm import LSTM, lstm_width
 from luthier.scratch.rows import RowBatches, loss_of
 from luthier.scratch.shape import Shape, matrices, training_flops
@@ -112,6 +113,16 @@ class Pretraining(Settings):
         """At least FEWEST_STEPS."""
         return max(FEWEST_STEPS, math.ceil(self.tokens / (self.rows_a_step * self.row)))
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens of all steps: `tokens`, rounded up to whole steps."""
+        return self.steps * self.rows_a_step * self.row
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the model learns to give every token a likelihood from those before it."""
+        return self.objective in ("causal", "prefix")
+
 
 @dataclass(frozen=True)
 class Work:
@@ -158,10 +169,9 @@ def pretrain(
         ):  # fmt: skip
             raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
         record.write(out)
-        say(words_before(record))
-        judge = Judge(work.encode, work.ids.end, settings.row, causal=settings.objective in ("causal", "prefix"))
-        _train(work, judge, out)
-        record = _finished(work, judge, record, out)
+        say(words_before(record, settings.tokens_read))
+        _train(work, out)
+        record = _finished(work, record, out)
         record.write(out)
         from luthier.scratch.pretrain_page import write_page
 
@@ -176,7 +186,7 @@ def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None)
     for document in corpus.train:
         if taken < TOKENIZER_BYTES:
             texts.append(document.text)
-            taken += len(document.text.encode())
+            taken += document.bytes
     words = vocabulary(settings.tokenizer, settings.vocabulary, texts, tokenizers)
     words.tokenizer.encode_special_tokens = True  # a text that spells END does not end there
     ids = objectives.Vocabulary(words.size, words.end)
@@ -189,9 +199,8 @@ def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None)
     return Work(settings, corpus, words, ids, module, shape)
 
 
-def words_before(record: PretrainRecord) -> str:
-    """What the training will cost, before it begins."""
-    tokens = record.steps * record.rows_a_step * int(record.settings["row"])
+def words_before(record: PretrainRecord, tokens: int) -> str:
+    """What the training on so many tokens will cost, before it begins."""
     return (
         f"{record.parameters:,} parameters ({record.parameters_without_embeddings:,} without embeddings), {tokens:,} "
         f"tokens of {record.train_documents:,} documents in {record.steps:,} steps: {record.flops:.2g} FLOPs, "
@@ -199,19 +208,13 @@ def words_before(record: PretrainRecord) -> str:
     )
 
 
-def _train(work: Work, judge: Judge, out: Path) -> None:
+def _train(work: Work, out: Path) -> None:
     settings = work.settings
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
         row=settings.row, steps=settings.steps, rows_a_step=settings.rows_a_step,
         micro_rows=max(1, 16_384 // settings.row), seed=settings.seed,
     )  # fmt: skip
-    some = sample_of(work.corpus.held_out, EVALUATED_BYTES)
-
-    def evaluate() -> float:
-        """Higher is better: minus the bits a byte, or minus the loss where there are none."""
-        return -judge.bits(work.module, some) if judge.causal else -_held_out_loss(work, some)
-
     train(
         work.module,
         lambda rows: loss_of(work.module, rows),
@@ -221,7 +224,7 @@ def _train(work: Work, judge: Judge, out: Path) -> None:
             evaluations=min(settings.evaluations, settings.steps), checkpoint_seconds=settings.checkpoint_seconds,
         ),
         out,
-        evaluate=evaluate,
+        evaluate=_evaluation(work),
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
         rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
         seed=settings.seed,
@@ -229,26 +232,33 @@ def _train(work: Work, judge: Judge, out: Path) -> None:
     )  # fmt: skip
 
 
-@torch.no_grad()
-def _held_out_loss(work: Work, documents: Any) -> float:
-    """Nats a supervised token of held-out rows under the training's own objective, with one draw of what is hidden."""
-    texts = [document.text for document in documents]
-    settings = work.settings
-    rows = RowBatches(texts, work.encode, work.ids, objective=settings.objective, row=settings.row, steps=1,
-                      rows_a_step=16, micro_rows=16, seed=0)  # fmt: skip
-    loss, count, _ = loss_of(work.module, next(iter(rows))[0])
-    return float(loss) / count
+def _evaluation(work: Work) -> Callable[[], float]:
+    """Reads some held-out text; higher is better: minus the bits a byte, or minus the nats a supervised token under an
+    objective that gives no likelihood of a text, with one draw of what is hidden."""
+    settings, some = work.settings, sample_of(work.corpus.held_out, EVALUATED_BYTES)
+    if settings.is_causal:
+        held_out = HeldOut(some, work.encode, work.ids.end, settings.row)
+        return lambda: -held_out.bits(work.module)
+    batches = RowBatches([document.text for document in some], work.encode, work.ids, objective=settings.objective,
+                         row=settings.row, steps=1, rows_a_step=16, micro_rows=16, seed=0)  # fmt: skip
+    rows = next(iter(batches))[0]
+
+    @torch.no_grad()
+    def minus_loss() -> float:
+        loss, count, _ = loss_of(work.module, rows)
+        return -float(loss) / count
+
+    return minus_loss
 
 
 def _record(work: Work, command: str) -> PretrainRecord:
     settings = work.settings
     parameters = sum(parameter.numel() for parameter in work.module.parameters())
-    tokens = settings.steps * settings.rows_a_step * settings.row
-    flops = training_flops(work.shape, tokens, settings.row)
+    flops = training_flops(work.shape, settings.tokens_read, settings.row)
     inner = matrices(work.shape)
     if isinstance(work.module, LSTM):
         inner = sum(p.numel() for p in work.module.layers.parameters() if p.dim() > 1)
-        flops = 6.0 * tokens * (inner + work.module.embedding.weight.numel())
+        flops = 6.0 * settings.tokens_read * (inner + work.module.embedding.weight.numel())
     return PretrainRecord(
         format=1, settings=settings.model_dump(mode="json"), command=command, versions=versions(),
         corpus_sha256=work.corpus.sha256, tokenizer_sha256=work.vocabulary.sha256,
@@ -258,26 +268,30 @@ def _record(work: Work, command: str) -> PretrainRecord:
     )  # fmt: skip
 
 
-def _finished(work: Work, judge: Judge, record: PretrainRecord, out: Path) -> PretrainRecord:
+def _finished(work: Work, record: PretrainRecord, out: Path) -> PretrainRecord:
     """Weights on disk, and what the model reached."""
     weights = out / "model.safetensors"
     with building(out / "weights") as part:
         save_file({name: p.detach().contiguous() for name, p in work.module.named_parameters()}, part / weights.name)
     lines = read_lines_of(Step, out / METRICS_FILE)
     last = lines[-max(1, len(lines) // 10) :]
-    limit, corpus = work.settings.held_out_bytes, work.corpus
-    judged = {
-        name: judge.judged(work.module, sample_of(documents, limit)) if judge.causal and documents else None
-        for name, documents in (("held_out", corpus.held_out), ("elsewhere", corpus.elsewhere))
-    }
+    settings, corpus = work.settings, work.corpus
+
+    def judged(documents: Sequence[Document]) -> BitsPerByte | None:
+        if not (settings.is_causal and documents):
+            return None
+        sample = sample_of(documents, settings.held_out_bytes)
+        return HeldOut(sample, work.encode, work.ids.end, settings.row).judged(work.module)
+
     return record.model_copy(
         update={
             "finished": True,
             "tokens": sum(line.tokens for line in lines),
             "supervised": sum(line.count for line in lines),
             "loss": sum(line.loss_sum for line in last) / sum(line.count for line in last),
-            **judged,
-            "samples": samples(work) if work.settings.objective == "causal" else [],
+            "held_out": judged(corpus.held_out),
+            "elsewhere": judged(corpus.elsewhere),
+            "samples": samples(work) if settings.objective == "causal" else [],
             "weights_sha256": sha256_of(out / "weights" / weights.name),
         }
     )

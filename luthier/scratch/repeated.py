@@ -9,31 +9,33 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from luthier.scratch.law_fit import DELTA, fit
+from luthier.scratch.law_fit import DELTA, huber
 from luthier.scratch.laws import AdditiveLaw, Floats, RepeatedDataLaw
-from luthier.scratch.points import FEWEST, Points
+from luthier.scratch.points import Points
 
 _STARTS = np.geomspace(0.3, 300, 7)
 
 
-def fit_repeated(points: Points, *, delta: float = DELTA, seed: int = 0) -> RepeatedDataLaw | None:
-    """The law; None where fewer than FEWEST points read every token once, or fewer than two repeat some."""
+def apart(points: Points) -> tuple[Points, Points] | None:
+    """The points that read every token once, and those that repeat some.
+
+    None where the first are too few for a law, or the others fewer than the two half-lives.
+    """
     once, again = points.where(~points.repeated_n), points.where(points.repeated_n)
-    if len(once) < FEWEST or len(again) < 2 or len(set(once.parameters_n)) < 2 or len(set(once.tokens_n)) < 2:
-        return None
-    base = fit(once.parameters_n, once.tokens_n, once.losses_n, delta=delta, seed=seed).law
-    return half_lives(base, again, delta=delta)
+    return (once, again) if once.can_fit and len(again) >= 2 else None
 
 
 def half_lives(base: AdditiveLaw, again: Points, *, delta: float = DELTA) -> RepeatedDataLaw:
-    """R_D and R_N over the points that repeat tokens, by Nelder and Mead's search in logs from a grid of starts."""
+    """R_D and R_N over the points that repeat tokens, by Nelder and Mead's search in logs from a grid of starts.
+
+    `base` is the law of the points that read every token once.
+    """
 
     def objective(logs_2: Floats) -> float:
         r_d, r_n = (float(value) for value in np.exp(np.clip(logs_2, -10, 15)))
         law = RepeatedDataLaw(base, r_d, r_n)
-        residual = np.abs(np.log(law.loss(again.parameters_n, again.tokens_n, again.unique_n) / again.losses_n))
-        inner = np.minimum(residual, delta)
-        return float((inner * (residual - 0.5 * inner)).sum())
+        residual = np.log(law.loss(again.parameters_n, again.tokens_n, again.unique_n) / again.losses_n)
+        return float(huber(residual, delta).sum())
 
     grid: list[Floats] = [np.log([r_d, r_n]) for r_d in _STARTS for r_n in _STARTS]
     best = sorted(grid, key=objective)[:5]

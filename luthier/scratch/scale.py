@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,12 @@ from luthier.results.scaling_record import (
     Span,
 )
 from luthier.scratch import figures
-from luthier.scratch.backtest import LEVEL, RESAMPLES, Backtest, Predictor, predictor
+from luthier.scratch.backtest import LEVEL, RESAMPLES, Backtest, Predictor, Tested, predictor
 from luthier.scratch.isoflop import Isoflop, isoflop
 from luthier.scratch.law_fit import DELTA, law_of
-from luthier.scratch.laws import AdditiveLaw, Floats, Published, RepeatedDataLaw, flops_of
-from luthier.scratch.points import Points, read_points
-from luthier.scratch.repeated import fit_repeated
+from luthier.scratch.laws import AdditiveLaw, Floats, Law, Published
+from luthier.scratch.points import read_points
+from luthier.scratch.repeated import apart, half_lives
 from luthier.settings import checked_seed
 
 PAGE = "scale.html"
@@ -59,9 +60,9 @@ def fit_points(
     if not 20 <= resamples <= 10_000:
         raise SettingsError(f"--resamples is {resamples}; give a whole number from 20 to 10000")
     points, left_out = read_points(file, columns, without)
-    repeated = fit_repeated(points, delta=delta)
-    fitted = points if repeated is None else points.where(~points.repeated_n)
+    fitted, again = apart(points) or (points, None)
     made = predictor(fitted, delta=delta, resamples=resamples, seed=seed)
+    repeated = None if again is None else half_lives(made.minimum.law, again, delta=delta)
     second = isoflop(fitted)
     record = LawRecord(
         format=1,
@@ -77,16 +78,16 @@ def fit_points(
         gradient=made.minimum.gradient,
         starts=made.minimum.starts,
         reached=made.minimum.reached,
-        level=LEVEL,
-        parameters=_parameters(made),
-        resamples=[[round(float(value), 6) for value in theta] for theta in made.thetas_R5],
-        width=made.width,
+        level=made.tested.level,
+        parameters=_parameters(made.tested),
+        resamples=[[round(float(value), 6) for value in theta] for theta in made.tested.thetas_R5],
+        width=made.tested.width,
         backtests=_backtest_rows(made.backtests),
         sizes=_span(fitted.parameters_n),
         tokens=_span(fitted.tokens_n),
         flops=_span(fitted.flops_n),
         isoflop=_isoflop_row(second),
-        repeated=_repeated_row(repeated, points),
+        repeated=None if repeated is None else RepeatedRow(r_d=repeated.r_d, r_n=repeated.r_n),
     )
     with locked(out):
         record.write(out)
@@ -138,33 +139,27 @@ def law_in(record: LawRecord) -> AdditiveLaw:
     return AdditiveLaw(e, a, b, alpha, beta)
 
 
-def loss_interval(record: LawRecord, parameters: float, tokens: float) -> Ranged:
-    """The loss that a fitted law predicts, with its tested interval."""
-    from luthier.scratch.backtest import distances
-
-    law, n, d = law_in(record), np.array([parameters]), np.array([tokens])
-    log_losses = np.log([law_of(np.array(theta)).loss(n, d)[0] for theta in record.resamples])
-    low, high = np.quantile(log_losses, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    spread = np.array([record.flops.least, record.flops.most], float)
-    tested = float((record.width or 0.0) * (1 + distances(flops_of(n, d), spread)[0]))
-    half, loss = math.hypot(float(high - low) / 2, tested), float(law.loss(n, d)[0])
-    return Ranged(value=loss, low=loss * math.exp(-half), high=loss * math.exp(half))
+def as_tested(record: LawRecord) -> Tested:
+    """The law of a law.json with what its intervals need."""
+    ends = float(record.flops.least), float(record.flops.most)
+    width = None if record.width is None else float(record.width)
+    return Tested(law_in(record), np.array(record.resamples, float), width, ends, float(record.level))
 
 
 def _fitted_row(record: LawRecord, flops: float) -> PlanRow:
-    every = [law_in(record), *(law_of(np.array(theta)) for theta in record.resamples)]
-    n, d = (np.array([law.optimum(flops)[k] for law in every], float) for k in (0, 1))
-    ends = {"parameters": n, "tokens": d, "tokens_a_parameter": d / n}
-    intervals = {name: _ranged(values[0], values[1:]) for name, values in ends.items()}
-    intervals["loss"] = loss_interval(record, float(n[0]), float(d[0]))
+    tested = as_tested(record)
+    best = tested.optimum_interval(flops)
+    values = {name: value for name, (value, _, _) in best.items()}
+    loss, low, high = tested.interval(np.array([values["parameters"]]), np.array([values["tokens"]]))
+    best["loss"] = float(loss[0]), float(low[0]), float(high[0])
     return PlanRow(
         law=f"fitted to {record.points_file}", source=f"{record.points} points of {record.runs} runs",
-        counts="as in these points", parameters=float(n[0]), tokens=float(d[0]),
-        tokens_a_parameter=float(d[0] / n[0]), loss=intervals["loss"].value, intervals=intervals,
+        counts="as in these points", loss=best["loss"][0], **values,
+        intervals={name: Ranged(value=value, low=low, high=high) for name, (value, low, high) in best.items()},
     )  # fmt: skip
 
 
-def _published_row(law: figures.AnyLaw, flops: float) -> PlanRow:
+def _published_row(law: Law, flops: float) -> PlanRow:
     n, d = (float(value) for value in law.optimum(flops))
     return PlanRow(
         law=law.name, source=law.source, counts=law.counts, parameters=n, tokens=d, tokens_a_parameter=d / n,
@@ -172,20 +167,17 @@ def _published_row(law: figures.AnyLaw, flops: float) -> PlanRow:
     )  # fmt: skip
 
 
-def _parameters(made: Predictor) -> LawParameters:
-    laws = [law_of(theta) for theta in made.thetas_R5]
-    best = made.minimum.law
-    ranged = {
-        name: _ranged(getattr(best, name), np.array([getattr(law, name) for law in laws]))
-        for name in ("e", "a", "b", "alpha", "beta")
-    }
-    exponents = np.array([law.beta / (law.alpha + law.beta) for law in laws])
-    return LawParameters(**ranged, exponent=_ranged(best.beta / (best.alpha + best.beta), exponents))
+def _parameters(tested: Tested) -> LawParameters:
+    laws = [law_of(theta) for theta in tested.thetas_R5]
 
+    def ranged(of: Callable[[AdditiveLaw], float]) -> Ranged:
+        low, high = tested.ends(np.array([of(law) for law in laws]))
+        return Ranged(value=of(tested.law), low=float(low), high=float(high))
 
-def _ranged(value: float, resampled: Floats) -> Ranged:
-    low, high = np.quantile(resampled, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Ranged(value=float(value), low=float(low), high=float(high))
+    return LawParameters(
+        **{name: ranged(attrgetter(name)) for name in ("e", "a", "b", "alpha", "beta")},
+        exponent=ranged(lambda law: law.beta / (law.alpha + law.beta)),
+    )
 
 
 def _span(values: Floats) -> Span:
@@ -211,13 +203,6 @@ def _backtest_rows(tests: tuple[Backtest, ...]) -> list[BacktestRow]:
 def _isoflop_row(second: Isoflop) -> IsoflopRow:
     budgets = [BudgetRow(**asdict(one)) for one in second.budgets]
     return IsoflopRow(**{**{k: v for k, v in vars(second).items() if k != "budgets"}, "budgets": budgets})
-
-
-def _repeated_row(law: RepeatedDataLaw | None, points: Points) -> RepeatedRow | None:
-    if law is None:
-        return None
-    base = {name: getattr(law.base, name) for name in ("e", "a", "b", "alpha", "beta")}
-    return RepeatedRow(**base, r_d=law.r_d, r_n=law.r_n, points=int(points.repeated_n.sum()))
 
 
 # ------------------------------------------------------------------------------------------------------------- page
@@ -327,5 +312,5 @@ def _write_page(out: Path, record: LawRecord, made: Predictor, second: Isoflop) 
     if record.repeated:
         row = record.repeated
         text = f"A second pass is worth less than the first: R_D = {row.r_d:.3g} passes, R_N = {row.r_n:.3g}."
-        sections.append(Section("Repeated data", [text, f"{row.points} points repeat tokens."]))
+        sections.append(Section("Repeated data", [text, f"{record.repeated_points} points repeat tokens."]))
     write_sheet(out / PAGE, f"Scaling law of {record.points_file}", law_words(record), sections)

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from luthier.planning import flops
+from luthier.planning import shape as plan
+from luthier.planning.moving import moving
 from luthier.settings import Settings
 
 
@@ -80,21 +83,60 @@ class Shape(Settings):
         return 2 if self.family == "encoder-decoder" else 1
 
 
+def planned(shape: Shape) -> plan.Shape:
+    """The shape as a plan reads it: embedding, output layer and the matrices of the blocks. What makes no product is
+    left out: norms, biases, positions."""
+    stacks: dict[str, tuple[plan.Stack, ...]] = {"decoder": ("decoder",), "encoder": ("encoder",)}
+    blocks = [
+        _block(shape, stack, number)
+        for stack in stacks.get(shape.family, ("encoder", "decoder"))
+        for number in range(shape.layers)
+    ]
+    embedding = plan.Layer("embedding", "embedding", shape.vocabulary, shape.width)
+    head = plan.Layer("head", "linear", shape.width, shape.vocabulary, tied_to="embedding" if shape.tied else None)
+    has_head = shape.head != "none"
+    return plan.Shape(
+        name="from nothing", model_type="luthier", family=shape.family, width=shape.width, vocabulary=shape.vocabulary,
+        window=shape.window, blocks=tuple(blocks), outside=(embedding, head) if has_head else (embedding,),
+        embedding="embedding", output="head" if has_head else None, rms_norms=shape.norm == "rms",
+    )  # fmt: skip
+
+
+def _block(shape: Shape, stack: plan.Stack, number: int) -> plan.Block:
+    path, crosses = f"{stack}.{number}", stack == "decoder" and shape.family == "encoder-decoder"
+    queries, keys, inner = shape.heads * shape.head_size, shape.keys * shape.head_size, shape.inner_width
+    roles: tuple[tuple[plan.Role, int, int], ...] = (
+        ("query", shape.width, queries), ("key", shape.width, keys), ("value", shape.width, keys),
+        ("attended", queries, shape.width),
+    )  # fmt: skip
+    mlp: tuple[tuple[plan.Role, int, int], ...] = (
+        *((("gate", shape.width, inner),) if shape.gated else ()), ("up", shape.width, inner),
+        ("down", inner, shape.width),
+    )  # fmt: skip
+    parts = [("attention", roles), *([("cross", roles)] if crosses else []), ("mlp", mlp)]
+    layers = [
+        plan.Layer(f"{path}.{name}.{role}", "linear", into, out, role=role)
+        for name, some in parts
+        for role, into, out in some
+    ]
+    own = plan.Attention(shape.heads, shape.keys, shape.head_size, causal=stack == "decoder")
+    return plan.Block(path, stack, tuple(layers), (own,), inner, shape.gated, shape.activation)
+
+
 def matrices(shape: Shape) -> int:
     """Weights of all matrices in the blocks: without embeddings, output layer, norms and biases."""
-    attention = shape.width * shape.head_size * (2 * shape.heads + 2 * shape.keys)
-    mlp = shape.width * shape.inner_width * (3 if shape.gated else 2)
-    cross = attention * shape.layers if shape.family == "encoder-decoder" else 0
-    return shape.stacks * shape.layers * (attention + mlp) + cross
+    return flops.linear_parameters(planned(shape))
 
 
 def training_flops(shape: Shape, tokens: int, row: int) -> float:
-    """FLOPs of training on `tokens` tokens in rows of `row`: 6 for each weight of a matrix and token, output layer
-    included, and 12 for each layer, position that is read and width of attention (Kaplan et al. 2020, table 1; half of
-    the positions are read where the model looks back alone). An encoder-decoder's tokens are split evenly between its
-    stacks.
+    """FLOPs of training on `tokens` tokens in full rows of `row`, all parameters moving, as planning/flops.py has them.
+
+    An encoder-decoder's tokens are split evenly between its stacks.
     """
-    seen = row if shape.family != "decoder" else (row + 1) / 2
-    attention = 12 * shape.layers * shape.heads * shape.head_size * seen
-    head = 6 * shape.width * shape.vocabulary if shape.head != "none" else 0
-    return float(tokens * (6 * matrices(shape) + head + attention) / (1 if shape.stacks == 1 else 2))
+    whole = planned(shape)
+    if shape.family == "encoder-decoder":
+        half = tokens // 2
+        read = flops.Read(half, half * row, half, half, half * (row + 1) // 2)
+    else:
+        read = flops.Read(tokens, tokens * row if shape.family == "encoder" else tokens * (row + 1) // 2, tokens)
+    return float(sum(flops.training_flops(whole, moving(whole, "full", None), read).values()))

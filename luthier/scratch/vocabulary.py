@@ -25,7 +25,6 @@ from luthier.errors import SettingsError
 from luthier.files import locked, replacing, sha256_of, sha256_of_text
 
 KINDS = ("bytes", "bpe", "wordpiece", "unigram")
-LOSSLESS = ("bytes", "bpe", "unigram")
 END, UNKNOWN = "<|end|>", "<unk>"
 SMALLEST, LARGEST = 257, 1_000_000
 

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 
 from luthier.decoding.decoders import can_join
 from luthier.serving import replies
-from luthier.serving.engine import Closed, Engine, Full
+from luthier.serving.engine import Closed, Engine, Full, TooMany
 from luthier.serving.guard import Guard, Rules
 from luthier.serving.prepare import prepare
 from luthier.serving.protocol import (
@@ -98,14 +98,15 @@ async def _answer(
     served: Mapping[str, Served], engine: Engine, asked: ChatRequest | CompletionRequest, request: Request
 ) -> Response:
     one = _named(served, asked.model)
-    _refuse_when_full(engine)  # before the prompt is rendered, so that it takes no time
+    client = request.client.host if request.client else ""
+    _refuse_when_full(engine, client)  # before the prompt is rendered, so that it takes no time
     question = await anyio.to_thread.run_sync(prepare, one, asked)
     chat = isinstance(asked, ChatRequest)
-    conversation = Conversation(engine, question, "chatcmpl" if chat else "cmpl")
+    conversation = Conversation(engine, question, "chatcmpl" if chat else "cmpl", client)
     try:
         conversation.begin()
     except (Full, Closed) as refused:
-        raise _not_now(refused) from None
+        raise _not_now(engine, refused) from None
     if asked.stream:
         options = asked.stream_options
         usage = bool(options and options.include_usage)
@@ -115,14 +116,19 @@ async def _answer(
     return await _unless_gone(whole, conversation, request)
 
 
-def _refuse_when_full(engine: Engine) -> None:
+def _refuse_when_full(engine: Engine, client: str) -> None:
     try:
-        engine.refuse_when_full()
+        engine.refuse_when_full(client=client)
     except (Full, Closed) as refused:
-        raise _not_now(refused) from None
+        raise _not_now(engine, refused) from None
 
 
-def _not_now(refused: Full | Closed) -> Refusal:
+def _not_now(engine: Engine, refused: Full | Closed) -> Refusal:
+    if isinstance(refused, TooMany):
+        return Refusal(
+            f"one client may have {engine.per_client} answers at once here; ask again when one of yours has ended",
+            status=429, kind="rate_limit_error", code="too_many_streams", retry_after=RETRY_SECONDS,
+        )  # fmt: skip
     if isinstance(refused, Full):
         return Refusal(
             "too many requests are waiting; try again later",
@@ -219,7 +225,12 @@ def _metrics(engine: Engine) -> str:
         ("requests_total", "counter", "answers that were asked for", counts.requests),
         ("finished_total", "counter", "answers that were finished", counts.finished),
         ("cancelled_total", "counter", "answers whose client went away, or whose stop string came", counts.cancelled),
-        ("refused_total", "counter", "requests that found the queue full", counts.refused),
+        (
+            "refused_total",
+            "counter",
+            "requests that found the queue full, or whose client had its share",
+            counts.refused,
+        ),
         ("failed_total", "counter", "answers that ended in an error", counts.failed),
         ("tokens_total", "counter", "new tokens", counts.tokens),
         ("steps_total", "counter", "decoding steps", counts.steps),

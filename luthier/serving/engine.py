@@ -35,6 +35,10 @@ class Full(Exception):
     """The queue is full; come again."""
 
 
+class TooMany(Full):
+    """This client has as many answers, written or waiting, as one may have; come again when one has ended."""
+
+
 class Closed(Exception):
     """The engine takes nothing more: it is ending, or it is dead."""
 
@@ -43,13 +47,14 @@ class Closed(Exception):
 class Work:
     """One answer to make: a `request` to the generator, or a `call` whose result is the only event.
 
-    `deliver` gets each Event, or the call's result, or the exception that ended it.
+    `deliver` gets each Event, or the call's result, or the exception that ended it. `client` is the address that asked.
     """
 
     served: Served
     deliver: Callable[[Any], None]
     request: Request | None = None
     call: Callable[[], Any] | None = None
+    client: str = ""
 
 
 @dataclass
@@ -128,10 +133,15 @@ class _Lane:
 
 
 class Engine:
-    """Answers works from any thread in one thread of its own. `start` it once; `close` ends it."""
+    """Answers works from any thread in one thread of its own. `start` it once; `close` ends it.
 
-    def __init__(self, *, streams: int = MOST_STREAMS, waiting: int = MOST_WAITING) -> None:
-        self.streams, self.most_waiting, self.counts = streams, waiting, Counts()
+    per_client: answers that one client may have, written or waiting; None: as many as there is room for.
+    """
+
+    def __init__(
+        self, *, streams: int = MOST_STREAMS, waiting: int = MOST_WAITING, per_client: int | None = None
+    ) -> None:
+        self.streams, self.most_waiting, self.per_client, self.counts = streams, waiting, per_client, Counts()
         self.error: BaseException | None = None
         self._weights: dict[int, LaidOut] = {}
         self._lanes: dict[tuple[str, tuple[int, ...], str], _Lane] = {}
@@ -158,18 +168,26 @@ class Engine:
         """(answers that are being written, requests that wait)."""
         return len(self._open), len(self._waiting)
 
-    def refuse_when_full(self, more: int = 1) -> None:
-        """Raises Full when `more` requests have no place, Closed when nothing is taken any more."""
+    def refuse_when_full(self, more: int = 1, client: str = "") -> None:
+        """Raises Full when `more` requests have no place, TooMany when this client may not have them, Closed when
+        nothing is taken any more.
+        """
         if not self.is_alive or self._closing:
             raise Closed
-        if len(self._waiting) + more > self.most_waiting + max(0, self.streams - len(self._open)):
-            self.counts.refused += 1
-            raise Full
+        with self._changed:
+            if self.per_client is not None:
+                own = sum(work.client == client for work in (*self._open, *self._waiting))
+                if own + more > self.per_client:
+                    self.counts.refused += 1
+                    raise TooMany
+            if len(self._waiting) + more > self.most_waiting + max(0, self.streams - len(self._open)):
+                self.counts.refused += 1
+                raise Full
 
     def submit(self, works: Sequence[Work]) -> None:
         """Takes all of them or none. Raises Full or Closed."""
         with self._changed:
-            self.refuse_when_full(len(works))
+            self.refuse_when_full(len(works), works[0].client)
             self._waiting.extend(works)
             self.counts.requests += len(works)
             self._changed.notify()

@@ -14,9 +14,13 @@ from luthier.decoding.requests import Request, seed_of
 from luthier.decoding.settings import Generation
 from luthier.errors import PromptError, SettingsError
 from luthier.records import Prompt
+from luthier.scoring.reasoning import without_reasoning
 from luthier.serving.protocol import MOST_PROMPTS, MOST_STOPS, About, Asked, ChatRequest, CompletionRequest, Refusal
 from luthier.serving.served import RAW, Served
 from luthier.settings import settings_from
+from luthier.task.chat_template import Message
+from luthier.task.parts import REPLY, RULES
+from luthier.task.prompt import first_left_out
 
 LONGEST_LETTERS = 64  # letters for each token of the context window; longer texts are not even looked at
 _SETTINGS = ("temperature", "top_p", "top_k", "repetition_penalty")
@@ -156,11 +160,30 @@ def _of_messages(served: Served, asked: ChatRequest) -> Prompt:
         _refuse_length(served, message.text, param)
     if served.raw:
         plain = [{"role": _role(message.role), "content": message.text} for message in messages]
-        ids, _ = served.model.renderer.render(plain)
+        whole, ids = served.model.renderer.rendered(plain)
+        _refuse_left_out(plain, whole, param)
         return _as_prompt(served, ids, param)
     if len(messages) != 1 or messages[0].role != "user":
         raise Refusal(_raw_instead(served, "these are several messages, or one that is not the user's"), param=param)
     return _of_input(served, messages[0].text, param)
+
+
+def _refuse_left_out(messages: Sequence[Message], whole: str, param: str) -> None:
+    """Raises Refusal where the model's chat template leaves out, or changes, what a message says.
+
+    Templates leave out on purpose how an earlier answer was reasoned, and some move the words of the system.
+    """
+    turns = [one | {"content": without_reasoning(one["content"])} if one["role"] == REPLY else one for one in messages]
+    rules = [number for number, turn in enumerate(turns, 1) if turn["role"] == RULES]
+    others = [number for number, turn in enumerate(turns, 1) if turn["role"] != RULES]
+    for numbers in (others, *([number] for number in rules)):
+        if (place := first_left_out([turns[number - 1] for number in numbers], whole)) is not None:
+            number = numbers[place]
+            raise Refusal(
+                f"the model's chat template leaves out or changes message {number}, whose role is "
+                f"'{turns[number - 1]['role']}'; say it in another message",
+                param=param,
+            )
 
 
 def _role(role: str) -> str:

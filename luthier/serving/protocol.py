@@ -14,26 +14,6 @@ from luthier.settings import is_text
 
 MOST_CHOICES, MOST_RIVALS, MOST_STOPS, MOST_PROMPTS = 8, 20, 16, 64
 
-# Fields of the interface that decide nothing here. They are accepted and named in the reply.
-IGNORED = ("user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier", "parallel_tool_calls")
-# Fields that ask for what no arm does, with the values that ask for nothing.
-REFUSED: dict[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "audio": (),
-    "prediction": (),
-    "reasoning_effort": (),
-    "suffix": ("",),
-    "best_of": (1,),
-}
-
 
 def _whole(text: str) -> str:
     """The text, where UTF-8 can hold it. JSON can spell half of a surrogate pair."""
@@ -43,6 +23,13 @@ def _whole(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole)]
+
+
+class Neutral:
+    """Values of a field that ask for nothing."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
 
 
 class Body(BaseModel):
@@ -78,7 +65,42 @@ class Message(Body):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class Asked(Body):
+class WithoutEffect(Body):
+    """Fields of the interface that decide nothing here. They are accepted and named in the reply."""
+
+    user: Any = None
+    metadata: Any = None
+    store: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    service_tier: Any = None
+    parallel_tool_calls: Any = None
+
+
+class NotServed(Body):
+    """Fields that ask for what no arm does; of each the values that ask for nothing, with which it is accepted."""
+
+    tools: Annotated[Any, Neutral([])] = None
+    tool_choice: Annotated[Any, Neutral("none", "auto")] = None
+    functions: Annotated[Any, Neutral([])] = None
+    function_call: Annotated[Any, Neutral("none", "auto")] = None
+    response_format: Annotated[Any, Neutral({"type": "text"})] = None
+    presence_penalty: Annotated[Any, Neutral(0)] = None
+    frequency_penalty: Annotated[Any, Neutral(0)] = None
+    logit_bias: Annotated[Any, Neutral({})] = None
+    modalities: Annotated[Any, Neutral(["text"])] = None
+    audio: Annotated[Any, Neutral()] = None
+    prediction: Annotated[Any, Neutral()] = None
+    reasoning_effort: Annotated[Any, Neutral()] = None
+    suffix: Annotated[Any, Neutral("")] = None
+    best_of: Annotated[Any, Neutral(1)] = None
+
+
+IGNORED = tuple(WithoutEffect.model_fields)
+REFUSED: dict[str, tuple[Any, ...]] = {name: field.metadata[0].values for name, field in NotServed.model_fields.items()}
+
+
+class Asked(WithoutEffect, NotServed):
     """The fields that chat and completions share."""
 
     model: Text = Field(description="an id of /v1/models")
@@ -93,29 +115,6 @@ class Asked(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ignore_eos: bool | None = Field(None, description="write up to the limit, past the end token")
-
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    service_tier: Any = None
-    parallel_tool_calls: Any = None
-
-    tools: Any = None
-    tool_choice: Any = None
-    functions: Any = None
-    function_call: Any = None
-    response_format: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    logit_bias: Any = None
-    modalities: Any = None
-    audio: Any = None
-    prediction: Any = None
-    reasoning_effort: Any = None
-    suffix: Any = None
-    best_of: Any = None
 
     @property
     def limit(self) -> int | None:

@@ -76,8 +76,8 @@ class _Choice:
 class Conversation:
     """One question while it is answered: `begin` hands it to the engine, `pieces` gives what comes."""
 
-    def __init__(self, engine: Engine, question: Question, kind: str) -> None:
-        self.engine, self.question = engine, question
+    def __init__(self, engine: Engine, question: Question, kind: str, client: str = "") -> None:
+        self.engine, self.question, self.client = engine, question, client
         self.id, self.created = f"{kind}-{uuid.uuid4().hex}", int(time.time())
         self.works: list[Work] = []
         self._loop = asyncio.get_running_loop()
@@ -96,13 +96,14 @@ class Conversation:
             deliver = self._deliverer(index)
             prompt = question.prompts[index // question.choices]
             if not served.writes:
-                self.works.append(Work(served, deliver, call=partial(_labels, served.model, prompt)))
+                choose = partial(_labels, served.model, prompt)
+                self.works.append(Work(served, deliver, call=choose, client=self.client))
                 continue
             if question.echo and question.rivals is not None:
                 read = partial(read_tokens, served.model, request.id, request.prompt_ids, question.rivals)
-                self.works.append(Work(served, deliver, call=read))
+                self.works.append(Work(served, deliver, call=read, client=self.client))
             if question.limit:
-                self.works.append(Work(served, deliver, request))
+                self.works.append(Work(served, deliver, request, client=self.client))
         if self.works:
             self.engine.submit(self.works)
 

@@ -55,6 +55,7 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     streams: int = MOST_STREAMS,
     queue: int = MOST_WAITING,
+    per_client: int | None = None,
     verify: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -62,17 +63,20 @@ def serve(
 
     host: anything but this machine itself needs a `key_file`, whose only line clients send as a bearer key.
     allowed_hosts: further names under which clients may ask. streams: answers that are written at once; queue:
-    requests that may wait. verify: every arm is asked its probes first. say: gets the lines that tell where to ask.
+    requests that may wait; per_client: answers, written or waiting, of one client's address. verify: every arm is asked
+    its probes first. say: gets the lines that tell where to ask.
     Raises LuthierError for what cannot be served.
     """
     _refuse_outside("the port", port, 0, LARGEST_PORT)
     _refuse_outside("the number of answers at once", streams, 1, LARGEST_STREAMS)
     _refuse_outside("the number of requests that may wait", queue, 0, LARGEST_QUEUE)
+    if per_client is not None:
+        _refuse_outside("the number of answers at once for one client", per_client, 1, LARGEST_QUEUE)
     rules = rules_for(host, key_file, allowed_hosts)
     with contextlib.closing(_listening(host, port)) as listening:
         served = load_served(sources, arms, check_probes=verify)
         keep_freed_memory()
-        engine = Engine(streams=streams, waiting=queue)
+        engine = Engine(streams=streams, waiting=queue, per_client=per_client)
         server = _Server(_configuration(served, engine, rules), engine)
         address = Address(host, listening.getsockname()[1])
         server.when_open = lambda: say(_hello(served, address, key_file))
@@ -88,9 +92,10 @@ def serving(
     rules: Rules | None = None,
     streams: int = MOST_STREAMS,
     queue: int = MOST_WAITING,
+    per_client: int | None = None,
 ) -> Iterator[tuple[str, Engine]]:
     """A server on a free port of this machine while the block runs: (its address, its engine). For notebooks."""
-    engine = Engine(streams=streams, waiting=queue)
+    engine = Engine(streams=streams, waiting=queue, per_client=per_client)
     with contextlib.closing(_listening("127.0.0.1", 0)) as listening:
         server = _Server(_configuration(served, engine, rules or Rules()), engine)
         is_open = threading.Event()

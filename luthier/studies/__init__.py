@@ -4,6 +4,7 @@
     spec       the specification of a study, the keys of study.toml; imports no torch
     runs       the trainings of a study, and how long the remaining ones take
     origin     study.json: the specification, and the origin of everything
+    remedies   general rows and penalties against forgetting
     fit        one training of an arm: base, method, batches, dev answers
     tune       settings that dev chooses with equal effort, by successive halving
     weights    where an arm's weights come from: trained, taken from another training, made narrow

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.answers import asking, room_for
+from luthier.decoding.answers import asking
 from luthier.decoding.generate import shorten
 from luthier.decoding.likelihood import copy_likelihood_of_same_prompts, measure, without_likelihood
 from luthier.decoding.requests import Event
@@ -49,6 +49,7 @@ class PreparedArm:
     shots: Sequence[Example]
     dev: Sequence[Prompt]
     test: Sequence[Prompt]
+    room: int  # tokens of the window that every prompt leaves free for the answer
 
     @property
     def folder(self) -> Path:
@@ -67,12 +68,12 @@ class ChosenLength:
 def render(context: StudyContext, arm: Arm, model: Model) -> PreparedArm:
     """Renders every prompt of dev and test for `model`, and writes prompts.jsonl."""
     shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
-    text, room = context.task.template(arm.template), room_for(model, context.task.spec.answer.max_new_tokens)
+    text, room = context.task.template(arm.template), model.renderer.room_for(arm.most_new_tokens(context.task))
     dev, test = (
         [model.renderer.prompt(example, text, shots, room=room) for example in examples]
         for examples in (context.dev, context.test)
     )
-    prepared = PreparedArm(context, arm, model, shots, dev, test)
+    prepared = PreparedArm(context, arm, model, shots, dev, test, room)
     write_lines_of(prepared.folder / PROMPTS_FILE, test)
     return prepared
 

@@ -90,6 +90,7 @@ def _write_note(prepared: PreparedArm, chosen: ChosenLength) -> None:
         answers_by=arm.answers_by,
         seed=context.seed,
         probes=prepared.dev[:PROBES],
+        room=prepared.room,
     )
 
 
@@ -141,6 +142,7 @@ def _record(context: StudyContext, arm: Arm, counts: ArmCounts, stages: StageRes
     # Only an arm that was trained elsewhere has `trained_on`.
     elsewhere = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
     optional: dict[str, Any] = {"answers_by": arm.answers_by if stages else BASELINE, **elsewhere}
+    optional |= {"scale": arm.scale} if arm.scale is not None else {}
     return ArmRecord(
         **optional,
         name=arm.name,

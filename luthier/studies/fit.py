@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.answers import asking, room_for
-from luthier.errors import ModelError
+from luthier.decoding.answers import asking
+from luthier.errors import ModelError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss
@@ -26,12 +26,14 @@ from luthier.model.model import Model, load, parameter_counts
 from luthier.planning.config import config_in
 from luthier.planning.moving import moving
 from luthier.planning.read import shape_from
+from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, example_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
 from luthier.results.folder import StudyFolder
 from luthier.scoring.score import corpus_value, score
+from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.prompt import Renderer
 from luthier.task.task import Task
 from luthier.training.batches import Batches
@@ -138,10 +140,14 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     module = arm.method.apply(model, arm.settings, context.seed)
     # A learned prompt takes as much of the context window in training as in answering.
     plan = plan or own_plan(context, arm)
-    prompts = plan.prompts(arm.method.answering(model, module).renderer)
+    renderer = arm.method.answering(model, module).renderer
+    own = plan.prompts(renderer)
+    replayed = general_prompts(renderer, arm.training, len(own), context.seed)
+    prompts = [*own, *replayed]
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
-    passes = arm.training.passes(len(prompts))
+    passes = arm.training.passes(len(own))
+    penalties = Penalties.of(arm.training, module, lambda: context.base(arm))
 
     def forward(micro_batch: list[Prompt]) -> Tensor:
         return supervised_loss(module, collate(micro_batch, module, model.family))[0]
@@ -159,7 +165,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
 
     def step(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
         batch = collate(micro_batch, module, model.family)
-        loss, count = supervised_loss(module, batch)
+        loss, count = penalties.loss(module, micro_batch, batch)
         return loss, count, batch.tokens
 
     def evaluate() -> float:
@@ -180,7 +186,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     counts = TrainingCounts(
         trainable=trainable,
         parameters=parameters,
-        train_examples=len(prompts),
+        train_examples=len(own),
         train_prompts_cut=sum(p.tokens_cut > 0 for p in prompts),
         train_tokens=trained.tokens,
         supervised_tokens=trained.supervised,
@@ -188,17 +194,25 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         steps=trained.steps,
         best_step=trained.best_step,
         best_dev=trained.best_metric,
+        **({"replayed": len(replayed)} if replayed else {}),
     )
     return Fitted(module, trained, counts)
 
 
+def planned_shape(model: Model) -> Shape:
+    """The shape of a base as a plan reads it. Raises ModelError for one that is not known."""
+    return shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
+
+
 def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBytes | None:
-    """What a plan says that a forward pass over one example keeps; None for a model whose shape is not known."""
-    try:
-        shape = shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
-    except ModelError:
+    """What a plan says that a forward pass over one example keeps. None: nothing asks, or it cannot be planned."""
+    if context.bound.bytes is None:
         return None
-    moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
+    try:
+        shape = planned_shape(model)
+        moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
+    except (ModelError, SettingsError):
+        return None
     setting = Setting(precision=context.precision, device=model.device.type)
 
     def kept(prompt: Prompt, recomputing: bool) -> float:
@@ -211,7 +225,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
 def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
     """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
     limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
-    text, room = context.task.template(arm.template), room_for(asked, limit)
+    text, room = context.task.template(arm.template), asked.renderer.room_for(arm.most_new_tokens(context.task))
     dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
     asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
     return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

@@ -296,7 +296,7 @@ def _multitask_spec(group: Group, single: ArmSpec) -> ArmSpec:
         name: [context.task.hashes(), context.task.spec.prompt.model_dump(), len(context.train), len(context.dev)]
         for name, context in group.trained_tasks.items()
     }
-    arm = single.model_dump(exclude={"width"})  # the width changes the weights that answer, not the training
+    arm = single.model_dump(exclude={"width", "scale"})  # the width changes the weights that answer, not the training
     shape = {"mixture": mixture, "effort": spec.effort, "arm": arm, "seed": spec.seed, "tasks": tasks}
     digest = sha256_of_text(json.dumps(shape, sort_keys=True))[:12]
     words = f"a {mixture_words(mixture)}, of {', '.join(tasks)} ({digest})"

@@ -8,7 +8,8 @@ from typing import Any, TypedDict
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.roads import slow_road
+from luthier.decoding import roads
+from luthier.model import shared
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
 from luthier.scoring.labels import FOLDS
@@ -55,14 +56,16 @@ def study_origin(
 ) -> StudyRecord:
     """study.json of a study that begins. `training_notes` are the sentences of `runs.training_notes`."""
     base = bases[context.model_name]
+    trained = {arm.model or context.model_name for arm in arms if isinstance(arm, TrainedArm)}
+    origins = {name: _model_origin(model, context.precision, name in trained) for name, model in bases.items()}
     return StudyRecord(
         format=1,
         specification=specification,
         arms={arm.name: arm_table(arm, bool(context.task.labels)) for arm in arms},
         command=whole_letters(command) or shlex.join(["luthier", "study", context.task.source]),
         task=_task_origin(context, arms),
-        model=_model_origin(base, context.precision),
-        models={name: _model_origin(other, context.precision) for name, other in bases.items() if other is not base},
+        model=origins.pop(context.model_name),
+        models=origins,
         **made_by(base),
         power=power,
         effort=training_notes,
@@ -94,7 +97,8 @@ def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
     )
 
 
-def _model_origin(model: Model, precision: str) -> ModelOrigin:
+def _model_origin(model: Model, precision: str, is_trained: bool) -> ModelOrigin:
+    slow = [roads.slow_road(model), shared.slow_road(model) if is_trained else None]
     return ModelOrigin(
         name=model.name,
         base_sha256=model.base_sha256,
@@ -102,7 +106,7 @@ def _model_origin(model: Model, precision: str) -> ModelOrigin:
         window=model.window,
         precision=precision,
         parameters=parameter_counts(model.module)[1],
-        notes=[*model.notes, *([slow] if (slow := slow_road(model)) else [])],
+        notes=[*model.notes, *filter(None, slow)],
     )
 
 
@@ -113,7 +117,8 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
     looks at a test set are counted.
     """
     trained = arm if isinstance(arm, TrainedArm) else None
-    elsewhere = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
+    where_given: dict[str, Any] = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
+    where_given |= {"scale": arm.scale} if arm.scale is not None else {}
     return ArmTable(
         method=arm.method.name,
         template=arm.template,
@@ -124,5 +129,5 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
         model=arm.model,
         answer="generation" if arm.answers_by == "generation" and labelled else None,
         tune=list(trained.tunable) if trained else [],
-        **elsewhere,
+        **where_given,
     )

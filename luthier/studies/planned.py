@@ -6,44 +6,55 @@ Nothing depends on the plan. An arm whose model has a shape that is not known ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding.answers import room_for
 from luthier.errors import LuthierError
 from luthier.model.model import Model
-from luthier.planning.config import config_in
-from luthier.planning.devices import this_machine
+from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.plan import PlannedArm, plan_arm
-from luthier.planning.read import shape_from
 from luthier.planning.terms import Setting
 from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
+from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
-from luthier.studies.fit import StudyContext
+from luthier.studies.fit import StudyContext, planned_shape
 from luthier.task.prompt import draw_shots
 
 
 def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, Model]) -> PlanRecord:
-    """Plans the arms that plan.json lacks, and writes it. An arm that cannot be planned is left out, in a sentence."""
-    folder = context.folder.path
-    kind = bases[context.model_name].device.type
-    stored = PlanRecord.read_if_there(folder)
-    device = this_machine("cuda" if kind == "cuda" else "cpu")
+    """Plans the arms that neither ran nor stand in plan.json, and writes it.
+
+    An arm that cannot be planned is left out, in a sentence. After an arm has run, a plan would be no prediction.
+    """
+    folder = context.folder
+    stored = PlanRecord.read_if_there(folder.path)
+    device = this_machine(bases[context.model_name].device.type)
     record = stored or PlanRecord(
-        format=1, accounting="luthier", device=device.name, precision=context.precision, rates=device.source, arms={}
+        format=1,
+        accounting="luthier",
+        device=device.name if device else HERE,
+        precision=context.precision,
+        rates=device.source if device else None,
+        arms={},
     )
     plans: dict[str, ArmPlan] = {}
+    lengths: dict[tuple[Any, ...], Lengths] = {}  # arms that are asked alike read the same prompts
     for arm in arms:
-        if not arm.method.asks_model or record.of(arm.name) is not None:
+        if not arm.method.asks_model or record.of(arm.name) is not None or folder.finished(arm.name):
             continue
+        base = bases[arm.model or context.model_name]
+        asked = (arm.model, arm.template, arm.shots, _train_rows(context, arm) != [], arm.generation.max_new_tokens)
         try:
-            plans[arm.name] = _plan_of(context, arm, bases[arm.model or context.model_name])
+            if asked not in lengths:
+                lengths[asked] = lengths_of(context, arm, base)
+            plans[arm.name] = _plan_of(context, arm, base, lengths[asked], device)
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")
     if plans or stored is None:
         record = record.with_arms(plans)
-        record.write(folder)
+        record.write(folder.path)
     return record
 
 
@@ -54,37 +65,36 @@ def say_plan(record: PlanRecord, arm: str) -> None:
         return
     if plan.refused is not None:
         return say(f"  plan: {plan.refused}")
-    parts = [f"{name} {gigabytes(phase.peak_bytes)}" for name, phase in plan.phases.items()]
-    say(f"  plan: {', '.join(parts)}; about {duration(plan.seconds)} by {record.rates} rates")
+    parts = ", ".join(f"{name} {gigabytes(phase.peak_bytes)}" for name, phase in plan.phases.items())
+    seconds = f"; about {duration(plan.seconds)} by {record.rates} rates" if plan.seconds is not None else ""
+    say(f"  plan: {parts}{seconds}")
 
 
-def _plan_of(context: StudyContext, arm: Arm, base: Model) -> ArmPlan:
-    shape = shape_from(config_in(base.folder, base.name), max(1, len(context.task.labels)))
-    training = arm.training if isinstance(arm, TrainedArm) and not arm.trained_on else None
-    examples = max(1, len(context.train))
-    planned = PlannedArm(
-        name=arm.name,
-        method=arm.method.name,
-        settings=arm.settings,
-        batch_size=training.batch_size if training else 1,
-        micro_tokens=training.micro_tokens if training else None,
-        passes=training.passes(examples) if training else 0.0,
-        evaluations=training.evaluations if training else 0,
+def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, device: Device | None) -> ArmPlan:
+    planned = PlannedArm.of(
+        arm.method.name,
+        arm.settings,
+        arm.training if isinstance(arm, TrainedArm) and not arm.trained_on else None,
+        len(context.train),
         width=arm.width,
         answers=arm.answers_by == "generation",
+        sequences=arm.generation.rows,
         special_tokens=len(set(base.tokenizer.all_special_ids)),
     )
     setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)
-    device = this_machine("cuda" if base.device.type == "cuda" else "cpu")
-    return plan_arm(shape, planned, setting, lengths_of(context, arm, base), device)
+    return plan_arm(planned_shape(base), planned, setting, lengths, device)
 
 
 def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
     """The lengths of the prompts that an arm reads, as it will render them."""
     task, renderer = context.task, base.renderer
-    text = task.template(arm.template)
-    answer = arm.generation.max_new_tokens or task.spec.answer.max_new_tokens
+    most = task.spec.answer.max_new_tokens
     shots = draw_shots(context.train, arm.shots, task.spec.prompt.shot_seed) if arm.shots else []
-    train = context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []
-    room = room_for(base, answer)
-    return rendered_lengths(renderer, text, shots, train, context.dev, context.test, room, answer)
+    return rendered_lengths(
+        renderer, task.template(arm.template), shots, _train_rows(context, arm), context.dev, context.test,
+        renderer.room_for(arm.most_new_tokens(task)), arm.generation.max_new_tokens or most,
+    )  # fmt: skip
+
+
+def _train_rows(context: StudyContext, arm: Arm) -> Sequence[Example]:
+    return context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []

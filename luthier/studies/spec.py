@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic.config import JsonDict
@@ -16,7 +16,7 @@ from luthier import defaults
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
 from luthier.files import possible
-from luthier.settings import Seed, Settings, assignments, read_settings, settings_from
+from luthier.settings import LeanSettings, Seed, Settings, assignments, read_settings, settings_from
 from luthier.studies.mixture import Mixture
 
 FEWEST_SEEDS = 3  # fewer do not estimate the spread between trainings well enough for a verdict on a recipe
@@ -26,7 +26,7 @@ SHORT_FORMS: JsonDict = {"metavar": "ARM,ARM,..."}
 ASSIGNMENTS: JsonDict = {"metavar": "KEY=VALUE,..."}
 
 
-class StudySpec(Settings):
+class StudySpec(LeanSettings):
     """study.toml: the specification of a study."""
 
     task: str | None = Field(None, description="a task folder, or a task that ships with luthier")
@@ -58,6 +58,12 @@ class StudySpec(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="precision of frozen weights and of answering"
     )
+
+    panel: bool = Field(
+        False, description="ask base and trained arms for general abilities, and say what each arm kept of them"
+    )
+    require_kept: bool = Field(False, description="ship no arm that the panel does not show to be kept; asks the panel")
+    LATER: ClassVar[frozenset[str]] = frozenset({"panel", "require_kept"})
 
     @field_validator("seeds")
     @classmethod

@@ -1,7 +1,8 @@
 """A study: arms x examples through the same code, in a folder that can resume. Finished parts are not repeated.
 
     plan: the specification, joined with the folder -> look over: health, what can be detected -> begin: study.json
-    -> plan.json -> every arm (arm.py) -> conclude: compare.json, profile.json -> done -> report
+    -> plan.json -> every arm (arm.py) -> with a panel, what they kept: panel.json -> conclude: compare.json,
+    profile.json -> done -> report
 
 The dev split chooses lengths and checkpoints; the test split is opened once, at the end of each arm.
 """
@@ -18,7 +19,8 @@ from luthier.arms.resolve import Arm, TrainedArm, as_trained, resolve, with_defa
 from luthier.arms.short_form import parse
 from luthier.arms.spec import ArmSpec
 from luthier.arms.usual import arm_specs, with_baselines
-from luthier.decoding.answers import refuse_same_labels, room_for
+from luthier.decoding.answers import refuse_same_labels
+from luthier.defaults import MOST_DEV
 from luthier.errors import LuthierError, SettingsError, TaskError
 from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory
@@ -41,6 +43,7 @@ from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
 from luthier.studies.spec import StudySpec, in_reach, specification
 from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
+from luthier.suites.panel import of_study
 from luthier.task.chat_template import today
 from luthier.task.check import check_task
 from luthier.task.check_prompts import refuse_same_prompts
@@ -53,8 +56,8 @@ from luthier.training.memory import Bound
 from luthier.verdicts.conclude import conclude
 from luthier.verdicts.detect import can_show, refuse_unscorable, unseen_labels
 
-MAY_CHANGE = ("precision", "seeds")  # keys of a specification that may differ when a study resumes
-MOST_DEV = 32  # default number of dev examples: enough to choose settings, cheap to answer
+# Keys of a specification that may differ when a study resumes.
+MAY_CHANGE = ("precision", "seeds", "panel", "require_kept")
 
 
 def study(
@@ -74,6 +77,8 @@ def study(
     tune: int | None = None,
     likelihood: bool | None = None,
     memory: float | None = None,
+    panel: bool | None = None,
+    require_kept: bool | None = None,
     command: str = "",
 ) -> Path:
     """Runs the missing parts of a study. Returns its folder, which holds compare.json, report.html and report.md.
@@ -84,6 +89,7 @@ def study(
     keywords = {
         "model": model, "defaults": defaults, "train": train, "dev": dev, "test": test, "seed": seed,
         "precision": precision, "seeds": seeds, "tune": tune, "likelihood": likelihood, "memory": memory,
+        "panel": panel, "require_kept": require_kept,
     }  # fmt: skip
     keep_freed_memory()
     spec = specification(task, arms, config, keywords)
@@ -135,6 +141,8 @@ def run_study(
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
     expected = write_plan(context, plan.arms, bases)
     _run_arms(context, runs(plan.arms, plan.seeds), bases, expected)
+    if record.asks_panel:
+        of_study(folder.path, None, record.command)
     look = conclude(folder, task).look
     record.done(look).write(folder.path)
     folder.log("done")
@@ -168,6 +176,7 @@ def _planned(
         )
     refuse_changed_task(folder, stored, task)
     seeds = max(spec.seeds, stored.seeds)
+    asked |= {key: True for key in ("panel", "require_kept") if stored.specification.get(key)}
     return StudyPlan(asked | {"seeds": seeds}, _with_stored_arms(folder, arms, stored, task, spec.model), seeds)
 
 
@@ -213,12 +222,13 @@ def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapp
     """Raises PromptError for an arm whose prompts leave something out or are all the same, before any arm runs."""
     seen = set()
     for arm in arms:
-        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots)) in seen:
+        most = arm.most_new_tokens(context.task)
+        if not arm.method.asks_model or (kind := (arm.model, arm.template, arm.shots, most)) in seen:
             continue
         seen.add(kind)
         model, text = bases[arm.model or context.model_name], context.task.template(arm.template)
         shots = draw_shots(context.train, arm.shots, context.task.spec.prompt.shot_seed) if arm.shots else []
-        room = room_for(model, context.task.spec.answer.max_new_tokens)
+        room = model.renderer.room_for(most)
         refuse_same_prompts(arm.name, model.renderer, text, shots, [*context.dev, *context.test], room)
 
 
@@ -258,7 +268,7 @@ def _say_time_left(context: StudyContext, trained: Sequence[Run], done: Sequence
 
 def _default_folder(spec: StudySpec, task: Task) -> Path:
     """studies/TASK-MODEL-xxxxxxxx. The same arguments give the same folder, whatever arms and seeds."""
-    same = spec.model_dump_json(exclude={"arms", "task", "seeds"})
+    same = spec.model_dump_json(exclude={"arms", "task", "seeds", "panel", "require_kept"})
     mark = sha256_of_text(same, *task.hashes().values())[:8]
     return study_folder(task.name, spec.model, mark)
 
@@ -342,5 +352,5 @@ def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | 
     if example is None:
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
-    text, room = task.template(resolved.template), room_for(model, task.spec.answer.max_new_tokens)
+    text, room = task.template(resolved.template), model.renderer.room_for(resolved.most_new_tokens(task))
     return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example

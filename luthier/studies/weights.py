@@ -52,6 +52,7 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     trained, saved = fitted.trained, folder / arm.method.shipped
     with building(saved) as part:
         arm.method.save(fitted.module, part)
+        _scale(context, arm, part)
     context.folder.spent(arm.name, train_seconds=trained.seconds, evaluate_seconds=trained.evaluation_seconds)
     record = TrainingRecord(**fitted.counts.as_json(), saved_bytes=file_bytes(saved))
     record.write(folder)
@@ -87,17 +88,17 @@ def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> Traini
             f"{folder}: {arm.name} is trained on {arm.trained_on} and its weights are not here yet; "
             "go on with the command that began it"
         )
-    return _copy_training(source, arm, folder)
+    return _copy_training(context, source, arm, folder)
 
 
 def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
-    """Takes the training of a finished arm that differs only in what is done after it: its width, how it answers."""
+    """Takes the training of a finished arm that differs only in what is done after it: width, scale, how it answers."""
     name, seed, number = arm.name.partition("/seed-")
     tables = StudyRecord.read(context.folder.path).arms
     for other, table in tables.items():
-        twin = other + seed + number
-        if other != name and _training_of(table) == _training_of(tables[name]) and context.folder.finished(twin):
-            _copy_training(context.folder.arm(twin), arm, folder)
+        same = table.scale is None and _training_of(table) == _training_of(tables[name])
+        if other != name and same and context.folder.finished(twin := other + seed + number):
+            _copy_training(context, context.folder.arm(twin), arm, folder)
             say(f"  trained as {other}, whose weights it takes")
             return
 
@@ -105,19 +106,30 @@ def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path)
 def _training_of(table: ArmTable) -> ArmTable:
     """What of an arm decides its training. Dev answers on the way are greedy, under the arm's limit on new tokens."""
     limit = table.generation.get("max_new_tokens")
-    return table.model_copy(update={"width": None, "generation": {"max_new_tokens": limit}})
+    return table.model_copy(update={"width": None, "scale": None, "generation": {"max_new_tokens": limit}})
 
 
-def _copy_training(source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:
-    """What a training left in `source`: trials, weights, steps, and its summary last, which says that all is whole."""
+def _copy_training(context: StudyContext, source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:
+    """What a training left in `source`: trials, weights at the arm's scale, steps, and its summary last, which says
+    that all is whole."""
     for name in ("tune", arm.method.shipped):
         if (source / name).exists():
             with building(folder / name) as part:
                 shutil.copytree(source / name, part, dirs_exist_ok=True)
+                if name == arm.method.shipped:
+                    _scale(context, arm, part)
     write_lines_of(folder / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
     record = TrainingRecord.read(source)
+    if arm.scale is not None:
+        record = record.model_copy(update={"saved_bytes": file_bytes(folder / arm.method.shipped)})
     record.write(folder)
     return record
+
+
+def _scale(context: StudyContext, arm: TrainedArm, saved: Path) -> None:
+    """Leaves so much of the saved change as the arm's scale says."""
+    if arm.scale is not None and arm.method.scale_saved is not None:
+        arm.method.scale_saved(context.base(arm), saved, arm.scale)
 
 
 def load_arm_model(context: StudyContext, arm: Arm, base: Model) -> Model:

@@ -30,13 +30,8 @@ _BREAK = "\n\n"
 Refuse = Callable[[str], DataError]
 
 
-def is_chat(cell: Any) -> bool:
-    """Whether a cell holds messages with roles, as a list or as its JSON."""
-    return bool(_messages(cell))
-
-
-def _messages(cell: Any) -> list[dict[str, Any]]:
-    """The messages of a cell; none where it holds something else."""
+def messages_in(cell: Any) -> list[dict[str, Any]]:
+    """The messages with roles that a cell holds, as a list or as its JSON; none where it is no chat."""
     if isinstance(cell, str) and cell.lstrip()[:1] == "[" and ("role" in cell or "from" in cell):
         cell = _list_in(cell)
     if not isinstance(cell, list) or not all(isinstance(part, dict) for part in cell):
@@ -54,16 +49,16 @@ def _list_in(text: str) -> Any:
     return None
 
 
-def ends_in_question(cell: Any) -> bool:
+def ends_in_question(messages: list[dict[str, Any]]) -> bool:
     """Whether the last message of a chat is the user's."""
-    last = _messages(cell)[-1]
+    last = messages[-1]
     return _ROLES.get(str(last.get("role", last.get("from"))).strip().lower()) == QUESTION
 
 
-def turns_of(cell: Any, row: int, cleaning: Cleaning, refused: Refuse) -> list[Turn]:
+def turns_of(messages: list[dict[str, Any]], row: int, cleaning: Cleaning, refused: Refuse) -> list[Turn]:
     """The turns of a chat, each role's in a row joined. Raises DataError for what is no turn of text."""
     turns: list[Turn] = []
-    for number, message in enumerate(_messages(cell), 1):
+    for number, message in enumerate(messages, 1):
         role = _role(message, number, refused)
         words = cleaning.text(_words(message, number, refused), row)
         if turns and turns[-1][0] == role:

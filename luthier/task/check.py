@@ -110,7 +110,8 @@ def _classes(task: Task) -> Iterator[Finding]:
         counts = Counter(example.references[0] for example in task.split(split))
         rows = ", ".join(f"{label} {counts[label]}" for label in task.labels)
         yield Finding("note", f"{split}: rows by label: {rows}", task.files[split].name)
-    for short, long in prefixes(task.labels)[:NAMED]:
+    folds = task.label_set.folds if task.label_set else ()
+    for short, long in prefixes(task.labels, folds)[:NAMED]:
         problem = f"the word '{short}' begins the word '{long}', so a text that is searched for labels may mean either"
         yield Finding("warning", f"{task.file}, classes.words: {problem}; choose other words", task.file)
 

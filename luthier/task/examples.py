@@ -23,7 +23,7 @@ from luthier.errors import DataError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
 from luthier.settings import WHERE_GIVEN, Settings
-from luthier.task.chats import asked, asked_and_replied, ends_in_question, is_chat, turns_of
+from luthier.task.chats import asked, asked_and_replied, ends_in_question, messages_in, turns_of
 from luthier.task.external import NoText
 from luthier.task.opened import AS_FOUND, Format
 from luthier.task.parts import INPUT, joined, placeholders, transcript
@@ -109,8 +109,8 @@ def asked_example(text: str, template: str) -> Example:
     if names != [INPUT]:
         fields = {name: cleaning.text(words, 0) for name, words in _fields(text, names, refused).items()}
         return Example(ASKED, joined(fields), (), fields=fields)
-    if is_chat(text):
-        turns = asked(turns_of(text, 0, cleaning, refused), refused)
+    if messages := messages_in(text):
+        turns = asked(turns_of(messages, 0, cleaning, refused), refused)
         return Example(ASKED, transcript(turns), (), turns=turns if len(turns) > 1 else ())
     return Example(ASKED, cleaning.text(text, 0), ())
 
@@ -254,16 +254,17 @@ def _chat(cells: Cells, columns: Columns, cleaning: Cleaning) -> tuple[tuple[Tur
     def refused(problem: str) -> DataError:
         return cells.refused(column, problem)
 
-    if columns.target is not None and not (len(columns.inputs) == 1 and is_chat(cells.value(column))):
+    messages = messages_in(cells.value(column)) if len(columns.inputs) == 1 else []
+    if columns.target is not None and not messages:
         return (), ""
     if len(columns.inputs) > 1:
         raise refused("several input columns need a target column; name it, or name one column that holds a chat")
     if not cells.value(column):
         raise refused("the chat is empty; write its messages, or leave the row out")
-    if not is_chat(cells.value(column)):
+    if not messages:
         problem = "no target or labels column is named, and this is no chat, whose last reply would be the reference"
         raise refused(f"{problem}; name the column of references")
-    turns = turns_of(cells.value(column), cells.row.number, cleaning, refused)
+    turns = turns_of(messages, cells.row.number, cleaning, refused)
     if columns.target is None:
         return asked_and_replied(turns, cleaning, refused)
     return tuple(turns) if columns.chat == "text" else asked(turns, refused), ""
@@ -276,11 +277,11 @@ def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", 
         return None
     column, chats = columns.inputs[0], 0
     for row in read_rows(path, written):
-        cell = Cells(path, row).value(column)
-        if not is_chat(cell):
+        messages = messages_in(Cells(path, row).value(column))
+        if not messages:
             return None
         chats += 1
-        if not ends_in_question(cell):
+        if not ends_in_question(messages):
             return "text"
     return "turns" if chats else None
 
@@ -288,8 +289,8 @@ def chats_as(path: Path, columns: Columns, written: Format) -> Literal["turns", 
 def _answers(cells: Cells, column: str, cleaning: Cleaning, labelled: bool) -> list[str]:
     """The texts of the target column; of messages, the last one's words."""
     value = cells.value(column)
-    if is_chat(value):
-        turns = turns_of(value, cells.row.number, cleaning, lambda problem: cells.refused(column, problem))
+    if messages := messages_in(value):
+        turns = turns_of(messages, cells.row.number, cleaning, lambda problem: cells.refused(column, problem))
         return [turns[-1][1]]
     return cells.texts(column, labelled)
 

@@ -102,9 +102,9 @@ class Renderer:
 
         Prompt and target are tokenized apart, so that training sees exactly the prompt that asking will use.
         """
-        return self._rendered(messages)[1], None if target is None else self.target_ids(target)
+        return self.rendered(messages)[1], None if target is None else self.target_ids(target)
 
-    def _rendered(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
+    def rendered(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
         """The whole prompt as text, and its ids."""
         whole = self.text(messages)
         return whole, self.ids(whole, special=not self.chats)
@@ -113,6 +113,12 @@ class Renderer:
         """The ids of an answer with its end token last, and nowhere else."""
         self._refuse_control_tokens(target)
         return [*self.ids(target, special=False), self.end_id]
+
+    def room_for(self, most: int) -> int:
+        """Tokens of the window that an answer needs: `most`, or those of a longer label; 0 for an encoder."""
+        if self.family == "encoder":
+            return 0
+        return max([most, *(len(self.target_ids(label)) for label in self.labels)])
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
@@ -164,13 +170,13 @@ class Renderer:
         # Only a decoder keeps its answer in the window that the prompt stands in.
         free = self.window - (max(room, len(target_ids or ())) if self.family == "decoder" else 0)
         kept, cut = list(others), 0
-        whole, ids = self._rendered(messages := template(example, text, kept))
+        whole, ids = self.rendered(messages := template(example, text, kept))
         while len(ids) > free and kept:
             kept.pop()
-            whole, ids = self._rendered(messages := template(example, text, kept))
+            whole, ids = self.rendered(messages := template(example, text, kept))
         if len(ids) > free:
             example, cut = self._cut(example, text, free)
-            whole, ids = self._rendered(messages := template(example, text))
+            whole, ids = self.rendered(messages := template(example, text))
         self._refuse_left_out(example, messages, whole, len(kept))
         if not ids:
             raise PromptError(
@@ -232,28 +238,21 @@ class Renderer:
     def _refuse_left_out(self, example: Example, messages: Sequence[Message], whole: str, shots: int) -> None:
         """Raises PromptError where words of a message do not stand in the prompt, in their order. `shots` stand first,
         behind the system's words.
-
-        Blanks do not count, because templates trim them.
         """
-        if not self.chat_template:
+        if not self.chat_template or (place := first_left_out(messages, whole)) is None:
             return
-        rest = "".join(whole.split())
         rules = sum(message["role"] == RULES for message in messages[:1])
-        for number, message in enumerate(messages, 1 - rules):
-            if not (words := "".join(message["content"].split())):
-                continue
-            _, found, rest = rest.partition(words)
-            if not found:
-                what = (
-                    "the system's words" if number == 0
-                    else f"the {'answer' if number % 2 == 0 else 'question'} of shot {(number + 1) // 2}"
-                    if number <= 2 * shots
-                    else "the input" if number + rules == len(messages) else "an earlier turn"
-                )  # fmt: skip
-                raise PromptError(
-                    f"example '{example.id}' (row {example.row}): {self.chat_template.file}: the chat template leaves "
-                    f"out or changes {what}; mend it, or choose another model"
-                )
+        number = place + 1 - rules
+        what = (
+            "the system's words" if number == 0
+            else f"the {'answer' if number % 2 == 0 else 'question'} of shot {(number + 1) // 2}"
+            if number <= 2 * shots
+            else "the input" if place + 1 == len(messages) else "an earlier turn"
+        )  # fmt: skip
+        raise PromptError(
+            f"example '{example.id}' (row {example.row}): {self.chat_template.file}: the chat template leaves "
+            f"out or changes {what}; mend it, or choose another model"
+        )
 
     def spelled(self, *texts: str) -> str | None:
         """The first control token that a text spells: it would end a turn in the middle of the text."""
@@ -270,6 +269,20 @@ class Renderer:
                 f"{where}the text '{text[:40].strip()}...' spells the model's control token "
                 f"'{spelled}'; replace it in the data"
             )
+
+
+def first_left_out(messages: Sequence[Message], whole: str) -> int | None:
+    """The index of the first message whose words do not stand in a prompt behind those before it; None where all do.
+
+    Blanks do not count, because templates trim them.
+    """
+    rest = "".join(whole.split())
+    for place, message in enumerate(messages):
+        if words := "".join(message["content"].split()):
+            _, found, rest = rest.partition(words)
+            if not found:
+                return place
+    return None
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from luthier.defaults import ANSWER
 from luthier.metrics import CAN_DECIDE, CLASS_METRICS, DECIDING, MARGIN, SMALLEST_MARGIN, TOO_SMALL
 from luthier.scoring.labels import FOLDS, Fold, folded, untold
 from luthier.scoring.words import Bleu, Reasoning, Words
@@ -118,7 +119,7 @@ class AnswerSpec(Settings):
     """[answer]: how long an answer may be."""
 
     max_new_tokens: int = Field(
-        default=80, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
+        default=ANSWER, gt=0, le=8192, description="An answer is stopped, and counted, after this many."
     )
     baseline_lines: int = Field(default=3, gt=0, description="The trivial baseline copies this many lines of input.")
     reasoning: Reasoning = Field(

@@ -20,6 +20,7 @@ from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from luthier.model.exact import IN_16_BITS, NARROW
 from luthier.model.prepacked import PLAIN_LINEAR, has_laid_out_weight
 
 
@@ -116,7 +117,7 @@ def _is_rms_norm(layer: Any) -> bool:
     x = torch.linspace(-2, 3, 4 * width, device=weight_D.device).view(4, width).to(weight_D.dtype)
     with torch.no_grad():
         ours = _RmsNorm.apply(x, weight_D, layer.variance_epsilon)
-        return torch.allclose(layer(x), ours, rtol=3e-2 if weight_D.dtype.itemsize == 2 else 1e-4, atol=1e-5)
+        return torch.allclose(layer(x), ours, rtol=IN_16_BITS if weight_D.dtype in NARROW else 1e-4, atol=1e-5)
 
 
 @functools.cache

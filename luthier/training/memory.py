@@ -115,11 +115,6 @@ def trained_bytes(module: nn.Module) -> int:
     return sum(TRAINED_BYTES * p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def held_bytes(module: nn.Module) -> int:
-    """Bytes that stay during training: all weights, and gradient, two moments and best value of the trainable ones."""
-    return weight_bytes(module) + trained_bytes(module)
-
-
 def cache_bytes(module: Any) -> int:
     """Bytes that one token's keys and values take in all layers of the writing stack."""
     number = next(module.parameters()).element_size()

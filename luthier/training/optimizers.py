@@ -13,21 +13,15 @@ import torch
 from torch import nn
 
 Parameters = dict[str, nn.Parameter]
-NAMES = ("adamw", "muon")
-_OUTSIDE = (
-    "embedding",
-    "position",
-    "segment",
-    "buckets",
-    "head",
-)  # tables and the output layer, which are no map of x to y
+# Parts of a parameter's name: tables and the output layer, which are no map of x to y.
+_OUTSIDE = {"embedding", "position", "segment", "buckets", "head"}
 
 
 def optimizers(name: str, *, weight_decay: float) -> Callable[[Parameters], list[torch.optim.Optimizer]]:
     """What makes the optimizers of a name from parameters by name; the loop sets their learning rate."""
 
     def make(parameters: Parameters) -> list[torch.optim.Optimizer]:
-        inside = {key: p for key, p in parameters.items() if p.dim() == 2 and key.split(".")[0] not in _OUTSIDE}
+        inside = {key: p for key, p in parameters.items() if p.dim() == 2 and not _OUTSIDE & set(key.split("."))}
         if name == "adamw" or not inside:
             return [_adamw(parameters, weight_decay)]
         rest = {key: p for key, p in parameters.items() if key not in inside}

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from luthier.files import cache_folder
-from luthier.machine import describe
+from luthier.machine import describe, threads
 from luthier.planning.devices import ProductRate, Rates
 
 WIDTHS = ((576, 1536), (1024, 4096), (2048, 8192))  # (in, out) of a product
@@ -39,7 +39,7 @@ def probe(seconds: float = SECONDS) -> Rates:
     rates = Rates(
         format=1,
         processor=str(describe(device)["processor"]),
-        threads=torch.get_num_threads(),
+        threads=threads(),
         device=device,
         bandwidth=_bandwidth(seconds, device),
         products=products,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from luthier.settings import Settings
+from luthier.defaults import BATCH
+from luthier.settings import LeanSettings
 
 PASSES = 10.0  # of an encoder, most over few train rows: its head starts at random, and a row holds a single label
 
 
-class Training(Settings):
+class Training(LeanSettings):
     """How an arm is trained. Defaults that depend on the method stand in the method's file (docs/training.md)."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1e3, description="peak learning rate of AdamW")
@@ -17,7 +20,7 @@ class Training(Settings):
         None, gt=0, le=1000, description="passes over the training examples; None: see passes()"
     )
     most_epochs: float = Field(2.0, gt=0, le=1000, description="with epochs None, at most as many")
-    batch_size: int = Field(8, ge=1, le=2**20, description="examples an optimizer step")
+    batch_size: int = Field(BATCH, ge=1, le=2**20, description="examples an optimizer step")
     micro_tokens: int | None = Field(
         None,
         ge=1,
@@ -33,6 +36,18 @@ class Training(Settings):
     checkpoint_seconds: float = Field(
         25.0, ge=0, description="seconds of work that a kill may cost, more where checkpoints are large; 0: every step"
     )
+
+    # Remedies against forgetting; at 0 nothing of them is computed.
+    replay: float = Field(
+        0.0, ge=0, le=0.9, description="share of the training rows that are general ones, which ship with luthier"
+    )
+    kl: float = Field(
+        0.0, ge=0, le=1e3, description="weight of KL(base || model) at the supervised tokens, in the loss"
+    )
+    anchor: float = Field(
+        0.0, ge=0, le=1e6, description="weight of half the squared distance of what trains from its start, in the loss"
+    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"replay", "kl", "anchor"})
 
     def passes(self, examples: int) -> float:
         """Passes over `examples` examples: `epochs`, or else 1,200 / examples, between 1 and `most_epochs`.

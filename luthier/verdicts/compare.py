@@ -11,7 +11,7 @@ The result depends only on scores, a seed and the options, so two runs give the 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 from luthier.errors import SettingsError
@@ -51,6 +51,7 @@ def comparison(
     seed: int = 0,
     look: int | None = None,
     seeds: Seeds | None = None,
+    barred: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compares all pairs of arms on the examples they share. None means unknown.
 
@@ -62,6 +63,7 @@ def comparison(
     spend (1 - level) / 2^k. None for no correction. seed: of the bootstrap for bleu, chrf and macro_f1.
     seeds: name -> the scores of each further seed of a trained arm. The deciding metric then gets `recipe` rows, means
     over seeds without a verdict, and `claims` says them in two sentences.
+    barred: arm -> why, for arms that are compared and never shipped.
 
     Raises SettingsError for an option out of its range, DataError when the arms do not share their examples.
     """
@@ -89,7 +91,7 @@ def comparison(
         groups=groups_of(decider, judged),
         power=power_of(decider, rule),
         baselines=against_baselines(list(arms), judged, baselines),
-        ship=decision_of(decider, judged, rule, cost),
+        ship=decision_of(decider, judged, rule, cost, barred or {}),
         excluded=table.excluded,
         missing=missing(table, list(columns)),
         warnings=(),
@@ -101,6 +103,23 @@ def comparison(
 
 
 compare = plain(comparison, "compare")
+
+
+def again(compared: Comparison, arms: Arms) -> Comparison:
+    """These arms compared by the rules of an earlier comparison: its metric, margin, level, look, seed and baselines.
+
+    Costs and further seeds are not in compare.json, so only pairs are those of a study; the decision is made without
+    costs. Raises what `comparison` raises.
+    """
+    return comparison(
+        arms,
+        deciding=compared.deciding,
+        margin=compared.margin,
+        level=compared.level,
+        baselines=compared.baseline_names(),
+        seed=compared.seed,
+        look=compared.look,
+    )
 
 
 def _with_seed_results(result: Comparison, seed_results: SeedResults) -> Comparison:

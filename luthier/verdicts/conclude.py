@@ -6,6 +6,7 @@ from luthier.records import Score
 from luthier.results.arm_record import ArmRecord, bytes_to_ship
 from luthier.results.comparison import Comparison
 from luthier.results.folder import StudyFolder
+from luthier.results.panel_record import Panel
 from luthier.results.resume import open_test
 from luthier.results.study_record import StudyRecord
 from luthier.task.task import Task
@@ -28,6 +29,7 @@ def conclude(folder: StudyFolder, task: Task) -> Comparison:
         baselines=tuple(name for name, arm in arms.items() if not arm.asks_model or name == ZERO_SHOT),
         look=open_test(folder, task.hashes()["test"]),
         seeds=further_seeds(folder, arms, study.seeds) or None,
+        barred=Panel.read(folder.path).not_kept if study.requires_kept else {},
     )
     compared.write(folder.path)
     if task.labels:  # a label has no length and no facts

@@ -164,12 +164,18 @@ def against_baselines(
 # ----------------------------------------------------------------------------------------------------------- ship
 
 
-def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -> Decision:
+def decision_of(
+    column: Column, judged: Judged, rule: Rule, cost: Cost | None, barred: Mapping[str, str] | None = None
+) -> Decision:
     """Hsu's rule: the cheapest arm whose lower bound against the best of the others is above -margin.
+
+    It speaks of the arms that are not `barred` (arm -> why).
 
     "The cheapest that is not significantly worse" would ship almost any arm on a small test set.
     """
-    means = {name: estimate.value for name, estimate in column.arms.items()}
+    barred = {name: why for name, why in (barred or {}).items() if name in column.arms}
+    free = {name: estimate for name, estimate in column.arms.items() if name not in barred}
+    means = {name: estimate.value for name, estimate in free.items()}
     bounds = simultaneous.against_the_best(list(means), column.pairs, rule.strict)
     best = max(means, key=means.__getitem__)
     enough = column.arms[best].n >= intervals.MIN_UNITS and len(means) > 1
@@ -187,7 +193,12 @@ def decision_of(column: Column, judged: Judged, rule: Rule, cost: Cost | None) -
         more_examples=max(more) if arm is None and more else None,
         sentence="",
     )
-    return decision.model_copy(update={"sentence": _ship_sentence(decision, bounds, column.arms, rule)})
+    sentence = _ship_sentence(decision, bounds, free, rule)
+    if barred:
+        named = ", ".join(f"{name} ({why})" for name, why in barred.items())
+        sentence += f" Not shown to have kept what the base could do, so not considered: {named}."
+        decision = decision.model_copy(update={"barred": barred})
+    return decision.model_copy(update={"sentence": sentence})
 
 
 def _ship_sentence(

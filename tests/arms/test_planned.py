@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from luthier.adapt.method import Tuning
 from luthier.adapt.methods import METHODS
 from luthier.adapt.settings import FORMS
-from luthier.arms.planned import Planner, Request, plan
+from luthier.arms.planned import Planner, PlanSpec, plan
+from luthier.arms.short_form import setting_tables
 from luthier.errors import LuthierError, ModelError, SettingsError
+from luthier.planning.weights import WIDTHS
 from luthier.task.task import load_task
 from tests import tiny
 from tests.commands import Said
@@ -24,6 +28,9 @@ def test_the_forms_are_those_of_the_methods() -> None:
         row = METHODS[name]
         assert (form.asks_model, form.trains) == (row.asks_model, row.trains)
         assert (form.settings, form.dial, form.dial_prefix) == (row.settings, row.dial, row.dial_prefix)
+        if isinstance(row, Tuning):
+            assert ("encoder" in form.families) == (row.on_encoder is not None)
+            assert form.whole == (row.merge is not None or row.shipped == "weights")
 
 
 def test_several_arms_of_a_model_that_is_not_here() -> None:
@@ -40,7 +47,7 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
     from luthier.studies.planned import lengths_of as exact
 
     folder = tiny_folder("decoder-chat")
-    planner = Planner(Request(model=str(folder), task="dialogues", arms=("lora",)))
+    planner = Planner(PlanSpec(model=str(folder), task="dialogues", arms=("lora",)))
     found = planner.record().arms["lora"]
     task, model = load_task("dialogues"), tiny.fresh(folder)
     text = task.template(task.spec.prompt.default)
@@ -50,6 +57,69 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
     ours = planner.lengths("lora").train[:5]
     assert ours == tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in real)
     assert found.training is not None and exact is not None
+
+
+WIDTHS_TRIED = (None, *WIDTHS, "int3", "INT8", "8", "")
+VALUES = (
+    "-1", "0", "1", "3", "0.5", "1e300", "99999999999999999999", "nan", "true", "null", "[1]", "{}", '"', "x", "q_proj",
+    "all-linear", "last", "norms", "special", "text", "a,b", ",", " ", "\ud800", "é" * 300,
+)  # fmt: skip
+
+
+def nonsense(dice: random.Random) -> str:
+    """An arm's short form: a method, and around it parts that may or may not belong to it."""
+    method = dice.choice(list(FORMS))
+    parts = [method]
+    if dice.random() < 0.3:
+        parts.append("-" + FORMS[method].dial_prefix + dice.choice(("0", "1", "8", "99", "100000", "r", "")))
+    if dice.random() < 0.2:
+        parts.append(":" + dice.choice(("bare", "question", "nowhere", "")))
+    if dice.random() < 0.3:
+        parts.append("@" + (dice.choice(WIDTHS_TRIED) or ""))
+    keys = [*setting_tables(method), "model", "answer", "nothing"]
+    for _ in range(dice.choice((0, 0, 1, 1, 2))):
+        parts.append(f"+{dice.choice(keys)}={dice.choice(VALUES)}")
+    return "".join(parts)
+
+
+def answers_or_says(planner: Planner, arm: str) -> bool:
+    """Whether an arm is planned, with what fits. If not, it is refused in one sentence."""
+    try:
+        planned = planner.arm_plan(arm)
+        if planned.phases:
+            assert planner.fits(arm).bytes > 0
+    except LuthierError as error:
+        assert len(str(error)) > 20 and "\n" not in str(error)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-untied", "bert"])
+def test_every_method_at_every_width_is_planned_or_refused(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    """What is refused is what a study refuses: a method that does not fit the family, or has no weights to narrow."""
+    family = {"decoder-chat": "decoder", "t5-untied": "encoder-decoder", "bert": "encoder"}[kind]
+    planner = Planner(PlanSpec(model=str(tiny_folder(kind)), tokens=40))
+    for name, form in FORMS.items():
+        for width in WIDTHS_TRIED:
+            own = "width" in form.settings.model_fields  # of the method, on which it trains
+            fits = not form.asks_model or family in form.families
+            if width and own:
+                fits = fits and width in ("nf4", "int8", "int4") if name == "qlora" else False
+            elif width:
+                fits = fits and form.whole and width in WIDTHS and family != "encoder"
+            if (kind, name) in (("decoder-chat", "bitfit"), ("t5-untied", "bitfit")):
+                fits = False  # no biases
+            assert answers_or_says(planner, name + (f"@{width}" if width else "")) == fits, (name, width)
+
+
+@pytest.mark.parametrize("accounting", ["luthier", "transformers"])
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-untied", "bert"])
+def test_any_arm_is_planned_or_refused(kind: str, accounting: str, tiny_folder: Callable[[str], Path]) -> None:
+    dice = random.Random(f"{kind} {accounting}")
+    asked = {"model": str(tiny_folder(kind)), "tokens": 40, "accounting": accounting, "memory": 2.0}
+    planner = Planner(PlanSpec.model_validate(asked))
+    planned = [answers_or_says(planner, nonsense(dice)) for _ in range(150)]
+    assert 10 < sum(planned) < 140
 
 
 @pytest.mark.parametrize(
@@ -67,6 +137,16 @@ def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> N
         ({"arms": ("full",), "bits": "4"}, "full does not train on nf4; choose lora, or --bits 16"),
         ({"arms": ("lora+targets=nowhere",)}, "no linear layer is called 'nowhere'"),
         ({"arms": ("loro",)}, "is no method"),
+        ({"arms": ("zero-shot+model=minilm",)}, "it is an arm of minilm, and this plan is of llama-3.1-8b"),
+        ({"arms": ("lora@int3",)}, "the width 'int3' is not known; there are: bf16, fp16, int8, int4, nf4"),
+        ({"arms": ("soft@int8",)}, "soft leaves no whole weights to make int8"),
+        ({"arms": ("head",)}, "head cannot be an arm of llama-3.1-8b, a decoder; there are: bare,"),
+        ({"arms": ("lora", "full", "lora")}, "the arm 'lora' is named twice; name it once .key 'arms'"),
+        ({"arms": ()}, "no arm is named; leave arms out, or name one .key 'arms'"),
+        ({"arms": ("tokens",)}, "the special tokens of llama-3.1-8b are not known"),
+        ({"devices": 2}, "luthier's own loop runs on one device; add --accounting transformers"),
+        ({"devices": 2, "shard": "fsdp"}, "luthier's own loop runs on one device; add --accounting transformers"),
+        ({"arms": ("lora+max_new_tokens=x",)}, "the key 'max_new_tokens' is 'x'"),
         ({"task": "dialogues"}, "its tokenizer is not on this machine; give --tokens, not --task"),
     ],
 )
@@ -90,10 +170,10 @@ def test_narrow_bits_train_an_adapter_on_a_narrow_base() -> None:
 
 
 def test_what_fits_is_found_by_planning_again() -> None:
-    planner = Planner(Request(model="llama-3.1-8b", arms=("lora",), device="a10g"))
+    planner = Planner(PlanSpec(model="llama-3.1-8b", arms=("lora",), device="a10g"))
     found = planner.fits("lora")
     assert not found.fits and found.changes and found.changes[-1].bytes <= 24e9
-    small = Planner(Request("smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
+    small = Planner(PlanSpec(model="smollm2-135m", arms=("lora",), device="a10g")).fits("lora")
     assert small.fits and small.rows is not None and small.rows > 8
 
 
@@ -114,9 +194,28 @@ def test_the_command_prints_a_table_its_terms_and_json(luthier_says: Callable[..
     assert json.loads(made.out)["arms"]["lora-r8"]["method"] == "lora"
     for words, says in (
         ((), "no model is named"),
-        (("--model", "llama-3.2-1b", "--shard", "half"), "shard is 'half'"),
-        (("--model", "llama-3.2-1b", "--accounting", "mine"), "accounting is 'mine'"),
+        (("--model", "llama-3.2-1b", "--shard", "half"), "plan: --shard is 'half'; it should be 'none'"),
+        (
+            ("--model", "llama-3.2-1b", "--accounting", "mine"),
+            "plan: --accounting is 'mine'; it should be 'luthier' or 'transformers'",
+        ),
         (("--errors",), "--errors needs the folders of finished studies"),
     ):
         refused = luthier_says("plan", *words)
         assert refused.code != 0 and says in refused.err
+
+
+def test_the_documentation_s_sums_are_those_of_the_code() -> None:
+    """The last row of the table of one billion parameters, and the peaks on eight devices."""
+    text = (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+
+    def peak(arm: str, bits: str, **asked: Any) -> str:
+        planned = plan("llama-3.2-1b", arms=(arm,), tokens=512, bits=bits, device="a100", **asked).arms[arm]
+        return f"{planned.phases['training'].peak_bytes / 1e9:.2f}"
+
+    trainer: dict[str, Any] = {"accounting": "transformers"}
+    cells = [peak("full", "32", **trainer), peak("full", "16", **trainer), peak("lora", "16", **trainer)]
+    cells += [peak("lora", "4", **trainer), peak("lora", "16")]
+    assert f"| together | {24 * 1_235_814_400 / 1e9:.2f} | {' | '.join(cells)} |" in text
+    split = {shard: peak("full", "32", devices=8, shard=shard, **trainer) for shard in ("ddp", "zero2", "fsdp")}
+    assert f"DDP {split['ddp']}, ZeRO 1 and 2 {split['zero2']}, ZeRO 3 and FSDP {split['fsdp']}" in text

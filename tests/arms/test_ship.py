@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from luthier.arms import ship_push
 from luthier.arms.ask import ask
 from luthier.arms.merge import merge_arm
 from luthier.arms.ship import ship
@@ -22,7 +23,9 @@ from luthier.errors import FolderError, LuthierError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.results.comparison import Comparison
 from luthier.results.evidence import Evidence, write_sums
+from luthier.results.folder import StudyFolder
 from luthier.studies.study import study
+from luthier.verdicts.compare import again
 from tests.studies.test_study import make_task
 
 ARM = "lora-r4"
@@ -56,7 +59,7 @@ def test_a_shipped_folder_answers_as_the_study(shipped: Path, finished: Path) ->
     assert "".join(ask(shipped, text)) == "".join(ask(finished, text, arm=ARM))
     checked = verify(shipped, test=True)
     assert checked["arm"] == ARM and checked["answers"] == 12 and checked["differ"] == []
-    assert checked["verdicts"] == len(Comparison.read(shipped / "evidence").deciding_pairs)
+    assert checked["verdicts"] == len(Comparison.read(finished).deciding_pairs) + 2, "each export against the arm"
 
 
 def test_the_hashes_are_those_of_sha256sum(shipped: Path) -> None:
@@ -68,16 +71,19 @@ def test_the_hashes_are_those_of_sha256sum(shipped: Path) -> None:
     assert named == {p.relative_to(shipped).as_posix() for p in shipped.rglob("*") if p.is_file()} - {"SHA256SUMS"}
 
 
-def test_exports_are_arms_of_the_comparison_with_verdicts(shipped: Path, finished: Path) -> None:
-    evidence, compared = Evidence.read(shipped), Comparison.read(shipped / "evidence")
+def test_exports_have_verdicts_as_arms_beside_those_of_the_study(shipped: Path, finished: Path) -> None:
+    evidence, inside = Evidence.read(shipped), StudyFolder(shipped / "evidence")
     assert [one.arm for one in evidence.exports] == [f"{ARM}@gguf-f16", f"{ARM}@gguf-q8_0"]
+    names = [*Comparison.read(finished).arms, *(one.arm for one in evidence.exports)]
+    compared = again(Comparison.read(finished), {name: inside.scores(name) for name in names})
     for one in evidence.exports:
-        assert one.arm in compared.arms and one.prompts_equal and one.answers == 12 and one.verdict
-        assert compared.pair(one.arm, ARM).difference == pytest.approx(one.difference)
+        assert one.prompts_equal and one.answers == 12 and one.verdict
+        pair = compared.pair(one.arm, ARM)
+        assert (pair.verdict, pair.difference, pair.low, pair.high) == (one.verdict, one.difference, one.low, one.high)
         assert (shipped / one.file).stat().st_size == one.bytes
     f16 = evidence.exports[0]
     assert f16.same_answers >= 10 and f16.largest_distance < 0.05
-    assert not any("@gguf" in arm for arm in Comparison.read(finished).arms), "the study itself stays as it was"
+    assert not any("@gguf" in path.name for path in (finished / "arms").iterdir()), "the study itself stays as it was"
 
 
 def test_the_card_says_decision_numbers_and_what_was_not_checked(shipped: Path) -> None:
@@ -314,8 +320,12 @@ def test_push_is_private_and_keeps_examples_here(shipped: Path, monkeypatch: pyt
 
     hub = Hub()
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-    with pytest.raises(SettingsError, match="holds test examples and answers; allow that with --examples"):
-        push(shipped, "you/mine")
+    with monkeypatch.context() as quick:
+        quick.setattr(ship_push, "verify", lambda place: pytest.fail("what is refused needs no long check"))
+        with pytest.raises(SettingsError, match="holds test examples and answers; allow that with --examples"):
+            push(shipped, "you/mine")
+        with pytest.raises(LuthierError, match="no file can have this name"):
+            push("a\0b", "you/mine", examples=True)
     assert hub.asked == []
     assert push(shipped, "you/mine", examples=True) == "https://hub.example/you/mine"
     assert hub.asked == [("create", "you/mine", True), ("upload", "you/mine")]
@@ -326,7 +336,9 @@ def test_push_is_private_and_keeps_examples_here(shipped: Path, monkeypatch: pyt
     assert hub.asked[-2:] == [("create", "you/mine", False), ("upload", "you/mine")]
 
 
-def test_a_changed_folder_is_not_pushed(copy: Path) -> None:
+def test_a_changed_folder_is_not_pushed(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="name a folder that `luthier ship` made"):
+        push(tmp_path, "you/mine")
     flip(copy / "README.md")
     with pytest.raises(FolderError, match=r"README\.md: is not the file"):
         push(copy, "you/mine", examples=True)

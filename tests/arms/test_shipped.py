@@ -30,7 +30,7 @@ def arm(folder: Path, name: str, place: Path, precision: str = "fp32") -> Path:
     asked = method(name).load(tiny.fresh(folder, precision), place / "adapter")
     write_note(
         place, asked, method_name=name, shipped="adapter", precision=precision, template=tiny.PLAIN, shots=[],
-        generation=Generation(max_new_tokens=8), seed=0,
+        generation=Generation(max_new_tokens=8), seed=0, room=8,
         probes=[base.renderer.prompt(example, tiny.PLAIN, room=8) for example in tiny.examples(3)],
     )  # fmt: skip
     return place

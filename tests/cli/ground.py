@@ -66,6 +66,8 @@ WORK: dict[str, tuple[Typed, ...]] = {
         Typed(f"merge trained --arm {LORA} --width int4 --differ 9 --out merged", "merged"),
     ),
     "report": (Typed("report trained", "trained"),),
+    "panel": (Typed("panel folder", code=2),),  # no model is there; a whole panel takes a while
+    "bench": (Typed("bench folder --tasks luthier_pairs", code=2),),  # the same, or lm-eval is not installed
     "rate": (
         Typed("rate trained --rater ann", "trained", "1" * 50),  # the same key whatever was judged before
         Typed("rate rated --result", "rated"),
@@ -80,6 +82,15 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
     "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale plan": (Typed("scale plan --flops 1e21"),),
+    "learn": (Typed("learn"),),
+    "lab": (Typed("lab 1"),),
+    "quiz": (Typed("quiz 1 --json", ".luthier-course"),),
+    "kernel": (Typed("kernel --prefix out", "out"),),
+    "hand-in": (Typed("hand-in", code=2),),  # nothing was learned there
+    "class issue": (Typed("class issue out", code=2),),  # a class has a secret of its own, so two are never the same
+    "class mark": (Typed("class mark folder file.txt", code=2),),  # no class is there
+    "class show": (Typed("class show folder", code=2),),
+    "class export": (Typed("class export --variants 2 --out out", "out"),),
     "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
     "compare": (
         Typed(

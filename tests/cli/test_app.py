@@ -74,6 +74,12 @@ VERBS = [
     "tokens",
     "pretrain",
     "scale",
+    "learn",
+    "lab",
+    "quiz",
+    "kernel",
+    "hand-in",
+    "class",
 ]
 
 

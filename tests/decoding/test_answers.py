@@ -16,7 +16,7 @@ from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.usual import with_baselines
-from luthier.decoding.answers import asking, choose_labels, label_logprobs, refuse_same_labels, room_for
+from luthier.decoding.answers import asking, choose_labels, label_logprobs, refuse_same_labels
 from luthier.errors import ModelError, SettingsError
 from luthier.files import read_json, read_lines, write_json, write_lines
 from luthier.rating.ballot import open_ballot
@@ -76,9 +76,9 @@ def test_the_same_prompts_make_the_same_batches(tiny_folder: Folders) -> None:
     one, turned = (asking(model, some, "head", limit=1) for some in (prompts, prompts[::-1]))
     said = [{a.id: a.text for batch in each.batches for a in each.answer(batch)} for each in (one, turned)]
     assert said[0] == said[1] and len(said[0]) == 9
-    assert room_for(model, 5) == 0
+    assert model.renderer.room_for(5) == 0
     decoder = labelled_model(tiny_folder("decoder-chat"))
-    assert room_for(decoder, 1) == max(len(decoder.renderer.target_ids(label)) for label in tiny.LABELS)
+    assert decoder.renderer.room_for(1) == max(len(decoder.renderer.target_ids(label)) for label in tiny.LABELS)
 
 
 # --- what fits what -----------------------------------------------------------------------------------------------

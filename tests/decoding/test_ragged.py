@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from luthier.decoding.ragged import READ_TOKENS, RaggedDecoder, _portions, supported
+from luthier.decoding.ragged import RaggedDecoder, _portions, supported
 from luthier.decoding.roads import slow_road
 from luthier.decoding.rows import BLOCK, GROUP
 from luthier.model.model import Model
-from luthier.studies.origin import _model_origin
+from luthier.planning.budget import PASS_TOKENS
 from tests import tiny
 
 
@@ -96,10 +96,9 @@ def test_a_slower_road_is_said(tiny_folder: Callable[[str], Path], monkeypatch: 
     monkeypatch.setattr("luthier.decoding.ragged._same_logits", lambda plain: False)
     other = tiny.fresh(tiny_folder("decoder-chat"))
     assert "in one sequence its rows have other logits" in str(slow_road(other))
-    assert slow_road(other) in _model_origin(other, "fp32").notes  # of study.json, which the report shows
 
 
 def test_portions_are_whole_rows() -> None:
     assert _portions([5]) == [range(1)]
-    assert _portions([READ_TOKENS - 5, 5, 1]) == [range(2), range(2, 3)]
-    assert _portions([READ_TOKENS + 7, 3, READ_TOKENS]) == [range(1), range(1, 2), range(2, 3)]
+    assert _portions([PASS_TOKENS - 5, 5, 1]) == [range(2), range(2, 3)]
+    assert _portions([PASS_TOKENS + 7, 3, PASS_TOKENS]) == [range(1), range(1, 2), range(2, 3)]

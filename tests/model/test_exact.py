@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from luthier.model import attention, shared
-from luthier.model.exact import as_exact, in_fp32, trial_tokens
+from luthier.model.exact import as_exact, in_fp32, near, trial_tokens
 from luthier.model.model import load
 
 KINDS = ["decoder-chat", "decoder-plain", "gpt2", "t5-tied", "bart"]
@@ -46,6 +46,12 @@ def test_rounding_passes_and_a_mistake_does_not() -> None:
     one_position[1] += 0.2 * torch.randn(400, generator=torch.Generator().manual_seed(3))
     assert not as_exact(one_position, usual, lambda: exact)
     assert as_exact(exact * 1.0005, exact, lambda: exact) and not as_exact(exact * 1.01, exact, lambda: exact)
+
+
+def test_one_notion_of_near_in_each_precision() -> None:
+    usual = torch.linspace(-8, 8, 5)
+    assert near(usual + 0.007, usual) and not near(usual + 0.009, usual)
+    assert near(usual.bfloat16() + 0.125, usual.bfloat16()) and not near(usual.bfloat16() + 0.5, usual.bfloat16())
 
 
 @pytest.mark.parametrize("size", [11, 12, 40, 380, 49_152, 256_000])

@@ -13,7 +13,7 @@ import pytest
 from transformers import modeling_gguf_pytorch_utils
 from transformers.utils import logging as settings
 
-from luthier.model.quiet import only_errors_of, only_errors_while_importing, quiet
+from luthier.model.quiet import only_errors_of, only_errors_while_importing, quiet, quiet_gguf
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +55,8 @@ def test_two_threads_that_load_leave_what_they_found() -> None:
 def test_the_bar_of_reading_gguf_is_off_inside_and_back_afterwards(capsys: pytest.CaptureFixture[str]) -> None:
     before = modeling_gguf_pytorch_utils.tqdm
     with quiet():
+        assert modeling_gguf_pytorch_utils.tqdm is before  # a load of other files leaves the module alone
+    with quiet_gguf(), quiet_gguf():
         assert list(modeling_gguf_pytorch_utils.tqdm([1, 2], desc="a bar")) == [1, 2]
     assert capsys.readouterr().err == ""
     assert modeling_gguf_pytorch_utils.tqdm is before

@@ -12,7 +12,7 @@ from luthier.adapt.methods import method
 from luthier.model import shared
 from luthier.model.attention import causal_attention
 from luthier.model.forward import collate, supervised_loss
-from luthier.model.shared import Layout, flat, supported
+from luthier.model.shared import Layout, flat, slow_road, supported
 from luthier.task.prompt import shared_length
 from tests import tiny
 
@@ -66,6 +66,16 @@ def test_a_model_that_reads_otherwise_is_left_alone(
 
     monkeypatch.setattr(shared, "causal_attention", forgetful)
     assert not supported(module)
+
+
+def test_a_slower_road_is_said(tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slow_road(tiny.fresh(tiny_folder("decoder-chat"))) is None
+    assert slow_road(tiny.fresh(tiny_folder("bart"))) is None
+    other = tiny.fresh(tiny_folder("decoder-chat"))
+    for layer in other.module.modules():
+        if hasattr(layer, "attention_dropout"):
+            layer.attention_dropout = 0.1  # type: ignore[assignment]
+    assert "training pads rows to one length, which is slower, because its layers choose" in str(slow_road(other))
 
 
 def test_padded_rows_give_the_same_loss(tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,11 @@ from luthier.planning.moving import NOTHING, moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.read import shape_of
 from luthier.planning.terms import (
-    READ_AT_ONCE,
     Setting,
     answering_terms,
     example_of,
     fixed_training,
     micro_batch,
-    split,
     training_terms,
 )
 from luthier.planning.words import WHY
@@ -178,15 +176,13 @@ def test_micro_batches_are_cut_as_training_cuts_them() -> None:
 
 
 def test_constants_of_other_rooms_are_theirs() -> None:
-    from luthier.decoding import ragged
-    from luthier.model import attention
+    from luthier.model import attention, narrow, widths
     from luthier.planning import kept as keeping
+    from luthier.planning import weights as weighing
 
-    assert (READ_AT_ONCE, keeping.BLOCK, keeping.MOST_KEYS) == (
-        ragged.READ_TOKENS,
-        attention.BLOCK,
-        attention.MOST_KEYS,
-    )
+    assert (keeping.BLOCK, keeping.MOST_KEYS) == (attention.BLOCK, attention.MOST_KEYS)
+    assert (tuple(widths.WIDTHS), widths.NARROW) == (weighing.WIDTHS, weighing.NARROW)
+    assert weighing.GROUP == narrow.GROUP
 
 
 # ---------------------------------------------------------------------------------------------------------- terms
@@ -203,18 +199,3 @@ def test_every_term_has_its_reason(name: str) -> None:
         terms += training_terms(shape, moves, Setting("fp32"), lengths)
     assert {term.name for term in terms} <= set(WHY)
     assert all(term.bytes >= 0 for term in terms)
-
-
-def test_what_is_split_over_devices() -> None:
-    shape = shape_of("llama-3.2-1b")
-    terms = fixed_training(shape, moving(shape, "full", None), Setting("bf16", device="cuda"))
-    held = {term.name: term.bytes for term in terms}
-
-    def on_one(shard: str) -> dict[str, float]:
-        return {term.name: term.bytes for term in split(terms, 8, shard)}
-
-    assert on_one("ddp") == on_one("none") == held
-    assert on_one("zero1") == held | {"optimizer states": held["optimizer states"] / 8}
-    assert on_one("zero2") == on_one("zero1") | {"gradients": held["gradients"] / 8}
-    assert on_one("zero3") == on_one("fsdp")
-    assert on_one("zero3")["weights"] == held["weights"] / 8

@@ -10,18 +10,21 @@ from types import SimpleNamespace
 import pytest
 
 from luthier.errors import ModelError, SettingsError
-from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device
+from luthier.files import cache_folder
+from luthier.machine import describe
+from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device, this_machine
 from luthier.planning.fits import Question, fits
-from luthier.planning.flops import Read, attention_flops, linear_parameters, reading_flops, training_flops
+from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import NOTHING, moving
+from luthier.planning.passes import luthier_pass
 from luthier.planning.plan import PlannedArm, plan_arm
-from luthier.planning.prices import SHIPPED, dollars, read_prices
+from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import answering_work, training_work
 from luthier.planning.terms import Setting
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
-from luthier.planning.words import duration, gigabytes, operations
+from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
 from tests import tiny
 
@@ -54,7 +57,8 @@ def test_recomputation_reads_the_blocks_again() -> None:
     shape, read = shape_of("smollm2-135m"), Read(1000, 500_000, 100)
     full = moving(shape, "full", None)
     once, twice = (sum(training_flops(shape, full, read, again).values()) for again in (False, True))
-    assert twice - once == 2 * linear_parameters(shape) * 1000 + attention_flops(shape, 500_000)
+    attention = 30 * 2 * 500_000 * 9 * (64 + 64)  # of 9 heads of width 64 in 30 blocks: q k^T, and the sum over v
+    assert twice - once == 2 * linear_parameters(shape) * 1000 + attention
     assert reading_flops(shape, read) == twice - once
 
 
@@ -65,7 +69,10 @@ def test_time_follows_the_slower_of_rate_and_bandwidth() -> None:
     fast = replace(slow, flops={"fp32": 2 * slow.flops["fp32"]})
     for one in (slow, fast):
         assert one.rate("fp32") == SHARE["cpu"] * one.flops["fp32"]
-    work = [training_work(shape, lora, setting, lengths, one, 2.0, False) for one in (slow, fast)]
+    work = [
+        training_work(shape, lora, setting, lengths, one, 2.0, luthier_pass(shape, lora, "fp32", "cpu"))
+        for one in (slow, fast)
+    ]
     assert work[0].flops == work[1].flops and work[1].seconds < work[0].seconds
     starved = replace(slow, bandwidth=slow.bandwidth / 1000)
     answered = [answering_work(shape, lora, setting, lengths.test, lengths, one).seconds for one in (slow, starved)]
@@ -83,13 +90,48 @@ def test_a_measured_rate_is_that_of_the_nearest_product() -> None:
         device("abacus")
 
 
+def test_rates_count_for_the_device_and_the_threads_that_they_were_measured_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(kind: str, threads: int = 3) -> None:
+        product = ProductRate(precision="fp32", rows=8, weights=1000, flops=7e9)
+        here = str(describe("cpu")["processor"])
+        rates = Rates(format=1, processor=here, threads=threads, device=kind, bandwidth=5e9, products=[product])
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        rates.write(cache_folder())
+
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert this_machine("cuda") is None and device("here").source == "stated"
+    kept("cpu")
+    assert this_machine("cuda") is None and device("here").rate("fp32") == 7e9
+    assert this_machine("cpu") == device("here") and device("here").memory == describe("cpu")["memory_bytes"]
+    kept("cpu", threads=2)
+    assert device("here").source == "stated"
+    kept("cuda", threads=2)
+    gpu = this_machine("cuda")
+    assert gpu is not None and (gpu.kind, gpu.source, gpu.bandwidth) == ("cuda", "measured", 5e9)
+    assert device("here").source == "stated" and this_machine("mps") is None
+
+
 def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     shape = shape_of("smollm2-135m")
-    arm = PlannedArm("full", "full", None)
+    arm = PlannedArm("full", None)
     plan = plan_arm(shape, arm, Setting("fp32", bound=1e9), Lengths.alike(512, 80, 8), None)
     assert plan.training is None and plan.refused is not None and "the bound is 1.0 GB" in plan.refused
     roomy = plan_arm(shape, arm, Setting("fp32", bound=4.2e9), Lengths.alike(512, 80, 8), DEVICES["laptop"])
     assert roomy.recomputes and roomy.micro_tokens and roomy.seconds and roomy.peak_bytes < 4.3e9
+
+
+def test_beams_and_samples_are_sequences_of_one_answer() -> None:
+    """Four sequences for each of twelve answers are written as forty-eight answers are; prompts are read once."""
+    shape, of = shape_of("smollm2-135m"), {n: Lengths.alike(300, 40, n) for n in (12, 48)}
+    one = plan_arm(shape, PlannedArm("zero-shot", None), Setting("fp32"), of[48], DEVICES["laptop"])
+    four = plan_arm(shape, PlannedArm("zero-shot", None, sequences=4), Setting("fp32"), of[12], DEVICES["laptop"])
+    assert one.answering is not None and four.answering is not None
+    terms = [{term.name: term.bytes for term in each.answering.terms} for each in (one, four)]  # type: ignore[union-attr]
+    assert terms[0]["keys and values"] == terms[1]["keys and values"] and terms[0]["logits"] == terms[1]["logits"]
+    assert four.answering.seconds and one.answering.seconds and four.answering.seconds < one.answering.seconds
 
 
 # ------------------------------------------------------------------------------------------------------------ fits
@@ -132,8 +174,14 @@ def test_every_shipped_price_has_a_date_and_a_source() -> None:
     prices = read_prices(SHIPPED)
     for price in prices.machines.values():
         assert price.device in DEVICES and len(price.date) == 7 and "https://" in price.source
+        assert "not verified" not in price.source
     assert dollars(1800, prices.machines["ec2 g5.xlarge"]) == pytest.approx(0.503)
-    assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge", "sagemaker ml.g5.xlarge"]
+    assert list(prices.of_device("a10g")) == ["ec2 g5.xlarge"]
+
+
+def test_machines_are_rented_whole() -> None:
+    eight = Price(device="h100", devices=8, dollars=40.0, date="2026-01", source="an offer")
+    assert [dollars(3600, eight, devices) for devices in (1, 8, 9, 16)] == [40, 40, 80, 80]
 
 
 def test_a_wrong_price_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,4 +223,5 @@ def test_a_folder_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
 def test_numbers_as_people_read_them() -> None:
     assert (gigabytes(1.234e9), gigabytes(4e6)) == ("1.23 GB", "4.0 MB")
     assert (operations(3.4e12), operations(2e6)) == ("3.4 TFLOP", "2.0 MFLOP")
-    assert [duration(s) for s in (None, 40, 720, 11_000)] == ["-", "40 s", "12 min", "3.1 h"]
+    assert [duration(s) for s in (None, 0.32, 40, 720, 11_000)] == ["-", "0.3 s", "40 s", "12 min", "3.1 h"]
+    assert [money(one) for one in (1234.5, 0.01, 0.004)] == ["$1,234.50", "$0.01", "under $0.01"]

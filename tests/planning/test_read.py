@@ -20,8 +20,11 @@ from transformers import (
 
 from luthier.errors import ModelError
 from luthier.planning.config import Config, config_in
+from luthier.planning.lengths import Lengths
 from luthier.planning.named import NAMED
+from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.read import KNOWN, shape_from, shape_of
+from luthier.planning.terms import Setting
 from tests import tiny
 
 TOTALS = {
@@ -114,11 +117,29 @@ def test_an_unknown_shape_is_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=says):
             shape_of(str(path))
     path.write_text("{")
-    with pytest.raises(ModelError, match="this is no configuration"):
+    with pytest.raises(ModelError, match=r"config\.json: cannot be read as JSON"):
         config_in(path, "it")
     path.write_text("[]")
-    with pytest.raises(ModelError, match="it holds no table of keys"):
+    with pytest.raises(ModelError, match="holds no table of keys"):
         config_in(path, "it")
+
+
+@pytest.mark.parametrize("kind", dict(CONFIGS))
+def test_any_value_of_any_key_is_read_or_refused(kind: str) -> None:
+    """A shape that came of nonsense can be planned, too: nothing divides by its zeros."""
+    keys = AutoConfig.for_model(kind, **dict(CONFIGS)[kind]).to_dict()
+    read = 0
+    for key in sorted({*keys, "sliding_window_pattern", "max_window_layers"} - {"model_type"}):
+        for value in (None, 0, 1, -1, 7, 10**9, 10**30, 0.5, 2.5, True, "", "x", [], ["x"], {}, ["sliding"] * 9):
+            try:
+                shape = shape_from(Config("it", keys | {key: value}))
+                assert plan_arm(
+                    shape, PlannedArm("full", None), Setting("fp32"), Lengths.alike(9, 4, 2), None
+                ).peak_bytes
+                read += 1
+            except ModelError as error:
+                assert "\n" not in str(error) and len(str(error)) < 400
+    assert read > 50
 
 
 def test_a_damaged_weights_file_does_not_stop_a_plan(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

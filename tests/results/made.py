@@ -103,6 +103,7 @@ NOTE = {
              "files": {"config.json": "cc33"}},
     "template": "{input}", "shots": [SHOT], "prompt_sha256": "ee55", "generation": records.GENERATION, "labels": [],
     "answers_by": "generation", "seed": 0, "probes": [{"id": "d1", "prompt_ids": [1, 2], "text": "a", "tokens": [3]}],
+    "room": 8,
 }  # fmt: skip
 SHARE = {
     "available": 10, "rate": 0.488088, "drawn": 10, "distinct": 10, "passes": 1.0, "tokens": 876,
@@ -157,7 +158,7 @@ LAW = {
     "isoflop": {"exponent": 0.5, "factor": 0.1, "low": 0.4, "high": 0.6, "trimmed": 0.5,
                 "budgets": [{"flops": 1e19, "sizes": 5, "parameters": 1e8, "reason": None, "off_centre": 0.1},
                             {"flops": 1e20, "sizes": 2, "parameters": None, "reason": "few", "off_centre": None}]},
-    "repeated": {"e": 1.9, "a": 430.0, "b": 5360.0, "alpha": 0.34, "beta": 0.39, "r_d": 15.4, "r_n": 5.3, "points": 2},
+    "repeated": {"r_d": 15.4, "r_n": 5.3},
 }  # fmt: skip
 LADDER = {
     "format": 1, "minutes": 2.0, "corpus": "docstrings", "flops_a_second": 2.5e10,

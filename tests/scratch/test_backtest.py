@@ -13,7 +13,7 @@ from tests.scratch.test_law_fit import TRUE, public, synthetic
 def held_out(points: Points, fitted_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(inside, relative half width) of each point that was not fitted."""
     made, rest = predictor(points.where(fitted_n), resamples=100), points.where(~fitted_n)
-    loss, low, high = made.interval(rest.parameters_n, rest.tokens_n)
+    loss, low, high = made.tested.interval(rest.parameters_n, rest.tokens_n)
     return (low <= rest.losses_n) & (rest.losses_n <= high), (high - low) / 2 / loss
 
 
@@ -68,4 +68,4 @@ def test_few_points_have_no_backtest_and_say_so() -> None:
     d = np.array([1e7, 1e7, 1e7, 8e7, 8e7, 8e7, 8e7])
     points = Points(n, d, TRUE.loss(n, d), d, tuple("abcdefg"))
     made = predictor(points, resamples=20)
-    assert made.backtests == () and made.width is None
+    assert made.backtests == () and made.tested.width is None

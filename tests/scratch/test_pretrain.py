@@ -22,7 +22,7 @@ from luthier.results.lines import Step
 from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.record import read_lines_of
 from luthier.scratch.corpus import Document
-from luthier.scratch.held_out import Judge, sample_of
+from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.objectives import Vocabulary
 from luthier.scratch.pretrain import Pretraining, pretrain
 from luthier.scratch.rows import RowBatches
@@ -122,12 +122,13 @@ class Uniform(nn.Module):
 
 def test_bits_a_byte_are_counted_over_all_tokens_and_divided_once() -> None:
     documents = [Document("a", "", "x" * 700), Document("b", "", "é" * 30), Document("c", "", "z")]
-    judge = Judge(lambda text: list(text.encode()), 256, 64, causal=True)
+    held_out = HeldOut(documents, lambda text: list(text.encode()), 256, 64)
     sizes = [len(one.text.encode()) for one in documents]
     expected = [(size + 1) * math.log(257) for size in sizes]  # the end of each document counts
-    assert judge.nats(Uniform(), documents) == pytest.approx(expected)
-    judged = judge.judged(Uniform(), documents)
+    assert held_out.nats(Uniform()) == pytest.approx(expected)
+    judged = held_out.judged(Uniform())
     assert judged.value == pytest.approx(sum(expected) / math.log(2) / sum(sizes))
+    assert held_out.bits(Uniform()) == pytest.approx(judged.value)
     whole = "".join(one.text for one in documents).encode()
     assert judged.xz == 8 * len(lzma.compress(whole, preset=9 | lzma.PRESET_EXTREME)) / len(whole)
     assert judged.bzip2 == 8 * len(bz2.compress(whole, 9)) / len(whole)

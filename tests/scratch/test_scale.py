@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from luthier.results.scaling_record import LawRecord
-from luthier.scratch.scale import fit_points, law_in, loss_interval, plan
+from luthier.scratch.repeated import half_lives
+from luthier.scratch.scale import as_tested, fit_points, law_in, plan
 from tests.commands import one_sentence
 from tests.scratch.test_law_fit import TRUE, synthetic
+from tests.scratch.test_repeated import with_repeats
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +67,28 @@ def test_a_plan_has_all_laws_and_says_where_it_extrapolates(law: Path) -> None:
 
 def test_the_interval_of_a_loss_grows_with_the_distance(law: Path) -> None:
     record = LawRecord.read(law)
-    near, far = (loss_interval(record, *map(float, law_in(record).optimum(c))) for c in (1e19, 1e23))
-    assert far.high / far.value > near.high / near.value > 1
+    loss, _, high = as_tested(record).interval(*law_in(record).optimum(np.array([1e19, 1e23])))
+    assert high[1] / loss[1] > high[0] / loss[0] > 1
+
+
+def test_intervals_are_at_the_level_of_the_file(law: Path) -> None:
+    record = LawRecord.read(law)
+    at = law_in(record).optimum(np.array([1e19]))
+    _, low, high = as_tested(record).interval(*at)
+    _, less_low, less_high = as_tested(record.model_copy(update={"level": 0.5})).interval(*at)
+    assert low < less_low < less_high < high
+
+
+def test_the_half_lives_are_those_of_the_law_beside_them(tmp_path: Path) -> None:
+    points = with_repeats(noise=0.02)
+    arrays = points.parameters_n, points.tokens_n, points.losses_n, points.unique_n
+    rows = [",".join(repr(float(one)) for one in row) for row in zip(*arrays, strict=True)]
+    (tmp_path / "points.csv").write_text("parameters,tokens,loss,unique_tokens\n" + "\n".join(rows) + "\n")
+    record = fit_points(tmp_path / "points.csv", tmp_path / "law", resamples=20, seed=3)
+    found = half_lives(law_in(record), points.where(points.repeated_n), delta=record.delta)
+    assert record.repeated is not None
+    assert (record.repeated.r_d, record.repeated.r_n) == (found.r_d, found.r_n)
+    assert record.points == 20 and record.repeated_points == 12
 
 
 def test_the_verbs_print_tables_and_json(points_file: Path, tmp_path: Path, luthier_says) -> None:

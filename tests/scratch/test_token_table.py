@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from luthier.errors import ModelError
-from luthier.scratch.neighbours import neighbours
+from luthier.scratch.neighbours import looked_into, neighbours
 from luthier.scratch.token_table import SAMPLES, token_table
 from tests.commands import one_sentence
 
@@ -46,7 +46,7 @@ def test_the_verb_prints_all_tokenizers(tiny_folder, luthier_says) -> None:
 
 @pytest.mark.parametrize("kind", ["decoder-plain", "bert", "t5-tied"])
 def test_neighbours_are_near_and_never_the_token_itself(kind: str, tiny_folder) -> None:
-    found = neighbours("Anna: Friday", str(tiny_folder(kind)), count=4)
+    found = neighbours("Anna: Friday", looked_into(str(tiny_folder(kind))), count=4)
     assert len(found) == len(token_table("Anna: Friday", str(tiny_folder(kind))).ids)
     for one in found:
         for near in (one.static, one.in_context):

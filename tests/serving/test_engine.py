@@ -121,6 +121,27 @@ def test_a_full_queue_says_come_again(finished: Path, loaded: Any) -> None:
         assert running.post("/v1/completions", body(7)).status_code == 200
 
 
+def test_one_client_cannot_take_all_places(finished: Path, loaded: Any) -> None:
+    """Clients are told apart by their address; a proxy on this machine says whose request it passes on."""
+    with server(finished, loaded, streams=1, queue=8, per_client=2) as running, ThreadPoolExecutor(8) as threads:
+
+        def ask(number: int, tokens: int = 4, **more: Any) -> httpx.Response:
+            headers = {"x-forwarded-for": "192.0.2.7"}
+            return running.post("/v1/completions", body(number, tokens, **more), headers=headers)
+
+        first = [threads.submit(ask, number, 200) for number in range(2)]
+        wait_until(lambda: running.engine.load == (1, 1))
+        refused = ask(3)
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "too_many_streams"
+        other = threads.submit(running.post, "/v1/completions", body(4))
+        wait_until(lambda: running.engine.load == (1, 2))
+        assert [one.result().status_code for one in (*first, other)] == [200] * 3
+        assert ask(5, n=3).json()["error"]["message"].startswith("one client may have 2 answers at once")
+        wait_until(lambda: running.engine.load == (0, 0))
+        assert ask(6, n=2).status_code == 200
+
+
 def test_a_server_that_is_told_to_end_finishes_what_is_open(finished: Path, loaded: Any) -> None:
     with server(finished, loaded) as running, ThreadPoolExecutor(8) as threads:
         with httpx.Client() as kept:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from luthier.planning.lengths import Lengths, rendered_lengths
+from luthier.records import Prompt
+from luthier.results.arm_record import ArmRecord
+from luthier.results.lines import PROMPTS_FILE
 from luthier.results.plan_record import PlanRecord
 from luthier.results.predicted import rows_of_study
+from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.studies import planned
 from luthier.studies import study as studies
 from luthier.studies.study import study
 from tests.studies.test_study import make_task
@@ -59,3 +66,30 @@ def test_the_plan_is_there_before_the_first_arm_and_stays(
     with pytest.raises(KeyboardInterrupt):
         study(task, model=table["model"], arms="lora-r4", out=copy)
     assert (copy / "plan.json").read_bytes() == before
+
+
+def test_arms_that_have_run_are_not_planned_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan after the fact is no prediction. Arms that are asked alike are rendered once, and as they are asked."""
+    copy = Path(shutil.copytree(finished, tmp_path / "study"))
+    (copy / "plan.json").unlink()
+    (copy / "arms" / "zero-shot" / ArmRecord.FILE).unlink()  # so it has to run again
+    rendered = []
+
+    def counted(*given: Any) -> Lengths:
+        rendered.append(rendered_lengths(*given))
+        return rendered[-1]
+
+    def no_arm(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(planned, "rendered_lengths", counted)
+    monkeypatch.setattr(studies, "run_arm", no_arm)
+    table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
+    with pytest.raises(KeyboardInterrupt):
+        study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2", out=copy)
+    assert set(PlanRecord.read(copy).arms) == {"zero-shot", "lora-r2", "soft-2"}
+    prompts = read_lines_of(Prompt, copy / "arms" / "zero-shot" / PROMPTS_FILE)
+    asked = tuple(len(one.prompt_ids) for one in prompts)
+    assert [(bool(one.train), one.test) for one in rendered] == [(False, asked), (True, asked)]

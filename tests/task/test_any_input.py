@@ -171,7 +171,7 @@ def test_any_bytes_are_a_task_or_a_sentence(kind: str, place: Path) -> None:
         given_columns = {"input": columns["input"], "labels" if labelled else "target": columns["target"]}
         with only_ours():
             list(check_task(init_task(folder, path, **given_columns)))
-        assert folder.exists() or not list(place.glob(f".{folder.name}*")), "a task that is refused leaves nothing"
+        assert not list(place.glob(f".{folder.name}*")), "nothing is left beside a task, made or refused"
 
     tried()
 
@@ -221,7 +221,8 @@ def test_any_template_and_any_text_are_a_prompt_that_fits_or_a_sentence(renderer
                 examples[0], f"{before}{{input}}{after}", examples[1 : 1 + shots], room=8, train=train
             )
             assert len(prompt.prompt_ids) + (8 if renderer.family == "decoder" else 0) <= renderer.window
-            assert "".join(piece for piece, _ in paint(prompt, renderer.tokenizer)) is not None
+            trained = [trained for _, trained in paint(prompt, renderer.tokenizer)]
+            assert trained == [False] * len(prompt.prompt_ids) + [True] * len(prompt.target_ids or ())
         with only_ours():
             renderer.hash(f"{before}{{input}}{after}", examples)
 

@@ -11,7 +11,7 @@ import pytest
 from luthier.errors import DataError, SettingsError
 from luthier.files import write_lines
 from luthier.records import Example
-from luthier.task.chats import is_chat
+from luthier.task.chats import messages_in
 from luthier.task.create import init_task
 from luthier.task.examples import Columns, asked_example, read_examples
 from luthier.task.prompt import template
@@ -51,7 +51,7 @@ FORMATS = {
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_gives_the_same_turns_and_the_last_reply(form: str, tmp_path: Path) -> None:
     cell = FORMATS[form]([*TURNS, ("assistant", "Nine.")])
-    assert is_chat(cell)
+    assert messages_in(cell)
     (example,), said = read(tmp_path, cell)
     assert (example.turns, example.references, said) == (TURNS, ("Nine.",), [])
     assert [message["content"] for message in template(example, "{input}")] == [words for _, words in TURNS]

@@ -12,6 +12,7 @@ from luthier.records import Example
 from luthier.task.check import check_between, check_task
 from luthier.task.create import init_task
 from luthier.task.findings import Finding
+from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -55,6 +56,14 @@ def test_empty_inputs_and_references_are_errors_by_file_and_row(tmp_path, split)
     assert [(f.file, f.row) for f in errors] == [(f"{split}.jsonl", 5), (f"{split}.jsonl", 6)]
     assert errors[0].text == f"{split}.jsonl, row 5: the input is empty; write it or remove the row"
     assert errors[1].text == f"{split}.jsonl, row 6: the reference is empty; write one or remove the row"
+
+
+@pytest.mark.parametrize(("fold", "doubted"), [("", True), ("fold = []\n", False)])
+def test_a_label_that_begins_another_by_the_tasks_own_foldings_is_doubted(tmp_path, fold, doubted):
+    labels = {split: [(f"{split} {i}", "light" if i % 2 else "Light rain") for i in range(4)] for split in SPLITS}
+    toml = f'[decide]\nmetric = "macro_f1"\n[classes]\n{fold}words = {{light = "light", "Light rain" = "Light rain"}}\n'
+    findings = said(check_task(made(tmp_path, toml, **labels)), "warning")
+    assert any("the word 'light' begins the word 'Light rain'" in text for text in findings) is doubted
 
 
 def test_many_of_a_kind_are_one_sentence_that_counts_the_rest(tmp_path):

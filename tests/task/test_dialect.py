@@ -183,4 +183,4 @@ def test_what_is_found_is_what_a_format_can_say(tmp_path: Path) -> None:
     list(rows)
     assert rows.found == Format(encoding="utf-16-le", delimiter=";")
     table = found_table(opened_text(tmp_path / "x.csv"), ",", AS_FOUND)
-    assert (table.dialect.delimiter, table.header.names) == (";", ("a", "b"))
+    assert (table.dialect.delimiter, table.names) == (";", ("a", "b"))

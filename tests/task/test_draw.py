@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from luthier.errors import TaskError
+from luthier.errors import DataError, TaskError
 from luthier.records import Example
 from luthier.task.create import init_task
 from luthier.task.draw import drawn
@@ -73,7 +73,7 @@ def test_labels_of_one_row_each_are_said_with_the_users_file_and_the_draw(tmp_pa
 def test_a_label_that_train_cannot_have_is_named_in_the_users_file(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"t{i},{'ab'[i % 2]}\n" for i in range(20)))
     (tmp_path / "theirs.csv").write_text("text,label\nnew,c\nold,a\n")
-    with pytest.raises(Exception, match="no train row has the label 'c'") as error:
+    with pytest.raises(DataError, match="no train row has the label 'c'") as error:
         init_task(tmp_path / "task", tmp_path / "mine.csv", input="text", labels="label", test=tmp_path / "theirs.csv")
     assert str(tmp_path / "theirs.csv") in str(error.value) and ".part" not in str(error.value)
     assert not (tmp_path / "task").exists()

@@ -25,9 +25,9 @@ from luthier.training.memory import (  # fmt: skip
     Bound,
     answering_room,
     cache_bytes,
-    held_bytes,
     kept_bytes,
     micro_tokens,
+    trained_bytes,
     weight_bytes,
 )
 from tests import tiny
@@ -49,7 +49,7 @@ class Case:
         return micro_tokens(self.module, self.loss, self.prompts, Bound(bound_bytes, training=True))
 
     def fixed(self, training: bool = True) -> float:
-        return PROGRAM_BYTES + (held_bytes if training else weight_bytes)(self.module)
+        return PROGRAM_BYTES + weight_bytes(self.module) + (trained_bytes(self.module) if training else 0)
 
     def kept(self) -> int:
         return kept_bytes(self.module, lambda: self.loss([max(self.prompts, key=length_of)]))
@@ -83,8 +83,11 @@ def test_a_probe_leaves_nothing_behind(case: Case) -> None:
 
 def test_what_moves_is_held_five_times() -> None:
     layer = nn.Linear(10, 10, bias=False)
-    assert held_bytes(layer) == 400 + 4 * 400  # itself, gradient, two moments, the best so far
-    assert held_bytes(layer.requires_grad_(False)) == 400
+    assert (weight_bytes(layer), trained_bytes(layer)) == (
+        400,
+        4 * 400,
+    )  # itself; gradient, two moments, the best so far
+    assert trained_bytes(layer.requires_grad_(False)) == 0
 
 
 def test_without_a_bound_the_usual_length(case: Case) -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from luthier.scratch.shape import Shape
+from luthier.scratch.transformer import Transformer
 from luthier.training.loop import Training, train
 from luthier.training.optimizers import optimizers, trunk
 
@@ -77,6 +79,15 @@ def test_muon_moves_inner_matrices_and_adamw_all_else() -> None:
     assert [p is parameters["block.weight"] for g in muon.param_groups for p in g["params"]] == [True]
     rest = {id(p) for g in adamw.param_groups for p in g["params"]}
     assert rest == {id(parameters["embedding.weight"]), id(parameters["block.bias"])}
+
+
+def test_muon_leaves_every_table_to_adamw() -> None:
+    shape = Shape(vocabulary=11, family="encoder-decoder", width=8, heads=2, layers=1, positions="buckets", tied=False)
+    parameters = dict(Transformer(shape).named_parameters())
+    muon, _ = optimizers("muon", weight_decay=0.0)(parameters)
+    moved = {id(p) for group in muon.param_groups for p in group["params"]}
+    assert parameters["encoder.buckets.weight"].dim() == 2
+    assert moved == {id(p) for name, p in parameters.items() if ".blocks." in name and p.dim() == 2}
 
 
 def test_decay_is_of_matrices_alone() -> None:

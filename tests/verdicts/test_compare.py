@@ -17,7 +17,7 @@ from luthier.metrics import METRICS, SMALLEST_MARGIN
 from luthier.records import Answer, Example, Score
 from luthier.results.comparison import Comparison
 from luthier.scoring.score import score
-from luthier.verdicts.compare import compare, comparison
+from luthier.verdicts.compare import again, compare, comparison
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -136,6 +136,20 @@ def test_a_later_look_spends_less():
     assert (compare(arms)["look"], third["look"]) == (None, 3)
     assert "look 3 at this test set, so verdicts need 99.375 % confidence" in " ".join(third["warnings"])
     assert not any("look" in warning for warning in compare(arms)["warnings"])
+
+
+def test_another_comparison_by_the_same_rules():
+    """With the same arms the same pairs; with one more, the same rules for all."""
+    arms = planted(**{"a": 0.416, "b": 0.4, "copy-3": 0.39})
+    first = comparison(
+        arms, deciding="rouge1", margin=0.05, level=0.9, seed=3, look=2, baselines=["copy-3", "b"],
+        cost=dict.fromkeys(arms, (1.0,)),
+    )  # fmt: skip
+    assert again(first, arms).pairs == first.pairs and again(first, arms).baselines == first.baselines
+    more = again(first, {**arms, "c": arms["a"]})
+    kept = ("deciding", "margin", "level", "look", "alpha", "seed", "signatures")
+    assert [getattr(more, name) for name in kept] == [getattr(first, name) for name in kept]
+    assert more.pair("c", "a").difference == 0 and more.comparisons == 6
 
 
 @pytest.mark.parametrize("look", [49, 100, 10**20])

@@ -1,0 +1,351 @@
+"""Verbs of the course: learn, quiz, lab, kernel, hand-in, and class with its own verbs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from luthier.cli import screen
+from luthier.cli.options import Json
+from luthier.errors import SettingsError
+
+if TYPE_CHECKING:  # `--help` imports none of it
+    from luthier.course.desk import Desk
+    from luthier.course.question import Asked, Mark
+    from luthier.course.reading import Standing
+    from luthier.course.recorded import Output
+    from luthier.course.source import Cell, Lesson
+
+
+classes = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""Teach a class: issue tickets, mark hand-ins, show marks, export questions.
+
+\b
+Example:
+  luthier class issue mine ann ben
+""",
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="CLASS", help="The class's folder.")]
+
+
+def learn(
+    row: Annotated[str | None, typer.Argument(metavar="ROW", help="A row of the syllabus, such as 1.13.")] = None,
+    notebook: Annotated[bool, typer.Option("--notebook", help="Write the lesson as a notebook.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write it as a web page with its outputs.")] = False,
+    as_pdf: Annotated[bool, typer.Option("--print", help="Write that page as a PDF; needs Chromium.")] = False,
+    ticket: Annotated[Path | None, typer.Option(help="Begin in this folder with the ticket of a class.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a lesson of the course: it asks what you expect, runs, and asks again. Without a row it shows where you
+    stand. What you write stays in .luthier-course in this folder.
+
+    \b
+    Example:
+      luthier learn 1.13 --page
+    """
+    from luthier.course import deck
+    from luthier.course.desk import begin_desk, find_desk, take_ticket
+
+    if ticket is not None:
+        screen.print_lines([f"You learn here as {take_ticket(ticket).learner}."])
+    if row is None:
+        from luthier.course.reading import standings
+
+        return _show_standings(standings(find_desk()), as_json)
+    wanted = deck.row_of(row)
+    lesson, desk = deck.lesson_of(wanted), begin_desk()
+    if notebook:
+        return _write_notebook(lesson)
+    if page or as_pdf:
+        return _write_page(lesson, desk, as_pdf)
+    return _read(lesson, desk)
+
+
+def quiz(
+    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1 or 2.")],
+    as_json: Json = False,
+) -> None:
+    """Take the quiz of a week. Each answer is marked at once, and a wrong one is told what it mistakes. Whoever takes
+    it again gets other numbers. --json prints the questions alone.
+
+    \b
+    Example:
+      luthier quiz 1
+    """
+    from luthier.course.desk import begin_desk
+    from luthier.course.quiz import draw_quiz, result, takes
+
+    desk = begin_desk()
+    take = takes(week, desk)
+    asked = draw_quiz(week, desk, take)
+    if not asked:
+        raise SettingsError(f"quiz {week}: no lesson of week {week} is written yet")
+    if as_json:
+        return screen.print_json([{"item": one.question.item, "text": one.text} for one in asked])
+    desk.keep(kind="quiz", week=week, items=[one.question.item for one in asked])
+    marks: list[Mark] = []
+    for number, one in enumerate(asked, 1):
+        screen.print_lines(["", f"{number} of {len(asked)} (lesson {one.question.row})", one.text])
+        if (mark := _answered(one, desk, take)) is None:
+            break
+        marks.append(mark)
+    screen.print_lines(["", *result(asked, marks)])
+
+
+def lab(
+    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1: prompting. 2: fine-tuning and PEFT.")],
+    as_json: Json = False,
+) -> None:
+    """Show the steps of a lab, and where you stand. Each step is a lesson: luthier learn lab1.1.
+
+    \b
+    Example:
+      luthier lab 1
+    """
+    from luthier.course.desk import find_desk
+    from luthier.course.reading import standings
+
+    _show_standings([one for one in standings(find_desk()) if one.row.id.startswith(f"lab{week}.")], as_json)
+
+
+def kernel(
+    prefix: Annotated[Path | None, typer.Option(help="The folder below which it is made; else your own.")] = None,
+) -> None:
+    """Make a Jupyter kernel that runs this environment, so that a notebook finds luthier.
+
+    \b
+    Example:
+      luthier kernel
+    """
+    from luthier.course.notebook import KERNEL, install_kernel
+
+    folder = install_kernel(prefix)
+    screen.print_lines([f"{folder}: the kernel '{KERNEL}' runs {sys.executable}. Choose it in the notebook's menu."])
+
+
+def hand_in() -> None:
+    """Pack what you did in this folder into one zip to hand in: your copies of lessons, and your answers.
+
+    \b
+    Example:
+      luthier hand-in
+    """
+    from luthier.course import hand_in as work
+    from luthier.course.desk import find_desk
+
+    screen.print_lines([f"{work.pack(find_desk(), Path.cwd())}: hand this file in."])
+
+
+@classes.command()
+def issue(
+    folder: Folder,
+    learners: Annotated[list[str] | None, typer.Argument(metavar="LEARNER...", help="Names of learners.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with a name on each line.")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="A row that is marked; repeat; else all that are there.")
+    ] = None,
+) -> None:
+    """Begin a class, or add learners to it. Each gets a ticket, which gives him numbers of his own.
+
+    \b
+    Example:
+      luthier class issue mine ann ben
+    """
+    from luthier.course import classroom
+
+    names = [*(learners or ()), *(screen.input_text(None, file).splitlines() if file else ())]
+    made = classroom.issue(folder, names, row or ())
+    screen.print_lines(
+        [f"{folder / 'tickets'}: {len(made.learners)} tickets. Each learner types: luthier learn --ticket FILE"]
+    )
+
+
+@classes.command()
+def mark(
+    folder: Folder,
+    hand_ins: Annotated[list[Path], typer.Argument(metavar="HAND-IN...", help="Zip files, or folders of them.")],
+    as_json: Json = False,
+) -> None:
+    """Mark hand-ins. Functions are called in a process under limits, questions are recomputed from their seeds. Mark
+    those of strangers inside a container. Writes grades for Moodle and Canvas, feedback pages and a page of the class.
+
+    \b
+    Example:
+      luthier class mark mine hand-ins
+    """
+    from luthier.course import classroom
+
+    classroom.mark_class(folder, hand_ins)
+    _show_marks(folder, as_json)
+
+
+@classes.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """Show the marks of a class.
+
+    \b
+    Example:
+      luthier class show mine
+    """
+    _show_marks(folder, as_json)
+
+
+@classes.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The file to write; with --nbgrader the folder.")],
+    week: Annotated[int | None, typer.Option(min=1, max=2, help="The questions of this week alone.")] = None,
+    variants: Annotated[int, typer.Option(min=1, max=1000, help="How many variants of a computed question.")] = 20,
+    nbgrader: Annotated[bool, typer.Option("--nbgrader", help="Write lessons as nbgrader's source notebooks.")] = False,
+) -> None:
+    """Write the course's questions as Moodle's XML, to be imported into its question bank; or lessons for nbgrader.
+
+    \b
+    Example:
+      luthier class export --week 1 --out week-1.xml
+    """
+    from luthier.course import deck
+    from luthier.course.moodle import moodle_xml
+    from luthier.files import write_text
+
+    if nbgrader:
+        from luthier.course.notebook import nbgrader_notebook
+
+        lessons = {row.lesson: row for row in deck.rows() if row.done and week in (None, row.week)}
+        for name, row in lessons.items():
+            write_text(out / name / f"{name}.ipynb", nbgrader_notebook(deck.lesson_of(row)))
+        return screen.print_lines([f"{out}: {len(lessons)} notebooks"])
+    questions = list(deck.every_question(week))
+    write_text(out, moodle_xml(questions, variants))
+    screen.print_lines([f"{out}: {len(questions)} questions"])
+
+
+def _show_marks(folder: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from luthier.course.classroom import read_marks
+
+    sheets = read_marks(folder)
+    if as_json:
+        return screen.print_json([asdict(sheet) for sheet in sheets])
+    rows = [(sheet.learner or sheet.file, f"{sheet.points:.2f} of {sheet.most}") for sheet in sheets]
+    screen.print_table(("learner", "points"), rows)
+    screen.print_lines([f"{sheet.learner or sheet.file}: {note}" for sheet in sheets for note in sheet.notes])
+    return None
+
+
+def _show_standings(found: list[Standing], as_json: bool) -> None:
+    if as_json:
+        return screen.print_json([
+            {"row": one.row.id, "title": one.row.title, "state": one.row.state, "predicted": one.predicted,
+             "questions": one.questions, "answered": one.answered, "right": one.right}
+            for one in found
+        ])  # fmt: skip
+    rows = [
+        (f"{one.row.id:<8}{one.row.title}", "open" if not one.row.done else "yes" if one.predicted else "-",
+         f"{one.right} of {one.questions}" if one.row.done else "")
+        for one in found
+    ]  # fmt: skip
+    screen.print_table(("row", "predicted", "right"), rows)
+    there = sum(one.row.done for one in found)
+    screen.print_lines([f"{there} of {len(found)} lessons are written. Begin one with: luthier learn ROW"])
+    return None
+
+
+def _write_notebook(lesson: Lesson) -> None:
+    from luthier.course.notebook import notebook
+    from luthier.files import write_text
+
+    path = Path(f"{lesson.name}.ipynb")
+    if path.exists():
+        raise SettingsError(f"{path} is there already, perhaps with your answers; move it away for a new one")
+    write_text(path, notebook(lesson.for_learners()))
+    screen.print_lines([str(path)])
+
+
+def _write_page(lesson: Lesson, desk: Desk, as_pdf: bool) -> None:
+    from luthier.course.page import page, print_pdf
+    from luthier.course.reading import outputs_of
+    from luthier.files import write_text
+    from luthier.progress import say
+
+    say(f"{lesson.title}: it runs once, which may take two minutes; then it is kept")
+    path = Path(f"{lesson.name}.html")
+    write_text(path, page(lesson, outputs_of(lesson, desk)))
+    if as_pdf:
+        print_pdf(path, path.with_suffix(".pdf"))
+        path = path.with_suffix(".pdf")
+    screen.print_lines([str(path)])
+
+
+def _read(lesson: Lesson, desk: Desk) -> None:
+    """The lesson on the terminal: its text, the prediction before anything runs, then what the cells gave."""
+    from luthier.course.reading import copy_for_learners, outputs_of
+    from luthier.progress import say
+
+    cells = lesson.for_learners().cells
+    first = next((at for at, cell in enumerate(cells) if cell.has("predict")), -1)
+    for cell in cells[: first + 1]:
+        _show_cell(cell, [], desk)
+    say("The lesson runs once, which may take two minutes; then it is kept.")
+    outputs = outputs_of(lesson, desk)
+    for cell, out in list(zip(cells, outputs, strict=True))[first + 1 :]:
+        _show_cell(cell, out, desk)
+    path = copy_for_learners(lesson, Path())
+    screen.print_lines(["", f"Your copy is {path}. Fill its hole there, turn its dials, and run it with python."])
+
+
+def _show_cell(cell: Cell, outputs: list[Output], desk: Desk) -> None:
+    from luthier.course.reading import asked_in
+
+    if cell.markdown:
+        return screen.print_lines(["", *cell.text.split("\n")])
+    if cell.has("predict"):
+        for item in asked_in(cell, "predict"):
+            words = item.partition("/")[2].replace("-", " ")
+            if typed := next(_typed(f"What do you expect ({words})? "), ""):
+                desk.keep(kind="prediction", item=item, value=typed)
+        return None
+    if cell.has("question"):
+        for item in asked_in(cell, "ask"):
+            one = desk.question(item)
+            screen.print_lines(["", one.text])
+            _answered(one, desk, 0)
+        return None
+    if cell.has("dials") or cell.has("hole"):
+        screen.print_lines(["", *(f"    {line}" for line in cell.text.split("\n"))])
+    for output in outputs:
+        screen.print_lines((output.words or output.text).rstrip("\n").split("\n"))
+    return None
+
+
+def _answered(one: Asked, desk: Desk, take: int) -> Mark | None:
+    """The mark of what is typed, which is kept; None where nothing is typed any more."""
+    for answer in _typed("> "):
+        mark = one.mark(answer)
+        if not mark.readable:
+            screen.print_lines([mark.says])
+            continue
+        desk.keep(kind="answer", item=one.question.item, take=take, answer=answer, right=mark.right,
+                  misconception=mark.misconception)  # fmt: skip
+        screen.print_lines([mark.says])
+        return mark
+    return None
+
+
+def _typed(words: str) -> Iterator[str]:
+    """Lines that are typed, until the input ends; the words are shown where somebody sits before the screen."""
+    while True:
+        if sys.stdin.isatty():
+            print(words, end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        yield line.strip()

@@ -1,0 +1,51 @@
+"""The quiz of a week: two questions a row, at least half of them computed, with numbers of the learner and the take.
+
+week, desk --draw_quiz--> [Asked, ...] --result--> sentences
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from luthier.course import deck
+from luthier.course.desk import Desk
+from luthier.course.question import Asked, Mark, Question, seed_of
+
+FROM_A_ROW = 2
+
+
+def takes(week: int, desk: Desk) -> int:
+    """How often this desk has begun the quiz of a week."""
+    return sum(line.get("kind") == "quiz" and line.get("week") == week for line in desk.lines())
+
+
+def draw_quiz(week: int, desk: Desk, take: int = 0) -> list[Asked]:
+    """Two questions of each row that is done, one of them computed. Another `take` has other questions and numbers."""
+    drawn: list[Asked] = []
+    for row in deck.rows():
+        if row.week != week:
+            continue
+        dice = Random(seed_of(desk.salt, desk.learner, f"quiz-{week}-{take}-{row.id}"))
+        questions = list(deck.questions_of(row))
+        dice.shuffle(questions)
+        questions.sort(key=lambda one: not isinstance(one, Question))  # a computed one first
+        computed, rest = questions[:1], questions[1:]
+        dice.shuffle(rest)
+        drawn += [desk.question(one.item, take) for one in (*computed, *rest)][:FROM_A_ROW]
+    Random(seed_of(desk.salt, desk.learner, f"quiz-{week}-{take}")).shuffle(drawn)
+    return drawn
+
+
+def result(asked: Sequence[Asked], marks: Sequence[Mark]) -> list[str]:
+    """Sentences: how many are right, and which misconceptions showed, with their rows."""
+    right = sum(mark.right for mark in marks)
+    open_ = len(asked) - len(marks)
+    lines = [f"{right} of {len(marks)} are right." + (f" {open_} were not answered." if open_ else "")]
+    for one, mark in zip(asked, marks, strict=False):
+        if mark.misconception is not None:
+            lines.append(f"  lesson {one.question.row}: {mark.misconception}")
+    wrong_rows = sorted({one.question.row for one, mark in zip(asked, marks, strict=False) if not mark.right})
+    if wrong_rows:
+        lines.append(f"Lessons to look at again: {', '.join(wrong_rows)}.")
+    return lines

@@ -1,0 +1,95 @@
+"""The verbs of the course, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from luthier.cli import exits
+from luthier.course import deck, reading
+from luthier.course.desk import find_desk
+from luthier.course.recorded import Output
+from luthier.course.source import Lesson
+from tests.commands import Said, type_in
+
+
+@pytest.fixture
+def quick(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to type in, where a lesson has outputs at once."""
+
+    def at_once(lesson: Lesson) -> list[list[Output]]:
+        return [[] if cell.markdown else [Output("text", f"ran {cell.line}\n")] for cell in lesson.cells]
+
+    monkeypatch.setattr(reading, "recorded", at_once)
+    return newcomer
+
+
+def test_without_a_row_it_shows_where_one_stands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    type_in(["learn", "--json"])
+    type_in(["learn"])
+    type_in(["lab", "2"])
+    assert not (newcomer / ".luthier-course").exists(), "looking keeps nothing"
+
+
+def test_a_lesson_asks_first_and_runs_then(quick: Path) -> None:
+    type_in(["learn", "1.18"], keys="30\nno number\n3.3\n12\n")
+    lines = find_desk(quick).lines()
+    assert [line["kind"] for line in lines] == ["prediction", "answer", "answer"] and lines[0]["value"] == "30"
+    assert "write this function" in (quick / "row_1_18_compute.py").read_text(encoding="utf-8")
+
+
+def test_a_page_and_a_notebook_are_written_and_a_notebook_never_over_another(quick: Path, luthier_says) -> None:
+    type_in(["learn", "1.18", "--page"])
+    assert "ran " in (quick / "row_1_18_compute.html").read_text(encoding="utf-8")
+    type_in(["learn", "1.18", "--notebook"])
+    assert json.loads((quick / "row_1_18_compute.ipynb").read_text(encoding="utf-8"))["nbformat"] == 4
+    said = luthier_says("learn", "1.18", "--notebook")
+    assert said.code == 2 and "is there already" in said.err
+
+
+def test_a_quiz_is_marked_and_the_next_one_has_other_numbers(newcomer: Path, luthier_says) -> None:
+    def questions() -> list[str]:
+        return [one["text"] for one in json.loads(luthier_says("quiz", "1", "--json").out)]
+
+    first = questions()
+    type_in(["quiz", "1"], keys="1\na\n" * 200)
+    assert len(first) >= 4 and questions() != first
+    kinds = [line["kind"] for line in find_desk(newcomer).lines()]
+    assert kinds[0] == "quiz" and kinds.count("answer") == len(first)
+
+
+def test_what_is_not_there_is_a_sentence(newcomer: Path, luthier_says) -> None:
+    said: Said = luthier_says("learn", "1.99")
+    assert said.code == 2 and "there is no row '1.99'" in said.err
+    if still := next((row for row in deck.rows() if not row.done), None):
+        assert "is open" in luthier_says("learn", still.id).err
+    (newcomer / ".luthier-course").mkdir()
+    (newcomer / ".luthier-course" / "learner.json").write_text("{}", encoding="utf-8")
+    said = luthier_says("quiz", "1")
+    assert said.code in exits.CODES and "names no learner" in said.err
+
+
+def test_a_kernel_is_made_where_it_is_asked_for(newcomer: Path) -> None:
+    pytest.importorskip("ipykernel", reason="pip install 'luthier[course]'")
+    type_in(["kernel", "--prefix", "here"])
+    assert list(newcomer.glob("here/share/jupyter/kernels/luthier/kernel.json"))
+
+
+def test_a_class_from_its_tickets_to_its_marks(newcomer: Path, monkeypatch: pytest.MonkeyPatch, luthier_says) -> None:
+    (newcomer / "names.txt").write_text("ann\n\nben\n", encoding="utf-8")
+    type_in(["class", "issue", "mine", "--file", "names.txt", "--row", "1.18"])
+    (newcomer / "desk").mkdir()
+    monkeypatch.chdir(newcomer / "desk")
+    type_in(["learn", "--ticket", "../mine/tickets/ann.json"])
+    type_in(["hand-in"])
+    monkeypatch.chdir(newcomer)
+    type_in(["class", "mark", "mine", "desk"])
+    (sheet,) = json.loads(luthier_says("class", "show", "mine", "--json").out)
+    assert sheet["learner"] == "ann" and [one["passed"] for one in sheet["holes"]] == [0]
+    type_in(["class", "show", "mine"])
+    type_in(["class", "export", "--week", "1", "--variants", "2", "--out", "week.xml"])
+    assert "multichoice" in (newcomer / "week.xml").read_text(encoding="utf-8")
+    said = luthier_says("class", "mark", "mine", "names")
+    assert said.code == 0 and "names: " in said.out  # a file that is not there is a hand-in that cannot be read

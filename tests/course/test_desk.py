@@ -1,0 +1,69 @@
+"""Predictions and answers are kept in the learner's folder, and without one nothing is; what is shown has words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from luthier.course.desk import FOLDER, ask, find_desk, predict
+from luthier.course.shown import Picture, Table, Tokens, bars, show
+
+
+def begin(folder: Path, learner: str) -> None:
+    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER / "learner.json").write_text(json.dumps({"learner": learner, "salt": "s"}), encoding="utf-8")
+
+
+def test_what_is_predicted_and_answered_is_kept_with_the_misconception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(tmp_path, "one")
+    inner = tmp_path / "deeper"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    predict("1.18/gigabytes", 4)
+    desk = find_desk()
+    asked = desk.question("1.18/memory")
+    misconception, value = next(iter(asked.wrong.items()))
+    assert ask("1.18/memory") is None
+    mark = ask("1.18/memory", str(value))
+    assert mark is not None and mark.misconception == misconception
+    assert [line["kind"] for line in desk.lines()] == ["prediction", "answer"]
+    assert desk.lines()[1]["misconception"] == misconception
+    assert asked.text in capsys.readouterr().out
+
+
+def test_two_learners_have_other_numbers_and_so_has_another_try(tmp_path: Path) -> None:
+    begin(tmp_path / "a", "one")
+    begin(tmp_path / "b", "two")
+    one, two = find_desk(tmp_path / "a"), find_desk(tmp_path / "b")
+    texts = {desk.question("1.18/memory", take).text for desk in (one, two) for take in (0, 1)}
+    assert len(texts) == 4
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    predict("1.18/gigabytes", 4)
+    assert list(tmp_path.iterdir()) == [] and find_desk().lines() == []
+
+
+def test_a_torn_line_of_progress_is_passed_over(tmp_path: Path) -> None:
+    begin(tmp_path, "one")
+    (tmp_path / FOLDER / "progress.jsonl").write_text('{"kind": "answer"}\n[1]\n{"kind": ', encoding="utf-8")
+    assert find_desk(tmp_path).lines() == [{"kind": "answer"}]
+
+
+def test_shown_things_have_words_and_escape_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(("name", "n"), [("<b>", 12), ("long name", 3)])
+    assert repr(table) == "name        n\n<b>        12\nlong name   3" and "&lt;b&gt;" in table._repr_html_()
+    picture = bars("Sizes", [("a<", 2.0), ("b", 1.0)], "GB")
+    assert repr(picture) == "Sizes: a< 2 GB; b 1 GB." and "a&lt;" in picture.svg
+    assert "aria-label" in Picture("<svg/>", 'says "so"')._repr_html_()
+    assert repr(Tokens(["a", "b"], [0, 1])) == "[a] [b]" and "0.45" in Tokens(["a"], [1])._repr_html_()
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "displayhook", seen.append)
+    show(table)
+    assert seen == [table]

@@ -1,0 +1,166 @@
+"""Remedies: without them a training is today's, byte for byte; each does what its formula says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from luthier.adapt.methods import METHODS, method
+from luthier.arms.resolve import resolve
+from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
+from luthier.arms.usual import with_baselines
+from luthier.errors import SettingsError
+from luthier.model.forward import collate, supervised_loss
+from luthier.model.model import load
+from luthier.studies.remedies import Penalties, general_prompts
+from luthier.studies.spec import StudySpec
+from luthier.suites.texts import general
+from luthier.task.task import load_task
+from luthier.training.settings import Training
+from tests import tiny
+from tests.studies.test_study import make_task
+
+Folder = Callable[[str], Path]
+
+
+def test_settings_without_remedies_are_written_as_before_there_were_any() -> None:
+    assert not {"replay", "kl", "anchor"} & set(Training().model_dump())
+    assert Training(replay=0.0) == Training()
+    assert Training(kl=0.1).model_dump()["kl"] == 0.1
+    assert "scale" not in ArmSpec(method="lora").model_dump()
+    assert not {"panel", "require_kept"} & set(StudySpec().model_dump())
+    assert '"panel"' not in StudySpec().model_dump_json(exclude={"arms"})
+    assert '"arms"' not in StudySpec(panel=True).model_dump_json(exclude={"arms"})
+
+
+def test_general_rows_are_the_share_that_was_asked_and_drawn_without_repetition(tiny_folder: Folder) -> None:
+    renderer = load(str(tiny_folder("decoder-chat")), precision="fp32").renderer
+    renderer = replace(renderer, window=4096)
+    assert general_prompts(renderer, Training(), 100, 0) == []
+    rows = general_prompts(renderer, Training(replay=0.2), 100, 0)
+    assert len(rows) == 25 and all(row.target_ids for row in rows)
+    assert len({row.text for row in rows}) == 25
+    many = general_prompts(renderer, Training(replay=0.5), 3 * len(general()), 0)
+    assert len({row.id for row in many}) == len(many) == 3 * len(general())
+    assert rows == general_prompts(renderer, Training(replay=0.2), 100, 0)
+    assert rows != general_prompts(renderer, Training(replay=0.2), 100, 1)
+
+
+def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folder: Folder) -> None:
+    model = load(str(tiny_folder("decoder-chat")), precision="fp32")
+    base = load(str(tiny_folder("decoder-chat")), precision="fp32")
+    prompts = tiny.train_prompts(model, 3)
+    module = model.module
+    batch = collate(prompts, module, "decoder")
+    start = {name: p.detach().clone() for name, p in module.named_parameters()}
+    penalties = Penalties.of(Training(kl=0.5, anchor=0.2), module, lambda: base)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    plain, count = supervised_loss(module, batch)
+    loss, same = penalties.loss(module, prompts, batch)
+    assert count == same and loss.item() == pytest.approx(plain.item(), rel=1e-6)
+
+    def gradient(value: torch.Tensor) -> torch.Tensor:
+        module.zero_grad()
+        value.backward()
+        return torch.cat([p.grad.flatten() for p in module.parameters()])
+
+    def divergence() -> torch.Tensor:
+        logits = [one(**batch_of(one)).logits[0] for one in (base.module, module)]
+        p, q = (rows.log_softmax(-1) for rows in logits)
+        wanted = collate(prompts[:1], module, "decoder").labels_BT[0] != -100
+        return (p.exp() * (p - q)).sum(-1)[-len(wanted) :][wanted].sum()
+
+    def batch_of(one: torch.nn.Module) -> dict:
+        row = prompts[0]
+        return {"input_ids": torch.tensor([[*row.prompt_ids, *row.target_ids]])}
+
+    got = gradient(loss) - gradient(supervised_loss(module, batch)[0])
+    pulled = torch.cat([(count * 0.2 * (p - start[name])).detach().flatten() for name, p in module.named_parameters()])
+    kl_alone = gradient(Penalties.of(Training(kl=0.5), module, lambda: base).loss(module, prompts, batch)[0])
+    kl_alone -= gradient(supervised_loss(module, batch)[0])
+    torch.testing.assert_close(got, pulled + kl_alone, rtol=1e-3, atol=1e-4)
+    one = Penalties(Training(kl=0.5), base, ())
+    alone = collate(prompts[:1], module, "decoder")
+    by_hand = gradient(0.5 * divergence())
+    own = gradient(one.loss(module, prompts[:1], alone)[0]) - gradient(supervised_loss(module, alone)[0])
+    torch.testing.assert_close(own, by_hand, rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_pulled_to_its_start_stays_nearer_to_it(tiny_folder: Folder) -> None:
+    def moved(anchor: float) -> float:
+        model = load(str(tiny_folder("decoder-chat")), precision="fp32")
+        prompts = tiny.train_prompts(model, 4)
+        penalties = Penalties.of(Training(anchor=anchor), model.module, lambda: model)
+        start = [p.detach().clone() for p in model.module.parameters()]
+        optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
+        for _ in range(5):
+            loss, count = penalties.loss(model.module, prompts, collate(prompts, model.module, "decoder"))
+            (loss / count).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return float(
+            sum((p.detach() - s).square().sum() for p, s in zip(model.module.parameters(), start, strict=True))
+        )
+
+    assert moved(5.0) < moved(0.0) / 2
+
+
+@pytest.mark.parametrize("name", ["full", "select", "ia3", "rslora", "lora-plus", "pissa"])
+def test_a_saved_change_is_scaled_and_its_ends_are_exact(name: str, tiny_folder: Folder, tmp_path: Path) -> None:
+    """0 leaves the base's bits, 1 the arm's, for every method that can be scaled."""
+    row, folder = METHODS[name], str(tiny_folder("decoder-chat"))
+    model = load(folder, precision="fp32")
+    module = row.apply(model, row.settings(), 0)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    states = {}
+    for scale in (None, 0.0, 0.5, 1.0):
+        row.save(module, saved := tmp_path / str(scale))
+        if scale is not None:
+            row.scale_saved(load(folder, precision="fp32"), saved, scale)
+        states[scale] = (row.merge or row.load)(load(folder, precision="fp32"), saved).module.state_dict()
+    base = load(folder, precision="fp32").module.state_dict()
+    assert all(states[0.0][key].equal(value) for key, value in base.items())
+    assert all(states[1.0][key].equal(value) for key, value in states[None].items())
+    moved = [key for key, value in base.items() if not states[None][key].allclose(value, atol=1e-4)]
+    assert moved
+    for key in moved:
+        assert not states[0.5][key].equal(base[key]) and not states[0.5][key].equal(states[None][key])
+        assert (states[0.5][key] - base[key]).mul(2).allclose(states[None][key] - base[key], atol=1e-5)
+
+
+def test_what_cannot_be_scaled_or_remedied_is_refused(tmp_path: Path, tiny_folder: Folder) -> None:
+    (tmp_path / "task").mkdir()
+    task = load_task(str(make_task(tmp_path / "task")))
+    for text in ("soft+scale=0.5", "dora+scale=0.5", "zero-shot+scale=1"):
+        with pytest.raises(SettingsError, match="no change of weights to scale"):
+            resolve("arm", parse(text), task)
+    for text in ("lora+scale=3", "lora+scale=half", "lora+replay=1", "lora+kl=-1", "lora+anchor=-1"):
+        with pytest.raises(SettingsError) as refused:
+            resolve("arm", parse(text), task)
+        assert "\n" not in str(refused.value)
+    renderer = replace(load(str(tiny_folder("decoder-chat")), precision="fp32").renderer, family="encoder")
+    with pytest.raises(SettingsError, match="an encoder writes no text"):
+        general_prompts(renderer, Training(kl=0.1), 10, 0)
+    assert method("lora").scale_saved and parse("lora+scale=0.5").scale == 0.5
+
+
+def test_the_whole_arm_stands_before_its_scaled_ones_and_once(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    task = load_task(str(make_task(tmp_path / "task")))
+    names = ["lora+scale=0.5", "full", "lora+scale=0.2", "lora"]
+    arms = with_baselines({name: parse(name) for name in names}, task)
+    assert [name for name in arms if "lora" in name] == ["lora", "lora+scale=0.5", "lora+scale=0.2"]
+    named = with_baselines({"mine": parse("lora+scale=0.5")}, task)
+    assert named["mine whole"] == parse("lora")

@@ -1,0 +1,150 @@
+"""`panel` on a tiny study: asked once, kept by the hash of its weights, judged anew under other margins; a study that
+requires *kept* ships nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from luthier.arms.shipped import load_arm
+from luthier.errors import SettingsError
+from luthier.files import read_json
+from luthier.model.model import load
+from luthier.results.comparison import Comparison
+from luthier.results.panel_record import Panel
+from luthier.studies.study import study
+from luthier.suites import asking, instruments
+from luthier.suites.page import PAGE, change_rows, model_rows, verdict_words
+from luthier.suites.panel import panel
+from tests.studies.test_study import make_task
+
+Folder = Callable[[str], Path]
+ARMS = "zero-shot,lora-r4+scale=0.5,lora-r4+scale=0,lora-r4+scale=1"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_items() -> None:
+    """A panel of some items of each instrument, so that a tiny model is asked in a second."""
+    every = dict(instruments.INSTRUMENTS)
+    for name, one in every.items():
+        instruments.INSTRUMENTS[name] = replace(one, items=lambda one=one: one.items()[:: len(one.items()) // 24])
+    yield
+    instruments.INSTRUMENTS.update(every)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Folder, few_items: None) -> Path:
+    root = tmp_path_factory.mktemp("panel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUTHIER_CACHE", str(root / "cache"))
+        patch.setenv("LUTHIER_PRECISION", "fp32")
+        (root / "task").mkdir()
+        task = make_task(root / "task")
+        model = str(tiny_folder("decoder-chat"))
+        return study(task, model=model, arms=ARMS, out=root / "out", require_kept=True, defaults="epochs=1")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
+
+
+def test_scale_0_is_the_base_bit_for_bit_and_scale_1_the_arm(finished: Path) -> None:
+    def weights(arm: str) -> dict:
+        return load_arm(finished / "arms" / arm).model.module.state_dict()
+
+    whole, none, all_, half = (weights(f"lora-r4{scale}") for scale in ("", "+scale=0", "+scale=1", "+scale=0.5"))
+    base = load(read_json(finished / "study.json")["model"]["name"], precision="fp32").module.state_dict()
+    assert all(none[name].equal(value) for name, value in base.items())
+    assert all(all_[name].equal(value) for name, value in whole.items())
+    moved = [name for name, value in base.items() if not whole[name].equal(value)]
+    assert moved
+    for name in moved:
+        assert half[name].sub(base[name]).mul(2).allclose(whole[name] - base[name], atol=1e-6)
+
+
+def test_scaled_arms_are_trained_once(finished: Path) -> None:
+    """The whole arm was added, and the others took its training: the same steps, and no second of training."""
+    costs = read_json(finished / "cost.json")["arms"]
+    assert costs["lora-r4"]["train_seconds"] > 0
+    for scale in ("0", "0.5", "1"):
+        assert not costs[f"lora-r4+scale={scale}"].get("train_seconds")
+        steps = [finished / "arms" / arm / "metrics.jsonl" for arm in ("lora-r4", f"lora-r4+scale={scale}")]
+        assert steps[0].read_bytes() == steps[1].read_bytes()
+
+
+def test_an_arm_at_scale_0_changes_nothing_on_the_panel(finished: Path) -> None:
+    arm = Panel.read(finished).arms["lora-r4+scale=0"]
+    assert all(change.loss == 0 and change.nonzero == 0 for change in arm.changes.values())
+    assert arm.changed_answers == 0
+
+
+def test_the_panel_has_every_trained_arm_its_page_and_a_section_in_the_report(finished: Path) -> None:
+    record = Panel.read(finished)
+    assert set(record.arms) == {"lora-r4", *(f"lora-r4+scale={scale}" for scale in ("0", "0.5", "1"))}
+    assert set(record.bases) == {arm.base for arm in record.arms.values()}
+    page, report = (finished / PAGE).read_text(), (finished / "report.html").read_text()
+    assert len(change_rows(record)) == 4 * len(record.arms) and len(verdict_words(record)) == len(record.arms)
+    assert model_rows(record)[1]
+    for name in record.arms:
+        assert name in page
+    assert '<section id="kept">' in report and "Gain over the base" in report
+    assert "## What was kept" in (finished / "report.md").read_text()
+
+
+def test_nothing_is_asked_again_and_another_margin_only_judges_anew(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*arguments: object) -> None:
+        raise AssertionError("asked again")
+
+    for name in ("read_documents", "read_pairs", "follow", "own_answers", "drift"):
+        monkeypatch.setattr(asking, name, asked)
+    before = Panel.read(finished)
+    panel(finished, margin="text=1e-9,pairs=1e-9,following=1e-9")
+    strict = Panel.read(finished)
+    assert strict.instruments["text"].margin == 1e-9
+    panel(finished)  # margins stay those of the folder
+    assert Panel.read(finished).instruments == strict.instruments
+    panel(finished, margin="text=0.05,pairs=0.05,following=0.1")
+    assert Panel.read(finished).arms == before.arms
+
+
+def test_lines_of_an_interrupted_instrument_are_asked_again_as_a_whole(finished: Path) -> None:
+    (path,) = (finished / "panel").glob("lora-r4-*.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    panel(finished)
+    assert path.read_bytes() == whole
+
+
+def test_an_arm_that_is_not_kept_is_not_shipped_and_the_decision_says_so(finished: Path, tmp_path: Path) -> None:
+    ship = Comparison.read(finished).ship
+    barred = Panel.read(finished).not_kept
+    assert ship.barred == barred and set(barred) <= set(Panel.read(finished).arms)
+    assert ship.choice not in barred
+    assert barred, "24 items cannot show that the trained arms kept everything"
+    assert f"lora-r4 ({barred['lora-r4']})" in ship.sentence
+
+
+def test_an_arm_alone_and_models_alone(finished: Path, tmp_path: Path, tiny_folder: Folder) -> None:
+    out = panel(finished, arm="lora-r4+scale=0", out=tmp_path / "one")
+    assert list(Panel.read(out).arms) == ["lora-r4+scale=0"]
+    folder = panel(tiny_folder("decoder-chat"), out=tmp_path / "model")
+    record = Panel.read(folder)
+    assert not record.arms and len(record.bases) == 1
+    held = panel(tiny_folder("gpt2"), base=str(tiny_folder("decoder-chat")), out=tmp_path / "two")
+    assert set(Panel.read(held).arms) == {"gpt2"}
+
+
+def test_what_cannot_be_asked_is_refused_in_one_sentence(finished: Path, tiny_folder: Folder, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no weights of its own"):
+        panel(finished, arm="zero-shot", out=tmp_path / "a")
+    with pytest.raises(SettingsError, match="no study"):
+        panel(tiny_folder("decoder-chat"), arm="lora", out=tmp_path / "b")
+    with pytest.raises(SettingsError, match="leave --base out"):
+        panel(finished, base="smollm2-135m")
