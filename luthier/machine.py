@@ -80,7 +80,7 @@ def peak_bytes() -> int:
 def mapped_bytes() -> int | None:
     """Bytes of addresses that the process has now; None where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return int(_statm()[0]) * resource.getpagesize()
     except (OSError, MemoryError):
         return None
 
@@ -89,6 +89,30 @@ def most_mapped_bytes() -> int | None:
     """Bytes of addresses that the process may have (`ulimit -v`); None where there is no bound."""
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if most == resource.RLIM_INFINITY else most
+
+
+def most_bytes() -> int | None:
+    """Bytes that the process could hold: what it holds, and what its limit, its container and the machine have left.
+
+    None where the system does not say.
+    """
+    left = []
+    with contextlib.suppress(OSError, MemoryError, ValueError):
+        table = Path("/proc/meminfo").read_text()
+        left.append(int(table.partition("MemAvailable:")[2].split()[0]) * 1024)
+    with contextlib.suppress(OSError, MemoryError, ValueError):  # "max" where a container has no bound
+        group = Path("/sys/fs/cgroup")
+        left.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    with contextlib.suppress(OSError, MemoryError, ValueError, IndexError):
+        mapped, resident = (int(word) * resource.getpagesize() for word in _statm()[:2])
+        if (most := most_mapped_bytes()) is not None:
+            left.append(most - mapped)
+        return resident + max(0, min(left)) if left else None
+    return None
+
+
+def _statm() -> list[str]:
+    return Path("/proc/self/statm").read_text().split()
 
 
 def threads() -> int:

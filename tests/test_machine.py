@@ -132,3 +132,15 @@ def test_threads_are_those_that_libraries_start(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert machine.threads() == (threads or os.cpu_count())
+
+
+def test_what_a_process_can_hold_is_bounded_by_what_it_may_map() -> None:
+    code = (
+        "import resource; from luthier import machine; free = machine.most_bytes()\n"
+        "most = machine.mapped_bytes() + 10**8; resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "print(free > 2 * 10**8, 10**8 <= machine.most_bytes() <= 2 * 10**8)"
+    )
+    if machine.most_bytes() is None:
+        pytest.skip("this system does not say what a process holds")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -31,6 +31,7 @@ def config(model: Model, settings: Lora, **more: Any) -> peft.LoraConfig:
         "lora_alpha": alpha,
         "lora_dropout": settings.dropout,
         "target_modules": peft_format.targets(model, settings.targets, "lora"),
+        "exclude_modules": peft_format.left_out(model) if settings.targets == "all-linear" else None,
     }
     return peft.LoraConfig(**(plain | more))
 

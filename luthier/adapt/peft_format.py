@@ -9,6 +9,7 @@ from typing import Any
 
 import peft
 import torch
+from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -21,6 +22,8 @@ from luthier.model.weight_files import Tensor, tensors_of
 from luthier.results.adapter_config import Adapter, LoraAdapter, PrefixAdapter, PromptAdapter, read_adapter_config
 from luthier.training.fused import fuse
 
+UNCALLED = ("out_proj", "conv1d")
+WITHOUT_CALL = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -37,7 +40,14 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     torch.manual_seed(seed)
     if model.head:
         config.modules_to_save = list(model.head)  # type: ignore[attr-defined]
-    module: Any = peft.get_peft_model(model.module, config)
+    try:
+        module: Any = peft.get_peft_model(model.module, config)
+    except (ValueError, TypeError, NotImplementedError) as error:  # of layers that peft has no adapter for
+        said, kind = " ".join(str(error).split())[:200], str(config.peft_type).rpartition(".")[2].lower()
+        raise SettingsError(
+            f"{model.name}: {kind} cannot adapt this model ({said}); choose another method, or "
+            "other layers with targets"
+        ) from error
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return fuse(module)
@@ -47,6 +57,33 @@ def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
     """`count` token ids, drawn uniformly from the vocabulary without special tokens."""
     words = sorted({*range(len(tokenizer))} - {*tokenizer.all_special_ids})
     return random.Random(seed).choices(words, k=count)
+
+
+def left_out(model: Model) -> list[str] | None:
+    """Names of the linear layers that all-linear leaves out; None where it leaves out none.
+
+    A Mamba layer reads its output's matrix without calling it, so an adapter of it would be passed over; peft refuses
+    these layers in these models. An architecture's own kind of linear layer gives something else than a product, such
+    as a router's choice of experts.
+    """
+    config: Any = model.module.config
+    uncalled = list(UNCALLED) if config.model_type in WITHOUT_CALL else []
+    own_kinds = [
+        name for name, layer in model.module.named_modules()
+        if isinstance(layer, nn.Linear)
+        and type(layer).__module__.startswith("transformers.models.") and not _gives_a_product(layer)
+    ]  # fmt: skip
+    return [*uncalled, *own_kinds] or None
+
+
+@torch.no_grad()
+def _gives_a_product(layer: nn.Linear) -> bool:
+    """Whether a layer of an architecture's own kind gives what a linear layer gives, as Falcon's does."""
+    try:
+        said: Any = layer(layer.weight.new_zeros(1, layer.in_features))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return isinstance(said, torch.Tensor) and said.shape == (1, layer.out_features)
 
 
 def targets(model: Model, named: str, method: str) -> str | list[str]:
@@ -116,7 +153,8 @@ def _rewrite(path: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) ->
 def _fits(config: Adapter, weights: Mapping[str, Tensor]) -> bool:
     """Whether the sizes in the configuration, for which peft finds memory, are those of the weights."""
     if isinstance(config, LoraAdapter):
-        return all(one.shape[0] == config.r for name, one in weights.items() if "lora_A" in name and one.shape)
+        # Matrices of experts that stand in one parameter have a multiple of the rank.
+        return all(one.shape[0] % config.r == 0 for name, one in weights.items() if "lora_A" in name and one.shape)
     if isinstance(config, PromptAdapter):
         rows = config.num_virtual_tokens
         width = config.token_dim
@@ -139,9 +177,28 @@ def load_added(model: Model, folder: Path) -> Model:
     With a separate update single answers are slower. fp32 keeps the sum to seven digits. bf16 rounds it, and with
     rounded weights fewer greedy answers stayed those of fp32, so there it stays separate (docs/log.md).
     """
-    return merge(model, folder) if model.dtype == torch.float32 else load(model, folder)
+    module = read(model, folder)
+    if model.dtype == torch.float32 and not _shares_weights(module):
+        return model.adapted(module.merge_and_unload())
+    return model.adapted(module.get_base_model())
 
 
 def merge(model: Model, folder: Path) -> Model:
-    """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base."""
-    return model.adapted(read(model, folder).merge_and_unload())
+    """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base.
+
+    Raises SettingsError where layers share a weight, to which only one update could be added.
+    """
+    module = read(model, folder)
+    if _shares_weights(module):
+        raise SettingsError(
+            f"{folder}: several layers of {model.name} share their weights and each learned something else, so it "
+            "cannot be added to them; use the arm as it is"
+        )
+    return model.adapted(module.merge_and_unload())
+
+
+def _shares_weights(module: nn.Module) -> bool:
+    """Whether two adapted layers have one weight, as the blocks of Zamba2 have."""
+    layers = [layer.base_layer for layer in module.modules() if isinstance(layer, LoraLayer)]
+    weights = [weight for layer in layers if (weight := getattr(layer, "weight", None)) is not None]
+    return len({id(weight) for weight in weights}) < len(weights)

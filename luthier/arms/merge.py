@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import building, possible
 from luthier.machine import keep_freed_memory
+from luthier.model.allowed import CONFIG
 from luthier.model.model import Model, load
 from luthier.model.widths import file_bytes, quantize, read, write_files
 from luthier.results.names import run_folder
@@ -37,7 +40,8 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
 
     With `width` its linear layers are made narrow after that. It is called good only if it repeats the arm's probe
     answers after it was written and read back, but for `differ` of them. Returns how many probes were asked and the ids
-    of those that are answered differently, the width, and the bytes of the file. Raises SettingsError for a method
+    of those that are answered differently, the width, and the bytes of the file. A folder that holds this very model
+    already is left as it is. Raises SettingsError for a method
     that cannot merge or a number below 0, FolderError for a folder in use, ModelError when more answers differ.
     """
     if differ < 0:
@@ -45,8 +49,8 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
     path, folder = possible(path), possible(folder)
     keep_freed_memory()
     shipped, note = load_arm(path), ShippedNote.read(path)
-    if folder.exists():
-        raise FolderError(f"{folder}: there is something already; choose a new folder")
+    if folder.exists() and not (folder / CONFIG).is_file():
+        raise _in_use(folder)
     if shipped.model.family == "encoder" and width:
         raise SettingsError(f"{path}: the weights of an encoder are not made {width} here; leave the width out")
     measured = note.width
@@ -54,7 +58,7 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
         raise SettingsError(f"{path}: its weights are {measured} already; merge the arm that they were made of")
     plain = shipped.model if measured else merged(path, note)
     made, made_width = quantize(plain, width) if width and not measured else plain, width or measured
-    with building(folder) as part:
+    with suppress(_IsThere), building(folder) as part:
         write_files(made, part)
         precision, labels = note.base.precision, shipped.model.labels
         again = (
@@ -66,7 +70,25 @@ def merge_arm(path: Path, folder: Path, width: str | None = None, differ: int = 
         if len(others) > differ:
             rounds = precision == "bf16" and not measured
             raise ModelError(_other_answers(path, others, len(shipped.probes), None if measured else width, rounds))
+        if folder.exists():  # a merge that was killed after its last step is done
+            raise _IsThere if _same_files(part, folder) else _in_use(folder)
     return {"probes": len(shipped.probes), "differ": others, "width": made_width, "file_bytes": file_bytes(folder)}
+
+
+class _IsThere(Exception):
+    """The folder holds what would be put there."""
+
+
+def _in_use(folder: Path) -> FolderError:
+    return FolderError(f"{folder}: there is something already; choose a new folder")
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold files of the same names and bytes."""
+    names = [{path.relative_to(folder) for path in folder.rglob("*")} for folder in (one, other)]
+    return names[0] == names[1] and all(
+        cmp(one / name, other / name, shallow=False) for name in names[0] if (one / name).is_file()
+    )
 
 
 def merged(path: Path, note: ShippedNote, precision: str | None = None) -> Model:

@@ -7,7 +7,9 @@ it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A tra
 from __future__ import annotations
 
 import errno
+import math
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -23,7 +25,7 @@ from luthier.cli import screen
 CODES = {0, 1, 2, 130}
 ADVICE = {  # what libraries raise about a user's machine or files -> what would help
     "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, "
-    "or bound a study with --memory",
+    "or bound a study with --memory{}",
     "weights": "a file of weights is damaged or cut off; fetch the model or make the arm again",
     "text": "a text or a name holds bytes that are not UTF-8; save it as UTF-8, or give it another name",
     "nesting": "what was given is nested too deeply to be read; give a simpler file",
@@ -34,6 +36,8 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
     "ImportError": ("failed to map segment", "cannot allocate memory"),
     "SystemError": ("without exception set",),  # Python had no memory for one more call
 }  # fmt: skip
+FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
+_UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
 ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench"}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
@@ -51,7 +55,8 @@ class Verbs(TyperGroup):
             return result
         except luthier.LuthierError as error:
             is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
-            raise exit_with(error.exit_code, f"{error}; {_too_little()}" if is_memory else str(error)) from None
+            said = f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
+            raise exit_with(error.exit_code, said) from None
         except KeyboardInterrupt:
             raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
         except OSError as error:
@@ -59,7 +64,7 @@ class Verbs(TyperGroup):
             if error.errno in (errno.EPIPE, errno.EBADF):  # the reader of the output is gone, or never was there
                 raise typer.Exit(1) from None
             if lacks_memory(error):
-                raise exit_with(2, _too_little()) from None
+                raise exit_with(2, _too_little(error)) from None
             where = f"{error.filename}: " if error.filename else "standard output or a file: "
             raise exit_with(2, f"{where}{error.strerror or error}; make room or name another path") from None
         except Exception as error:
@@ -74,7 +79,7 @@ def advice_on(error: Exception) -> str | None:
     Libraries are known by the names of their errors, because none of them may be imported here.
     """
     if lacks_memory(error):
-        return _too_little()
+        return _too_little(error)
     names, said = {kind.__name__ for kind in type(error).__mro__}, str(error)
     if "SafetensorError" in names:
         return f"{ADVICE['weights']} ({said})"
@@ -91,11 +96,22 @@ def lacks_memory(error: Exception) -> bool:
     return any(kind in names and any(words in said for words in words_of) for kind, words_of in _NO_MEMORY.items())
 
 
-def _too_little() -> str:
-    """What would help where memory ended, with the bound that the process runs under."""
-    mapped, most = machine.mapped_bytes(), machine.most_mapped_bytes()
-    bound = f" (this process has {mapped / 1e9:.1f} GB and may have {most / 1e9:.1f} GB)" if most and mapped else ""
-    return ADVICE["memory"].format(bound)
+def _too_little(error: BaseException | None) -> str:
+    """What would help where memory ended: the bytes that were asked for, and those that would fit."""
+    asked, most = _asked_bytes(str(error)), machine.most_bytes()
+    facts = [
+        *([f"it asked for {asked / 1e9:,.1f} GB more"] if asked is not None else []),
+        *([f"this process can hold {most / 1e9:,.1f} GB in all"] if most else []),
+    ]
+    fits = f" {math.floor(most * FITS / 1e8) / 10:.1f}" if most and most * FITS >= 1e8 else ""
+    return ADVICE["memory"].format(f" ({', and '.join(facts)})" if facts else "", fits)
+
+
+def _asked_bytes(said: str) -> float | None:
+    """The bytes that torch or numpy could not get, by their words."""
+    found = re.search(r"[Uu]nable to allocate|[Tt]ried to allocate", said)
+    number = re.match(r"\D{0,3}([\d.]+) ?(bytes|[KMGTPE]iB)", said[found.end() :]) if found else None
+    return float(number[1]) * _UNITS[number[2]] if number else None
 
 
 def _refuse_too_little_memory(words: list[str]) -> None:

@@ -6,7 +6,9 @@
     rows         rows of different length in memory: groups that rows leave and join
     ragged       rows of different length decoded together, without padding
     padded       decoders that pad: for GPUs, encoder-decoders and other caches
+    alone        each row by itself: what faster ways are held against, and for models that no batch suits
     speculative  the next tokens of a single answer guessed, and read in one pass
+    roads        which of these ways a model takes: the fastest that says what its rows say alone
     requests     what the generator is asked, what it says, and which requests share a batch
     decoders     which decoder writes the rows of a batch, and whether requests can join it
     batch        requests that are answered together; others join them and leave

@@ -6,9 +6,11 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from luthier.decoding.padded import EncoderDecoder, PaddedDecoder
-from luthier.decoding.ragged import RaggedDecoder, supported
+from luthier.decoding.alone import AloneDecoder
+from luthier.decoding.padded import decoder_of
+from luthier.decoding.ragged import RaggedDecoder
 from luthier.decoding.requests import Request
+from luthier.decoding.roads import road_of
 from luthier.decoding.speculative import NgramTable, SpeculativeDecoder
 from luthier.errors import ModelError
 from luthier.model.model import Model
@@ -39,17 +41,15 @@ def decoder_for(model: Model, requests: list[Request], ngrams: NgramTable | None
     prompts = [request.prompt_ids for request in requests]
     if isinstance(model.module, DecodesItself):
         return model.module.decoding(prompts)
-    if model.family == "encoder-decoder":
-        return EncoderDecoder(model, prompts)
-    if not supported(model):
-        return PaddedDecoder(model, prompts)
+    if (road := road_of(model)) != "ragged":
+        return decoder_of(model)(model, prompts) if road == "padded" else AloneDecoder(model, prompts, road == "whole")
     return SpeculativeDecoder(RaggedDecoder(model, prompts), prompts, [r.limit for r in requests], ngrams)
 
 
 def can_join(model: Model) -> bool:
     """Whether requests can join others of this model that are being answered."""
     itself = isinstance(model.module, DecodesItself)
-    return model.family == "decoder" and not itself and supported(model)
+    return model.family == "decoder" and not itself and road_of(model) == "ragged"
 
 
 def open_decoder(model: Model, beginning: tuple[int, ...], ngrams: NgramTable | None) -> SpeculativeDecoder:

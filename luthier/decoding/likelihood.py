@@ -25,8 +25,8 @@ from luthier.decoding.requests import Event
 from luthier.decoding.sampling import candidates
 from luthier.decoding.settings import GREEDY
 from luthier.metrics import LIKELIHOOD
-from luthier.model.forward import Batch, collate, row_losses, supervised_logits, with_prefix
-from luthier.model.kv_cache import fill_prefix, growing_cache, two_sided_cache
+from luthier.model.forward import Batch, collate, row_losses, supervised_logits, with_cache, with_prefix
+from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
 from luthier.model.model import Model
 from luthier.records import Example, Prompt, Score
 from luthier.results.arm_record import ArmRecord, TrainingRecord
@@ -94,7 +94,7 @@ def _batch(model: Model, prompts: Sequence[Prompt]) -> Batch:
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     if model.prefix_states is not None:
-        batch = replace(batch, inputs=batch.inputs | {"past_key_values": _prefix_cache(model, len(prompts))})
+        batch = with_cache(batch, model.module, lambda rows: _prefix_cache(model, rows))
     return batch
 
 
@@ -206,13 +206,13 @@ def read_tokens(model: Model, id: str, token_ids: Sequence[int], top: int = 0) -
     cache = _prefix_cache(model, 1) if model.prefix_states is not None else growing_cache(module.config)
     first = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
     if model.prefix is not None:
-        module(inputs_embeds=model.prefix[None].to(module.dtype), past_key_values=cache, use_cache=True)
+        module(inputs_embeds=model.prefix[None].to(module.dtype), **behind(module, cache))
         first += len(model.prefix)
     events: list[Event] = []
     for start in range(0, len(token_ids), READ_TOKENS):
         part = torch.tensor([token_ids[start : start + READ_TOKENS]], device=model.device)
         positions = torch.arange(first + start, first + start + part.shape[1], device=model.device)[None]
-        logits_TV = module(input_ids=part, position_ids=positions, past_key_values=cache, use_cache=True).logits[0]
+        logits_TV = module(input_ids=part, position_ids=positions, **behind(module, cache)).logits[0]
         for row_V, token in zip(logits_TV.float(), token_ids[start + 1 : start + 1 + READ_TOKENS], strict=False):
             logprob = float(row_V[token] - row_V.logsumexp(-1))
             events.append(Event(id, token, logprob, None, candidates(row_V, row_V, GREEDY, top)))

@@ -1,23 +1,31 @@
 """Decoders that pad rows to equal length: for GPUs, encoder-decoders, and models that ragged.py cannot decode.
 
 `start` reads the prompts, `step` takes a token of every row, `keep` drops rows and returns which row stands where.
+Not every model hides padding from itself: a recurrent state goes on through it. `supported` compares rows of a batch
+with rows alone before the first use.
 
     shapes: B rows, P padded prompt length, V vocabulary, D width
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from luthier.decoding.alone import AloneDecoder
+from luthier.model.attention import Trials
+from luthier.model.exact import CLOSE, NARROW, as_exact, trial_tokens
 from luthier.model.forward import decoder_start
-from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.kv_cache import GrowingLayer, behind, fill_prefix, growing_cache, keep_rows, two_sided_cache
 from luthier.model.logits import last_position_only
 from luthier.model.model import Model
 from luthier.task.prompt import shared_length
 
+_TRIALS = Trials()
 FEWEST_SHARED_TOKENS = 16  # a shorter beginning is read with each row
 
 
@@ -56,6 +64,7 @@ class PaddedDecoder:
     def __init__(self, model: Model, prompts: list[tuple[int, ...]]) -> None:
         self.module: Any = model.module
         self.cache = growing_cache(self.module.config)
+        self.keeps_tokens = not self.cache.layers or any(hasattr(layer, "keys") for layer in self.cache.layers)
         self.shared = prompts[0][: _shared_length(model, prompts)]
         self.inputs, mask_BP = _padded(model, [ids[len(self.shared) :] for ids in prompts], "left")
         self.learned = fill_prefix(self.cache, model, rows=1)
@@ -77,10 +86,12 @@ class PaddedDecoder:
         self.mask_BP = torch.cat([self.mask_BP, self.mask_BP.new_ones(len(tokens_B), 1)], 1)
         position_B1 = self.position_B[:, None]
         self.position_B = self.position_B + 1
-        return self._forward(self.mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
+        # A recurrent state has left padding behind: such a model would take the mask for that of the new token.
+        mask_BP = self.mask_BP if self.keeps_tokens else None
+        return self._forward(mask_BP, input_ids=tokens_B[:, None], position_ids=position_B1)
 
     def keep(self, rows: Tensor) -> list[int]:
-        self.cache.batch_select_indices(rows)
+        keep_rows(self.cache, rows)
         self.mask_BP, self.position_B = self.mask_BP[rows], self.position_B[rows]
         return rows.tolist()
 
@@ -92,7 +103,7 @@ class PaddedDecoder:
     def _forward(self, mask_BP: Tensor | None, **inputs: Tensor) -> Tensor:
         mask_BP = None if mask_BP is None or bool(mask_BP.all()) else mask_BP
         with last_position_only(self.module):
-            output = self.module(attention_mask=mask_BP, past_key_values=self.cache, use_cache=True, **inputs)
+            output = self.module(attention_mask=mask_BP, **behind(self.module, self.cache), **inputs)
         return output.logits[:, -1]
 
 
@@ -130,13 +141,12 @@ class EncoderDecoder:
                 encoder_outputs=self.encoded,
                 attention_mask=self.mask_BP,
                 decoder_input_ids=tokens_B[:, None],
-                past_key_values=self.cache,
-                use_cache=True,
+                **behind(self.module, self.cache),
             )
         return output.logits[:, -1]
 
     def keep(self, rows: Tensor) -> list[int]:
-        self.cache.batch_select_indices(rows)
+        keep_rows(self.cache, rows)
         self.mask_BP = self.mask_BP[rows]
         self.encoded.last_hidden_state = self.encoded.last_hidden_state[rows]
         return rows.tolist()
@@ -146,4 +156,43 @@ class EncoderDecoder:
         if len(rows) != len(self.mask_BP):
             self.keep(rows)
         elif columns and rows.tolist() != list(range(len(rows))):
-            self.cache.self_attention_cache.batch_select_indices(rows)
+            keep_rows(self.cache.self_attention_cache, rows)
+
+
+def supported(model: Model) -> bool:
+    """Whether rows of a padded batch say what each says alone, while they are written and when others have left.
+
+    The first call tries three short rows.
+    """
+    plain = replace(model, prefix=None, prefix_states=None)
+    return _TRIALS.passed(model.module, lambda: same_as_alone(plain, decoder_of(plain)))
+
+
+def decoder_of(model: Model) -> Callable[[Model, list[tuple[int, ...]]], Any]:
+    """The decoder that pads rows of the model's family."""
+    return EncoderDecoder if model.family == "encoder-decoder" else PaddedDecoder
+
+
+@torch.inference_mode()
+def same_as_alone(model: Model, decoder: Callable[[Model, list[tuple[int, ...]]], Any]) -> bool:
+    """Whether a decoder gives the logits of rows that are read alone and whole, a row having left in between."""
+    module: Any = model.module
+    ids = trial_tokens(module.config.get_text_config(decoder=True).vocab_size, range(1, 32))
+    rows, tokens = [tuple(ids[:9]), tuple(ids[9:13]), tuple(ids[13:25])], ids[25:]
+
+    def said(make: Callable[[Model, list[tuple[int, ...]]], Any]) -> Tensor:
+        together = make(model, rows)
+        first, place = together.start(), model.device
+        second = together.step(torch.tensor(tokens[:3], device=place))
+        together.keep(torch.tensor([0, 2], device=place))
+        return torch.cat([first, second, together.step(torch.tensor(tokens[3:5], device=place))])
+
+    def usual() -> Tensor:
+        return said(lambda model, rows: AloneDecoder(model, rows, whole=True))
+
+    ours, right = said(decoder), usual()
+    if getattr(model.module, "is_quantized", False):  # as in ragged.py
+        return bool((ours - right).norm() <= 0.3 * right.norm())
+    if right.dtype in NARROW and bool((ours - right).float().norm() <= CLOSE * right.float().norm()):
+        return True
+    return as_exact(ours, right, usual)

@@ -27,10 +27,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from luthier.decoding.rows import Group, Phase, Rows, Span, group_of
-from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
 from luthier.model.exact import near
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
@@ -287,23 +286,12 @@ def supported(model: Model) -> bool:
     windows, recurrent states).
     """
     plain = replace(model, prefix=None, prefix_states=None)
-    return _is_eligible(model.module) and _TRIALS.passed(model.module, lambda: _same_logits(plain))
+    return is_eligible(model.module) and _TRIALS.passed(model.module, lambda: _same_logits(plain))
 
 
-def slow_road(model: Model) -> str | None:
-    """A sentence where a decoder on a CPU answers more slowly than most; None where there is nothing to say."""
-    if model.family != "decoder" or model.device.type != "cpu" or supported(model):
-        return None
-    why = (
-        "in one sequence its rows have other logits" if _is_eligible(model.module)
-        else "its layers keep something else than keys and values of every token, or choose their attention themselves"
-    )  # fmt: skip
-    return f"{model.name}: answers are written with rows padded to one length, which is slower, because {why}"
-
-
-def _is_eligible(module: Any) -> bool:
-    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=module.config).layers)
-    return plain and is_ready(module) and next(module.parameters()).device.type == "cpu"
+def is_eligible(module: Any) -> bool:
+    """Whether a model keeps plain keys and values of every token, and lets a call choose its attention."""
+    return keeps_every_token(module) and is_ready(module) and next(module.parameters()).device.type == "cpu"
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@
     narrow          linear layers of few bits: int4, and a fast int8 product
     widths          16, 8 and 4 bits a weight: made narrow, weighed, written, read
     shared          what all rows begin with is read once while training
+    together        whether rows may stand in one padded batch: what each says must be what it says alone
     forward         summed loss over supervised tokens, and the count to divide by
     kv_cache        the generator's cache of keys and values
 

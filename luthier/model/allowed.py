@@ -45,6 +45,8 @@ _NAMES: dict[Any, str] = {str: "text", (int, float): "number", (str, dict): "tok
 LEAST_BOUND = 4096  # counts below it are harmless, whatever the weights' shapes
 LARGEST = 2**40  # of any whole number
 _MODULE = re.compile(r"^[\w.]+$")  # the name of a module, and no pattern that could run for ever
+# Tensors of GPTQ and AWQ, of compressed-tensors and of FP8, where config.json does not name the tool.
+PACKED = ("qweight", "qzeros", "weight_packed", "weight_scale", "weight_scale_inv")
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
@@ -205,6 +207,12 @@ def _refuse_quantization(path: Path, config: Mapping[str, Any]) -> None:
 
 def _refuse_types(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
+        if name.rpartition(".")[2] in PACKED:
+            raise ModelError(
+                f"{folder}: the weights {name[:80]} are quantized in another tool's form, which luthier does not read; "
+                "take the model that they were made of, and make it narrow here (merge --width, or an arm such as "
+                "lora@int4)"
+            )
         if tensor.type not in FLOATS and tensor.type not in WHOLE:
             raise ModelError(
                 f"{folder}: the weights {name[:80]} are of type {tensor.type[:20]}, which is not read; "

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -52,6 +53,12 @@ def make_ready(module: Any) -> None:
 def is_ready(module: Any) -> bool:
     """Whether calls of this model, wrapped by an adapter or not, can choose their attention."""
     return getattr(module.config, "_attn_implementation", None) == NAME
+
+
+def keeps_every_token(module: Any) -> bool:
+    """Whether all layers attend to every token before, by the model's own cache: no window, chunk or state."""
+    layers = DynamicCache(config=module.config).layers
+    return all(type(layer) is DynamicLayer for layer in layers)
 
 
 @contextlib.contextmanager
@@ -113,7 +120,7 @@ class Trials:
             if module not in self._passed:
                 try:
                     self._passed[module] = is_usual()
-                except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
+                except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError):
                     self._passed[module] = False
             return self._passed[module]
 

@@ -19,6 +19,7 @@ NARROW = (torch.bfloat16, torch.float16)
 # How much more a way may round than the usual one, each at the position where it rounds most. Two ways that are right
 # differ by chance, on SmolLM2 by up to 2; where a token sees one key too many the error is many times as large.
 MOST = 3.0
+CLOSE = 0.03  # of the logits' length in 16 bits: rounding alone leaves less; other rows, tokens or positions leave more
 # Of the largest number: what two orders of the same sums may differ by in fp32, and two ways that round in 16 bits.
 IN_FP32, IN_16_BITS = 1e-3, 3e-2
 

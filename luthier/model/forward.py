@@ -10,7 +10,7 @@ backbone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,20 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luthier.errors import PromptError
-from luthier.model.logits import positions_only
+from luthier.errors import ModelError, PromptError
+from luthier.model.kv_cache import behind
+from luthier.model.logits import chooses, positions_only
 from luthier.model.shared import Layout, flat, laid_out, supported
+from luthier.model.together import decoder_start, padded_alike
 from luthier.records import Prompt
 from luthier.task.prompt import shared_length
 
 IGNORE = -100  # the label of a position that is not supervised, as everywhere in PyTorch
-
-
-def decoder_start(module: Any) -> int:
-    """The first token of an encoder-decoder's decoder input."""
-    config = module.config
-    start = getattr(config, "decoder_start_token_id", None)
-    return int(config.pad_token_id if start is None else start)
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,7 @@ class Batch:
     labels_BT: Tensor
     tokens: int  # without padding; a shared beginning counts once for each row
     layout: Layout | None = None  # rows in one sequence behind their shared beginning (shared.py)
+    alone: tuple[Batch, ...] = ()  # instead of all that, each row in a batch of its own (together.py)
 
 
 def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart: bool = False) -> Batch:
@@ -53,6 +49,9 @@ def collate(prompts: Sequence[Prompt], module: nn.Module, family: str, *, apart:
     Decoders are padded on the right and need no mask, because a causal model does not look to the right. Raises
     PromptError for a prompt without a supervised token.
     """
+    if len(prompts) > 1 and not _are_together(module, family, apart):
+        alone = tuple(collate([prompt], module, family, apart=apart) for prompt in prompts)
+        return Batch({}, torch.empty(0, 0), sum(row.tokens for row in alone), alone=alone)
     if family == "encoder":
         return _classes(prompts, module)
     for prompt in prompts:
@@ -83,6 +82,8 @@ def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
 
     Padding stays on the right. Labels count from the right, so they do not change.
     """
+    if batch.alone:
+        return replace(batch, alone=tuple(with_prefix(row, module, prefix_PD) for row in batch.alone))
     inputs = dict(batch.inputs)
     embeds_BTD = module.get_input_embeddings()(inputs.pop("input_ids"))
     front_BPD = prefix_PD.to(embeds_BTD).expand(len(embeds_BTD), -1, -1)
@@ -93,8 +94,21 @@ def with_prefix(batch: Batch, module: Any, prefix_PD: Tensor) -> Batch:
     return replace(batch, inputs=inputs)
 
 
+def with_cache(batch: Batch, module: nn.Module, cache: Callable[[int], Any]) -> Batch:
+    """A batch of separate rows behind what `cache(rows)` makes for them."""
+    if batch.alone:
+        return replace(batch, alone=tuple(with_cache(row, module, cache) for row in batch.alone))
+    return replace(batch, inputs=batch.inputs | {**behind(module, cache(len(batch.labels_BT))), "use_cache": False})
+
+
 def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
-    """(summed cross-entropy in nats, number of supervised tokens or rows) of one batch, by one call of the model."""
+    """(summed cross-entropy in nats, number of supervised tokens or rows) of one batch, by one call of the model.
+
+    Rows that cannot stand in one batch take a call each.
+    """
+    if batch.alone:
+        losses, counts = zip(*(supervised_loss(module, row) for row in batch.alone), strict=True)
+        return torch.stack(losses).sum(), sum(counts)
     if batch.labels_BT.dim() == 1:
         logits_BC, labels_B = class_logits(module, batch), batch.labels_BT
         return F.cross_entropy(logits_BC, labels_B, reduction="sum"), len(labels_B)
@@ -104,12 +118,16 @@ def supervised_loss(module: nn.Module, batch: Batch) -> tuple[Tensor, int]:
 
 def class_logits(module: nn.Module, batch: Batch) -> Tensor:
     """(B, C) fp32 logits of an encoder's head over C classes."""
-    logits_BC: Tensor = module(**batch.inputs).logits
+    if batch.alone:
+        return torch.cat([class_logits(module, row) for row in batch.alone])
+    logits_BC: Tensor = _call(module, **batch.inputs)
     return logits_BC.float()
 
 
 def row_losses(module: nn.Module, batch: Batch) -> Tensor:
     """(B,): the summed cross-entropy in nats of each row. Their sum is that of `supervised_loss`."""
+    if batch.alone:
+        return torch.cat([row_losses(module, row) for row in batch.alone])
     logits_SV, targets_S = supervised_logits(module, batch)
     nats_S = F.cross_entropy(logits_SV, targets_S, reduction="none").double()
     nats_BT = torch.zeros_like(batch.labels_BT, dtype=nats_S.dtype).masked_scatter(batch.labels_BT != IGNORE, nats_S)
@@ -120,6 +138,9 @@ def row_losses(module: nn.Module, batch: Batch) -> Tensor:
 
 def supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """fp32 logits (S, V) at the supervised positions, row after row, and the supervised tokens (S,)."""
+    if batch.alone:
+        logits, targets = zip(*(supervised_logits(module, row) for row in batch.alone), strict=True)
+        return torch.cat(logits), torch.cat(targets)
     labels_BT = batch.labels_BT
     wanted_BT = labels_BT != IGNORE
     targets_S = labels_BT[wanted_BT]
@@ -129,8 +150,28 @@ def supervised_logits(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         return hidden[:, -labels_BT.shape[1] :][wanted_BT]
 
     with positions_only(module, supervised), laid_out(batch.layout):
-        logits_SV = module(**batch.inputs, use_cache=False).logits
+        logits_SV = _call(module, **{"use_cache": False} | batch.inputs)
+    if not chooses(module):
+        logits_SV = supervised(logits_SV)
     return logits_SV.float(), targets_S
+
+
+def _are_together(module: nn.Module, family: str, apart: bool) -> bool:
+    """Whether rows may stand in one batch: in one sequence, or padded."""
+    in_one_sequence = family == "decoder" and not apart and supported(module)
+    return in_one_sequence or padded_alike(module, family)
+
+
+def _call(module: Any, **inputs: Any) -> Tensor:
+    """Logits of one call. Raises ModelError for rows that the architecture refuses, as Reformer does in training."""
+    try:
+        logits: Tensor = module(**inputs).logits
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"a model of type '{module.config.model_type}' does not take these rows ({said}); choose another model"
+        ) from error
+    return logits
 
 
 def _classes(prompts: Sequence[Prompt], module: nn.Module) -> Batch:

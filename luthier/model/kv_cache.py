@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 from torch import Tensor
@@ -45,6 +47,9 @@ class GrowingLayer(DynamicLayer):
             self._buffers = [buffer[indices] if buffer is not None else None for buffer in self._buffers]
             self._show()
 
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        self.batch_select_indices(beam_idx)
+
     def batch_repeat_interleave(self, repeats: int) -> None:
         if self.is_initialized:
             self._buffers = [b.repeat_interleave(repeats, dim=0) if b is not None else None for b in self._buffers]
@@ -71,6 +76,30 @@ def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
     cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
     fill_prefix(cache.self_attention_cache, model, rows)
     return cache
+
+
+def behind(module: Any, cache: Any) -> dict[str, Any]:
+    """The arguments of a call that reads on behind a cache, and extends it.
+
+    Architectures and versions of transformers call it by several names, and some pass over a name that is not theirs:
+    they would begin anew in silence.
+    """
+    kind: Any = type(module.get_base_model() if hasattr(module, "get_base_model") else module)
+    return {_name_of_cache(kind): cache, "use_cache": True}
+
+
+@functools.cache
+def _name_of_cache(kind: Any) -> str:
+    known = inspect.signature(kind.forward).parameters
+    return next((name for name in ("cache", "past_key_values", "cache_params") if name in known), "past_key_values")
+
+
+def keep_rows(cache: Any, rows: Tensor) -> None:
+    """Keeps these rows of a cache and forgets the others; by the one way of choosing rows that every layer has.
+
+    Layers with a recurrent state beside keys and values inherit one that chooses keys and values alone.
+    """
+    cache.reorder_cache(rows)
 
 
 def fill_prefix(cache: DynamicCache, model: Model, rows: int) -> int:

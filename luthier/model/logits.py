@@ -25,7 +25,13 @@ _LOCK = Lock()
 
 @contextlib.contextmanager
 def positions_only(module: nn.Module, select: Select) -> Iterator[None]:
-    """Inside, the output layer sees `select(hidden)` instead of every position: (B, T, D) -> (..., D)."""
+    """Inside, the output layer sees `select(hidden)` instead of every position: (B, T, D) -> (..., D).
+
+    Does nothing for a module that cannot choose (`chooses`), whose logits are of every position.
+    """
+    if not chooses(module):
+        yield
+        return
     make_ready(module)  # an adapter may have replaced the output layer
     token = _SELECTION.set((output_layer(module), select))
     try:
@@ -45,8 +51,15 @@ def output_layer(module: Any) -> nn.Module:
     return inner.get_output_embeddings()
 
 
+def chooses(module: nn.Module) -> bool:
+    """Whether calls of this model can choose positions: not where one table of tokens is looked up and multiplied."""
+    return not isinstance(output_layer(module), nn.Embedding | None)
+
+
 def make_ready(module: nn.Module) -> None:
     """Lets calls of this model choose positions. A second call of this function changes nothing."""
+    if not chooses(module):
+        return
     layer = output_layer(module)
     with _LOCK:
         if _select_positions not in layer._forward_pre_hooks.values():

@@ -38,6 +38,9 @@ with only_errors_while_importing("bitsandbytes"), contextlib.suppress(ImportErro
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 OWN_PRECISIONS = ("fp32", "bf16")  # of a study; fp16 is only a width
+# How configurations call the window, which is that of the encoder where there are two.
+WINDOWS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length",
+           "max_encoder_position_embeddings", "max_target_positions")  # fmt: skip
 PRECISION_VARIABLE = "LUTHIER_PRECISION"
 
 
@@ -139,6 +142,7 @@ def load(
         module, head = _module(folder, config, family, chosen, dtype, labels, seed)
         tokenizer = _tokenizer(folder)
         sound.refuse_unsound_tokens(folder, module, tokenizer, family)
+        window = sound.usable_window(trial, module, _window(config, tokenizer))
     renderer = Renderer(tokenizer, family, 1)
     if renderer.chat_template:
         refuse_unsafe(renderer.chat_template)
@@ -147,12 +151,13 @@ def load(
         module.to(device_type)
     with _refusals(name, folder):
         sound.refuse_unsound_weights(trial, module)
+        sound.refuse_seeing_later_tokens(trial, module)
     return Model(
         name=name,
         module=module,
         tokenizer=tokenizer,
         family=family,
-        window=_window(config, tokenizer),
+        window=window,
         base_sha256=base_sha256,
         end_ids=frozenset() if family == "encoder" else _end_ids(module, tokenizer, family),
         folder=folder,
@@ -248,17 +253,25 @@ def _family(name: str, config: Any) -> str:
     """'encoder-decoder', 'decoder' or 'encoder'. Raises ModelError for other models."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     )
 
-    if config.is_encoder_decoder:
+    others = (*MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, *MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    if config.is_encoder_decoder and config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         return "encoder-decoder"
     # An encoder such as BERT can also be loaded as a decoder; then its configuration says so.
     encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
     if encodes and config.model_type in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
         return "encoder"
-    if encodes or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if config.model_type in others and config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            f"{name}: a model of type '{config.model_type}' reads images or sound beside text, and luthier loads "
+            "models of text alone; choose one of those"
+        )
+    if encodes or config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{name}: a model of type '{config.model_type}' does not write text; choose one that does")
     return "decoder"
 
@@ -303,9 +316,10 @@ def parameter_counts(module: nn.Module) -> tuple[int, int]:
 
 def _window(config: Any, tokenizer: Any) -> int:
     """The context window in tokens: the model's own figure, else the tokenizer's, else 2,048."""
-    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        if isinstance(value := getattr(config, name, None), int) and value > 0:
-            return value
+    for one in (config, config.get_text_config(), getattr(config, "encoder", None)):
+        for name in WINDOWS:
+            if isinstance(value := getattr(one, name, None), int) and value > 0:
+                return value
     length = int(getattr(tokenizer, "model_max_length", 0) or 0)
     return length if 0 < length < 10**7 else 2048
 

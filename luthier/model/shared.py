@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.model.attention import Trials, attending, causal_attention, is_ready, refuse_unlike
+from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
 from luthier.model.exact import as_exact, trial_tokens
 from luthier.model.model import Model
 
@@ -82,7 +82,7 @@ def _is_eligible(module: Any) -> bool:
         getattr(layer, "attention_dropout", 0.0) or getattr(layer, "gradient_checkpointing", False)
         for layer in module.modules()
     )
-    return on_processor and is_ready(module) and not learned and not any(unlike)
+    return on_processor and is_ready(module) and keeps_every_token(module) and not learned and not any(unlike)
 
 
 @torch.no_grad()
@@ -96,7 +96,7 @@ def _same_logits(module: Any) -> bool:
         logits: Tensor = module(input_ids=torch.tensor(rows), use_cache=False).logits
         return logits
 
-    with _without_dropout(module):
+    with without_dropout(module):
         with laid_out(layout):
             ids = torch.tensor([flat(rows, layout, 0)])
             ours = module(input_ids=ids, position_ids=position_ids, use_cache=False).logits
@@ -105,7 +105,7 @@ def _same_logits(module: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _without_dropout(module: nn.Module) -> Iterator[None]:
+def without_dropout(module: nn.Module) -> Iterator[None]:
     """Inside, layers in training mode are in evaluation mode. The others stay untouched: threads may be asking them."""
     training = [layer for layer in module.modules() if layer.training]
     try:

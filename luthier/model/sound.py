@@ -2,11 +2,13 @@
 
 What takes time passes once for the same bytes and is remembered (passed.py): a model's sizes are held against its
 files without memory, on torch's meta device; its weights are read once for NaN and infinity; and a few tokens go
-through it, because a setting of config.json can spoil sound weights.
+through it, because a setting of config.json can spoil sound weights. A model that writes must not see later tokens,
+and a window that config.json names must have a row for each of its positions.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +22,17 @@ from torch import nn
 from luthier.errors import ModelError
 from luthier.files import sha256_of
 from luthier.model.allowed import CONFIG, LookedOver
+from luthier.model.exact import IN_FP32, in_fp32, trial_tokens
 from luthier.model.passed import has_passed, remember
 from luthier.model.weight_files import GET
 
-LOOKS = "1"  # goes up when more is looked at, so that what passed before is looked at again
+LOOKS = "2"  # goes up when more is looked at, so that what passed before is looked at again
 MOST_OF_FILE = 1.25  # parameters of the model for each that the file holds: a head is new, tied ones are stored once
 SPARE = 10**6  # parameters that are no harm in any case
 TEXTS = ("What time is it, Tom?\n\tHalf past 2: 日本 👍 é.", "a" * 60 + "!", "x " * 60 + "1")
+MOST_TRIED = 2048  # tokens of a window that is tried to its last position
+_POSITIONS = re.compile("position|wpe|pos_emb|embed_pos")  # what architectures call a table of positions
+MOST_SHORT = 8  # positions by which a window that config.json names may be too long
 MOST_BUFFER_BYTES = 1 << 30  # tables that a model computes for itself
 
 
@@ -132,6 +138,69 @@ def refuse_unsound_weights(trial: Trial, module: Any) -> None:
     trial.remember("weights")
 
 
+def refuse_seeing_later_tokens(trial: Trial, module: Any) -> None:
+    """Raises ModelError for a model whose logits change with tokens that come later: it would train on its answers.
+
+    XLNet, and encoders that are loaded as decoders, read to both sides.
+    """
+    if trial.family == "encoder" or getattr(module, "is_quantized", False) or trial.has_passed("sees-no-later"):
+        return
+    rows = module.get_input_embeddings().weight.shape[0]
+    ids = torch.tensor([trial_tokens(rows, range(1, 9))], device=next(module.parameters()).device)
+
+    @torch.no_grad()
+    def change() -> float:
+        """The largest change of a logit, in shares of the largest logit."""
+        both = []
+        for part in (ids, ids[:, :5]):
+            inputs = {"input_ids": part} if trial.family == "decoder" else {"input_ids": ids, "decoder_input_ids": part}
+            both.append(module(**inputs, use_cache=False).logits[:, :5].float())
+        return float((both[0] - both[1]).abs().max() / both[1].abs().max().clamp(min=1e-9))
+
+    with in_fp32():  # in 16 bits two lengths may round differently
+        changed = change()
+    if changed > IN_FP32:
+        raise ModelError(
+            f"{trial.folder}: what this model says of a token depends on tokens behind it, so it does not write text "
+            "from left to right; choose a model that does"
+        )
+    trial.remember("sees-no-later")
+
+
+def usable_window(trial: Trial, module: Any, window: int) -> int:
+    """The positions that the model has in fact, at most `window`, which config.json or the tokenizer names.
+
+    RoBERTa's table of positions begins behind its padding token's number, so two of its 514 rows are never reached. A
+    window of at most MOST_TRIED tokens is tried on a row that fills it, which raises IndexError where rows are missing.
+    For a module on the CPU: on a GPU a missing row ends the process.
+    """
+    tables = [
+        one for name, one in module.named_modules()
+        if _POSITIONS.search(name.rpartition(".")[2]) and isinstance(getattr(one, "weight", None), torch.Tensor)
+    ]  # fmt: skip
+    for table in tables:
+        padding = getattr(table, "padding_idx", None)
+        if padding is not None and len(table.weight) <= window:
+            window = min(window, len(table.weight) - padding - 1)
+    if not tables or window > MOST_TRIED or next(module.parameters()).device.type != "cpu":
+        return window
+    for least in range(window, max(0, window - MOST_SHORT), -1):
+        if trial.has_passed(f"window-{least}"):
+            return least
+        try:
+            _logits(module, trial.family, least)
+        except (IndexError, RuntimeError) as error:
+            if "allocate memory" in str(error):
+                raise
+            continue
+        trial.remember(f"window-{least}")
+        return least
+    raise ModelError(
+        f"{trial.folder / CONFIG}: the model has no {window - MOST_SHORT + 1:,} positions, and its window is said to "
+        f"be of {window:,}; {GET}"
+    )
+
+
 def _weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point() and tensor.numel():
@@ -139,10 +208,10 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 @torch.no_grad()  # and not inference mode, in which a table that the model keeps could not be trained with
-def _logits(module: Any, family: str) -> torch.Tensor:
-    """Logits of one row of a few different tokens."""
+def _logits(module: Any, family: str, length: int = 8) -> torch.Tensor:
+    """Logits of one row of different tokens."""
     rows = module.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(min(8, rows), device=next(module.parameters()).device)[None]
+    ids = torch.arange(length, device=next(module.parameters()).device)[None] % rows
     more = {"decoder_input_ids": ids} if family == "encoder-decoder" else {}
     logits: torch.Tensor = module(input_ids=ids, attention_mask=torch.ones_like(ids), **more).logits
     return logits

@@ -27,6 +27,10 @@ MOST_BYTES = 16 << 20
 Module = Annotated[str, StringConstraints(pattern=r"^[\w.]+$", max_length=1000)]
 
 
+# The pattern that peft writes for the end of a path: anything, a dot, and a name. It is matched in one pass.
+Ending = Annotated[str, StringConstraints(pattern=r"^\.\*\\\.(?:\w|\\\.)+$", max_length=1000)]
+
+
 def _true(value: bool) -> bool:
     if not value:
         raise PydanticCustomError("false", "it should be true, as in every adapter that answers")
@@ -54,7 +58,12 @@ class LoraAdapter(AdapterConfig):
     lora_alpha: Annotated[Number, Field(gt=0, le=4e6)]
     lora_dropout: Annotated[Number, Field(ge=0, lt=1)]
     target_modules: list[Module]
+    exclude_modules: list[Module] | None = None
     modules_to_save: list[Module] | None = None
+    # Of a mixture of experts, whose matrices stand in one parameter: which, and the rank and alpha of fused ones.
+    target_parameters: list[Module] | None = None
+    rank_pattern: dict[Ending, Annotated[int, Field(ge=1, le=2**15)]] = Field({})
+    alpha_pattern: dict[Ending, Annotated[Number, Field(gt=0, le=4e6)]] = Field({})
     bias: Literal["none"] = "none"
     fan_in_fan_out: bool = False
     use_dora: bool = False

@@ -6,6 +6,7 @@ settings. So trainings differ only in their Arm.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.answers import asking
 from luthier.errors import ModelError, SettingsError
+from luthier.files import sha256_of_text
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import Model, load, parameter_counts
@@ -76,6 +78,7 @@ class TrainingPlan:
 
     prompts: Callable[[Renderer], Sequence[Prompt]]
     dev: Callable[[Model], float]
+    dev_sha256: str  # of all that decides the dev metric
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,27 @@ def own_plan(context: StudyContext, arm: Arm) -> TrainingPlan:
     return TrainingPlan(
         prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in context.train],
         dev=lambda asked: ask_dev(context, arm, asked),
+        dev_sha256=dev_sha256(context, arm),
     )
+
+
+def dev_sha256(context: StudyContext, arm: Arm) -> str:
+    """One hash over what decides the dev metric of an arm: the rule, the template, and the dev examples."""
+    spec = context.task.spec
+    return sha256_of_text(
+        spec.decide.model_dump_json(), spec.answer.model_dump_json(), *context.task.labels,
+        context.task.template(arm.template), arm.generation.model_dump_json(), arm.answers_by,
+        *(json.dumps([one.id, one.input, list(one.references), one.turns]) for one in context.dev),
+    )  # fmt: skip
+
+
+def _decided_by(context: StudyContext, arm: TrainedArm, model: Model, prompts: Sequence[Prompt], dev: str) -> str:
+    """One hash over what decides a training: the base, the settings, every prompt with its target, and the metric."""
+    return sha256_of_text(
+        model.base_sha256, str(model.dtype), str(context.seed), arm.method.name, arm.settings.model_dump_json(),
+        arm.training.model_dump_json(exclude={"checkpoint_seconds"}), dev,
+        *(json.dumps([one.prompt_ids, one.target_ids, one.label]) for one in prompts),
+    )  # fmt: skip
 
 
 def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: TrainingPlan | None = None) -> Fitted:
@@ -158,6 +181,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     trained = train(
         module, step, batches, arm.training, folder,
         evaluate=evaluate, rates=rates, seed=context.seed, title=title, log=log,
+        decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),
     )  # fmt: skip
     counts = TrainingCounts(
         trainable=trainable,

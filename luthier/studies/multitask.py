@@ -37,7 +37,7 @@ from luthier.results.names import arm_names, keys, member_folder, slug
 from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in
 from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from
-from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev
+from luthier.studies.fit import StudyContext, TrainingPlan, ask_dev, dev_sha256
 from luthier.studies.mixture import Mixture, draw, mixture_record
 from luthier.studies.origin import made_by, whole_letters
 from luthier.studies.spec import MultitaskSpec, StudySpec, in_reach
@@ -327,7 +327,7 @@ def _train_mixture(group: Group, name: str, single: ArmSpec, multitask_spec: Arm
         replace(trained_tasks[first], folder=group.folder),
         arms[first],
         group.training(name),
-        TrainingPlan(prompts, dev),
+        TrainingPlan(prompts, dev, sha256_of_text(*(dev_sha256(c, arms[t]) for t, c in trained_tasks.items()))),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from luthier import machine
 from luthier.arms.resolve import Arm, TrainedArm
-from luthier.decoding import ragged
+from luthier.decoding import roads
 from luthier.model import shared
 from luthier.model.model import Model, parameter_counts
 from luthier.results.study_record import ArmTable, Health, Machine, ModelOrigin, StudyRecord, TaskOrigin
@@ -98,7 +98,7 @@ def _task_origin(context: StudyContext, arms: Sequence[Arm]) -> TaskOrigin:
 
 
 def _model_origin(model: Model, precision: str, is_trained: bool) -> ModelOrigin:
-    slow = [ragged.slow_road(model), shared.slow_road(model) if is_trained else None]
+    slow = [roads.slow_road(model), shared.slow_road(model) if is_trained else None]
     return ModelOrigin(
         name=model.name,
         base_sha256=model.base_sha256,

@@ -11,6 +11,7 @@ replaces computes and keeps less for the backward pass. Parameters and names sta
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ class _LoraProduct(torch.autograd.Function):
         y_NE.addmm_(inner_Nr, b_Er.t(), alpha=s)
         ctx.save_for_backward(x_ND, weight_ED, a_rD, b_Er, inner_Nr)
         ctx.s = s
-        return y_NE.view(*x.shape[:-1], -1)
+        # No view of it: a model may change what its layer gives in place, which autograd refuses for a view.
+        return torch.ops.aten._unsafe_view(y_NE, [*x.shape[:-1], y_NE.shape[-1]])
 
     @staticmethod
     @once_differentiable
@@ -107,8 +109,8 @@ def _is_rms_norm(layer: Any) -> bool:
     A few vectors go through the layer and through `_RmsNorm`; both must agree.
     """
     plain = "variance_epsilon" in layer.__dict__ and {*layer._parameters} == {"weight"} and not layer._modules
-    if not plain or hasattr(layer, "is_fused"):
-        return False
+    if not plain or hasattr(layer, "is_fused") or [*inspect.signature(layer.forward).parameters] != ["hidden_states"]:
+        return False  # a norm with a gate takes one more tensor
     width, weight_D = layer.weight.shape[-1], layer.weight
     if weight_D.is_meta:
         return False

@@ -68,6 +68,7 @@ def train(
     optimizers: Callable[[dict[str, nn.Parameter]], list[torch.optim.Optimizer]] | None = None,
     rate_at: Callable[[int, int, float], float] | None = None,
     seed: int = 0,
+    decided_by: str = "",
     title: str = "train",
     log: Callable[..., None] = lambda event, **about: None,
 ) -> Trained:
@@ -79,9 +80,11 @@ def train(
     `rates` maps a parameter name to its multiple of the learning rate; a missing name means 1.
     `optimizers(parameters)` makes other optimizers than AdamW, each of some of the parameters; a group of theirs may
     have a "multiple" of the learning rate. `rate_at(step, total, warmup)` gives its share, else `schedule`.
+    `decided_by` is a hash of all that decides the result beside the module: examples, settings, the dev metric.
     `log(event, **about)` is called after each checkpoint is on disk.
 
-    Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already.
+    Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already
+    and was `decided_by` the same; otherwise begins anew, and says so.
     Raises SettingsError when no parameter requires a gradient or the loss is not finite.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -100,7 +103,7 @@ def train(
         if optimizers is None
         else optimizers(parameters)
     )
-    state = _State(parameters, used, batches, folder)
+    state = _State(parameters, used, batches, folder, decided_by)
     state.resume()
     total = len(batches)
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
@@ -218,8 +221,9 @@ class _State:
         optimizers: list[torch.optim.Optimizer],
         batches: Batched,
         folder: Path,
+        decided_by: str,
     ) -> None:
-        self.parameters, self.batches, self.folder = parameters, batches, folder
+        self.parameters, self.batches, self.folder, self.decided_by = parameters, batches, folder, decided_by
         # Parameter -> the optimizer that moves it, and keeps its state.
         self.optimizer_of = {
             p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
@@ -267,6 +271,7 @@ class _State:
             for key, value in self.optimizer_of[parameter].state.get(parameter, {}).items():
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
         about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
+        about["decided_by"] = self.decided_by
         data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
         with replacing(self.path) as file:
             file.write(data)
@@ -284,13 +289,14 @@ class _State:
                 about = stored.metadata()
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
         except SafetensorError:
-            say(f"{self.path}: the checkpoint is damaged, so the training begins anew")
-            self.path.unlink()
-            write_lines_of(metrics, [])
+            self._begin_anew("the checkpoint is damaged")
             return
         stored_shapes = {n.removeprefix("weights/"): t.shape for n, t in tensors.items() if n.startswith("weights/")}
         if stored_shapes != {name: parameter.shape for name, parameter in self.parameters.items()}:
             raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")
+        if about.get("decided_by") != self.decided_by:
+            self._begin_anew("the checkpoint was made of other examples or settings, or for another dev metric")
+            return
         self.progress = _Progress(**json.loads(about["progress"]))
         self.batches.load_state_dict(json.loads(about["batches"]))
         with torch.no_grad():
@@ -306,3 +312,8 @@ class _State:
         if self.progress.best_step:
             self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
         write_lines_of(metrics, [row for row in read_lines_of(Step, metrics) if row.step <= self.progress.step])
+
+    def _begin_anew(self, why: str) -> None:
+        say(f"{self.path}: {why}, so the training begins anew")
+        self.path.unlink()
+        write_lines_of(self.folder / METRICS_FILE, [])

@@ -83,7 +83,7 @@ def micro_tokens(
         return budget.Example(length_of(prompt), lambda: kept(False), lambda: kept(True))
 
     shortest, longest = min(prompts, key=length_of), max(prompts, key=length_of)
-    layers = module.config.num_hidden_layers
+    layers = _layers(module)
     chosen = budget.micro_batch(bound.fixed(module), example(shortest), example(longest), layers, bound.bytes, usual)
     if chosen.recomputes:
         _recompute(module)
@@ -122,11 +122,19 @@ def cache_bytes(module: Any) -> int:
         shape = shape_from(Config(type(module).__name__, module.config.to_dict()))
         return token_bytes(cache_layers(shape), number)
     except ModelError:
-        config = module.config
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        each: int = 2 * config.num_hidden_layers * heads * width * number
+        config = module.config.get_text_config(decoder=True)
+        heads = getattr(config, "num_attention_heads", None)
+        width = config.hidden_size  # where there are no heads there is a state, which does not grow with the tokens
+        if isinstance(heads, int):
+            keys = getattr(config, "num_key_value_heads", None) or heads
+            width = keys * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+        each: int = 2 * _layers(module) * width * number
         return each
+
+
+def _layers(module: Any) -> int:
+    config = module.config.get_text_config(decoder=True)
+    return int(getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None) or 1)
 
 
 def kept_bytes(module: nn.Module, forward: Callable[[], Any]) -> int:

@@ -16,10 +16,11 @@ import torch
 
 from luthier.adapt import peft_format
 from luthier.adapt.methods import merging, method
-from luthier.errors import FolderError, ModelError
-from luthier.model.model import parameter_counts
+from luthier.errors import FolderError, ModelError, SettingsError
+from luthier.model.model import load, parameter_counts
 from tests import tiny
 from tests.promises import CASES, CLAIMS, PEFT_CASES, answers, applied, base_of, losses, requests_of, settings_of
+from tests.sweep.folders import make
 
 ROOT = Path(__file__).parents[2]
 MERGES = [(name, kind) for name, kind in CASES if CLAIMS[name].merges]
@@ -45,6 +46,7 @@ for name, precision, base, folder in json.load(sys.stdin):
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """Saved, loaded on a fresh base in another process, asked again: every method and family."""
     rows, expected = [], []
@@ -248,3 +250,37 @@ def test_an_unknown_width_of_the_base_is_a_sentence(tiny_folder: Callable[[str],
     (tmp_path / "base-width.json").write_text('{"width": "int3"}')
     with pytest.raises(FolderError, match=r"base-width\.json: the key 'width' is 'int3'"):
         method("qlora").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)
+
+
+def test_layers_that_share_a_weight_are_not_merged(tmp_path: Path) -> None:
+    """Zamba2's blocks have one weight and an update each: all of them would be added to it."""
+    base = str(make("zamba2", tmp_path / "base"))
+    model = load(base, precision="fp32", device="cpu")
+    module = method("lora").apply(model, method("lora").settings(rank=2), 0)
+    tiny.scramble(module.eval())
+    method("lora").save(module, tmp_path / "adapter")
+    ids = torch.tensor([[7, 8, 9, 10]])
+    with torch.no_grad():
+        trained = module(input_ids=ids, use_cache=False).logits
+        again = method("lora").load(load(base, precision="fp32", device="cpu"), tmp_path / "adapter")
+        torch.testing.assert_close(again.module(input_ids=ids, use_cache=False).logits, trained, rtol=1e-4, atol=1e-4)
+    with pytest.raises(SettingsError, match="share their weights and each learned something else"):
+        peft_format.merge(load(base, precision="fp32", device="cpu"), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("architecture, said", [
+    ("mamba", ["out_proj", "conv1d"]), ("phimoe", ["router"]), ("falcon", None), ("llama", None),
+])  # fmt: skip
+def test_all_linear_leaves_out_what_is_not_called_or_gives_no_product(
+    architecture: str, said: list[str] | None, tmp_path: Path
+) -> None:
+    model = load(str(make(architecture, tmp_path / architecture)), precision="fp32", device="cpu")
+    left = peft_format.left_out(model)
+    assert (left is None) == (said is None)
+    assert {name.rpartition(".")[2] for name in left or []} == set(said or [])
+
+
+def test_what_peft_cannot_adapt_is_a_sentence(tmp_path: Path) -> None:
+    model = load(str(make("ibert", tmp_path / "ibert")), precision="fp32", device="cpu", labels=tiny.LABELS)
+    with pytest.raises(SettingsError, match=r"lora cannot adapt this model .*choose another method, or other layers"):
+        method("lora").apply(model, method("lora").settings(), 0)

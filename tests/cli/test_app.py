@@ -206,9 +206,15 @@ def test_merge_writes_a_model_and_says_how_many_answers_are_the_measured_ones(ti
     said = luthier_says("merge", place, "--out", tmp_path / "merged")
     assert said.out.endswith("MB; 3 of 3 probes are answered as measured.\n")
     assert luthier_says("ask", tmp_path / "merged", "Ann: Hi.", "--max-new-tokens", "3").code == 0
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "merged").iterdir()}
+    again = luthier_says("merge", place, "--out", tmp_path / "merged")  # as after a kill behind the last step
+    assert (again.code, again.out) == (0, said.out)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "merged").iterdir()} == before
+    (tmp_path / "merged" / "note.txt").write_text("mine")
     again = luthier_says("merge", place, "--out", tmp_path / "merged")
     assert (again.code, again.err.count("\n")) == (2, 1)
     assert "there is something already" in again.err
+    assert (tmp_path / "merged" / "note.txt").read_text() == "mine"
     assert "is no study, so it has no arm" in luthier_says("merge", place, "--arm", "lora", "--out", tmp_path / "x").err
 
 

@@ -298,13 +298,17 @@ def deep(levels: int) -> Any:
 
 
 def test_what_the_machine_or_a_file_lacks_is_a_sentence_and_a_bug_is_none(tmp_path):
+    import numpy
     import safetensors.torch
     import torch
 
     (tmp_path / "weights.safetensors").write_bytes(b"not weights")
     for what, words in {
-        lambda: torch.empty(2**55): "not enough memory for this; end other programs",
-        lambda: bytearray(2**60): "not enough memory for this",
+        lambda: torch.empty(
+            2**55
+        ): "not enough memory for this (it asked for 144,115,188.1 GB more, and this process can",
+        lambda: numpy.empty(2**55): "not enough memory for this (it asked for 288,230,376.2 GB more, and this process",
+        lambda: bytearray(2**60): "not enough memory for this (this process can hold ",
         lambda: safetensors.torch.load_file(tmp_path / "weights.safetensors"): "weights is damaged or cut off",
         lambda: "caf\udce9".encode(): "bytes that are not UTF-8",
         lambda: deep(10**6): "nested too deeply",
@@ -346,3 +350,15 @@ def test_closed_streams_end_in_no_traceback(closed, code, answers):
     assert done.returncode == code
     assert "Traceback" not in done.stdout + done.stderr
     assert sorted(path.name for path in answers.parent.iterdir() if path.name != "cache") == ["answers.csv"]
+
+
+def test_what_would_fit_is_named_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luthier.machine.most_bytes", lambda: 1_960_000_000)
+    said = str(exits.advice_on(RuntimeError("can't allocate memory: you tried to allocate 2500000000 bytes.")))
+    assert said == (
+        "there is not enough memory for this (it asked for 2.5 GB more, and this process can hold 2.0 GB in all); end "
+        "other programs, choose a smaller model, rank or batch_size, or bound a study with --memory 1.7"
+    )
+    monkeypatch.setattr("luthier.machine.most_bytes", lambda: None)
+    said = str(exits.advice_on(MemoryError("Unable to allocate 1.50 GiB for an array with shape (3,)")))
+    assert "(it asked for 1.6 GB more); " in said and said.endswith("bound a study with --memory")

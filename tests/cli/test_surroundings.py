@@ -93,6 +93,7 @@ def clock_that_goes_backwards() -> None:
     folder.datetime = type("datetime_module", (), {"datetime": Backwards, "UTC": datetime.UTC})  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", [case for case in CASES if case.values[0].makes])
 def test_a_clock_that_goes_backwards_changes_nothing(typed: Typed, ground: Path, here: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(ground, tmp_path / "whole"))

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from luthier.decoding.ragged import RaggedDecoder, _portions, slow_road, supported
+from luthier.decoding.ragged import RaggedDecoder, _portions, supported
+from luthier.decoding.roads import slow_road
 from luthier.decoding.rows import BLOCK, GROUP
 from luthier.model.model import Model
 from luthier.planning.budget import PASS_TOKENS

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from luthier.errors import ModelError
 from luthier.model.allowed import look_over
@@ -132,3 +134,14 @@ def test_a_folder_is_looked_over_without_torch() -> None:
     code = f"import sys, {modules}; print({{'torch', 'transformers'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", ["qweight", "qzeros", "weight_packed", "weight_scale_inv"])
+def test_weights_of_another_quantizer_are_known_by_their_names(name: str, folder: Path) -> None:
+    """config.json does not always say who quantized them; GPTQ keeps it in a file of its own."""
+    weights = load_file(folder / "model.safetensors") | {f"model.layers.0.mlp.up_proj.{name}": torch.zeros(2, 2)}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=rf"up_proj.{name} are quantized in another tool's form, .*make it narrow here"
+    ):
+        look_over(folder)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.cache_utils import DynamicCache
 
-from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.kv_cache import GrowingLayer, fill_prefix, growing_cache, keep_rows, two_sided_cache
 from tests import tiny
 
 
@@ -65,3 +65,24 @@ def test_a_learned_prefix_stands_first_in_every_row(kind: str, tiny_folder) -> N
     keys, values = cache.layers[0].keys, cache.layers[0].values
     assert keys.shape == (2, heads, 3, 8) and bool((keys == 1).all()) and bool((values == 2).all())
     assert fill_prefix(growing_cache(config), model.adapted(model.module), 2) == 0
+
+
+def test_rows_leave_layers_with_a_recurrent_state_too() -> None:
+    """Zamba's kind of layer has keys, values and two states; each has to lose the row."""
+    from transformers import ZambaConfig
+
+    config = ZambaConfig(
+        num_hidden_layers=2, hidden_size=16, num_attention_heads=2, num_key_value_heads=2,
+        layers_block_type=["linear_attention", "hybrid"],
+    )  # fmt: skip
+    cache = growing_cache(config)
+    cache.update(*states(3, 4, 0), 1)
+    conv, state = (torch.arange(3.0)[:, None, None].expand(3, 2, 4).clone() for _ in range(2))
+    for layer in (0, 1):
+        cache.update_conv_state(conv, layer)
+        cache.update_recurrent_state(state, layer)
+    keys = cache.layers[1].keys.clone()
+    keep_rows(cache, torch.tensor([0, 2]))
+    assert torch.equal(cache.layers[1].keys, keys[[0, 2]])
+    for layer in cache.layers:
+        assert layer.conv_states[0][:, 0, 0].tolist() == layer.recurrent_states[0][:, 0, 0].tolist() == [0.0, 2.0]

@@ -10,9 +10,13 @@ from typing import Any
 import peft
 import pytest
 import torch
+from torch import nn
 
-from luthier.model.logits import last_position_only, make_ready, output_layer, positions_only
+from luthier.model.forward import collate, supervised_loss
+from luthier.model.logits import chooses, last_position_only, make_ready, output_layer, positions_only
+from luthier.model.model import load
 from tests import tiny
+from tests.sweep.folders import make
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 
@@ -59,3 +63,14 @@ def test_one_hook_is_enough(tiny_folder: Callable[[str], Path]) -> None:
     with last_position_only(module):
         pass
     assert len(hooks) == 1 and dict(output_layer(module)._forward_pre_hooks) == hooks
+
+
+def test_a_table_that_is_looked_up_and_multiplied_is_left_alone(tmp_path: Path) -> None:
+    """FSMT's output layer is its embedding itself, whose input are tokens and not hidden states."""
+    model = load(str(make("fsmt", tmp_path / "fsmt")), precision="fp32", device="cpu")
+    assert isinstance(output_layer(model.module), nn.Embedding) and not chooses(model.module)
+    prompts = tiny.train_prompts(model, 2)
+    loss, count = supervised_loss(model.module, collate(prompts, model.module, model.family))
+    plain = sum(tiny.reference_loss(model.module, prompt, model.family) for prompt in prompts)
+    torch.testing.assert_close(loss, plain, rtol=1e-4, atol=1e-4)
+    assert count == sum(len(prompt.target_ids or ()) for prompt in prompts)

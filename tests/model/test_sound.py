@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from luthier.errors import ModelError, PromptError
 from luthier.model import sound
 from luthier.model.model import load
+from tests.sweep.folders import make
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 
@@ -117,3 +118,35 @@ def test_a_pattern_that_a_tokenizer_cannot_carry_out(folder: Path) -> None:
 def test_attention_is_chosen_here(kind: str, tiny_folder: Callable[[str], Path]) -> None:
     """sdpa where the architecture has it, or eager where config.json says so; then ours may stand for sdpa."""
     assert anew(tiny_folder(kind)).module.config._attn_implementation in ("sdpa", "luthier", "eager")
+
+
+def test_rows_of_positions_that_are_never_reached_are_no_window(tmp_path: Path) -> None:
+    """RoBERTa counts positions from behind its padding token's number, so two of its rows are never reached."""
+    made = load(str(make("roberta", tmp_path / "made")), precision="fp32", device="cpu", labels=("a", "b"))
+    rows = made.module.get_submodule("roberta.embeddings.position_embeddings").num_embeddings
+    padding = made.module.config.pad_token_id
+    assert made.window == rows - padding - 1 < rows
+    ids = torch.arange(4, 4 + made.window)[None]
+    made.module(input_ids=ids, attention_mask=torch.ones_like(ids))
+    with pytest.raises((IndexError, RuntimeError)):
+        longer = torch.cat([ids, ids[:, :1]], 1)
+        made.module(input_ids=longer, attention_mask=torch.ones_like(longer))
+
+
+def test_a_window_longer_than_the_positions_is_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make("gpt2", tmp_path / "made")
+    assert anew(folder).window == 256
+    monkeypatch.setattr("luthier.model.model._window", lambda config, tokenizer: 258)
+    assert anew(folder).window == 256
+    monkeypatch.setattr("luthier.model.model._window", lambda config, tokenizer: 300)
+    with pytest.raises(ModelError, match="the model has no 293 positions, and its window is said to be of 300"):
+        anew(folder)
+
+
+@pytest.mark.parametrize("architecture, precision", [
+    ("xlnet", "fp32"), ("bert-generation", "fp32"), ("bert-generation", "bf16"), ("prophetnet", "bf16"),
+])  # fmt: skip
+def test_a_model_that_sees_later_tokens_does_not_write(architecture: str, precision: str, tmp_path: Path) -> None:
+    folder = make(architecture, tmp_path / "made")
+    with pytest.raises(ModelError, match="depends on tokens behind it, so it does not write text from left to right"):
+        load(str(folder), precision=precision, device="cpu")

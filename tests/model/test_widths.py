@@ -113,6 +113,7 @@ for name, folder in json.load(sys.stdin):
 """
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_answers(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     rows, expected = [], []
     for name in NARROW:
@@ -265,6 +266,7 @@ def about(folder: Path, arm: str) -> dict[str, Any]:
     return json.loads((folder / "arms" / arm / "arm.json").read_text())
 
 
+@pytest.mark.slow
 def test_an_arm_with_a_width_ships_what_was_measured(study_folder: Path) -> None:
     for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1"):
         shipped = load_arm(study_folder / "arms" / arm)
@@ -278,6 +280,7 @@ def test_an_arm_with_a_width_ships_what_was_measured(study_folder: Path) -> None
     assert (note["width"], note["weights"], str(quantized) in json.dumps(note)) == ("int4", "quantized", False)
 
 
+@pytest.mark.slow
 def test_weights_that_were_changed_are_refused(study_folder: Path, tmp_path: Path) -> None:
     place = shutil.copytree(study_folder / "arms" / "zero-shot@int8", tmp_path / "arm")
     other = study_folder / "arms" / "lora@int4+epochs=0.1" / "quantized"
@@ -286,6 +289,7 @@ def test_weights_that_were_changed_are_refused(study_folder: Path, tmp_path: Pat
         load_arm(place)
 
 
+@pytest.mark.slow
 def test_what_is_quantized_after_is_trained_once(study_folder: Path) -> None:
     whole, narrow = about(study_folder, "lora+epochs=0.1"), about(study_folder, "lora@int4+epochs=0.1")
     assert narrow["counts"]["best_dev"] == whole["counts"]["best_dev"]
@@ -294,6 +298,7 @@ def test_what_is_quantized_after_is_trained_once(study_folder: Path) -> None:
     assert cost["zero-shot@int8"]["answer_peak_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_the_report_holds_each_narrow_arm_against_its_whole_twin(study_folder: Path) -> None:
     rows = {row.arm.name: row for row in width_rows(read_study(study_folder))}
     assert [rows[arm].whole_arm for arm in ("zero-shot@int8", "lora@int4+epochs=0.1", "qlora+epochs=0.1")] == [

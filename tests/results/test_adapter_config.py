@@ -51,11 +51,20 @@ def test_what_luthier_writes_is_read(config: dict[str, Any], tmp_path: Path) -> 
     assert isinstance(adapter, LoraAdapter) == (config["peft_type"] == "LORA")
 
 
+def test_the_patterns_that_peft_writes_for_experts_are_read(tmp_path: Path) -> None:
+    experts = {
+        "target_parameters": ["experts.gate_up_proj", "down_proj"], "exclude_modules": ["out_proj"],
+        "rank_pattern": {r".*\.gate_up_proj": 16}, "alpha_pattern": {r".*\.mlp\.gate_up_proj": 32},
+    }  # fmt: skip
+    assert read(tmp_path, LORA | experts).rank_pattern == experts["rank_pattern"]
+
+
 @pytest.mark.parametrize("change, key", [
     ({"target_modules": "(a+)+$"}, "target_modules"),
     ({"target_modules": ["(a|aa)+$"]}, "target_modules.0"),
     ({"exclude_modules": ".*"}, "exclude_modules"),
-    ({"rank_pattern": {"(a+)+$": 8}}, "rank_pattern"),
+    ({"rank_pattern": {"(a+)+$": 8}}, "rank_pattern"), ({"rank_pattern": {r".*\.gate_up_proj.*": 8}}, "rank_pattern"),
+    ({"alpha_pattern": {r".*\.(a+)+": 8}}, "alpha_pattern"), ({"target_parameters": ["(a+)+$"]}, "target_parameters"),
     ({"layers_pattern": ["(a+)+$"]}, "layers_pattern"),
     ({"auto_mapping": {"base_model_class": "os", "parent_library": "os"}}, "auto_mapping"),
     ({"megatron_core": "os", "megatron_config": {"a": 1}}, "megatron_core"),
@@ -72,7 +81,7 @@ def test_what_luthier_writes_is_read(config: dict[str, Any], tmp_path: Path) -> 
     ({"runtime_config": {"ephemeral_gpu_offload": True}}, "runtime_config"),
 ])  # fmt: skip
 def test_what_peft_would_follow_is_refused(change: dict[str, Any], key: str, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match=f"^{tmp_path / FILE}: the key '{key}' .*") as refused:
+    with pytest.raises(FolderError, match=rf"^{tmp_path / FILE}: the key '{key}(\..*)?' .*") as refused:
         read(tmp_path, LORA | change)
     assert len(str(refused.value).splitlines()) == 1
 

@@ -57,6 +57,7 @@ def answer(running: Running) -> str:
     return str(reply.raise_for_status().json()["choices"][0]["message"]["content"])
 
 
+@pytest.mark.slow
 def test_a_judge_of_ours_asks_a_server_of_ours(
     finished: Path, tmp_path: Path, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_what_the_template_leaves_out_is_refused(
     assert refused.value.problem.param == "messages"
 
 
+@pytest.mark.slow
 def test_a_long_input_makes_the_prompt_that_was_measured(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """Also where dev chose a limit that leaves more of the window free."""
     task = tmp_path / "task"

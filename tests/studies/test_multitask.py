@@ -118,6 +118,7 @@ def test_a_finished_study_is_not_run_again(finished: Path, tasks, tiny_folder) -
         assert events[events.index("resume") :] == ["resume", "done"]
 
 
+@pytest.mark.slow
 def test_kill_and_resume_ends_with_the_same_numbers(finished: Path, tasks, tmp_path: Path, tiny_folder) -> None:
     """Killed in the mixture's training, and again in the first task's study."""
     model, out = tiny_folder("decoder-chat"), tmp_path / "killed"
@@ -153,6 +154,7 @@ def troubled(tasks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, t
     return run(tasks | {"notes": notes}, tiny_folder("decoder-chat"), root / "out")
 
 
+@pytest.mark.slow
 def test_other_rows_of_the_held_out_task_leave_the_training_as_it_is(finished: Path, troubled: Path) -> None:
     """Never trained on: not one byte of the adapter hangs on what the held-out task holds."""
     adapter = Path("multi") / TWIN / "adapter" / "adapter_model.safetensors"

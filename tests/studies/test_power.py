@@ -51,7 +51,10 @@ def test_a_study_goes_on_after_a_power_cut_at_any_moment(task: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     "damaged",
-    ["adapter/adapter_model.safetensors", "adapter", "scores.jsonl", "answers.jsonl"],
+    [
+        "adapter/adapter_model.safetensors",
+        *(pytest.param(name, marks=[pytest.mark.slow]) for name in ("adapter", "scores.jsonl", "answers.jsonl")),
+    ],
 )
 def test_what_is_gone_or_torn_is_made_again(damaged: str, task: Path, tmp_path: Path, tiny_folder) -> None:
     model, out = tiny_folder("decoder-chat"), tmp_path / "root" / "study"

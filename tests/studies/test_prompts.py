@@ -64,6 +64,7 @@ def texts(study_folder: Path, arm: str) -> list[str]:
     return [prompt.text for prompt in read_lines_of(Prompt, study_folder / "arms" / arm / "prompts.jsonl")]
 
 
+@pytest.mark.slow
 def test_a_dated_prompt_is_the_same_tomorrow(
     task: Path, tmp_path: Path, model: Callable[[str], Path], on: Callable[[int], None]
 ) -> None:

@@ -286,6 +286,7 @@ def test_study_toml_says_the_same_as_the_command_line(task_folder: Path, tmp_pat
     assert read_json(out / "study.json")["specification"]["seed"] == 3
 
 
+@pytest.mark.slow
 def test_looks_at_the_test_split_are_counted_over_studies(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
     """Going on, asking again and repeating elsewhere are no new look; another arm is one, and keeps its own number."""
     model = str(tiny_folder("decoder-chat"))
@@ -337,7 +338,7 @@ def test_samples_are_nested_and_keep_their_order() -> None:
         sample(examples, 31, seed=1)
 
 
-@pytest.mark.parametrize("name", ["lora-r4", "full"])
+@pytest.mark.parametrize("name", ["lora-r4", pytest.param("full", marks=[pytest.mark.slow])])
 def test_an_arm_repeats_its_probe_answers_in_a_new_process(name: str, finished: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from luthier.arms.shipped import *; verify(load_arm(Path(sys.argv[1])))"

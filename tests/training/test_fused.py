@@ -104,3 +104,26 @@ def test_names_and_weights_stay(tiny_folder: Callable[[str], Path]) -> None:
     assert kinds != [type(layer) for layer in module.modules()]  # something was replaced
     after = module.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_norm_with_a_gate_is_left_alone() -> None:
+    from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextRMSNormGated
+
+    class Gated(LlamaRMSNorm):  # as Bamba's: without a gate it is a plain norm
+        def forward(self, hidden_states: torch.Tensor, gate: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(hidden_states if gate is None else hidden_states * gate)
+
+    for kind in (Gated, Qwen3NextRMSNormGated):
+        layer = fuse(kind(8))
+        assert type(layer) is kind
+        layer(torch.ones(2, 8), torch.ones(2, 8))  # with a gate, as its model calls it
+
+
+def test_a_model_may_change_in_place_what_a_layer_gives() -> None:
+    plain = PeftLinear(nn.Linear(8, 6).requires_grad_(False), "default", peft.LoraConfig(r=2), r=2, lora_alpha=4)
+    layer = fuse(plain)
+    assert type(layer) is LoraLinear
+    y = layer(torch.ones(2, 3, 8))
+    y[:, 0] = 0.0
+    y.mul_(2).sum().backward()
+    assert layer.lora_B["default"].weight.grad is not None  # type: ignore[union-attr]

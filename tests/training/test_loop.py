@@ -428,3 +428,19 @@ def test_ctrl_c_saves_and_a_second_start_ends_with_the_same_weights(tmp_path: Pa
     again, _ = start(tmp_path / "stopped", 0).communicate(timeout=300)
     assert again.count("step\n") == 20 - len(rows)
     assert again.splitlines()[-1] == whole.communicate(timeout=300)[0].splitlines()[-1]
+
+
+def test_a_checkpoint_of_other_examples_or_another_metric_is_not_continued(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh = Run(tiny_folder("decoder-chat"), tmp_path / "fresh")
+    fresh.train(decided_by="now")
+    with pytest.raises(Killed):
+        interrupt(Run(tiny_folder("decoder-chat"), tmp_path / "run"), 4, kill)  # decided by nothing
+    assert len(read_lines(tmp_path / "run" / "metrics.jsonl")) == 3
+    again = Run(tiny_folder("decoder-chat"), tmp_path / "run")
+    again.train(decided_by="now")
+    assert same(again.module, fresh.module) and again.metrics() == fresh.metrics()
+    assert "made of other examples or settings, or for another dev metric, so the training begins anew" in (
+        capsys.readouterr().err
+    )

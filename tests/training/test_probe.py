@@ -12,14 +12,14 @@ from luthier.training import probe
 
 def test_a_user_without_a_place_for_a_cache_plans_by_stated_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", "~no-such-user-of-this-machine/cache")
-    assert kept_rates() is None and this_machine().source == "stated"
+    assert kept_rates() is None and this_machine("cpu").source == "stated"
 
 
 def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
     monkeypatch.setattr(probe, "COPIED", 2**16)
     monkeypatch.setattr(probe, "WIDTHS", ((16, 32), (32, 64)))
-    assert kept_rates() is None and this_machine().source == "stated"
+    assert kept_rates() is None and this_machine("cpu").source == "stated"
     made = probe.probe(seconds=0.0)
     assert Rates.read(tmp_path) == made == kept_rates()
     assert {(one.precision, one.rows) for one in made.products} == {
