@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from luthier.reports import plots
 from luthier.reports.evidence import buckets_of, equal_length_rows, facts_of, length_choices, likelihoods, profiled
-from luthier.reports.forgetting import crossed
+from luthier.reports.forgetting import crossed, crosses
 from luthier.reports.pairs import letters_of, ranked_pairs
 from luthier.reports.read import StudyPage
 from luthier.reports.words import limit_words
@@ -123,7 +123,7 @@ def _forgetting(page: StudyPage) -> Figures:
              "loss": arm.x[0], "loss_low": arm.x[1], "loss_high": arm.x[2]}
             for arm in arms
         ]  # fmt: skip
-        drawn = plots.crosses(f"kept-{name}", arms, f"loss on {name}", f"gain in {page.deciding}", asked.margin)
+        drawn = crosses(f"kept-{name}", arms, f"loss on {name}", f"gain in {page.deciding}", asked.margin)
         found[f"kept_{name}"] = (drawn, rows)
     return found
 

@@ -137,42 +137,6 @@ def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None 
     return draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
 
 
-@dataclass(frozen=True)
-class Crossed:
-    """An arm between two differences, each as (value, low, high) of its interval; an unknown end is None."""
-
-    name: str
-    kind: str
-    x: tuple[float, float | None, float | None]
-    y: tuple[float, float | None, float | None]
-
-
-def crosses(key: str, arms: Sequence[Crossed], x: str, y: str, margin: float) -> str:
-    """Two differences of each arm with both intervals; lines at 0, and a band up to the `margin` on x."""
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.axvspan(0, margin, color=BAND, linewidth=0)
-        axes.axvline(0, color=GREY, linewidth=1, linestyle="--")
-        axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
-        for arm in arms:
-            colour, marker = KINDS[arm.kind]
-            (at, left, right), (height, low, high) = arm.x, arm.y
-            if left is not None and right is not None:
-                axes.plot((left, right), (height, height), color=colour, linewidth=1.2, alpha=0.6)
-            if low is not None and high is not None:
-                axes.plot((at, at), (low, high), color=colour, linewidth=1.2, alpha=0.6)
-            axes.plot(at, height, marker, color=colour, markersize=7, markeredgecolor="white")
-        axes.margins(x=0.08)
-        names_beside(figure, axes, [(arm.name, arm.x[0], arm.y[0], KINDS[arm.kind][0]) for arm in arms])
-        quiet_axes(axes, x, y)
-
-    words = "; ".join(
-        f"{arm.name} {arm.y[0]:+.3f}{_interval(*arm.y[1:])} at {arm.x[0]:+.3f}{_interval(*arm.x[1:])}" for arm in arms
-    )
-    return draw(key, f"{y} against {x}: {words}.", paint, _height(len(arms)))
-
-
 def equality(rows: Sequence[tuple[str, str, float, float]], what: str) -> str:
     """Predicted against measured with the line of equality; rows are (arm, kind, predicted, measured)."""
     high = 1.15 * max(value for _, _, *pair in rows for value in pair)

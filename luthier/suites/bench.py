@@ -31,7 +31,7 @@ from luthier.suites.harness_tasks import write_tasks
 
 LEVEL, MARGIN = 0.95, 0.02
 OLDEST = (0, 4, 13)
-INSTALL = "pip install 'lm-eval>=0.4.13' 'chardet>=7.7,<8'"
+INSTALL = "pip install 'lm-eval>=0.4.13', and then pip install 'chardet>=7.7,<8', which it replaces"
 
 Items = dict[str, dict[str, dict[str, float]]]  # task -> item -> metric -> value
 

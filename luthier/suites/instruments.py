@@ -30,8 +30,8 @@ TIE = 1e-4  # nats; two sentences that differ by less are equally likely
 class Instrument:
     """One way to ask a model. `worse` is 1 where a higher value is worse, else -1.
 
-    `usual_sd` is the standard deviation of one unit's change that trained arms had (docs/log.md), from which the panel
-    says before the run what it can detect.
+    `usual_sd` is an assumed standard deviation of one unit's change, from which the panel says before the run what it
+    can detect. After the run panel.json holds the measured one, and what it detects.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Instrument:
         matters = f"; {self.margin:g} would matter" if self.margin is not None else "; it describes and never decides"
         return (
             f"{self.name}: {count} {self.unit}s show a change of {least:.2g} in {self.words} in 80 of 100 panels, if "
-            f"they change by {self.usual_sd:g} (sd) as those of earlier arms did{matters}."
+            f"their changes have a standard deviation of {self.usual_sd:g}{matters}."
         )
 
 

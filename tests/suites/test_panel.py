@@ -22,7 +22,7 @@ from luthier.suites.panel import panel
 from tests.studies.test_study import make_task
 
 Folder = Callable[[str], Path]
-ARMS = "zero-shot,lora-r4+scale=0.5,lora-r4+scale=0,lora-r4+scale=1"
+ARMS = "zero-shot,lora-r4+scale=0,lora-r4+scale=1"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,21 +57,18 @@ def test_scale_0_is_the_base_bit_for_bit_and_scale_1_the_arm(finished: Path) -> 
     def weights(arm: str) -> dict:
         return load_arm(finished / "arms" / arm).model.module.state_dict()
 
-    whole, none, all_, half = (weights(f"lora-r4{scale}") for scale in ("", "+scale=0", "+scale=1", "+scale=0.5"))
+    whole, none, all_ = (weights(f"lora-r4{scale}") for scale in ("", "+scale=0", "+scale=1"))
     base = load(read_json(finished / "study.json")["model"]["name"], precision="fp32").module.state_dict()
     assert all(none[name].equal(value) for name, value in base.items())
     assert all(all_[name].equal(value) for name, value in whole.items())
-    moved = [name for name, value in base.items() if not whole[name].equal(value)]
-    assert moved
-    for name in moved:
-        assert half[name].sub(base[name]).mul(2).allclose(whole[name] - base[name], atol=1e-6)
+    assert any(not whole[name].equal(value) for name, value in base.items())
 
 
 def test_scaled_arms_are_trained_once(finished: Path) -> None:
     """The whole arm was added, and the others took its training: the same steps, and no second of training."""
     costs = read_json(finished / "cost.json")["arms"]
     assert costs["lora-r4"]["train_seconds"] > 0
-    for scale in ("0", "0.5", "1"):
+    for scale in ("0", "1"):
         assert not costs[f"lora-r4+scale={scale}"].get("train_seconds")
         steps = [finished / "arms" / arm / "metrics.jsonl" for arm in ("lora-r4", f"lora-r4+scale={scale}")]
         assert steps[0].read_bytes() == steps[1].read_bytes()
@@ -85,7 +82,7 @@ def test_an_arm_at_scale_0_changes_nothing_on_the_panel(finished: Path) -> None:
 
 def test_the_panel_has_every_trained_arm_its_page_and_a_section_in_the_report(finished: Path) -> None:
     record = Panel.read(finished)
-    assert set(record.arms) == {"lora-r4", *(f"lora-r4+scale={scale}" for scale in ("0", "0.5", "1"))}
+    assert set(record.arms) == {"lora-r4", "lora-r4+scale=0", "lora-r4+scale=1"}
     assert set(record.bases) == {arm.base for arm in record.arms.values()}
     page, report = (finished / PAGE).read_text(), (finished / "report.html").read_text()
     assert len(change_rows(record)) == 4 * len(record.arms) and len(verdict_words(record)) == len(record.arms)
@@ -131,6 +128,7 @@ def test_an_arm_that_is_not_kept_is_not_shipped_and_the_decision_says_so(finishe
     assert f"lora-r4 ({barred['lora-r4']})" in ship.sentence
 
 
+@pytest.mark.slow
 def test_an_arm_alone_and_models_alone(finished: Path, tmp_path: Path, tiny_folder: Folder) -> None:
     out = panel(finished, arm="lora-r4+scale=0", out=tmp_path / "one")
     assert list(Panel.read(out).arms) == ["lora-r4+scale=0"]
