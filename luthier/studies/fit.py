@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -174,13 +175,11 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         machine.give_back_freed_memory()
         return metric
 
-    def log(event: str, **about: Any) -> None:
-        context.folder.log(event, arm=arm.name, **about)
-
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
         module, step, batches, arm.training, folder,
-        evaluate=evaluate, rates=rates, seed=context.seed, title=title, log=log,
+        evaluate=evaluate, rates=rates, seed=context.seed, title=title,
+        log=partial(context.folder.log, arm=arm.name),
         decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),
     )  # fmt: skip
     counts = TrainingCounts(
