@@ -44,7 +44,7 @@ def paint_both(ids: list[int], answer: luthier.Answer) -> None:
 
 
 question = "What is the capital of France?"
-ids, whole = answered(question, 80)
+ids, whole = answered(question, 40)
 paint_both(ids, whole)
 print(f"{len(whole.tokens)} tokens; it stopped because of: {whole.stop}")
 
@@ -64,12 +64,12 @@ assert model.tokenizer.decode([whole.tokens[-1]]) not in whole.text
 # Now ask for more, and turn the limit on new tokens. Watch the beginning of the answer.
 
 # %% tags=["dials"]
-limit = 12  # @param {type:"slider", min:1, max:60, step:1}
+limit = 12  # @param {type:"slider", min:1, max:24, step:1}
 my_question = "Write three sentences about the sea."  # @param {type:"string"}
 
 # %%
 _, short = answered(my_question, limit)
-_, longer = answered(my_question, 40)
+_, longer = answered(my_question, 24)
 for answer in (short, longer):
     print(f"{len(answer.tokens)} tokens, stop: {answer.stop}: {answer.text!r}")
 
@@ -80,7 +80,7 @@ for answer in (short, longer):
 # %% tags=["claim"]
 # With a limit of 12 the answer has 12 tokens, and they are the first 12 of the longer answer.
 _, cut_short = answered("Write three sentences about the sea.", 12)
-_, cut_later = answered("Write three sentences about the sea.", 40)
+_, cut_later = answered("Write three sentences about the sea.", 24)
 assert cut_short.stop == "length" and len(cut_short.tokens) == 12 == asked_limit
 assert cut_later.tokens[:12] == cut_short.tokens
 assert cut_short.text.rstrip()[-1] not in ".!?"
@@ -89,13 +89,13 @@ assert cut_short.text.rstrip()[-1] not in ".!?"
 # To get a short answer, ask for one. Then the length is the model's own choice, and the answer has an end.
 
 # %%
-_, brief = answered("Name one colour. Answer with one word.", 40)
+_, brief = answered("Name one colour. Answer with one word.", 24)
 print(f"{len(brief.tokens)} tokens, stop: {brief.stop}: {brief.text!r}")
 
 # %% [markdown]
 # ## Many answers
 #
-# Here the model summarizes six dialogues, with a limit of 48 tokens. From these answers you can see what any smaller
+# Here the model summarizes three dialogues, with a limit of 24 tokens. From these answers you can see what any smaller
 # limit would have done. For a smaller limit no new answers are needed.
 
 # %%
@@ -103,23 +103,23 @@ from luthier.decoding.generate import shorten
 
 task = luthier.load_task("dialogues")
 text = task.spec.prompt.templates["brief"]
-chosen = sorted(task.dev, key=lambda one: len(one.input))[:6]
-requests = [luthier.Request(one.id, model.renderer.prompt(one, text, room=48).prompt_ids, 48) for one in chosen]
+chosen = sorted(task.dev, key=lambda one: len(one.input))[:3]
+requests = [luthier.Request(one.id, model.renderer.prompt(one, text, room=24).prompt_ids, 24) for one in chosen]
 answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
 rows = []
-for most in (8, 16, 32, 48):
+for most in (6, 12, 18, 24):
     made = [shorten(answer, most, model.tokenizer) for answer in answers]
     cut = sum(answer.stop == "length" for answer in made)
     rows.append((most, cut, sum(len(answer.tokens) for answer in made)))
 show(Table(("limit", "answers cut", "tokens written"), rows))
-for answer in answers[:3]:
+for answer in answers:
     print(f"{answer.stop}: {answer.text!r}")
 
 # %% tags=["claim"]
-# A smaller limit never cuts fewer answers, and writes fewer tokens. At 8 tokens all six are cut.
+# A smaller limit never cuts fewer answers, and writes fewer tokens. At 6 tokens all three are cut; 24 is the most.
 assert [cut for _, cut, _ in rows] == sorted((cut for _, cut, _ in rows), reverse=True)
 assert [written for _, _, written in rows] == sorted(written for _, _, written in rows)
-assert rows[0] == (8, len(answers), 48)
+assert rows[0] == (6, len(answers), 18) and rows[-1][0] == 24
 
 # %% [markdown]
 # ## Fill a hole

@@ -15,7 +15,7 @@ def _share(dice: Random) -> dict[str, Any]:
 
 
 def _layer(dice: Random) -> dict[str, Any]:
-    width = dice.randrange(128, 4097, 64)
+    width = dice.randrange(128, 4097, 16)
     return {"width": width, "inner": width * dice.randrange(5, 17) // 4}
 
 
@@ -29,8 +29,8 @@ QUESTIONS = (
         answer=lambda vocabulary, width, millions: 100 * vocabulary * width / (millions * 1e6),
         again=lambda vocabulary, width, millions: vocabulary * width / 1e4 / millions,
         wrong={
-            "You counted one number for each token. A token has a vector as wide as the model.": (
-                lambda vocabulary, millions: 100 * vocabulary / (millions * 1e6)
+            "You divided by the other parameters. A share is of all of them.": (
+                lambda vocabulary, width, millions: 100 * vocabulary * width / (millions * 1e6 - vocabulary * width)
             ),
             "You counted the output layer as well. It is the same matrix here.": (
                 lambda vocabulary, width, millions: 200 * vocabulary * width / (millions * 1e6)

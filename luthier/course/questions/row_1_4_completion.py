@@ -20,21 +20,19 @@ QUESTIONS = (
         row="1.4",
         name="cut",
         text="Answers that ended by themselves have these lengths in tokens, with the end token: {shown}. You allow at "
-        "most {limit} new tokens. What share of the answers is cut?",
+        "most {limit} new tokens. How many answers are cut?",
         draw=_answers,
-        answer=lambda lengths, limit: 100 * sum(one > limit for one in lengths) / len(lengths),
-        again=lambda lengths, limit: 100 - 100 * len([one for one in lengths if one <= limit]) / len(lengths),
+        answer=lambda lengths, limit: sum(one > limit for one in lengths),
+        again=lambda lengths, limit: len(lengths) - len([one for one in lengths if one <= limit]),
         wrong={
             "You counted an answer of exactly the limit as cut. Its end token still fits.": (
-                lambda lengths, limit: 100 * sum(one >= limit for one in lengths) / len(lengths)
+                lambda lengths, limit: sum(one >= limit for one in lengths)
             ),
-            "You gave the share that is whole.": (
-                lambda lengths, limit: 100 * sum(one <= limit for one in lengths) / len(lengths)
-            ),
+            "You counted the answers that are whole.": lambda lengths, limit: sum(one <= limit for one in lengths),
             "A limit does not make the model brief. It cuts what is longer.": lambda: 0,
         },
-        why="Count the answers of more than {limit} tokens: {answer:.3g} %.",
-        unit="%",
+        why="Count the answers of more than {limit} tokens: {answer}.",
+        tolerance=0,
     ),
     Question(
         row="1.4",
