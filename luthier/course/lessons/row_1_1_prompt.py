@@ -85,8 +85,8 @@ rows = [(name, *counts(name, number).values()) for name in templates]
 show(Table(("template", "dialogue", "instruction", "chat template"), rows))
 
 # %% [markdown]
-# The same dialogue with four templates makes four prompts. To the model they are four different questions, and their
-# answers differ. So a result belongs to its template as well as to its model.
+# The same dialogue with four templates makes four prompts. To the model they are four different questions. Compare the
+# answers below: some templates change the answer. So a result belongs to its template as well as to its model.
 
 # %%
 examples = [renderer.prompt(task.dev[0], text).prompt_ids for text in templates.values()]
