@@ -43,7 +43,7 @@ show(Table(("what", "here"), facts))
 # %% tags=["claim"]
 # What this cell imports belongs to this program. The versions are enough for the labs.
 assert Path(sys.executable).exists()
-assert metadata.version("torch").split(".")[0] >= "2"
+assert int(metadata.version("torch").split(".")[0]) >= 2
 assert sys.version_info >= (3, 11)
 
 # %% [markdown]
