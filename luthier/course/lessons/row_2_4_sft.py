@@ -71,9 +71,7 @@ def padding(row: int) -> float:
     return 1 - sum(min(length, row) for length in lengths) / (row * len(lengths))
 
 
-show(
-    bars("Padding, in percent", [(f"{row} positions", 100 * padding(row)), ("512 positions", 100 * padding(512))], "%")
-)
+show(bars("Padding, in percent", [(f"{n} positions", 100 * padding(n)) for n in sorted({128, row, 1024})], "%"))
 show(Table(("answers", "tokens"), [("shortest", min(lengths)), ("longest", max(lengths)), ("all", sum(lengths))]))
 
 # %% [markdown]
