@@ -120,6 +120,7 @@ assert naive > 0.15 and naive > 2 * honest
 # of these means, with one less than their number below the line. Multiply it by two and divide by the root of the
 # number of units. (Two is a round value for Student's t.)
 
+
 # %% tags=["hole"]
 def half_width(differences: list[float], units: list[str]) -> float:
     """Half the length of the interval of the mean difference; a row's unit stands at its place in `units`."""

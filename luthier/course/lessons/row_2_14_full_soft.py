@@ -186,6 +186,7 @@ assert soft_share > at_usual["soft"] + 0.2
 # Write the fair choice. `trials` maps a rate to a pair: the share on dev and the share on test. Return the rate that
 # dev chooses and its share on test. Of equal ones on dev take the smaller rate.
 
+
 # %% tags=["hole"]
 def fair_choice(trials: dict[float, tuple[float, float]]) -> tuple[float, float]:
     """(rate, share on test) of the rate that is best on dev."""

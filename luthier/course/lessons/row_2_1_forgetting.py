@@ -166,6 +166,7 @@ assert 2 * (short.high - short.low) < long.high - long.low
 # Write how much was lost. `before` and `after` map a task to its share, from zero to one. Return the tasks that lost
 # more than `allowed` points, the largest loss first. A task that was not measured afterwards counts as lost.
 
+
 # %% tags=["hole"]
 def forgotten(before: dict[str, float], after: dict[str, float], allowed: float) -> list[str]:
     """The tasks that lost more than `allowed` percentage points, the largest loss first."""
@@ -180,9 +181,7 @@ assert forgotten({"a": 0.9, "b": 0.8}, {"a": 0.5, "b": 0.79}, 2) == ["a"], (
     "forgotten: shares are from zero to one, and what is allowed is in points"
 )
 ### BEGIN HIDDEN TESTS
-assert forgotten({"a": 0.9, "b": 0.9}, {"a": 0.8, "b": 0.3}, 2) == ["b", "a"], (
-    "forgotten: the largest loss comes first"
-)
+assert forgotten({"a": 0.9, "b": 0.9}, {"a": 0.8, "b": 0.3}, 2) == ["b", "a"], "forgotten: the largest loss comes first"
 assert forgotten({"a": 0.5}, {"a": 0.9}, 2) == [], "forgotten: a task that gained has lost nothing"
 assert forgotten({"a": 0.5, "b": 0.4}, {"a": 0.5}, 2) == ["b"], "forgotten: a task that nobody measured counts as lost"
 ### END HIDDEN TESTS

@@ -159,6 +159,7 @@ assert sum(right) / len(right) > by_letter / 24
 # Return how many models may be as good as the first: those whose count is at most `2 * root(n / 2)` below it, the first
 # one included. (This is twice the largest error of a difference of two shares, as a count.)
 
+
 # %% tags=["hole"]
 def not_behind(counts: list[int], n: int) -> int:
     """How many models of the list are not shown to be behind the first."""
