@@ -1,4 +1,5 @@
-"""The pages whose commands run whole studies, on tiny models: docs/methods.md, widths.md and classification.md."""
+"""The pages whose commands run whole studies, on tiny models: docs/methods.md, answering.md, widths.md and
+classification.md."""
 
 from __future__ import annotations
 
@@ -23,6 +24,12 @@ def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
     type_in(commands[0])
     for command in commands[1:]:
         type_in([*command, "--train", "8", "--dev", "2", "--test", "4"])
+
+
+def test_the_commands_of_the_page_on_answering_run(newcomer: Path) -> None:
+    (study,) = commands_of(ROOT / "docs" / "answering.md")
+    type_in([*study, "--train", "8", "--dev", "2", "--test", "4", "--out", "studies/mine"])
+    assert len(list((newcomer / "studies" / "mine" / "arms").glob("lora*"))) == 3
 
 
 def test_the_commands_of_the_page_on_widths_run(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
