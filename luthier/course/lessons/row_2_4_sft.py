@@ -170,10 +170,13 @@ print(
     f"padding left out: {share_right(careful, masked):.0%} are right, with a loss of {mean_loss(careful, masked):.2f}"
 )
 
+# %% [markdown]
+# The careful model has learned more in the same steps, and its printed loss is the higher one. Who compares the two
+# prints would throw the better model away.
+
 # %% tags=["claim"]
-# The careful model's answers are no worse. Its printed loss is its honest loss, and that is higher than the careless
-# print.
-assert share_right(careful, masked) > right - 0.05
+# The careful model has more right. Its printed loss is its honest loss, and that is higher than the careless print.
+assert share_right(careful, masked) > right
 assert mean_loss(careful, masked) > printed
 
 # %% [markdown]
