@@ -181,8 +181,8 @@ def apart(question: Question, answer: Value, wrong: Mapping[str, Value]) -> bool
     scales = (1.0, 100.0, 0.01) if question.unit == "%" else (1.0,)
     for at, one in enumerate(every):
         for other in every[at + 1 :]:
-            room = (APART * question.tolerance + 1e-6) * max(abs(one), abs(other))
-            if any(abs(one - scale * other) <= max(room, room * scale) for scale in scales):
+            room = APART * question.tolerance + 1e-6
+            if any(abs(one - scale * other) <= room * max(abs(one), abs(scale * other)) for scale in scales):
                 return False
     return True
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from luthier.course.question import Choice, Question, ask, seed_of
+from luthier.course.question import Choice, Question, apart, ask, seed_of
 
 SHARE = Question(
     row="9.9",
@@ -80,3 +80,19 @@ def test_a_draw_is_repeated_until_no_misconception_is_right_by_accident() -> Non
     with pytest.raises(ValueError, match=r"9\.9/share: in 1000 draws"):
         ask(never, 0)
     assert Random(0).random() == Random(0).random()
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong", "are_apart"),
+    [
+        (40.0, 0.0, True),
+        (40.0, 1.0, True),
+        (40.0, 40.4, False),
+        (40.0, 0.4, False),
+        (0.4, 40.0, False),
+        (3.0, 5.0, True),
+    ],
+)
+def test_shares_are_apart_whichever_way_they_are_read(answer: float, wrong: float, are_apart: bool) -> None:
+    share = replace(SHARE, unit="%", tolerance=0.005)
+    assert apart(share, answer, {"It is not.": wrong}) is are_apart
