@@ -1,0 +1,94 @@
+"""Questions of lab 2.2b: steps, epochs and rows."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+from luthier.course.question import Choice, Question, WrongSolution
+
+
+def _training(dice: Random) -> dict[str, Any]:
+    return {
+        "rows": dice.randrange(60, 5000),
+        "batch": dice.choice((4, 8, 16, 32)),
+        "epochs": dice.randrange(2, 8),
+        "most": dice.randrange(1, 6),
+    }
+
+
+QUESTIONS = (
+    Question(
+        row="lab2.2b",
+        name="steps",
+        text="A training reads {rows:,} rows in batches of {batch}, for {epochs} epochs. The last batch of an epoch "
+        "holds what is left. How many steps is that?",
+        draw=_training,
+        answer=lambda rows, batch, epochs: epochs * math.ceil(rows / batch),
+        again=lambda rows, batch, epochs: sum(len(range(0, rows, batch)) for _ in range(epochs)),
+        wrong={
+            "You counted the rows, not the batches. A step reads a batch.": lambda rows, epochs: rows * epochs,
+            "You counted one epoch.": lambda rows, batch: math.ceil(rows / batch),
+            "You left out the last, smaller batch of each epoch.": (
+                lambda rows, batch, epochs: epochs * (rows // batch)
+            ),
+        },
+        why="{rows:,} rows are steps of {batch} and one for the rest, {epochs} times: {answer:,}.",
+        tolerance=0,
+    ),
+    Question(
+        row="lab2.2b",
+        name="unseen",
+        text="A training has {rows:,} rows, batches of {batch}, {epochs} epochs, and a limit of {most} steps. What "
+        "percent of the rows did the model never read?",
+        draw=_training,
+        answer=lambda rows, batch, most: 100 * (rows - batch * most) / rows,
+        again=lambda rows, batch, most: 100 - 100 * batch * most / rows,
+        wrong={
+            "You gave the percent that it read.": lambda rows, batch, most: 100 * batch * most / rows,
+            "You took the limit for a limit of rows. Each step reads a whole batch.": (
+                lambda rows, most: 100 * (rows - most) / rows
+            ),
+            "You took the epochs times the limit. The limit is for the whole training.": (
+                lambda rows, batch, most, epochs: 100 * (rows - batch * most * epochs) / rows
+            ),
+        },
+        why="{most} steps read {most} x {batch} rows; of {rows:,} the rest, {answer:.4g} %, was never read.",
+        unit="%",
+    ),
+    Choice(
+        row="lab2.2b",
+        name="one-step",
+        text="A notebook trains with at most one step and shows that the tuned model beats the base. What is likely?",
+        right="the tuned model was loaded from elsewhere, or the difference is chance",
+        wrong={
+            "one step is enough for a large model": "One step moves each number by about the learning rate.",
+            "the batch was very large": "The settings say how large. It is a few rows.",
+            "the loss was already low": "Then there was nothing to learn, and no gain either.",
+        },
+        why="One step of a few rows hardly moves a model. Look which weights were judged.",
+    ),
+)
+
+WRONG_SOLUTIONS = {
+    "steps_and_rows": (
+        WrongSolution(
+            "def steps_and_rows(rows, batch, epochs, most=None):\n"
+            "    steps = rows // batch * epochs\n"
+            "    steps = steps if most is None else min(steps, most)\n"
+            "    return steps, min(rows, steps * batch)",
+            says="the last batch of each epoch",
+        ),
+        WrongSolution(
+            "def steps_and_rows(rows, batch, epochs, most=None):\n    return -(-rows // batch) * epochs, rows",
+            says="a limit of steps wins",
+        ),
+        WrongSolution(
+            "def steps_and_rows(rows, batch, epochs, most=None):\n"
+            "    steps = -(-rows // batch) * epochs if most is None else most\n"
+            "    return steps, min(rows, steps * batch)",
+            says="changes nothing",
+        ),
+    )
+}
