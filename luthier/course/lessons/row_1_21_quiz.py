@@ -69,8 +69,8 @@ for desk in desks[:100]:
 # %% [markdown]
 # ## Turn a dial: a small quiz
 #
-# Write your name, and draw a quiz. A second try has new numbers and other questions. The real quiz (`luthier quiz 1`) has twenty
-# questions, and at least half of them are computed. This one has as many as you like.
+# Write your name, and draw a quiz. A second try has new numbers and other questions. The real quiz (`luthier quiz 1`)
+# has twenty questions, and at least half of them are computed. This one has as many as you like.
 
 # %% tags=["dials"]
 learner = "me"  # @param {type:"string"}
