@@ -155,7 +155,7 @@ class SearchBatch:
         self.searches = [search for search in self.searches if search.is_open]
         if rows:
             device = self.model.device
-            self.decoder.rearrange(torch.tensor(rows, device=device), columns=self.steps)
+            self.decoder.rearrange(torch.tensor(rows, device=device), columns=self.steps or None)
             self._next = torch.tensor(tokens, device=device)
         self.steps += 1
         return events

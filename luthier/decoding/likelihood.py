@@ -24,6 +24,7 @@ import torch
 from luthier.decoding.requests import Event
 from luthier.decoding.sampling import candidates
 from luthier.decoding.settings import GREEDY
+from luthier.errors import ModelError
 from luthier.metrics import LIKELIHOOD
 from luthier.model.forward import Batch, collate, row_losses, supervised_logits, with_cache, with_prefix
 from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
@@ -131,9 +132,15 @@ class Divergence:
 def divergences(base: Model, model: Model, prompts: Sequence[Prompt]) -> list[Divergence]:
     """KL(base || model) of each prompt's target: sum of p log(p / q) over the vocabulary, at each of its tokens.
 
-    The two share their vocabulary. Each reads the prompts with its own learned prompt in front.
+    The two share their vocabulary; rows of logits beyond it, which only fill a table up, are left out. Each reads the
+    prompts with its own learned prompt in front. Raises ModelError for logits that are no numbers.
     """
     logits_SV, others_SV = (supervised_logits(one.module, _batch(one, prompts))[0] for one in (base, model))
+    shared = min(logits_SV.shape[-1], others_SV.shape[-1])
+    logits_SV, others_SV = logits_SV[:, :shared], others_SV[:, :shared]
+    for one, found_SV in ((base, logits_SV), (model, others_SV)):
+        if bool(found_SV.isnan().any()):
+            raise ModelError(f"{one.name}: gives logits that are no numbers, so how far it moved cannot be said")
     log_p_SV, log_q_SV = logits_SV.log_softmax(-1), others_SV.log_softmax(-1)
     kl_S = (log_p_SV.exp() * (log_p_SV - log_q_SV)).double().sum(-1)
     changed_S = log_p_SV.argmax(-1) != log_q_SV.argmax(-1)
@@ -182,16 +189,18 @@ def with_likelihood(scores: Sequence[Score], rows: Sequence[ReferenceLikelihood]
     return extended
 
 
-def copy_likelihood_of_same_prompts(folder: Path) -> None:
+def copy_likelihood_of_same_prompts(folder: Path, model: str, width: str | None) -> None:
     """Copies likelihood.jsonl into `folder` from a finished prompting arm beside it with the same prompts, if any.
 
-    Such arms differ only in how they decode, and likelihood does not depend on that.
+    An arm of the same `model` at the same `width` differs only in how it decodes, on which likelihood does not depend.
     """
     prompts = (folder / PROMPTS_FILE).read_bytes()
     for path in sorted(folder.parent.glob(f"*/{LIKELIHOOD_FILE}")):
         other = path.parent
-        is_prompting = ArmRecord.is_in(other) and not TrainingRecord.is_in(other)
-        if other != folder and is_prompting and (other / PROMPTS_FILE).read_bytes() == prompts:
+        if other == folder or TrainingRecord.is_in(other) or not ArmRecord.is_in(other):
+            continue
+        record = ArmRecord.read(other)
+        if (record.model, record.width) == (model, width) and (other / PROMPTS_FILE).read_bytes() == prompts:
             write_lines_of(folder / LIKELIHOOD_FILE, read_lines_of(ReferenceLikelihood, path))
             return
 

@@ -153,9 +153,9 @@ class EncoderDecoder:
 
     def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
         """As PaddedDecoder's. Rows that change places come of one prompt, so what the encoder made of it stays."""
-        if len(rows) != len(self.mask_BP):
+        if columns is None or len(rows) != len(self.mask_BP):
             self.keep(rows)
-        elif columns and rows.tolist() != list(range(len(rows))):
+        elif rows.tolist() != list(range(len(rows))):
             keep_rows(self.cache.self_attention_cache, rows)
 
 

@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 
 from luthier.errors import FolderError
-from luthier.files import cache_folder, sha256_of_text, write_text
+from luthier.files import cache_folder, sha256_of_text, sweep, write_text
 
 
 def has_passed(check: str, *looked_at: str) -> bool:
@@ -23,7 +23,9 @@ def has_passed(check: str, *looked_at: str) -> bool:
 def remember(check: str, *looked_at: str) -> None:
     """Remembers that `check` passed. A cache that cannot be written makes the next time slower, not wrong."""
     with contextlib.suppress(FolderError, OSError):
-        write_text(_place(check, looked_at), "passed\n")
+        place = _place(check, looked_at)
+        sweep(place)  # what a kill left of it
+        write_text(place, "passed\n")
 
 
 def _place(check: str, looked_at: tuple[str, ...]) -> Path:

@@ -184,6 +184,8 @@ def usable_window(trial: Trial, module: Any, window: int) -> int:
             window = min(window, len(table.weight) - padding - 1)
     if not tables or window > MOST_TRIED or next(module.parameters()).device.type != "cpu":
         return window
+    if getattr(module, "is_quantized", False):  # of a whole model that was tried; some kernels refuse narrow layers
+        return window
     for least in range(window, max(0, window - MOST_SHORT), -1):
         if trial.has_passed(f"window-{least}"):
             return least

@@ -96,8 +96,9 @@ class Panel(Record):
 
     @property
     def not_kept(self) -> dict[str, Kept]:
-        """The arms that are not shown to be kept, with their verdicts."""
-        return {name: arm.verdict for name, arm in self.arms.items() if arm.verdict != "kept"}
+        """The arms that are not shown to be kept, with their verdicts; of an arm that was left out nobody can tell."""
+        judged: dict[str, Kept] = {name: arm.verdict for name, arm in self.arms.items() if arm.verdict != "kept"}
+        return judged | dict.fromkeys(self.left_out, "cannot tell")
 
 
 def items_file(folder: Path, name: str, mark: str) -> Path:

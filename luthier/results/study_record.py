@@ -176,5 +176,10 @@ class StudyRecord(Record):
         return self.model_copy(update={"task": task, "status": "done"})
 
     def asks_the_same_as(self, other: StudyRecord) -> bool:
-        """Whether both name the same arms and seeds, so that a finished study stays finished."""
+        """Whether both name the same arms, seeds and panel, so that a finished study stays finished."""
+        mine, theirs = ((one.asks_panel, one.requires_kept) for one in (self, other))
+        return self.trains_the_same_as(other) and mine == theirs
+
+    def trains_the_same_as(self, other: StudyRecord) -> bool:
+        """Whether both name the same arms and seeds."""
         return self.arms == other.arms and self.seeds == other.seeds

@@ -158,7 +158,7 @@ def read_references(prepared: PreparedArm) -> list[ReferenceLikelihood]:
         return [without_likelihood(prompt.id, "an encoder gives texts no likelihood") for prompt in prompts]
     began = time.monotonic()
     if not isinstance(arm, TrainedArm):
-        copy_likelihood_of_same_prompts(prepared.folder)
+        copy_likelihood_of_same_prompts(prepared.folder, arm.model or context.model_name, arm.width)
     with bar(f"{arm.name}: likelihood", len(prompts), "examples") as progress:
 
         def on_batch(count: int) -> None:

@@ -71,11 +71,13 @@ class Penalties:
         """
         if self.base is None and not self.start:
             return supervised_loss(module, batch)
-        logits_SV, targets_S = supervised_logits(module, batch)
-        loss, count = F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
         penalty: Any = 0.0
-        if self.base is not None:
-            penalty = penalty + self.training.kl * self._divergence(logits_SV, prompts)
+        if self.base is None:
+            loss, count = supervised_loss(module, batch)
+        else:
+            logits_SV, targets_S = supervised_logits(module, batch)
+            loss, count = F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
+            penalty = self.training.kl * self._divergence(logits_SV, prompts)
         if self.start:
             squared = sum(((parameter - start) ** 2).sum() for parameter, start in self.start)
             penalty = penalty + self.training.anchor / 2 * count * squared

@@ -137,6 +137,8 @@ def run_study(
     record = _look_over(plan, context, bases, command, stored, more_findings, is_whole)
     if stored is not None and is_whole and stored.asks_the_same_as(record):
         record = stored  # nothing is made now, so what made it stays
+    elif stored is not None and is_whole and stored.trains_the_same_as(record):  # a panel is asked of what is there
+        record = stored.model_copy(update={"specification": record.specification, "status": "running"})
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
     expected = write_plan(context, plan.arms, bases)

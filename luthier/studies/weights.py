@@ -97,8 +97,12 @@ def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path)
     tables = StudyRecord.read(context.folder.path).arms
     for other, table in tables.items():
         same = table.scale is None and _training_of(table) == _training_of(tables[name])
-        if other != name and same and context.folder.finished(twin := other + seed + number):
-            _copy_training(context, context.folder.arm(twin), arm, folder)
+        if other == name or not same or not context.folder.finished(twin := other + seed + number):
+            continue
+        source = context.folder.arm(twin)
+        whole = TrainingRecord.read_if_there(source)
+        if whole and file_bytes(source / arm.method.shipped) == whole.saved_bytes:  # its weights may have been removed
+            _copy_training(context, source, arm, folder)
             say(f"  trained as {other}, whose weights it takes")
             return
 

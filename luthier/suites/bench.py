@@ -9,6 +9,7 @@ there, and are written into the folder so that others can run them.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from itertools import combinations
@@ -155,10 +156,14 @@ def items_of(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Items:
     return found
 
 
+ROLLING = ("word_perplexity", "byte_perplexity", "bits_per_byte")  # an item gives (log-likelihood, weight)
+
+
 def _value(metric: str, value: Any) -> float | None:
-    if isinstance(value, bool | int | float):
+    """An item's own number; None where a metric is formed over all items, such as F1 of (right, said)."""
+    if isinstance(value, numbers.Real):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, list | tuple) and len(value) == 2:
+    if metric in ROLLING and isinstance(value, list | tuple) and len(value) == 2 and value[1] > 0:
         loglikelihood, weight = map(float, value)
         nats = -loglikelihood / weight
         return nats / math.log(2) if metric == "bits_per_byte" else math.exp(min(nats, 700))
@@ -180,7 +185,12 @@ def _record(found: Mapping[str, Items], results: Mapping[str, Any], margin: floa
     directions: dict[str, dict[str, bool]] = {}
     tasks: dict[str, dict[str, dict[str, BenchMean]]] = {}
     for task, rows in first.items():
-        metrics = list(next(iter(rows.values()))) if rows else []
+        every = [row for items in found.values() for row in items[task].values()]
+        metrics = [name for name in next(iter(rows.values()), ()) if all(name in row for row in every)]
+        dropped = sorted({name for row in every for name in row} - set(metrics))
+        if dropped or not metrics:
+            named = ", ".join(dropped) or "all metrics"
+            notes = [*notes, f"{task}: not every item has a number of its own for {named}, so they are not compared."]
         higher = next(iter(results.values())).get("higher_is_better", {}).get(task, {})
         directions[task] = {metric: bool(higher.get(metric.partition(",")[0], True)) for metric in metrics}
         tasks[task] = {

@@ -21,7 +21,9 @@ from luthier.arms.shipped import Shipped, found_again, load_arm
 from luthier.errors import SettingsError
 from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
+from luthier.model.fingerprint import files_of_base, refuse_other_files
 from luthier.model.model import PRECISIONS, Model, load
+from luthier.model.sources import resolve
 from luthier.progress import bar, check_stop, say, stoppable
 from luthier.results.folder import StudyFolder
 from luthier.results.names import run_folder
@@ -72,6 +74,10 @@ def panel(
     if base is not None and (is_study or ShippedNote.is_in(path)):
         raise SettingsError(f"{source}: is held against the base that it was trained on; leave --base out")
     if is_study and arm is None and out is None:
+        if margin is not None and StudyRecord.read(path).requires_kept:
+            raise SettingsError(
+                f"{path}: was decided by its panel's margins, after which they stay; name another folder with --out"
+            )
         with locked_study(StudyFolder(path), StudyRecord), stoppable():
             of_study(path, margins if margin is not None else None, command)
         return path
@@ -106,12 +112,16 @@ def subjects_of_study(folder: Path, only: str | None = None) -> tuple[list[Subje
     weights of its own, if it is asked for alone."""
     subjects: dict[str, Subject] = {}
     left_out: dict[str, str] = {}
-    for name in StudyRecord.read(folder).arms if only is None else (only,):
+    arms = StudyRecord.read(folder).arms
+    if only is not None and only not in arms:
+        raise SettingsError(f"{folder}: has no arm '{only}'; there are: {', '.join(arms)}")
+    for name in arms if only is None else (only,):
         path = run_folder(folder, name)
         note = ShippedNote.read_if_there(path)
         if note is None or note.weights is None:
             if only is not None:
-                raise SettingsError(f"{folder}: arm '{name}' has no weights of its own, so it forgets nothing")
+                why = "is not finished" if note is None else "has no weights of its own, so it forgets nothing"
+                raise SettingsError(f"{folder}: arm '{name}' {why}")
             continue
         found, reasons = _with_base(name, path)
         subjects |= {subject.name: subject for subject in found}
@@ -129,13 +139,17 @@ def _with_base(name: str, path: Path) -> tuple[list[Subject], dict[str, str]]:
 
     @cache
     def base_model() -> Model:
-        return load(found_again(note.base, path), precision=note.base.precision, day=note.day)
+        found = found_again(note.base, path)
+        refuse_other_files(
+            resolve(found), note.base.files, files_of_base(resolve(found)), f"{path} was made on another base"
+        )
+        return load(found, precision=note.base.precision, day=note.day)
 
     @cache
     def shipped() -> Shipped:
         return load_arm(path)
 
-    base = f"base {Path(note.base.name).name}"
+    base = f"base {Path(note.base.name).name} {note.base.sha256[:8]}"
     return [
         Subject(base, f"{note.base.sha256} {note.base.precision}", base_model),
         Subject(name, note.note_sha256, lambda: shipped().model, base),

@@ -52,6 +52,17 @@ NEEDS = {
     "scale fit": ["points.csv", "--out", "out", "--resamples", "20"],
     "scale run": ["--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
     "scale plan": ["--flops", "1e21"],
+    "panel": ["folder"],  # no model is there, so nothing is asked
+    "bench": ["folder", "--tasks", "luthier_pairs"],
+    "learn": ["9.9"],  # a row that is not there: a lesson takes seconds
+    "lab": ["1"],
+    "quiz": ["1"],
+    "kernel": ["--prefix", "out"],
+    "hand-in": [],
+    "class issue": ["out", "ann"],
+    "class mark": ["folder", "file.txt"],
+    "class show": ["folder"],
+    "class export": ["--out", "out", "--variants", "2"],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
     "compare": ["answers.csv", "--reference", "summary", "--answer", "other", "--answer", "dialogue"],
 }

@@ -33,7 +33,7 @@ KILLED: dict[str, tuple[Typed, float]] = {
     "rate": (WORK["rate"][0], 0.1),
     "first conversion": (Typed("ask packaged Ann:\u00a0Lunch? --max-new-tokens 2", "cache"), 0.1),
 }
-SLOW = {"study of widths", "tuning", "multitask", "merge to a width"}
+SLOW = {"study", "study of widths", "tuning", "multitask", "merge to a width"}
 
 
 @pytest.fixture(autouse=True)

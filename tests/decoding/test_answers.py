@@ -138,6 +138,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Folders) -> 
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_ways_to_answer_stand_side_by_side(finished: Path) -> None:
     arms = {place.name: read_json(place / "arm.json") for place in (finished / "arms").iterdir()}
     assert {name: about["answers_by"] for name, about in arms.items()} == {

@@ -140,6 +140,17 @@ def test_a_prompt_is_read_once_for_its_paths(model: Model) -> None:
     assert seen[0] == len(prompt) and max(seen[1:], default=0) <= 4
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_search_that_ends_at_its_first_token_leaves_the_others_as_they_are(model: Model, count: int) -> None:
+    """Even where then as many paths go on as there were prompts."""
+    first, *others = prompts_of(model, count, seed=7)
+    asked = [Request("short", first, 1, Generation(beams=2))]
+    asked += [Request(str(i), prompt, 8, Generation(beams=2)) for i, prompt in enumerate(others)]
+    together = {answer.id: answer.tokens for answer in fold(generate(model, asked), model.tokenizer)}
+    for request in asked:
+        assert together[request.id] == transformers_answer(model, request)
+
+
 def test_a_search_without_end_tokens_goes_to_its_limit(model: Model) -> None:
     request = Request("a", prompts_of(model, 1, seed=6)[0], 7, Generation(beams=3), ends=False)
     (answer,) = fold(generate(model, [request]), model.tokenizer)

@@ -20,6 +20,7 @@ from luthier.results.record import read_lines_of, write_lines_of
 from luthier.scoring.score import score, signature
 from tests import tiny
 from tests.promises import CASES
+from tests.records import arm_record
 
 EXAMPLES = tiny.examples(9)
 
@@ -93,23 +94,27 @@ def test_an_arm_without_a_model_has_none_and_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    "prompts, files, taken",
+    "prompts, other_arm, trained, taken",
     [
-        (3, ("arm.json",), True),
-        (2, ("arm.json",), False),  # another prompt
-        (3, (), False),  # not finished
-        (3, ("arm.json", "training.json"), False),  # other weights
+        (3, {}, False, True),
+        (2, {}, False, False),  # another prompt
+        (3, None, False, False),  # not finished
+        (3, {}, True, False),  # other weights
+        (3, {"width": "int8"}, False, False),
+        (3, {"model": "another"}, False, False),
     ],
 )
 def test_only_a_finished_arm_with_the_same_prompts_and_weights_is_a_twin(
-    prompts: int, files: tuple, taken: bool, tmp_path: Path, tiny_folder
+    prompts: int, other_arm: dict | None, trained: bool, taken: bool, tmp_path: Path, tiny_folder
 ) -> None:
     model = tiny.fresh(tiny_folder("decoder-chat"))
     own, other = tmp_path / "arms" / "own", tmp_path / "arms" / "other"
     write_lines_of(own / "prompts.jsonl", asked(model)[:3])
     write_lines_of(other / "prompts.jsonl", asked(model)[:prompts])
     write_lines_of(other / "likelihood.jsonl", [ReferenceLikelihood(id="e0", nats=1.0, tokens=1, characters=1)])
-    for name in files:
-        write_json(other / name, {})
-    copy_likelihood_of_same_prompts(own)
+    if other_arm is not None:
+        arm_record("other", **{"model": "this"} | other_arm).write(other)
+    if trained:
+        write_json(other / "training.json", {})
+    copy_likelihood_of_same_prompts(own, "this", None)
     assert (own / "likelihood.jsonl").exists() == taken

@@ -163,6 +163,7 @@ def test_other_rows_of_the_held_out_task_leave_the_training_as_it_is(finished: P
     assert (troubled / answers).read_bytes() != (finished / answers).read_bytes()
 
 
+@pytest.mark.slow
 def test_leaks_and_shared_words_are_named_in_the_table_and_in_the_tasks_study(finished: Path, troubled: Path) -> None:
     assert read_json(finished / "tasks.json")["findings"] == []
     leak, words = read_json(troubled / "tasks.json")["findings"]

@@ -74,6 +74,7 @@ def test_what_is_gone_or_torn_is_made_again(damaged: str, task: Path, tmp_path: 
     assert numbers(out) == expected
 
 
+@pytest.mark.slow
 def test_an_empty_checkpoint_begins_the_training_anew(task: Path, tmp_path: Path, tiny_folder) -> None:
     model, out = tiny_folder("decoder-chat"), tmp_path / "root" / "study"
     arms = "lora-r4+epochs=1"

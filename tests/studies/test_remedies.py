@@ -164,3 +164,13 @@ def test_the_whole_arm_stands_before_its_scaled_ones_and_once(tmp_path: Path) ->
     assert [name for name in arms if "lora" in name] == ["lora", "lora+scale=0.5", "lora+scale=0.2"]
     named = with_baselines({"mine": parse("lora+scale=0.5")}, task)
     assert named["mine whole"] == parse("lora")
+
+
+def test_an_encoder_may_be_anchored(tiny_folder: Folder) -> None:
+    model = load(str(tiny_folder("bert")), precision="fp32", labels=tiny.LABELS)
+    prompts = [model.renderer.prompt(example, "{input}", train=True) for example in tiny.labelled(4)]
+    penalties = Penalties.of(Training(anchor=0.1), model.module, lambda: model)
+    batch = collate(prompts, model.module, model.family)
+    loss, count = penalties.loss(model.module, prompts, batch)
+    plain, same = supervised_loss(model.module, batch)
+    assert (float(loss.detach()), count) == (pytest.approx(float(plain.detach())), same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -127,3 +128,20 @@ def test_what_is_not_there_is_refused_in_one_sentence(tiny_folder: Folder, tmp_p
         bench([model], tasks=["no_such_task"], out=tmp_path / "a")
     with pytest.raises(SettingsError, match="no such folder"):
         bench([model], tasks=["luthier_pairs"], include=tmp_path / "none", out=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "own"),
+    [
+        ("acc", True, 1.0),
+        ("mcc", (1, 1), None),
+        ("f1", (1, 0), None),
+        ("bleu", ["a text", "another"], None),
+        ("word_perplexity", (-10.0, 0), None),
+        ("bits_per_byte", (-math.log(2) * 6, 3), 2.0),
+        ("acc", float("nan"), None),
+    ],
+)
+def test_only_what_is_an_items_own_is_read_as_its_number(metric: str, value: object, own: float | None) -> None:
+    items = items_of({"task": [{"doc_id": 0, "metrics": [metric], metric: value}]})["task"]["0"]
+    assert items == ({} if own is None else {metric: pytest.approx(own)})

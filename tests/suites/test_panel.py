@@ -15,6 +15,7 @@ from luthier.files import read_json
 from luthier.model.model import load
 from luthier.results.comparison import Comparison
 from luthier.results.panel_record import Panel
+from luthier.results.study_record import StudyRecord
 from luthier.studies.study import study
 from luthier.suites import asking, instruments
 from luthier.suites.page import PAGE, change_rows, model_rows, verdict_words
@@ -101,6 +102,7 @@ def test_nothing_is_asked_again_and_another_margin_only_judges_anew(
 
     for name in ("read_documents", "read_pairs", "follow", "own_answers", "drift"):
         monkeypatch.setattr(asking, name, asked)
+    monkeypatch.setattr(StudyRecord, "requires_kept", property(lambda self: False))  # else its margins stay
     before = Panel.read(finished)
     panel(finished, margin="text=1e-9,pairs=1e-9,following=1e-9")
     strict = Panel.read(finished)
@@ -146,3 +148,36 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(finished: Path, tiny_fo
         panel(tiny_folder("decoder-chat"), arm="lora", out=tmp_path / "b")
     with pytest.raises(SettingsError, match="leave --base out"):
         panel(finished, base="smollm2-135m")
+
+
+def test_a_finished_study_that_is_asked_for_its_panel_has_one(
+    finished: Path, tmp_path: Path, tiny_folder: Folder
+) -> None:
+    (tmp_path / "task").mkdir()
+    task, model, out = make_task(tmp_path / "task"), str(tiny_folder("decoder-chat")), tmp_path / "out"
+    asked = {"model": model, "arms": "zero-shot", "out": out}
+    study(task, **asked)
+    assert not Panel.is_in(out)
+    before = read_json(out / "study.json")
+    study(task, **asked, require_kept=True)
+    after = read_json(out / "study.json")
+    assert Panel.is_in(out) and after["status"] == "done" and after["specification"]["require_kept"]
+    assert (after["versions"], after["arms"]) == (before["versions"], before["arms"])
+    study(task, **asked)
+    assert read_json(out / "study.json") == after  # what was required stays
+
+
+def test_the_margins_that_decided_stay(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="was decided by its panel's margins"):
+        panel(finished, margin="pairs=0.9")
+
+
+@pytest.mark.parametrize(("arm", "said"), [("lroa", "has no arm 'lroa'; there are: "), ("zero-shot", "has no weights")])
+def test_an_arm_that_is_not_asked_is_said(finished: Path, arm: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        panel(finished, arm=arm)
+
+
+def test_of_an_arm_that_was_left_out_nobody_can_tell(finished: Path) -> None:
+    record = Panel.read(finished).model_copy(update={"left_out": {"head": "an encoder writes no text"}})
+    assert record.not_kept["head"] == "cannot tell"
