@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -138,6 +139,14 @@ CASES = [
     for kind in KINDS
     if kind not in claim.refused and METHODS[name].adapts("encoder" if kind in tiny.ENCODERS else "decoder")
 ]
+SECOND = ("decoder-plain", "t5-untied", "bart")  # families beside which another one of the same kind stands
+
+
+def first_of_a_kind(cases: Iterable[tuple[str, ...]]) -> list[Any]:
+    """The cases (method, family, ...); those of a kind's second families are slow."""
+    return [pytest.param(*case, marks=[pytest.mark.slow] if case[1] in SECOND else []) for case in cases]
+
+
 PEFT_CASES = [(name, kind) for name, kind in CASES if CLAIMS[name].in_peft]
 
 

@@ -28,7 +28,18 @@ from luthier.training.batches import Batches
 from luthier.training.loop import train
 from luthier.training.settings import Training
 from tests import tiny
-from tests.promises import CASES, CLAIMS, answers, applied, expected_count, losses, moving, requests_of, settings_of
+from tests.promises import (
+    CASES,
+    CLAIMS,
+    answers,
+    applied,
+    expected_count,
+    first_of_a_kind,
+    losses,
+    moving,
+    requests_of,
+    settings_of,
+)
 
 TRAINED = [name for name, row in METHODS.items() if row.trains]
 IN_BF16 = ("decoder-chat", "t5-tied", "bert")  # one of each family
@@ -84,7 +95,7 @@ def test_what_a_model_lacks_is_said_in_a_sentence(name: str, kind: str, tiny_fol
 BOTH_PRECISIONS = [(n, k, p) for n, k in CASES for p in DTYPES if p == "fp32" or k in IN_BF16]
 
 
-@pytest.mark.parametrize("name, kind, precision", BOTH_PRECISIONS)
+@pytest.mark.parametrize("name, kind, precision", first_of_a_kind(BOTH_PRECISIONS))
 def test_only_what_is_named_moves_and_it_moves_the_answers(
     name: str, kind: str, precision: str, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -184,7 +195,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
     assert all(torch.equal(w, again[n]) for n, w in whole.items())
 
 
-@pytest.mark.parametrize("name, kind", CASES)
+@pytest.mark.parametrize("name, kind", first_of_a_kind(CASES))
 def test_a_batch_changes_no_answer(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
     model, module = applied(tiny_folder(kind), name)
     tiny.scramble(module.eval())

@@ -19,7 +19,18 @@ from luthier.adapt.methods import merging, method
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.model.model import load, parameter_counts
 from tests import tiny
-from tests.promises import CASES, CLAIMS, PEFT_CASES, answers, applied, base_of, losses, requests_of, settings_of
+from tests.promises import (
+    CASES,
+    CLAIMS,
+    PEFT_CASES,
+    answers,
+    applied,
+    base_of,
+    first_of_a_kind,
+    losses,
+    requests_of,
+    settings_of,
+)
 from tests.sweep.folders import make
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +75,7 @@ def test_a_new_process_repeats_the_answers(tiny_folder: Callable[[str], Path], t
         assert json.loads(line) == wanted, row
 
 
-@pytest.mark.parametrize("name, kind", PEFT_CASES)
+@pytest.mark.parametrize("name, kind", first_of_a_kind(PEFT_CASES))
 def test_peft_reads_what_was_saved(
     name: str, kind: str, tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
