@@ -141,7 +141,8 @@ def hand_in() -> None:
     from luthier.course import hand_in as work
     from luthier.course.desk import find_desk
 
-    screen.print_lines([f"{work.pack(find_desk(), Path.cwd())}: hand this file in."])
+    path = work.pack(find_desk(), Path.cwd())
+    screen.print_lines(["It holds:", *(f"  {name}" for name in work.packed_in(path)), f"{path}: hand this file in."])
 
 
 @classes.command()
@@ -278,7 +279,7 @@ def _write_page(lesson: Lesson, desk: Desk, as_pdf: bool) -> None:
 
     say(f"{lesson.title}: it runs once, which may take two minutes; then it is kept")
     path = Path(f"{lesson.name}.html")
-    write_text(path, page(lesson, outputs_of(lesson, desk)))
+    write_text(path, page(lesson, outputs_of(lesson, desk), desk))
     if as_pdf:
         print_pdf(path, path.with_suffix(".pdf"))
         path = path.with_suffix(".pdf")
@@ -327,9 +328,14 @@ def _show_cell(cell: Cell, outputs: list[Output], desk: Desk) -> None:
 
 
 def _answered(one: Asked, desk: Desk, take: int) -> Mark | None:
-    """The mark of what is typed, which is kept; None where nothing is typed any more."""
-    for answer in _typed("> "):
+    """The mark of what is typed, which is kept. An empty line skips the question: its mark is not `readable`.
+
+    None where the input ends.
+    """
+    for answer in _typed("Answer (Enter skips it): "):
         mark = one.mark(answer)
+        if not answer:
+            return mark
         if not mark.readable:
             screen.print_lines([mark.says])
             continue

@@ -83,14 +83,19 @@ def finished(
     for reader in readers:
         reader.start()
     late = False
-    while True:
-        done, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() - began > seconds and not late:
-            late = True
-            _kill(child.pid)
-        time.sleep(0.02)
+    try:
+        while True:
+            done, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() - began > seconds and not late:
+                late = True
+                _kill(child.pid)
+            time.sleep(0.02)
+    except BaseException:  # such as Ctrl-C, which a child with a session of its own does not get
+        _kill(child.pid)
+        child.wait()
+        raise
     child.returncode = os.waitstatus_to_exitcode(status)
     _kill(child.pid)  # what it left behind
     for reader in readers:

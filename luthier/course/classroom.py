@@ -4,7 +4,8 @@ CLASS/class.json             name, learners, rows, the salt of the numbers, and 
 CLASS/tickets/LEARNER.json   what a learner gets: `luthier learn --ticket FILE`
 CLASS/rubric.md              what people must judge, and by what
 CLASS/marks.json             every mark
-CLASS/grades.csv, CLASS/canvas.csv, CLASS/feedback/LEARNER.html, CLASS/class.html
+CLASS/grades.csv, CLASS/canvas.csv, CLASS/feedback/LEARNER.html   one of each learner whose ticket is of the class
+CLASS/class.html             every hand-in, and what to look at
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import io
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from luthier.course import deck
@@ -107,20 +108,29 @@ def mark_class(folder: Path, hand_ins: Sequence[Path]) -> list[Sheet]:
         raise SettingsError("no hand-in was found; name zip files, or a folder that holds them")
     rows = [deck.row_of(name) for name in own.rows]
     sheets = [mark(path, rows, own.salt, own.secret, own.learners) for path in paths]
-    often = Counter(sheet.learner for sheet in sheets if sheet.learner)
+    often = Counter(sheet.learner for sheet in sheets if sheet.issued)
     sheets = [
-        Sheet(s.learner, s.file, s.holes, s.answers, (*s.notes, f"{often[s.learner]} hand-ins have this name"))
-        if often[s.learner] > 1 else s
+        replace(s, notes=(*s.notes, f"{often[s.learner]} hand-ins have this name; the one with most points counts"))
+        if s.issued and often[s.learner] > 1 else s
         for s in sheets
     ]  # fmt: skip
+    graded = _graded(sheets)
     write_json(folder / MARKS, [asdict(sheet) for sheet in sheets])
-    write_text(folder / "grades.csv", _csv(MOODLE, [_moodle_row(own, sheet) for sheet in sheets if sheet.learner]))
-    write_text(folder / "canvas.csv", _csv(CANVAS, [_canvas_row(sheet) for sheet in sheets if sheet.learner]))
-    for sheet in sheets:
-        if sheet.learner in own.learners:
-            write_text(folder / "feedback" / f"{sheet.learner}.html", feedback(sheet))
+    write_text(folder / "grades.csv", _csv(MOODLE, [_moodle_row(own, sheet) for sheet in graded]))
+    write_text(folder / "canvas.csv", _csv(CANVAS, [_canvas_row(sheet) for sheet in graded]))
+    for sheet in graded:
+        write_text(folder / "feedback" / f"{sheet.learner}.html", feedback(sheet))
     write_text(folder / "class.html", class_page(own, sheets))
     return sheets
+
+
+def _graded(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """One sheet for each learner whose ticket is of the class: that with most points, of equal ones the first."""
+    best: dict[str, Sheet] = {}
+    for sheet in sheets:
+        if sheet.issued and (sheet.learner not in best or sheet.points > best[sheet.learner].points):
+            best[sheet.learner] = sheet
+    return list(best.values())
 
 
 def read_marks(folder: Path) -> list[Sheet]:
@@ -134,6 +144,7 @@ def read_marks(folder: Path) -> list[Sheet]:
                 tuple(HoleMark(**{**one, "says": tuple(one["says"])}) for one in table["holes"]),
                 tuple(AnswerMark(**one) for one in table["answers"]),
                 tuple(table["notes"]),
+                table["issued"],
             )
             for table in read_json(folder / MARKS)
         ]
@@ -182,7 +193,7 @@ def feedback(sheet: Sheet) -> str:
 def class_page(own: Class, sheets: Sequence[Sheet]) -> str:
     """The page for whoever teaches: points, what to look at, and which misconceptions are common."""
     points = [(sheet.learner or sheet.file, f"{sheet.points:.2f}", " ".join(sheet.notes)) for sheet in sheets]
-    here = {sheet.learner for sheet in sheets}
+    here = {sheet.learner for sheet in sheets if sheet.issued}
     absent = [name for name in own.learners if name not in here]
     common = Counter(
         (one.item, one.misconception) for sheet in sheets for one in sheet.answers if one.misconception is not None

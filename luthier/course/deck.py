@@ -98,4 +98,12 @@ def question_of(item: str) -> Question | Choice:
 
 
 def _module(lesson: str) -> ModuleType:
-    return importlib.import_module(f"luthier.course.questions.{lesson}")
+    """The questions of a lesson. Raises SettingsError where a lesson that is done has no file of them."""
+    name = f"luthier.course.questions.{lesson}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as problem:
+        if problem.name != name:
+            raise
+    own = ", ".join(row.id for row in rows() if row.lesson == lesson)
+    raise SettingsError(f"row {own} is done in deck.toml, and questions/{lesson}.py is not there")

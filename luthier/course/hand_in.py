@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from luthier.files import replacing
 
 MOST_FILES, MOST_BYTES = 400, 30 * 2**20  # of a hand-in; a notebook with pictures has some MB
 ENDINGS = (".py", ".ipynb", ".txt")
+DEEPEST, PASSED_OVER = 3, ("site-packages", "node_modules", "__pycache__")
 _CELL = re.compile(r"^#\s*(?:%%|In\s?\[)", re.MULTILINE)
 
 
@@ -47,20 +50,49 @@ class HandIn:
 
 
 def pack(desk: Desk, folder: Path) -> Path:
-    """Packs a learner's files of a folder. Raises FolderError where there is nothing to hand in."""
+    """Packs what a learner did into a zip in `folder`: his desk, and files near it that are named after lessons.
+
+    Raises FolderError where there is nothing to hand in.
+    """
     if desk.folder is None:
         raise FolderError(f"{folder}: nothing was learned here yet; begin with luthier learn")
-    lessons = {row.lesson for row in deck.rows()}
-    found = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS and path.stem in lessons]
     own = [path for name in ("learner.json", "progress.jsonl") if (path := desk.folder / name).is_file()]
     safe = re.sub(r"[^\w.-]+", "-", desk.learner)[:60]
     out = folder / f"hand-in-{safe}.zip"
     with replacing(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in own:
-            packed.writestr(zipfile.ZipInfo(f"{FOLDER}/{path.name}"), path.read_bytes())
-        for path in found:
-            packed.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+        for path in [*own, *_copies(desk.folder.parent)]:
+            entry = zipfile.ZipInfo(path.relative_to(desk.folder.parent).as_posix(), _changed(path))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(entry, path.read_bytes())
     return out
+
+
+def packed_in(path: Path) -> list[str]:
+    """The names of the files that a hand-in holds."""
+    with zipfile.ZipFile(path) as packed:
+        return packed.namelist()
+
+
+def _copies(folder: Path) -> Iterator[Path]:
+    """Files whose names hold a lesson's, in a folder and DEEPEST folders below it; never the course's own lessons."""
+    lessons = {row.lesson for row in deck.rows()}
+    for here, below, names in os.walk(folder):
+        place = Path(here)
+        deep = len(place.relative_to(folder).parts) >= DEEPEST
+        below[:] = [] if deep else sorted(one for one in below if one[0] != "." and one not in PASSED_OVER)
+        if (place.parent / "deck.toml").is_file():
+            continue
+        for path in (place / name for name in sorted(names)):
+            if path.suffix.lower() in ENDINGS and any(lesson in path.stem.lower() for lesson in lessons):
+                yield path
+
+
+def _changed(path: Path) -> tuple[int, int, int, int, int, int]:
+    """When a file was changed, in UTC, as a zip may say it."""
+    at = time.gmtime(path.stat().st_mtime)
+    if not 1980 <= at.tm_year <= 2107:
+        return (1980, 1, 1, 0, 0, 0)
+    return (at.tm_year, at.tm_mon, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec)
 
 
 def read_hand_in(path: Path) -> HandIn:
@@ -81,20 +113,26 @@ def read_hand_in(path: Path) -> HandIn:
         if line.get("kind") != "answer" or not isinstance(item, str) or not isinstance(answer, str):
             continue
         if not line.get("take") and item not in answers:
-            answers[item] = answer[:2000]
+            answers[item] = whole(answer[:2000])
             claims[item] = line.get("right") is True
     functions: dict[str, dict[str, str]] = {}
     for name, data in files.items():
         if PurePosixPath(name).suffix.lower() in ENDINGS:
             _read_file(name, data, functions, notes)
-    texts = {key: str(ticket.get(key, "")) for key in ("salt", "signature")}
-    return HandIn(ticket["learner"], texts["salt"], texts["signature"], answers, claims, functions, tuple(notes))
+    learner, salt, signature = (whole(str(ticket.get(key, ""))) for key in ("learner", "salt", "signature"))
+    return HandIn(learner, salt, signature, answers, claims, functions, tuple(notes))
+
+
+def whole(text: str) -> str:
+    """The text with "?" for halves of a character, which JSON may hold and no file takes."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _unpacked(path: Path) -> dict[str, bytes]:
+    """The files of a zip, the oldest first."""
     try:
         with zipfile.ZipFile(path) as packed:
-            entries = [one for one in packed.infolist() if not one.is_dir()]
+            entries = sorted((one for one in packed.infolist() if not one.is_dir()), key=lambda one: one.date_time)
             if len(entries) > MOST_FILES:
                 raise DataError(f"it holds {len(entries):,} files, and a hand-in has at most {MOST_FILES}", file=path)
             found: dict[str, bytes] = {}
@@ -107,7 +145,9 @@ def _unpacked(path: Path) -> dict[str, bytes]:
                     raise DataError(f"it unpacks to more than {MOST_BYTES:,} bytes", file=path)
                 found[entry.filename.replace("\\", "/")] = data
             return found
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as problem:
+    except DataError:
+        raise
+    except Exception as problem:  # each way of packing has errors of its own, such as zlib.error
         raise DataError(f"it is no zip that can be read ({problem})", file=path) from None
 
 
@@ -123,14 +163,14 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _read_file(name: str, data: bytes, functions: dict[str, dict[str, str]], notes: list[str]) -> None:
-    """Adds the holes that a file fills to `functions`; of two files the one that fills more counts."""
+    """Adds the holes that a file fills to `functions`: of two files the one that fills more counts, then the later."""
     cells, broken = trees_of(name, data)
     if broken:
         notes.append(f"{name}: {broken} {'cell is' if broken == 1 else 'cells are'} no Python and were passed over")
     defined = {one.name for tree in cells for one in tree.body if isinstance(one, ast.FunctionDef)}
     stem = PurePosixPath(name).stem
     rows = [row for row in deck.rows() if row.done]
-    named = [row for row in rows if row.lesson in stem]
+    named = [row for row in rows if row.lesson in stem.lower()]
     found = named or [row for row in rows if defined & set(deck.lesson_of(row).holes)]
     if not found:
         notes.append(f"{name}: it belongs to no lesson")
@@ -145,9 +185,10 @@ def trees_of(name: str, data: bytes) -> tuple[list[ast.Module], int]:
     text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     texts = list(_notebook_cells(text)) if name.lower().endswith(".ipynb") else [text]
     if len(texts) == 1 and _parsed(texts[0]) is None:
-        starts = [0, *(match.start() for match in _CELL.finditer(text)), len(text)]
-        texts = [text[a:b] for a, b in pairwise(starts)]
-    parsed = [_parsed(_without_magic(one)) for one in texts if one.strip()]
+        only = texts[0]
+        starts = [0, *(match.start() for match in _CELL.finditer(only)), len(only)]
+        texts = [only[a:b] for a, b in pairwise(starts)]
+    parsed = [_parsed(one) or _parsed(_without_magic(one)) for one in texts if one.strip()]
     return [one for one in parsed if one is not None], sum(one is None for one in parsed)
 
 
@@ -161,12 +202,14 @@ def _notebook_cells(text: str) -> Iterator[str]:
 
 def _without_magic(text: str) -> str:
     """Lines that only Jupyter understands, such as %pip and !ls, become comments."""
-    return re.sub(r"^(\s*)([%!].*)$", r"\1pass  # \2", text, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)((?:%%?[A-Za-z]|!(?!=)).*)$", r"\1pass  # \2", text, flags=re.MULTILINE)
 
 
 def _parsed(text: str) -> ast.Module | None:
     try:
-        return ast.parse(text)
+        tree = ast.parse(text)
+        ast.unparse(tree)  # what is nested too deep to be written again is passed over too
+        return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

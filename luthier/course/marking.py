@@ -16,18 +16,26 @@ from pathlib import Path
 from luthier.course import deck
 from luthier.course.deck import Row
 from luthier.course.desk import Desk
-from luthier.course.hand_in import HandIn, read_hand_in
+from luthier.course.hand_in import HandIn, read_hand_in, whole
 from luthier.course.holes import failures
+from luthier.course.question import Asked, Question
 from luthier.course.source import Lesson
 from luthier.errors import LuthierError
 
 CPU_SECONDS, SECONDS = 8, 20.0  # of the calls of one lesson
-COPIED = 2  # answers that are right for another learner alone, from which on this is said
+COPIED = 3  # answers that are right for another learner alone, from which on this is said
+TELLING = 50  # an exact number below it is often met by accident
 
+# Libraries are loaded first: they do what a hand-in may not, and their loading counts against no limit.
 _LIMITS = f"""
-import resource
+import importlib, resource, time
+for _name in ("numpy", *(["torch"] if "torch" in request["code"] else [])):
+    try:
+        importlib.import_module(_name)
+    except ImportError:
+        pass
 _pages = int(open("/proc/self/statm").read().split()[0]) if os.path.exists("/proc/self/statm") else None
-_bounds = {{"RLIMIT_CPU": {CPU_SECONDS}, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_CORE": 0}}
+_bounds = {{"RLIMIT_CPU": int(time.process_time()) + {CPU_SECONDS}, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_CORE": 0}}
 if _pages is not None:
     _bounds["RLIMIT_AS"] = _pages * os.sysconf("SC_PAGE_SIZE") + (2 << 30)
 for _name, _bound in _bounds.items():
@@ -42,15 +50,19 @@ def _watch():
                "ctypes.", "os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown",
                "os.link", "os.symlink", "os.truncate", "shutil.", "sys.addaudithook", "gc.get_", "os.setxattr")
     hidden = {{here!r}}
+    real, decoded = os.path.realpath, os.fsdecode
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def hook(event, arguments):
         if event.startswith(refused):
             raise PermissionError("a hand-in may not do this: " + event)
         if event == "open":
-            path, mode = str(arguments[0]), str(arguments[1] or "")
-            if any(path.replace("\\\\", "/").find(place) >= 0 for place in hidden):
+            path, mode, flags = arguments
+            path = str(path) if isinstance(path, int) else decoded(path)
+            places = [one.replace("\\\\", "/") for one in (path, real(path))]
+            if any(place in one for place in hidden for one in places):
                 raise PermissionError("a hand-in may not read the solutions")
-            if set("wax+") & set(mode):
+            if set("wax+") & set(str(mode or "")) or flags & writing:
                 raise PermissionError("a hand-in may not write files")
     sys.addaudithook(hook)
 
@@ -82,13 +94,17 @@ class AnswerMark:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All marks of one learner. `file` is the hand-in's name; `notes` is what somebody should look at."""
+    """All marks of one learner. `file` is the hand-in's name; `notes` is what somebody should look at.
+
+    `issued` says whether its ticket is one of the class: without it nobody is graded by this sheet.
+    """
 
     learner: str
     file: str
     holes: tuple[HoleMark, ...] = ()
     answers: tuple[AnswerMark, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    issued: bool = False
 
     @property
     def points(self) -> float:
@@ -107,14 +123,24 @@ def signature(secret: str, learner: str) -> str:
 def mark(path: Path, rows: Sequence[Row], salt: str, secret: str, learners: Sequence[str]) -> Sheet:
     """The marks of one hand-in. A hand-in that cannot be read is a sheet with a note, whatever is wrong with it."""
     try:
-        handed = read_hand_in(path)
+        return _marked(path, rows, salt, secret, learners)
     except LuthierError as problem:
-        return Sheet("", path.name, notes=(str(problem),))
+        said = str(problem)
+    except Exception as problem:  # one hand-in, whatever is wrong with it, stops none of the others
+        said = f"{path.name}: it cannot be marked ({type(problem).__name__}: {problem}); look at it yourself"
+    return Sheet("", whole(path.name), notes=(whole(said),))
+
+
+def _marked(path: Path, rows: Sequence[Row], salt: str, secret: str, learners: Sequence[str]) -> Sheet:
+    handed = read_hand_in(path)
     notes = list(handed.notes)
+    issued = False
     if handed.learner not in learners:
         notes.append(f"no learner of this class is called {handed.learner[:60]!r}")
-    elif not hmac.compare_digest(handed.signature, signature(secret, handed.learner)):
-        notes.append("its ticket was not issued by this class; ask whose hand-in it is")
+    elif not hmac.compare_digest(handed.signature.encode(), signature(secret, handed.learner).encode()):
+        notes.append(f"its ticket, of {handed.learner}, was not issued by this class; ask whose hand-in it is")
+    else:
+        issued = True
     holes: list[HoleMark] = []
     lessons = {row.lesson: row for row in rows}
     for name, row in lessons.items():
@@ -122,7 +148,7 @@ def mark(path: Path, rows: Sequence[Row], salt: str, secret: str, learners: Sequ
     answers = [one for row in rows for one in mark_answers(row, Desk(salt, handed.learner), handed)]
     notes += _forged(answers, handed)
     notes += _of_another(answers, salt, handed, learners)
-    return Sheet(handed.learner, path.name, tuple(holes), tuple(answers), tuple(notes))
+    return Sheet(handed.learner, whole(path.name), tuple(holes), tuple(answers), tuple(map(whole, notes)), issued)
 
 
 def mark_holes(lesson: Lesson, row: str, functions: Mapping[str, str]) -> list[HoleMark]:
@@ -141,7 +167,7 @@ def mark_holes(lesson: Lesson, row: str, functions: Mapping[str, str]) -> list[H
         failed += [one for one in empty if one.check.hole not in functions]
     marks = []
     for hole, own in checks.items():
-        says = tuple(dict.fromkeys(one.says for one in failed if one.check.hole == hole))
+        says = tuple(dict.fromkeys(whole(one.says) for one in failed if one.check.hole == hole))
         bad = sum(one.check.hole == hole for one in failed)
         marks.append(HoleMark(row, hole, len(own) - bad, len(own), says))
     return marks
@@ -172,8 +198,15 @@ def _of_another(answers: Sequence[AnswerMark], salt: str, handed: HandIn, learne
     for other in learners:
         if other != handed.learner:
             desk = Desk(salt, other)
-            # A choice is right for everybody, and says nothing of whose numbers were used.
-            theirs = [one for one in wrong if desk.question(one.item).mark(str(one.answer)).right]
+            asked = [(one, desk.question(one.item)) for one in wrong]
+            theirs = [one for one, own in asked if _telling(own) and own.mark(str(one.answer)).right]
             if len(theirs) >= COPIED and len(theirs) * 2 > len(wrong):
                 return [f"its answers are right for the numbers of {other}: {', '.join(one.item for one in theirs)}"]
     return []
+
+
+def _telling(asked: Asked) -> bool:
+    """Whether an answer says whose numbers were used: no choice, no text, no small whole number, which many share."""
+    if not isinstance(asked.question, Question) or isinstance(asked.answer, str):
+        return False
+    return asked.question.tolerance > 0 or abs(asked.answer) >= TELLING

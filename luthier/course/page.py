@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luthier.course.child import finished
+from luthier.course.desk import Desk
+from luthier.course.reading import asked_in
 from luthier.course.recorded import Output
 from luthier.course.source import Cell, Lesson
 from luthier.errors import SettingsError
@@ -55,9 +57,12 @@ summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(
 """
 
 
-def page(lesson: Lesson, outputs: Sequence[Sequence[Output]]) -> str:
-    """The lesson as learners get it, with outputs, as HTML."""
-    cells = "\n".join(_cell(cell, out) for cell, out in zip(lesson.for_learners().cells, outputs, strict=True))
+def page(lesson: Lesson, outputs: Sequence[Sequence[Output]], desk: Desk) -> str:
+    """The lesson as learners get it, with outputs, as HTML. Questions have the numbers of this desk."""
+    cells = "\n".join(
+        _cell(cell, _questions(cell, desk) if cell.has("question") else out)
+        for cell, out in zip(lesson.for_learners().cells, outputs, strict=True)
+    )
     return around(lesson.title, cells)
 
 
@@ -69,6 +74,11 @@ def around(title: str, body: str) -> str:
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
         "</main>\n</body>\n</html>\n"
     )
+
+
+def _questions(cell: Cell, desk: Desk) -> list[Output]:
+    """What a question cell asks. Its kept output has the numbers of nobody, since a lesson runs in an empty folder."""
+    return [Output("text", desk.question(item).text) for item in asked_in(cell, "ask")]
 
 
 def _cell(cell: Cell, outputs: Sequence[Output]) -> str:

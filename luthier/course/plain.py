@@ -28,8 +28,9 @@ def plain(value: Any, room: list[int] | None = None) -> Any:
         return [plain(one, left) for one in value]
     if kind in (set, frozenset):
         return {"set": sorted((plain(one, left) for one in value), key=repr)}
-    if kind is dict:
-        return {"dict": [[plain(key, left), plain(one, left)] for key, one in value.items()]}
+    if isinstance(value, dict):  # also a Counter or a defaultdict; what its class says of its items counts for nothing
+        pairs = [[plain(key, left), plain(one, left)] for key, one in dict.items(value)]
+        return {"dict": sorted(pairs, key=lambda pair: repr(pair[0]))}
     if kind.__module__ in ("torch", "numpy") and kind.__name__ in _NUMBERS:
         return plain(value.tolist(), left)
     raise TypeError(f"it is a {kind.__name__}, and not a number, a text, or a list of these")
@@ -43,7 +44,10 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other or math.isclose(one, other, rel_tol=RELATIVE, abs_tol=1e-9)
+        try:
+            return one == other or math.isclose(one, other, rel_tol=RELATIVE, abs_tol=1e-9)
+        except OverflowError:  # a whole number that is no float
+            return False
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict) and isinstance(other, dict):

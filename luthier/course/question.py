@@ -24,6 +24,7 @@ Formula = Callable[..., Value]
 
 APART = 3  # tolerances between the answer and every wrong one
 DRAWS = 1000
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
 THREE_DIGITS = 0.005  # the largest relative error of a number with three significant digits
 
 
@@ -35,7 +36,7 @@ class Question:
     that it needs as its parameters. `again` computes the answer a second way: a closed form, a library, a count by
     hand. `wrong` maps a sentence that names a misconception to what somebody who holds it would answer.
     `tolerance` is a share of the answer; 0 asks for the exact number. Answers may be texts, which are compared without
-    regard to case and white space.
+    regard to case, white space, quotes around them, and a full stop or slash behind them.
     """
 
     row: str
@@ -105,6 +106,8 @@ class Asked:
         if isinstance(self.question, Choice):
             return self._chosen(answer, self.question)
         if isinstance(self.answer, str):
+            if not answer.strip():
+                return Mark(False, "Nothing is typed; type a word or a text.", readable=False)
             return self._named([_folded(answer)], answer, lambda one, other: one == _folded(other))
         readings = typed(answer, self.question.unit)
         if not readings:
@@ -137,7 +140,9 @@ class Asked:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    """A text without what people add to it: case, white space, quotes around it, a full stop or slash behind it."""
+    plain = " ".join(text.split()).casefold()
+    return plain.rstrip(f"/. {_QUOTES}").lstrip(f" {_QUOTES}") or plain
 
 
 def seed_of(salt: str, learner: str, item: str) -> int:

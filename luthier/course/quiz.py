@@ -38,14 +38,18 @@ def draw_quiz(week: int, desk: Desk, take: int = 0) -> list[Asked]:
 
 
 def result(asked: Sequence[Asked], marks: Sequence[Mark]) -> list[str]:
-    """Sentences: how many are right, and which misconceptions showed, with their rows."""
-    right = sum(mark.right for mark in marks)
-    open_ = len(asked) - len(marks)
-    lines = [f"{right} of {len(marks)} are right." + (f" {open_} were not answered." if open_ else "")]
-    for one, mark in zip(asked, marks, strict=False):
+    """Sentences: how many are right, and which misconceptions showed, with their rows.
+
+    A mark that is not `readable` is of a question that was skipped.
+    """
+    answered = [(one, mark) for one, mark in zip(asked, marks, strict=False) if mark.readable]
+    right = sum(mark.right for _, mark in answered)
+    open_ = len(asked) - len(answered)
+    lines = [f"{right} of {len(answered)} are right." + (f" {open_} were not answered." if open_ else "")]
+    for one, mark in answered:
         if mark.misconception is not None:
             lines.append(f"  lesson {one.question.row}: {mark.misconception}")
-    wrong_rows = sorted({one.question.row for one, mark in zip(asked, marks, strict=False) if not mark.right})
+    wrong_rows = sorted({one.question.row for one, mark in answered if not mark.right})
     if wrong_rows:
         lines.append(f"Lessons to look at again: {', '.join(wrong_rows)}.")
     return lines

@@ -45,20 +45,25 @@ def standings(desk: Desk) -> list[Standing]:
 
 
 def outputs_of(lesson: Lesson, desk: Desk) -> list[list[Output]]:
-    """The outputs of a lesson: those that are kept, or those of a run now, which are kept."""
+    """The outputs of a lesson: those that are kept, or those of a run now, which are kept where no cell failed."""
     mark = hashlib.sha256(f"{luthier.__version__}\n{lesson.script()}".encode()).hexdigest()[:16]
     path = desk.folder / "outputs" / f"{lesson.name}-{mark}.json" if desk.folder else None
     if path is not None and path.is_file():
         try:
             kept = from_json(path.read_text(encoding="utf-8"))
-            if len(kept) == len(lesson.cells):
+            if len(kept) == len(lesson.cells) and not _failed(kept):
                 return kept
         except ValueError:
             pass  # it is made again
     made = recorded(lesson)
-    if path is not None:
+    if path is not None and not _failed(made):
         write_text(path, to_json(made))
     return made
+
+
+def _failed(outputs: list[list[Output]]) -> bool:
+    """Whether a run ended badly or a cell failed: a lesson with its solutions fails nowhere, so it is run again."""
+    return any(one.kind == "error" for cell in outputs for one in cell)
 
 
 def asked_in(cell: Cell, function: str) -> Iterator[str]:

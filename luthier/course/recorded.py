@@ -95,10 +95,13 @@ def recorded(lesson: Lesson, folder: Path | None = None, *, seconds: float = SEC
         place = folder or Path(own) / "empty"
         place.mkdir(exist_ok=True)
         done = finished([sys.executable, "-c", _CHILD, str(asked)], place, seconds, most_output=MOST_OUTPUT)
-    lines = [line.removeprefix(nonce) for line in done.out.split("\n") if line.startswith(nonce)]
+    # A line without its end was cut off.
+    lines = [line.removeprefix(nonce) for line in done.out.split("\n")[:-1] if line.startswith(nonce)]
     outputs = [[Output(**one) for one in json.loads(line)] for line in lines]
-    if done.late and len(outputs) < len(cells):
-        outputs.append([Output("error", f"it took more than {seconds:.0f} s")])
+    said = bool(outputs) and not cells[len(outputs) - 1]["open"] and any(one.kind == "error" for one in outputs[-1])
+    if len(outputs) < len(cells) and not said:
+        why = f"it took more than {seconds:.0f} s" if done.late else f"its process ended here, with code {done.code}"
+        outputs.append([Output("error", why)])
     return outputs + [[] for _ in range(len(cells) - len(outputs))]
 
 

@@ -10,6 +10,7 @@ import math
 import re
 
 _SPACES = "\u00a0\u2009\u202f_'\u2019"
+LONGEST = 500  # characters of a text that may be a number
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)(?P<body>\d[\d ]*(?:[.,][\d]+)*[.,]?|[.,]\d+)"
     r"(?:\s*(?:e|[x\u00d7*]\s*10\s*\^?)\s*(?P<power>[-+]?\d+))?\s*(?P<after>%|[^\d%].*)?",
@@ -22,13 +23,18 @@ def typed(text: str, unit: str = "") -> tuple[float, ...]:
 
     With the unit "%" the value is in percent: "1.41 %" and "1.41" are 1.41, and so is "0.0141", a share.
     """
+    if len(text) > LONGEST:
+        return ()
     plain = text.strip().lstrip("=~\u2248$\u20ac ").replace("\u2212", "-")
     for sign in _SPACES:
         plain = plain.replace(sign, " ")
     if fraction := re.fullmatch(r"([-+]?\d+)\s*/\s*(\d+)", plain):
         if not int(fraction[2]):
             return ()
-        quotient = int(fraction[1]) / int(fraction[2])
+        try:
+            quotient = int(fraction[1]) / int(fraction[2])
+        except OverflowError:
+            return ()
         return _percent((quotient,), False) if unit == "%" else (quotient,)
     found = _NUMBER.fullmatch(plain)
     if not found:

@@ -58,6 +58,9 @@ def test_a_quiz_is_marked_and_the_next_one_has_other_numbers(newcomer: Path, lut
     assert len(first) >= 4 and questions() != first
     kinds = [line["kind"] for line in find_desk(newcomer).lines()]
     assert kinds[0] == "quiz" and kinds.count("answer") == len(first)
+    type_in(["quiz", "1"], keys="\n" * 200)
+    after = [line["kind"] for line in find_desk(newcomer).lines()]
+    assert after == [*kinds, "quiz"]  # an empty line skips a question, and is no answer
 
 
 def test_what_is_not_there_is_a_sentence(newcomer: Path, luthier_says) -> None:
@@ -83,7 +86,8 @@ def test_a_class_from_its_tickets_to_its_marks(newcomer: Path, monkeypatch: pyte
     (newcomer / "desk").mkdir()
     monkeypatch.chdir(newcomer / "desk")
     type_in(["learn", "--ticket", "../mine/tickets/ann.json"])
-    type_in(["hand-in"])
+    said = luthier_says("hand-in")
+    assert ".luthier-course/learner.json" in said.out and "hand this file in" in said.out
     monkeypatch.chdir(newcomer)
     type_in(["class", "mark", "mine", "desk"])
     (sheet,) = json.loads(luthier_says("class", "show", "mine", "--json").out)

@@ -37,3 +37,10 @@ def test_a_question_is_found_by_row_and_name() -> None:
         deck.question_of("1.18/nothing")
     with pytest.raises(SettingsError, match=r"there is no row '1\.99'"):
         deck.question_of("1.99/nothing")
+
+
+def test_a_row_that_is_done_without_questions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = deck.row_of("1.18").model_copy(update={"lesson": "row_9_9_none"})
+    monkeypatch.setattr(deck, "rows", lambda: (row,))
+    with pytest.raises(SettingsError, match=r"row 1\.18 is done .* questions/row_9_9_none\.py is not there"):
+        deck.questions_of(row)

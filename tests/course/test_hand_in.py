@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from luthier.course import deck
 from luthier.course.desk import begin_desk, find_desk
-from luthier.course.hand_in import functions_of, pack, read_hand_in, trees_of
+from luthier.course.hand_in import functions_of, pack, packed_in, read_hand_in, trees_of
 from luthier.course.marking import mark_holes
 from luthier.course.source import Cell
 from luthier.errors import DataError, FolderError
@@ -130,10 +132,11 @@ def test_a_folder_is_packed_and_read_again(tmp_path: Path, monkeypatch: pytest.M
     "data, says",
     [
         (b"", "no zip"), (b"PK\x03\x04 and so on", "no zip"), (None, "learner.json"), (b"many", "files"),
-        (b"bomb", "unpacks"),
+        (b"bomb", "unpacks"), (zipfile.ZIP_DEFLATED, "no zip"), (zipfile.ZIP_LZMA, "no zip"),
+        (zipfile.ZIP_BZIP2, "no zip"),
     ],
 )  # fmt: skip
-def test_what_is_no_hand_in_is_a_sentence(data: bytes | None, says: str, tmp_path: Path) -> None:
+def test_what_is_no_hand_in_is_a_sentence(data: bytes | int | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "h.zip"
     if data is None:
         zipped(path, {"x.py": b"x = 1"})
@@ -142,10 +145,63 @@ def test_what_is_no_hand_in_is_a_sentence(data: bytes | None, says: str, tmp_pat
     elif data == b"bomb":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
             made.writestr("x.py", bytes(100 * 2**20))
+    elif isinstance(data, int):
+        with zipfile.ZipFile(path, "w", data) as made:
+            made.writestr("x.py", bytes(range(256)) * 40)
+            start = made.infolist()[0].header_offset + 30 + len("x.py")
+        whole = bytearray(path.read_bytes())
+        whole[start + 9 : start + 60] = b"\xff" * 51
+        path.write_bytes(whole)
     else:
         path.write_bytes(data)
     with pytest.raises(DataError, match=says):
         read_hand_in(path)
+
+
+def test_copies_are_packed_whatever_they_are_called_and_wherever_they_lie(tmp_path: Path) -> None:
+    desk = begin_desk(tmp_path)
+    copies = ("row_1_18_compute (1).ipynb", "week/Row_1_18_compute.IPYNB", "week/copy of row_1_18_compute.py")
+    others = (
+        "private.py",
+        "row_1_18_compute.html",
+        ".hidden/row_1_18_compute.py",
+        "site-packages/luthier/row_1_18_compute.py",
+        "luthier/course/lessons/row_1_18_compute.py",
+        "luthier/course/deck.toml",
+    )
+    for name in (*copies, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(notebook(CELLS)[1] if name.lower().endswith(".ipynb") else b"x = 1" * 1000)
+    path = pack(desk, tmp_path / "week")
+    assert packed_in(path) == [".luthier-course/learner.json", *sorted(copies)]
+    with zipfile.ZipFile(path) as made:
+        assert {one.compress_type for one in made.infolist()} == {zipfile.ZIP_DEFLATED}
+    assert set(read_hand_in(path).functions) == {"row_1_18_compute"}
+
+
+@pytest.mark.parametrize("newer", ["row_1_18_compute (1).py", "row_1_18_compute.py"])
+def test_of_two_files_that_fill_alike_the_newer_counts(newer: str, tmp_path: Path) -> None:
+    desk = begin_desk(tmp_path)
+    for name in ("row_1_18_compute (1).py", "row_1_18_compute.py"):
+        path = tmp_path / name
+        path.write_text(f"def training_bytes(*_):\n    return {name == newer}", encoding="utf-8")
+        os.utime(path, (1.7e9, 1.7e9 + 60 * (name == newer)))
+    assert "return True" in read_hand_in(pack(desk, tmp_path)).functions["row_1_18_compute"]["training_bytes"]
+
+
+def test_a_sign_that_begins_a_line_of_python_is_no_magic() -> None:
+    wrapped = "def training_bytes(a, b, c):\n    return (a\n        % b\n        != c)"
+    for text in (wrapped, f"%pip install x\n!ls\n{wrapped}"):
+        (tree,), broken = trees_of("x.ipynb", notebook([text])[1])
+        assert broken == 0 and "a % b != c" in ast.unparse(tree)
+
+
+def test_what_is_nested_too_deep_is_passed_over_and_half_characters_are_signs(tmp_path: Path) -> None:
+    deep = b"x = " + b"+".join([b"1"] * 3000) + b"\n"
+    line = b'{"kind": "answer", "item": "1.18/memory", "answer": "\\ud800"}'
+    handed = read_hand_in(zipped(tmp_path / "h.zip", TICKET | {"row_1_18_compute.py": deep, "progress.jsonl": line}))
+    assert handed.answers == {"1.18/memory": "?"}
+    assert handed.functions["row_1_18_compute"] == {}
 
 
 def test_progress_of_any_kind_is_read(tmp_path: Path) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy
@@ -130,6 +135,10 @@ def test_what_is_not_plain_is_refused() -> None:
 
 def test_same_values() -> None:
     assert same(4, 4.0) and same(1 / 3, 0.33333334) and same([1, {"set": [2]}], [1.0, {"set": [2]}])
+    assert not same(10**400, 0.5) and not same(0.5, 10**400) and same(10**400, 10**400)
+    assert same(plain({"a": 1, "b": 2}), plain({"b": 2, "a": 1.0}))
+    assert same(plain(Counter("aab")), plain({"b": 1, "a": 2})) and same(plain(defaultdict(int, a=1)), plain({"a": 1}))
+    assert not same(plain({"a": 1}), plain({"b": 1})) and not same(plain({"a": 1}), plain({"a": 2}))
     assert not same(True, 1) and not same("1", 1) and not same([1], [1, 2]) and not same(None, 0)
 
 
@@ -144,3 +153,20 @@ def test_a_script_runs_offline_in_an_empty_folder(tmp_path: Path) -> None:
     )
     done = run_script(script)
     assert done.code == 1 and "a lesson runs without a network" in done.err and done.peak_bytes > 10**6
+
+
+def test_a_child_ends_with_its_parent_s_interruption(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    child = f"import time\nwhile True:\n    open({str(beat)!r}, 'a').write('.')\n    time.sleep(0.02)"
+    parent = (
+        "import sys\nfrom pathlib import Path\nfrom luthier.course.child import finished\n"
+        f"finished([sys.executable, '-c', {child!r}], Path({str(tmp_path)!r}), 60)"
+    )
+    running = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.PIPE)
+    while not beat.exists() and running.poll() is None:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in running.communicate(timeout=60)[1]
+    before = beat.stat().st_size
+    time.sleep(0.3)
+    assert before and beat.stat().st_size == before

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 from luthier.course import deck
+from luthier.course.desk import Desk
 from luthier.course.page import CHROMIUM, markdown, page, print_pdf
-from luthier.course.recorded import from_json, recorded, to_json
+from luthier.course.recorded import Output, from_json, recorded, to_json
 from luthier.course.source import parse
 
 EVERY = [
     pytest.param(row, id=f"{row.id}-")
     for row in {row.lesson: row for row in reversed(deck.rows()) if row.done}.values()
 ]
+NOBODY = Desk("", "nobody")
 LESSON = parse(
     """# %% [markdown]
 # # 9.9 A lesson
@@ -76,12 +78,20 @@ def test_outputs_stand_in_order_and_a_failed_test_does_not_end_the_lesson() -> N
 
 
 def test_a_page_names_no_address_and_holds_no_solution() -> None:
-    made = page(LESSON, recorded(LESSON))
+    made = page(LESSON, recorded(LESSON), NOBODY)
     assert not re.search(r"""(src|url|@import|<link[^>]*href)\s*[=(]?\s*["']?https?:""", made)
     assert "2 * x" not in made and "write this function" in made and "double: twice" in made
     assert "&lt;b&gt;signs" in made and "<strong>weight</strong>" in made and "<img" not in made and "<table>" in made
     sizes = [float(size) for size in re.findall(r"font(?:-size)?:\s*([\d.]+)rem", made)]
     assert min(sizes) * 16 >= 13 and 'name="viewport"' in made and 'lang="en"' in made
+
+
+def test_a_page_asks_with_the_numbers_of_its_learner() -> None:
+    lesson = parse('# %% [markdown]\n# # 9.9\n\n# %% tags=["question"]\nask("1.18/memory")\n', "lesson")
+    ann, ben = Desk("salt", "ann"), Desk("salt", "ben")
+    made = page(lesson, [[], [Output("text", ben.question("1.18/memory").text)]], ann)
+    assert html.escape(ann.question("1.18/memory").text) in made
+    assert html.escape(ben.question("1.18/memory").text) not in made
 
 
 def test_markdown_shows_html_as_it_is_written() -> None:
@@ -140,7 +150,7 @@ def assert_readable(made: str, folder: Path) -> None:
 @needs_browser
 @pytest.mark.slow
 def test_a_page_is_read_on_a_phone_and_printed(tmp_path: Path) -> None:
-    made = page(LESSON, recorded(LESSON))
+    made = page(LESSON, recorded(LESSON), NOBODY)
     assert_readable(made, tmp_path)
     (tmp_path / "page.html").write_text(made, encoding="utf-8")
     print_pdf(tmp_path / "page.html", tmp_path / "page.pdf")
@@ -154,4 +164,4 @@ def test_every_lesson_s_page_is_read_on_a_phone(row: deck.Row, tmp_path: Path) -
     lesson = deck.lesson_of(row)
     outputs = recorded(lesson)
     assert [one.text for cell in outputs for one in cell if one.kind == "error"] == []
-    assert_readable(page(lesson, outputs), tmp_path)
+    assert_readable(page(lesson, outputs, NOBODY), tmp_path)

@@ -60,6 +60,11 @@ def test_texts_are_compared_without_case_and_white_space() -> None:
     asked = ask(WORD, 3)
     assert asked.mark(f"  NUMBER   {asked.values['n'] + 1} ").right
     assert asked.mark(f"number {asked.values['n'] - 1}").misconception == "You went back."
+    for form in ('"number {}"', "\u201cnumber {}.\u201d", "'number {}'.", "number {}/", "Number {} ."):
+        assert asked.mark(form.format(asked.values["n"] + 1)).right
+    for empty in ("", "  \t"):
+        assert not asked.mark(empty).readable
+    assert ask(replace(WORD, answer=lambda: '"', wrong={"A stop.": lambda: "."}), 1).mark('"').right
 
 
 def test_a_choice_is_answered_by_letter_or_words_and_its_order_follows_the_seed() -> None:

@@ -38,6 +38,8 @@ def test_the_result_names_misconceptions_and_lessons(tmp_path: Path) -> None:
     lines = result(drawn, marks)
     assert lines[0] == "1 of 2 are right. 1 were not answered." and misconception in lines[1]
     assert lines[-1] == f"Lessons to look at again: {drawn[0].question.row}."
+    skipped = [drawn[0].mark(""), *marks[1:]]
+    assert result(drawn, skipped) == ["1 of 1 are right. 2 were not answered."]
     desk = Desk("salt", "ann", tmp_path)
     assert takes(1, desk) == 0
     desk.keep(kind="quiz", week=1)

@@ -50,6 +50,18 @@ def test_outputs_are_kept_until_the_lesson_changes(tmp_path: Path, monkeypatch: 
     assert outputs_of(SMALL, desk) == first and len(runs) == 3
 
 
+@pytest.mark.parametrize("ends", ["raise ValueError('no room')", "import os; os._exit(9)"])
+def test_a_run_that_failed_is_not_kept(ends: str, tmp_path: Path) -> None:
+    desk = begin_desk(tmp_path)
+    again = f"import pathlib\nif not pathlib.Path({str(tmp_path / 'there')!r}).exists():\n    {ends}\nprint(42)"
+    lesson = parse(f"# %% [markdown]\n# # 9.9 Small\n\n# %%\nprint(1)\n\n# %%\n{again}\n\n# %%\nprint(2)\n", "small")
+    failed = outputs_of(lesson, desk)
+    assert [one.kind for one in failed[2]] == ["error"] and failed[1][0].text == "1\n" and failed[3] == []
+    assert ("no room" if "no room" in ends else "ended here, with code 9") in failed[2][0].text
+    (tmp_path / "there").touch()
+    assert [cell[0].text for cell in outputs_of(lesson, desk)[1:]] == ["1\n", "42\n", "2\n"]
+
+
 def test_what_a_lesson_asks_is_read_from_its_cells() -> None:
     lesson = deck.lesson_of(deck.row_of("1.18"))
     asked = [item for cell in lesson.tagged("question") for item in asked_in(cell, "ask")]

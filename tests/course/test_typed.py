@@ -29,7 +29,25 @@ def test_three_digits_behind_a_sign_have_two_readings_the_english_one_first() ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "many", "12 MB", "1,2,3", "1.2.3", "12 34", "1,23,456", "--1", "1/0", "nan", "inf", "1e999", "1 GB 2"]
+    "text",
+    [
+        "",
+        "many",
+        "12 MB",
+        "1,2,3",
+        "1.2.3",
+        "12 34",
+        "1,23,456",
+        "--1",
+        "1/0",
+        "nan",
+        "inf",
+        "1e999",
+        "1 GB 2",
+        f"{10**400}/3",
+        "9" * 5000 + "/7",
+        "1e" + "9" * 5000,
+    ],
 )
 def test_what_is_no_number_of_the_unit_has_no_reading(text: str) -> None:
     assert typed(text, "GB") == ()
