@@ -55,6 +55,7 @@ assert sys.version_info >= (3, 11)
 package = "numpy"  # @param {type:"string"}
 
 # %%
+import importlib.util
 import os
 import subprocess
 import venv
@@ -76,9 +77,11 @@ def has(python: str | Path, name: str) -> bool:
     return asked(python, f"import importlib.util; print(importlib.util.find_spec({name!r}) is not None)") == "True"
 
 
+here = importlib.util.find_spec(package) is not None  # this Python need not be started: it runs the cell
+second_prefix = asked(second, "import sys; print(sys.prefix)")
 rows = [
-    (name, asked(python, "import sys; print(sys.prefix)"), "yes" if has(python, package) else "no")
-    for name, python in (("this kernel", sys.executable), ("the second one", second))
+    ("this kernel", sys.prefix, "yes" if here else "no"),
+    ("the second one", second_prefix, "yes" if has(second, package) else "no"),
 ]
 show(Table(("Python", "its environment", f"has {package}"), rows))
 
@@ -91,8 +94,8 @@ show(Table(("Python", "its environment", f"has {package}"), rows))
 
 # %% tags=["claim"]
 # This kernel has numpy, and an empty environment has not.
-assert has(sys.executable, "numpy") and not has(second, "numpy")
-assert asked(second, "import sys; print(sys.prefix)") != sys.prefix
+assert importlib.util.find_spec("numpy") is not None and not has(second, "numpy")
+assert second_prefix != sys.prefix
 
 # %% [markdown]
 # ## Run: is it the right model?
@@ -102,7 +105,6 @@ assert asked(second, "import sys; print(sys.prefix)") != sys.prefix
 
 # %%
 import hashlib
-import importlib.util
 
 from luthier.files import sha256_of
 from luthier.model.sources import SHORT_NAMES

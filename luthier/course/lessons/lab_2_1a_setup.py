@@ -37,8 +37,8 @@ place = Path(util.find_spec("peft").origin)
 print("peft comes from a folder of this Python:", "site-packages" in place.parts or "dist-packages" in place.parts)
 
 # %% [markdown]
-# `sys.executable` is the interpreter that runs the cell. To install into it and no other, write in a cell:
-# `import sys; !{sys.executable} -m pip install peft`.
+# `sys.executable` is the interpreter that runs the cell. To install into it and no other, write
+# `%pip install peft` in a cell.
 
 # %% tags=["claim"]
 # The table tells the truth: torch and peft are the ones that are installed here, and Python is this one.

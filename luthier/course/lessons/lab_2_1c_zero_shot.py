@@ -22,8 +22,8 @@ predict("lab2.1c/answers-train", my_guess_train)
 # %% [markdown]
 # ## Run: ten times the same question
 #
-# The model is a tiny T5 that has learned nothing. Its shape is the one of FLAN-T5, only smaller. Like its large
-# relatives it has dropout: while it trains, each number between its layers is set to zero with a chance of one in ten.
+# The model is a tiny T5 that has learned nothing. Its shape is the one of T5, only smaller. Like its large relatives it
+# has dropout: while it trains, each number between its layers is set to zero with a chance of one in ten.
 
 # %% tags=["dials"]
 dropout = 0.1  # @param {type:"slider", min:0, max:0.5, step:0.05}

@@ -92,7 +92,7 @@ epochs = 2  # @param {type:"slider", min:1, max:20, step:1}
 batch = 8  # @param {type:"slider", min:1, max:64, step:1}
 
 # %%
-steps = math.ceil(ROWS * epochs / batch)
+steps = math.ceil(ROWS / batch) * epochs
 model, read, losses = trained(steps, batch)
 print(f"{epochs} epochs are {steps} steps of {batch} rows; {len(set(read.read))} rows were read")
 print(f"loss {losses[0]:.2f} at the beginning, {losses[-1]:.2f} at the end; right {share_right(model, new_row):.2f}")

@@ -155,4 +155,5 @@ ask("1.13/temperature", my_other_answer)
 # ## What this does not show
 #
 # You saw one small model and one question. Whether answers at a higher temperature are better or worse is another
-# matter. That takes many questions and somebody who judges the answers. The study of lesson 1.12 does it.
+# matter. That takes many questions and somebody who judges the answers. The study of lesson 1.12 judges answers in this
+# way. It asks about examples and templates, and not about the temperature.

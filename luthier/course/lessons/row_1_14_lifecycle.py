@@ -8,10 +8,10 @@
 # %% [markdown]
 # ## Predict
 #
-# The rows are short dialogues. Each is about a bank, a clinic or a journey, and a program has to say which. Five
-# test rows also stand in the training rows: somebody copied them by mistake. A program that only looks for the most
-# similar training row is right on what share of the clean test rows? And on what share of all test rows, copied ones
-# included? Answer in percent.
+# The rows are short dialogues. Each is about a bank, a clinic or a journey, and a program has to say which. Five test
+# rows also stand in the training rows: somebody copied them by mistake. A program that only looks for the most similar
+# training row is right on what share of the clean test rows? And on what share of all test rows, copied ones included?
+# Answer in percent.
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -70,9 +70,12 @@ write("train.csv", [*(row if at != empty else (row[0], "") for at, row in enumer
 # `init` makes a task of the files: what is asked, on which rows, and how it is decided. It reads every row first.
 
 # %%
+import shutil
+
 refused = ""
+shutil.rmtree("bad-rows", ignore_errors=True)  # so that the cell can be run again
 try:
-    luthier.init_task("task", "train.csv", input="dialogue", labels="kind", test="test.csv")
+    luthier.init_task("bad-rows", "train.csv", input="dialogue", labels="kind", test="test.csv")
 except luthier.DataError as error:
     refused = str(error)
 print(refused)
@@ -83,7 +86,8 @@ print(refused)
 
 # %%
 write("train.csv", [*train, twice])
-task = luthier.init_task("task", "train.csv", input="dialogue", labels="kind", test="test.csv")
+shutil.rmtree("bad-rows", ignore_errors=True)
+task = luthier.init_task("bad-rows", "train.csv", input="dialogue", labels="kind", test="test.csv")
 for split in ("train", "dev", "test"):
     print(f"{split}: {len(task.split(split))} rows")
 
@@ -112,8 +116,8 @@ assert any("5 of 15 rows" in text for text in warnings)
 # %% [markdown]
 # ## Turn a dial: what a leak does to a score
 #
-# Here is the simplest program: it takes the label of the most similar training row. It needs no model. Its score on
-# ten clean rows is honest. Now add leaked rows to the test.
+# Here is the simplest program: it takes the label of the most similar training row. It needs no model. Its score on ten
+# clean rows is honest. Now add leaked rows to the test.
 
 # %% tags=["dials"]
 leaks = 5  # @param {type:"slider", min:0, max:20, step:1}
@@ -177,18 +181,19 @@ assert leaks_in(["A: Hello."], ["A: Hello. B: Bye."]) == [], "leaks_in: a longer
 # %% [markdown]
 # ## Third step: clean the rows, and measure what is there
 #
-# The leaked rows leave the test, and the second copy leaves the training rows. Then a study measures three arms:
-# the commonest label, the most similar row, and a model that is simply asked. Nothing is trained yet.
+# The leaked rows leave the test, and the second copy leaves the training rows. Then a study measures three arms: the
+# commonest label, the most similar row, and a model that is simply asked. Nothing is trained yet.
 
 # %%
 from pathlib import Path
 
 write("train.csv", train)
 write("test.csv", test)
-clean = luthier.init_task("clean", "train.csv", input="dialogue", labels="kind", test="test.csv")
+shutil.rmtree("clean-rows", ignore_errors=True)
+clean = luthier.init_task("clean-rows", "train.csv", input="dialogue", labels="kind", test="test.csv")
 problems = [finding for finding in luthier.check_task(clean) if finding.level != "note"]
 print(f"problems: {len(problems)}")
-folder = luthier.study("clean", model="smollm2-135m", arms=["majority", "nearest", "zero-shot"], out="study")
+folder = luthier.study("clean-rows", model="smollm2-135m", arms=["majority", "nearest", "zero-shot"], out="study")
 
 # %%
 from luthier.results.comparison import Comparison

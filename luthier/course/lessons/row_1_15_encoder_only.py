@@ -25,7 +25,7 @@ predict("1.15/whole", my_guess)
 # stay as they are. Only these tokens count: for all others the model has to say nothing.
 
 # %% tags=["dials"]
-sentence = "The ferry was late again so we bought some soup and fed the gulls"  # @param {type:"string"}
+sentence = "We sat at the pier and ate hot soup and fed two gulls and let the last boat go by"  # @param {type:"string"}
 seed = 3  # @param {type:"slider", min:0, max:30, step:1}
 
 # %%

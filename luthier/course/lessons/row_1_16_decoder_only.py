@@ -7,9 +7,9 @@
 # %% [markdown]
 # ## Predict
 #
-# A tiny decoder reads the letters of dialogues for some seconds. At each place it has to say the next letter. A guess
-# among all 256 values of a byte costs 5.5 nats, the unit of the loss. What is its loss at the end? And one with a bug
-# has to say the letter that it has just read. What is the loss of that one?
+# A tiny decoder reads the letters of dialogues for some seconds. At each place it has to say the next letter. The loss
+# is measured in nats. A guess among all 256 values of a byte costs 5.5 of them. What is the decoder's loss at the end?
+# Another decoder has a bug: it has to say the letter that it has just read. What is its loss?
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -48,7 +48,7 @@ show(Table(("", *map(str, range(1, len(row) + 1))), lines))
 # %% [markdown]
 # A row of 12 letters gives 11 predictions. With labels moved by zero, each letter has itself as its label. A decoder
 # sees the letter that it reads. So this task is to copy. Libraries differ here. Some move the labels themselves, others
-# expect moved labels. Whoever moves twice, or not at all, gets no error.
+# expect moved labels. If you move them twice, or not at all, nothing warns you.
 
 # %% tags=["claim"]
 # A row of 12 letters has 11 predictions. A guess among 256 values costs 5.5 nats.
@@ -59,7 +59,7 @@ assert round(math.log(256), 1) == 5.5
 # %% [markdown]
 # ## Turn a dial: train it
 #
-# The text is the dialogues that ship with luthier. Turn the dial to the labels that you want to see.
+# The text is the dialogues that ship with luthier. The first dial says by how many places the labels are moved.
 
 # %% tags=["dials"]
 labels_moved_by = 1  # @param {type:"slider", min:0, max:3, step:1}
@@ -163,14 +163,15 @@ assert len(set(stuck)) <= 3
 assert len(set(goes_on)) > 5
 
 # %% [markdown]
-# On new dialogues the right one needs less than 3.5 nats. The one with the bug needs more than 5. A loss near zero says
-# that the task was easy. Before you are glad, ask what the task was.
+# The decoder with the right labels needs less than 3.5 nats on new dialogues. The one with the bug needs more than 5. A
+# loss near zero says that the task was easy. Before you are glad, ask what the task was.
 
 # %% [markdown]
 # ## Fill a hole
 #
-# Make the labels of a padded row. `ids` is a text and ends with its end token. The row is padded to `length`. At each
-# place stands the next token of the text. Where there is none, stands `-100`, and that place does not count.
+# Make the labels of a padded row. `ids` is a text and ends with its end token. The row is padded to `length`. The label
+# of a place is the next token of the text. Where there is no next token, the label is `-100`: such a place does not
+# count.
 
 
 # %% tags=["hole"]

@@ -9,7 +9,7 @@
 #
 # Chinchilla was trained with `5.76e23` floating-point operations. It has 70 billion parameters. Many people say that a
 # model should read twenty tokens for each parameter. Several groups have published laws. What do these laws say for
-# this much compute? Write the smallest and the largest number of tokens a parameter that you expect.
+# this much compute? Write the smallest and the largest number that you expect, in tokens for each parameter.
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -23,8 +23,9 @@ predict("1.19/largest", my_guess_largest)
 # %% [markdown]
 # ## Run: four published laws
 #
-# Training takes about six operations for each parameter and token. So compute is six times parameters times tokens.
-# A law says which loss a model reaches. Along one amount of compute, its lowest point is the best model.
+# Training takes about six operations for each parameter and token. So compute is six times parameters times tokens. A
+# law says which loss a model reaches. Take all models that cost the same compute. The one with the lowest loss is the
+# best. The last column says how many tokens it reads for each parameter.
 
 # %%
 from luthier.scratch.laws import Published
@@ -46,9 +47,9 @@ for law in Published.all():
 show(Table(("law", "billion parameters", "billion tokens", "tokens a parameter"), rows))
 
 # %% [markdown]
-# The laws do not agree. Kaplan's law [Kaplan et al. 2020] asks for less than one token a parameter. Hoffmann's
-# equation [Hoffmann et al. 2022] asks for more than 90. Besiroglu and others [Besiroglu et al. 2024] fitted the same
-# kind of equation again. They used the same trainings, as far as these can be read from a figure. They get about 18.
+# The laws do not agree. Kaplan's law [Kaplan et al. 2020] asks for less than one token a parameter. Hoffmann's equation
+# [Hoffmann et al. 2022] asks for more than 90. Besiroglu and others [Besiroglu et al. 2024] fitted the same kind of
+# equation again. They used the same trainings, as far as these can be read from a figure. They get about 18.
 
 # %% tags=["claim"]
 # Kaplan: less than 1 token a parameter. Hoffmann's equation: more than 90. Besiroglu's: about 18.
@@ -141,8 +142,8 @@ assert max(with_all, with_some) > 1.33 * min(with_all, with_some)
 # %% [markdown]
 # ## How much does it cost to be wrong?
 #
-# If the curve is flat, then being off costs little. Here is the loss of three models of the same compute by the true
-# law. One reads 20 tokens a parameter, one reads half as many, and one four times as many.
+# If the curve is flat, then being off costs little. Here are three models of the same compute, with their loss by the
+# true law. They read 10, 20 and 80 tokens for each parameter.
 
 
 # %%

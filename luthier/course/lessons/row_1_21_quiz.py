@@ -39,7 +39,7 @@ print(f"{len(texts)} different texts of {len(desks)}")
 assert len(texts) > 180
 assert desks[0].question("1.18/memory").text == Desk("a salt", "learner 0").question("1.18/memory").text
 # Another try has other numbers.
-assert desks[0].question("1.18/memory", try_=1).text != desks[0].question("1.18/memory").text
+assert desks[0].question("1.18/memory", take=1).text != desks[0].question("1.18/memory").text
 
 # %% [markdown]
 # ## Run: what a mark says
@@ -70,7 +70,8 @@ for desk in desks[:100]:
 # ## Turn a dial: a small quiz
 #
 # Write your name, and draw a quiz. A second try has new numbers and other questions. The real quiz (`luthier quiz 1`)
-# has twenty questions, and at least half of them are computed. This one has as many as you like.
+# asks two questions of each row of the week, the labs too. At least one of the two is computed. This one has as many as
+# you like, and leaves the labs out.
 
 # %% tags=["dials"]
 learner = "me"  # @param {type:"string"}
@@ -81,6 +82,7 @@ count = 4  # @param {type:"slider", min:1, max:10, step:1}
 import random
 
 from luthier.course.question import Question, seed_of
+from luthier.course.quiz import draw_quiz
 
 
 def drawn(learner: str, try_number: int, count: int) -> list[str]:
@@ -121,9 +123,10 @@ show(Table(("question", "mark"), rows))
 # The same name and try give the same quiz. Over 20 tries there are more than 10 different ones.
 assert drawn("me", 0, 4) == drawn("me", 0, 4)
 assert len({tuple(drawn("me", one, 4)) for one in range(20)}) > 10
-# In week 1 more than half of the questions are computed.
-every = list(deck.every_question(week=1))
-assert sum(isinstance(one, Question) for one in every) > len(every) / 2
+# The real quiz asks two questions of each row, and at least half of them are computed.
+real = [one.question for one in draw_quiz(1, mine)]
+assert all([one.row for one in real].count(row.id) == 2 for row in deck.rows() if row.week == 1)
+assert sum(isinstance(one, Question) for one in real) >= len(real) / 2
 
 # %% [markdown]
 # ## Read a result

@@ -1,13 +1,14 @@
 # %% [markdown]
 # # 1.2 Large language models
 #
-# A language model gives each possible next token a probability. It computes them from a list of numbers, its
-# parameters. In this lesson you look at both: at what comes out, and at what is inside.
+# A language model gives each possible next token a probability. It computes these probabilities from a list of numbers,
+# its parameters. In this lesson you look at both: at what comes out, and at what is inside.
 
 # %% [markdown]
 # ## Predict
 #
-# SmolLM2-135M has about 134.5 million parameters. How many percent of them are embeddings, so that tokens have vectors?
+# SmolLM2-135M has about 134.5 million parameters. Some of them are embeddings: each token has a vector of its own. How
+# many percent of the parameters are that?
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -56,7 +57,7 @@ assert sum(share for _, share in every[:8]) > 0.1
 # ## What is inside
 #
 # The parameters are of four kinds. Embeddings give each token a vector. Attention lets tokens look at others. The MLP
-# works on each token alone. Norms keep the sizes in order. We count the numbers that were really loaded.
+# works on each token alone. Norms keep the numbers from growing too large. We count what was really loaded.
 
 # %%
 kinds = {"embed": "embeddings", "attn": "attention", "mlp": "MLP", "norm": "norms"}
@@ -91,8 +92,9 @@ bits = 16 * total / 2e12
 print(f"{bits:.4f} bits for each token that it has read")
 
 # %% [markdown]
-# That is about 0.001 bits a token. A letter takes some bits even when it is well packed. So the model cannot hold what
-# it has read. It holds what is useful again and again. Only texts that stood there very often can be said by heart.
+# That is about 0.001 bits a token. A single letter takes more than that, even in a well packed file. So the model
+# cannot hold what it has read. It holds what is useful again and again. It knows a text by heart only if it read it
+# very often.
 
 # %% tags=["claim"]
 # Sixteen bits of each parameter, for 2e12 tokens: about 0.001 bits a token.

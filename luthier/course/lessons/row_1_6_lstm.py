@@ -8,8 +8,8 @@
 # ## Predict
 #
 # Two tiny models learn to copy. They read random letters and then have to say them again. The LSTM has 34,304
-# parameters and the transformer 27,808. Which share of 16 letters does each get right? A guess would be right in one of
-# 16 cases.
+# parameters and the transformer 27,808. A text has 16 letters. Which share of them does each model get right? There are
+# 16 different letters, so a guess would be right in one of 16 cases.
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -104,7 +104,8 @@ wide = learned(lstm(width), letters)
 print(f"an LSTM with {size(lstm(width)):,} parameters copies {wide:.2f} of {letters} letters")
 
 # %% [markdown]
-# It is hardly better after the same number of steps. The reason is how an LSTM remembers, and not its size.
+# It is hardly better after the same number of steps. The reason is not its size. It is the way in which an LSTM
+# remembers.
 
 # %% tags=["claim"]
 # At a width of 128: more than four times the parameters, and still less than half of 16 letters right.
@@ -216,5 +217,5 @@ ask("1.6/why", my_choice)
 # ## What this does not show
 #
 # Copying is the hardest case for a memory of fixed size. Much of language needs less. With far more steps the LSTM
-# would copy more letters than here. And newer models with a fixed state exist, which forget in better ways. This lesson
-# compares two small models on one ability.
+# would copy more letters than here. There are also newer models with a fixed state, and they forget in better ways.
+# This lesson compares two small models on one ability.

@@ -21,8 +21,8 @@ predict("2.11/weights", my_guess)
 # %% [markdown]
 # ## Run: LoRA in a few lines
 #
-# A reads the 512 numbers and makes 8 of them. B makes 64 of these 8. The result is added to what the matrix W says.
-# Alpha and the rank scale it. A begins with random numbers, and B with zeros.
+# Matrix A turns the 512 numbers into 8. Matrix B turns the 8 into 64. The result is multiplied by alpha / rank, and
+# added to what the model's own matrix W says. A begins with random numbers, and B with zeros.
 
 # %%
 import torch
@@ -53,8 +53,8 @@ assert torch.equal(with_lora(x), W @ x)
 # %% [markdown]
 # ## What a rank can say
 #
-# Suppose the best change of W has a rank of 6. It has six directions, and some matter more. How much of the change is
-# left when LoRA may only have a rank of r? The best that any training could reach follows from the singular values.
+# Suppose the best change of W has a rank of 6. It has six directions, and some matter more. LoRA may have a smaller
+# rank. Then a part of the change is left over, even with the best training. The singular values say how large it is.
 
 # %%
 change = torch.randn(E, 6) @ torch.diag(torch.tensor([6.0, 4.0, 3.0, 2.0, 1.0, 0.5])) @ torch.randn(6, D)
@@ -69,7 +69,7 @@ def left_over(rank: int) -> float:
 show(bars("Share that is left", [(f"rank {rank}", left_over(rank)) for rank in (1, 2, 4, 6, 8)]))
 
 # %% [markdown]
-# Each rank more leaves less. From rank 6 on nothing is left, and more ranks only cost memory.
+# With a higher rank less is left. From rank 6 on nothing is left, and a higher rank only costs memory.
 
 # %% tags=["claim"]
 assert left_over(1) > left_over(2) > left_over(4) > left_over(6)
@@ -78,7 +78,7 @@ assert left_over(6) < 1e-4 and left_over(8) < 1e-4
 # %% [markdown]
 # ## Turn a dial: a real model
 #
-# A planner counts the weights that LoRA trains in SmolLM2-135M when it stands beside each linear layer. Turn the rank.
+# LoRA stands beside each linear layer of SmolLM2-135M. A planner counts the weights that it trains. Turn the rank.
 
 # %% tags=["dials"]
 rank = 8  # @param {type:"slider", min:1, max:64, step:1}
@@ -105,8 +105,8 @@ assert trainable(8) == 2_442_240
 # %% [markdown]
 # ## Put it into the model, and merge it
 #
-# Now the real thing. The model says how likely it finds a sentence. First without LoRA, then with it, then after B got
-# some numbers, and at last after the update was added to the weights.
+# Now the real thing. The model reads a sentence and gives each possible next token a score. It does so four times:
+# without LoRA, with LoRA, after B got some numbers, and after the update was added to the weights.
 
 # %%
 from luthier.adapt.settings import Lora
@@ -158,16 +158,16 @@ assert every == full + moving
 # %% [markdown]
 # ## The trap
 #
-# `peft` does not make a copy of your model. It puts its layers into it. Look at the number of named tensors in the
-# model that you had loaded, before and while LoRA was inside.
+# `peft` does not make a copy of your model. It puts its layers into it. Count the named tensors of the model that you
+# loaded: before LoRA came, and while it was inside.
 
 # %%
 print(f"named tensors of the base: {keys_before} before, {keys_inside} with LoRA inside")
 print("the base after merging says what it said at first:", bool((scores_of(base) - before).abs().max() < 0.05))
 
 # %% [markdown]
-# The "original" is no longer the original. A notebook that keeps it in a variable to compare with later compares LoRA
-# with itself. Load the base anew, or keep its answers before you begin.
+# The "original" is no longer the original. Some notebooks keep it in a variable, and compare LoRA with it later. They
+# compare LoRA with itself. Load the base anew, or keep its answers before you begin.
 
 # %% tags=["claim"]
 # Each of 210 linear layers brought an A and a B; and merging has changed the base's own weights.
@@ -222,6 +222,6 @@ ask("2.11/shrinks", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# Nothing was trained here. How good LoRA is beside full fine-tuning is a question for a study of your task. The rank
-# that a change needs is not known before. And random numbers in B are no learned update: a learned one is larger where
-# it helps.
+# Nothing was trained here. Whether LoRA is as good as full fine-tuning is a question for a study of your task. Nobody
+# knows before a training which rank its change needs. And random numbers in B are no learned update: a learned one is
+# larger where it helps.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 2.13 Full fine-tuning against LoRA
 #
-# Two trainings of one model have answered the same dialogues. One moved all parameters. The other moved LoRA's few.
-# Which is better? In this lesson you read the table that answers it, and find out what it may count.
+# Two trainings of one model have answered the same dialogues. One moved all parameters. The other moved only LoRA's
+# few. Which is better? In this lesson you read the table that answers it. You find out what it has to count: rows or
+# dialogues.
 
 # %% [markdown]
 # ## Predict
@@ -68,7 +69,7 @@ show(Table(("counted", "n", "full - lora", "low", "high", "verdict"), lines))
 
 # %% [markdown]
 # The difference is the same. The interval by row is much shorter. It behaves as if three references were three
-# dialogues. But the second reference of a dialogue tells little that the first did not tell.
+# dialogues. But the score of a second reference says nearly the same as that of the first.
 
 # %% tags=["claim"]
 # Three references: by dialogue n is 60, by row 180. The mean stays; the half width by row is over 1.5 times smaller.
@@ -105,8 +106,8 @@ honest, naive = false_alarms(3, by_row=False), false_alarms(3, by_row=True)
 show(bars("Studies that find what is not there", [("by dialogue", 100 * honest), ("by row", 100 * naive)], "%"))
 
 # %% [markdown]
-# By dialogue the alarm is false about as often as it says, 5 % of the time. By row it is false several times as often,
-# in more than 15 % of the studies.
+# Counted by dialogue, about 5 % of the studies raise a false alarm. That is what a 95 % interval promises. Counted by
+# row, more than 15 % do.
 
 # %% tags=["claim"]
 # Near 0.05 by dialogue (of 100 studies, five), above 0.15 by row.
@@ -116,9 +117,9 @@ assert naive > 0.15 and naive > 2 * honest
 # %% [markdown]
 # ## Fill a hole
 #
-# Write the half width of the interval. First take the mean difference of each unit. Then take the standard deviation
-# of these means, with one less than their number below the line. Multiply it by two and divide by the root of the
-# number of units. (Two is a round value for Student's t.)
+# Write the half width of the interval. First take the mean difference of each unit. Then take the standard deviation of
+# these means: the sum of the squares is divided by the number of units less one. Multiply it by two, and divide by the
+# root of the number of units. (Two is a round value for Student's t.)
 
 
 # %% tags=["hole"]
@@ -149,7 +150,7 @@ assert abs(half_width([0.0, 0.2, 0.2, 0.2], ["a", "b", "b", "b"]) - 0.2) < 1e-9,
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## A longer answer is another thing to pay for
+# ## The length of the answers
 #
 # ROUGE depends on the length of an answer. Fine-tuned models differ in length. So a study also cuts all answers to
 # equal length and compares them again. Here are two arms that need no model. One copies the first four lines of a
@@ -176,8 +177,8 @@ words = {name: sum(len(one.text.split()) for one in own) / len(own) for name, ow
 print("words of an answer:", {name: round(count) for name, count in words.items()})
 
 # %% [markdown]
-# As answered, one of the two arms seems better. Cut to the same number of words they are much nearer, since both begin
-# alike. So the difference was length. Look at this table before you praise a training.
+# With whole answers one of the two arms seems better. Cut to the same number of words they are much nearer, since both
+# begin alike. So the difference was length. Look at this table before you praise a training.
 
 # %% tags=["claim"]
 # Cut to the shortest limit, copy-4 and copy-12 differ by less than half of what they differ by as answered.

@@ -20,9 +20,9 @@ predict("2.5/megabytes", my_guess)
 # %% [markdown]
 # ## Run: some weights, and the steps that they may stand on
 #
-# With b bits there are few numbers: from minus n to n, where n is 2 to the power of b - 1, less one. For four bits that
-# is -7 to 7. A group of weights shares one scale, which makes its largest weight an n. Each other weight moves to the
-# nearest step. Here are 64 weights of a real model.
+# With b bits a weight becomes one of a few whole numbers, from -n to n. Here n is 2 to the power of b - 1, minus one.
+# With four bits n is 7. A group of weights shares one scale: its largest weight becomes n or -n. Each other weight
+# moves to the nearest step. Here are 64 weights of a real model.
 
 # %%
 import torch
@@ -69,7 +69,7 @@ show(picture(some, 4, 64))
 # ## Turn a dial
 #
 # Rings are the weights, dots are where they end. Turn the bits down and watch the dots leave their rings. Then make the
-# groups smaller. A large weight makes the steps of its whole group large, so a small group has fewer victims.
+# groups smaller. A large weight makes the steps of its whole group large, so in a small group fewer weights suffer.
 
 # %% tags=["dials"]
 bits = 3  # @param {type:"slider", min:2, max:8, step:1}
@@ -100,8 +100,8 @@ assert typical_error(4, 32) < typical_error(4, 64) < typical_error(4, 576)
 # %% [markdown]
 # ## Where it breaks
 #
-# Now all linear layers of the model are rounded, and it reads summaries that people wrote. The loss says how much each
-# token surprises it. Here is the loss with fewer and fewer bits.
+# Now all linear layers of the model are rounded. Then the model reads summaries that people wrote. The loss says how
+# much each token surprises the model. Here is the loss with fewer and fewer bits.
 
 # %%
 from luthier.model.forward import collate, supervised_loss
@@ -124,8 +124,8 @@ losses = {b: loss_with(b) for b in (None, 8, 4, 3, 2)}
 show(bars("Nats a token", [("as they are" if b is None else f"{b} bits", loss) for b, loss in losses.items()]))
 
 # %% [markdown]
-# Eight bits change almost nothing. Four bits cost something, and far less than half of what the model can do. With two
-# bits it is worse than a dice, which would have 10.8 nats for a vocabulary of 49,152 tokens.
+# Eight bits change almost nothing. Four bits cost less than one nat a token. With two bits the model is worse than a
+# dice with 49,152 sides, one for each token. Such a dice has a loss of 10.8 nats.
 
 # %% tags=["claim"]
 # 8 bits: less than 0.05 nats. 4 bits: less than 1 nat. 3 bits: more than 4 bits. 2 bits: more than a dice, 10.8 nats.

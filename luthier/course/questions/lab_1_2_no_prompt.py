@@ -30,7 +30,7 @@ QUESTIONS = (
         row="lab1.2",
         name="f1",
         text="An answer has {answer_words} words and its reference {reference_words}. They share {shared} words. What "
-        "is ROUGE-1 (F1)?",
+        "is ROUGE-1 (F1), from 0 to 1?",
         draw=_counts,
         answer=lambda answer_words, reference_words, shared: 2 * shared / (answer_words + reference_words),
         again=lambda answer_words, reference_words, shared: (
@@ -54,7 +54,7 @@ QUESTIONS = (
         name="two-references",
         text="An answer of {words} words has two references. It shares {one} words with the first one, which has "
         "{first} words, and {two} with the second, which has {second}. luthier takes the mean "
-        "of the two F1. What is it?",
+        "of the two F1. What is it, from 0 to 1?",
         draw=_two,
         answer=lambda words, first, second, one, two: (2 * one / (words + first) + 2 * two / (words + second)) / 2,
         again=lambda words, first, second, one, two: one / (words + first) + two / (words + second),

@@ -66,12 +66,13 @@ QUESTIONS = (
         text="You find ten dialogues that stand in train and in test. What do you do?",
         right="take them out of train, and train again",
         wrong={
-            "take them out of test, and keep the trained model's other scores": "That is possible, but the test set "
-            "was fixed before. Leave it as it is where you can; train has more rows to spare.",
+            "leave them in both, and train for fewer epochs": "One epoch is enough to show them to the model. Then the "
+            "test no longer asks about new dialogues.",
             "nothing, ten rows are few": "Ten rows with full marks can move a mean by more than a training does.",
             "put all of them into dev": "Then dev chooses what has learned them by heart.",
         },
-        why="The test set stays what was agreed. Train loses ten rows of many.",
+        why="The test set stays what was agreed. Train loses ten rows of many. Lesson 1.14 takes "
+        "them out of test. That is sound too, but then the test is another one.",
     ),
 )
 

@@ -11,7 +11,7 @@ from luthier.course.question import Choice, Question, WrongSolution
 
 def _training(dice: Random) -> dict[str, Any]:
     return {
-        "rows": dice.randrange(60, 5000),
+        "rows": dice.randrange(200, 5000),
         "batch": dice.choice((4, 8, 16, 32)),
         "epochs": dice.randrange(2, 8),
         "most": dice.randrange(1, 6),

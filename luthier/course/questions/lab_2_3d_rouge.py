@@ -71,6 +71,7 @@ QUESTIONS = (
             "You counted the pairs with the first arm alone.": lambda arms, error: error / (arms - 1),
         },
         why="{arms} arms make {arms} x ({arms} - 1) / 2 pairs, so each has {answer:.3g} %.",
+        unit="%",
     ),
     Choice(
         row="lab2.3d",

@@ -68,7 +68,7 @@ QUESTIONS = (
         name="target",
         text="The sentence is: {sentence}. The words {places} are hidden, counted from 1. Words that stand side by "
         "side are one span. What does T5's decoder have to write? Write sentinels as <extra_id_0>, <extra_id_1>, and "
-        "</s> at the end.",
+        "</s> at the end. Here no sentinel stands behind the last span.",
         draw=_sentence,
         answer=lambda words, hidden: _target(words, hidden),
         again=lambda words, hidden: _target_by_word(words, hidden),

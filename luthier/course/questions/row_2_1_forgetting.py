@@ -42,6 +42,7 @@ QUESTIONS = (
             "You counted rows. A point is a hundredth of all rows.": lambda before, after: before - after,
         },
         why="100 x ({before} - {after}) / {rows} = {answer:.3g} points.",
+        unit="%",
     ),
     Question(
         row="2.1",
@@ -60,6 +61,7 @@ QUESTIONS = (
             "You gave one standard error.": lambda rows, lost, gained: 100 * math.sqrt(lost + gained) / rows,
         },
         why="Rows that changed make the spread: 200 x root({lost} + {gained}) / {rows} = {answer:.3g} points.",
+        unit="%",
     ),
     Question(
         row="2.1",

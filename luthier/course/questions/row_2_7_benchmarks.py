@@ -35,6 +35,7 @@ QUESTIONS = (
             ),
         },
         why="p is {k} / {n}. Two standard errors of it are {answer:.3g} points.",
+        unit="%",
     ),
     Question(
         row="2.7",
