@@ -70,7 +70,7 @@ assert abs(6 * 70e9 * 1.37e12 / CHINCHILLA - 1) < 0.01
 import numpy as np
 
 from luthier.scratch import figures
-from luthier.scratch.backtest import Predictor, run_weights
+from luthier.scratch.backtest import Predictor, Tested, run_weights
 from luthier.scratch.isoflop import isoflop
 from luthier.scratch.law_fit import fit, refit
 from luthier.scratch.points import Points
@@ -97,7 +97,9 @@ def fitted(points: Points, resamples: int = 60) -> Predictor:
     n, d, losses = points.parameters_n, points.tokens_n, points.losses_n
     best = fit(n, d, losses, rounds=1)
     again = refit(n, d, losses, run_weights(points, resamples, seed=0), best.theta_5[None])
-    return Predictor(best, points, again, ())
+    flops = points.flops_n
+    tested = Tested(best.law, again, None, (float(flops.min()), float(flops.max())))
+    return Predictor(points, best, (), tested)
 
 
 # %% [markdown]
@@ -116,7 +118,7 @@ all_kept, some_kept = fitted(every), fitted(without_highest(every, left_out))
 show(Picture(figures.optima(all_kept, isoflop(every)), "Best number of parameters by compute, with its interval."))
 lines = []
 for name, made in (("all forty", all_kept), (f"without the {left_out} highest", some_kept)):
-    value, low, high = made.optimum_interval(CHINCHILLA)["tokens_a_parameter"]
+    value, low, high = made.tested.optimum_interval(CHINCHILLA)["tokens_a_parameter"]
     lines.append((name, f"{value:.0f}", f"{low:.0f} to {high:.0f}"))
 show(Table(("trainings", "tokens a parameter", "90 % interval"), lines))
 show(bars("Tokens a parameter", [("the truth", tokens_a_parameter(Published.BESIROGLU, CHINCHILLA)),
@@ -133,7 +135,7 @@ show(bars("Tokens a parameter", [("the truth", tokens_a_parameter(Published.BESI
 # Forty trainings, each half a percent off (0.005): the high end is more than 1.5 times the low end, all kept or not.
 fixed_all, fixed_some = fitted(table(2)), fitted(without_highest(table(2), 5))
 for made in (fixed_all, fixed_some):
-    _, low, high = made.optimum_interval(CHINCHILLA)["tokens_a_parameter"]
+    _, low, high = made.tested.optimum_interval(CHINCHILLA)["tokens_a_parameter"]
     assert high > 1.5 * low
 # Leaving out five of this table moves the number by more than a third.
 with_all, with_some = (tokens_a_parameter(made.minimum.law, CHINCHILLA) for made in (fixed_all, fixed_some))
