@@ -74,7 +74,8 @@ def attending(attend: Attend) -> Iterator[None]:
 def _attention(*tensors: Any, **how: Any) -> tuple[Tensor, None]:
     attend = _ATTEND.get() or ALL_ATTENTION_FUNCTIONS[TRANSFORMERS_NAME]
     result: tuple[Tensor, None] = attend(*tensors, **how)
-    return result
+    output, weights = result
+    return output.contiguous(), weights  # as transformers' own: a model may look at it as another shape
 
 
 def _mask(*sizes: Any, **how: Any) -> Any:

@@ -127,7 +127,9 @@ def cache_bytes(module: Any) -> int:
         width = config.hidden_size  # where there are no heads there is a state, which does not grow with the tokens
         if isinstance(heads, int):
             keys = getattr(config, "num_key_value_heads", None) or heads
-            width = keys * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+            named = config.to_dict()  # layers may differ in it: then the widest counts
+            widths = [named[key] for key in named if key.endswith("head_dim") and isinstance(named[key], int)]
+            width = keys * (max(widths, default=0) or config.hidden_size // heads)
         each: int = 2 * _layers(module) * width * number
         return each
 
