@@ -159,7 +159,8 @@ def test_a_child_ends_with_its_parent_s_interruption(tmp_path: Path) -> None:
     beat = tmp_path / "beat"
     child = f"import time\nwhile True:\n    open({str(beat)!r}, 'a').write('.')\n    time.sleep(0.02)"
     parent = (
-        "import sys\nfrom pathlib import Path\nfrom luthier.course.child import finished\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom luthier.course.child import finished\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job is started with it ignored
         f"finished([sys.executable, '-c', {child!r}], Path({str(tmp_path)!r}), 60)"
     )
     running = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.PIPE)
