@@ -79,7 +79,7 @@ def kind_of(parameter: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is list else kind
 
 
-SLOW = ("multitask", "pretrain", "scale run", "scale fit")  # a value takes them seconds
+SLOW = ("study", "multitask", "pretrain", "scale run", "scale fit")  # a value takes them seconds
 CASES = [
     pytest.param(verb, one.name, id=f"{verb}-{one.name}", marks=[pytest.mark.slow] if verb in SLOW else [])
     for verb in COMMANDS
