@@ -18,7 +18,7 @@ from torch import Tensor
 
 from luthier.decoding.alone import AloneDecoder
 from luthier.model.attention import Trials
-from luthier.model.exact import CLOSE, NARROW, as_exact, trial_tokens
+from luthier.model.exact import as_alone, trial_tokens
 from luthier.model.forward import decoder_start
 from luthier.model.kv_cache import GrowingLayer, behind, fill_prefix, growing_cache, keep_rows, two_sided_cache
 from luthier.model.logits import last_position_only
@@ -190,9 +190,4 @@ def same_as_alone(model: Model, decoder: Callable[[Model, list[tuple[int, ...]]]
     def usual() -> Tensor:
         return said(lambda model, rows: AloneDecoder(model, rows, whole=True))
 
-    ours, right = said(decoder), usual()
-    if getattr(model.module, "is_quantized", False):  # as in ragged.py
-        return bool((ours - right).norm() <= 0.3 * right.norm())
-    if right.dtype in NARROW and bool((ours - right).float().norm() <= CLOSE * right.float().norm()):
-        return True
-    return as_exact(ours, right, usual)
+    return as_alone(module, said(decoder), usual(), usual)

@@ -30,12 +30,13 @@ def answers_are_right(model: Model) -> None:
 @pytest.mark.parametrize("architecture, road", [
     ("llama", "ragged"), ("gemma2", "padded"),
     ("mamba", "padded"), ("jamba", "padded"), ("zamba2", "whole"), ("t5", "padded"),
+    ("t5gemma", "padded"), ("t5gemma2", "padded"),
 ])  # fmt: skip
 def test_the_fastest_way_that_is_right(architecture: str, road: str, tmp_path: Path) -> None:
     model = load(str(make(architecture, tmp_path / architecture)), precision="fp32", device="cpu")
     assert road_of(model) == road
     answers_are_right(model)
-    assert (slow_road(model) is None) == (architecture in ("llama", "t5"))
+    assert (slow_road(model) is None) == (architecture in ("llama", "t5", "t5gemma", "t5gemma2"))
 
 
 @pytest.mark.parametrize("kind", ["decoder-chat", "bart"])
