@@ -48,11 +48,20 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
         init_weights="zero" if settings.start == "zero" else None,
         **_shape(base.config),
     )
+    if _by_its_name not in base._forward_pre_hooks.values():
+        base.register_forward_pre_hook(_by_its_name, with_kwargs=True)
     module = peft_format.wrap(model, config, seed)
     if settings.hidden is None and settings.start in (None, "vocabulary"):
         states = _of_random_words(model, settings.tokens, seed)
         peft.initialize_kv_prefix_from_past_key_values(module, past_key_values=states)
     return module
+
+
+def _by_its_name(base: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Gives the model its cache by the name it knows. peft says `past_key_values`, which transformers retires."""
+    if (cache := given.pop("past_key_values", None)) is not None:
+        given = behind(base, cache) | given
+    return args, given
 
 
 @torch.no_grad()
