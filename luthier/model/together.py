@@ -23,7 +23,7 @@ _TRIALS = Trials()
 
 def padded_alike(module: nn.Module, family: str) -> bool:
     """Whether this model gives the same logits for padded rows and for each row alone. The first call tries it."""
-    return _TRIALS.passed(module, lambda: _same_logits(module, family))
+    return _TRIALS.passed(module, lambda tried: _same_logits(tried, family))
 
 
 def decoder_start(module: Any) -> int:
