@@ -140,6 +140,26 @@ def test_a_saved_change_is_scaled_and_its_ends_are_exact(name: str, tiny_folder:
         assert (states[0.5][key] - base[key]).mul(2).allclose(states[None][key] - base[key], atol=1e-5)
 
 
+def test_an_update_of_the_embeddings_is_scaled_too(tiny_folder: Folder, tmp_path: Path) -> None:
+    """peft has names of its own for it; the weights of this model are tied, so the update is not added to them."""
+    row, folder, ids = METHODS["lora"], str(tiny_folder("decoder-chat")), torch.arange(5, 25)[None]
+    model = load(folder, precision="fp32")
+    module = row.apply(model, row.settings(targets="embed_tokens"), 0).eval()
+    tiny.scramble(module)
+
+    @torch.no_grad()
+    def logits(of: torch.nn.Module) -> torch.Tensor:
+        return of(input_ids=ids).logits
+
+    found = {}
+    for scale in (0.0, 1.0):
+        row.save(module, saved := tmp_path / str(scale))
+        row.scale_saved(model, saved, scale)
+        found[scale] = logits(row.load(load(folder, precision="fp32"), saved).module)
+    assert found[0.0].equal(logits(load(folder, precision="fp32").module))
+    assert found[1.0].equal(logits(module)) and not found[1.0].equal(found[0.0])
+
+
 def test_what_cannot_be_scaled_or_remedied_is_refused(tmp_path: Path, tiny_folder: Folder) -> None:
     (tmp_path / "task").mkdir()
     task = load_task(str(make_task(tmp_path / "task")))
