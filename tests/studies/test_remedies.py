@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,15 @@ from luthier.arms.usual import with_baselines
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import load
+from luthier.planning.moving import moving
+from luthier.planning.plan import PlannedArm
+from luthier.planning.read import shape_of
+from luthier.planning.terms import Setting, example_of, fixed_training
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.studies.spec import StudySpec
 from luthier.suites.texts import general
 from luthier.task.task import load_task
+from luthier.training.memory import Bound, kept_bytes, weight_bytes
 from luthier.training.settings import Training
 from tests import tiny
 from tests.studies.test_study import make_task
@@ -92,6 +98,33 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
     by_hand = gradient(0.5 * divergence())
     own = gradient(one.loss(module, prompts[:1], alone)[0]) - gradient(supervised_loss(module, alone)[0])
     torch.testing.assert_close(own, by_hand, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_what_penalties_hold_is_what_a_plan_says(name: str, tiny_folder: Folder) -> None:
+    """A second base, what trains as it was at its start, and the base's log-probabilities of each row."""
+    folder, row, training = str(tiny_folder("decoder-chat")), METHODS[name], Training(kl=0.1, anchor=0.1)
+    model, base = (load(folder, precision="fp32") for _ in range(2))
+    module = row.apply(model, row.settings(), 0)
+    shape = shape_of(folder)
+    moves = moving(shape, name, row.settings())
+    penalties = Penalties.of(training, module, lambda: load(folder, precision="fp32"))
+    (prompt,) = tiny.train_prompts(model, 1)
+    held, said, kept, planned = [], [], [], []
+
+    def forward(by_row: Penalties) -> torch.Tensor:
+        return by_row.loss(module, [prompt], collate([prompt], module, "decoder"))[0]
+
+    for one, of in ((Penalties.of(Training(), module, lambda: base), Training()), (penalties, training)):
+        bound = one.bound(Bound(1.0, base.module), model.module)
+        setting = PlannedArm.of(name, row.settings(), of, 10).within(Setting("fp32"))
+        held.append(bound.fixed(module))
+        said.append(sum(term.bytes for term in fixed_training(shape, moves, setting)))
+        kept.append(kept_bytes(module, partial(forward, replace(one, start=()))))
+        planned.append(example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids))).kept())
+    assert held == pytest.approx(said, abs=1) and held[1] > held[0] + weight_bytes(base.module)
+    assert kept[1] - kept[0] == pytest.approx(planned[1] - planned[0], rel=0.02)
+    assert planned[1] - planned[0] == 4 * len(prompt.target_ids) * 380  # one number for each token and word
 
 
 def test_a_training_pulled_to_its_start_stays_nearer_to_it(tiny_folder: Folder) -> None:
