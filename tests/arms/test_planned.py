@@ -51,7 +51,7 @@ def test_remedies_take_memory_and_time() -> None:
     more = {term.name: term.bytes for term in both.terms}
     size = planner.shape.parameters
     assert (more["base for kl"], more["start of what trains"]) == (2 * size, 8 * size)
-    assert both.flops > plain.flops and replay.flops == 2 * plain.flops and replay.peak_bytes == plain.peak_bytes
+    assert both.flops > plain.flops and replay.flops > 1.5 * plain.flops and replay.peak_bytes == plain.peak_bytes
     assert planner.fits(arms[1]).bytes >= planner.fits(arms[0]).bytes + 10 * size
 
 
