@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
+from luthier.model.sizes import NARROW
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -173,7 +174,7 @@ def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, 
 
 def _laid_out_bytes(shape: Shape, setting: Setting) -> float:
     """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order."""
-    linear = 0 if setting.width in ("int8", "int4", "nf4") else sum(one.weights for one in shape.linear)
+    linear = 0 if setting.width in NARROW else sum(one.weights for one in shape.linear)
     return 4 * (linear + shape.vocabulary * shape.width)
 
 

@@ -26,7 +26,8 @@ from luthier.errors import ModelError, SettingsError
 from luthier.model import widths
 from luthier.model.model import Model, load
 from luthier.model.narrow import Int4Linear
-from luthier.model.widths import NARROW, WIDTHS, is_narrow, quantize, read, rounded, save, tensors, weigh
+from luthier.model.sizes import NARROW, WIDTHS
+from luthier.model.widths import is_narrow, quantize, read, rounded, save, tensors, weigh
 from luthier.reports.evidence import width_rows
 from luthier.reports.read import read_study
 from luthier.task.task import load_task
