@@ -13,7 +13,7 @@ from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
 from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device, this_machine
-from luthier.planning.fits import Question, fits
+from luthier.planning.fits import MOST_ROWS, Question, fits
 from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import NOTHING, moving
@@ -155,6 +155,16 @@ def test_the_most_rows_the_widest_bits_and_the_cheapest_changes() -> None:
         ("one row at a time", 25), ("compute the blocks again on the way back", 28), ("4 bits for frozen weights", 45),
     ]  # fmt: skip
     assert all(one.bytes <= 45 for one in found.changes)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.3])
+@pytest.mark.parametrize("memory", [2.0, 5.0, 33.3, 80.0, 4100.0, 1e6])
+def test_the_most_rows_whatever_way_a_peak_grows(power: float, memory: float) -> None:
+    def grown(asked: Question) -> float:
+        return 2 + asked.rows**power
+
+    rows = fits(Question("16", 8, 500, False, "lora"), memory, grown).rows
+    assert rows == max((n for n in range(1, MOST_ROWS + 1) if 2 + n**power <= memory), default=None)
 
 
 def test_changes_together_where_none_is_enough() -> None:
