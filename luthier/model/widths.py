@@ -69,6 +69,9 @@ def quantize(model: Model, name: str) -> Model:
         kept = _kept(module)
         for path, layer, weight_ED in _linear(module, kept):
             module.set_submodule(path, _MAKERS[name](weight_ED, layer.bias))
+        for tensor in (*module.parameters(), *module.buffers()):  # as parts of the file they would hold all of it
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.clone()
         _mark(module, row, _config(row, kept))
     else:
         for tensor in module.state_dict(
