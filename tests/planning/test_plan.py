@@ -22,7 +22,7 @@ from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import answering_work, training_work
-from luthier.planning.terms import Setting
+from luthier.planning.terms import Setting, answering_terms
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
@@ -121,6 +121,17 @@ def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     assert plan.training is None and plan.refused is not None and "the bound is 1.0 GB" in plan.refused
     roomy = plan_arm(shape, arm, Setting("fp32", bound=4.2e9), Lengths.alike(512, 80, 8), DEVICES["laptop"])
     assert roomy.recomputes and roomy.micro_tokens and roomy.seconds and roomy.peak_bytes < 4.3e9
+
+
+@pytest.mark.parametrize(
+    ("width", "linear"),
+    # of each layer: queries and output 1,024 for 576, keys and values 512 for 192, gate and up, and down
+    [(None, 30 * (2 * 1024 * 576 + 2 * 512 * 576 + 2 * 1536 * 576 + 1024 * 1536)), ("int8", 0)],
+)
+def test_laid_out_weights_fill_whole_blocks(width: str | None, linear: int) -> None:
+    shape, lengths = shape_of("smollm2-135m"), Lengths((), (), (100,) * 48, 16)
+    terms = answering_terms(shape, NOTHING, Setting("fp32", width=width), lengths)
+    assert [one.bytes for one in terms if one.name == "laid-out weights"] == [4 * (linear + 49_152 * 576)]
 
 
 def test_beams_and_samples_are_sequences_of_one_answer() -> None:
