@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from luthier.planning.cache import CacheLayer, cache_layers, row_bytes, source_bytes, token_bytes
+from luthier.planning.cache import CacheLayer, cache_layers, latent_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.config import Config
 from luthier.planning.read import shape_from, shape_of
 from luthier.planning.weights import layer_bytes, narrowed, weight_bytes
@@ -66,7 +66,15 @@ def test_what_an_encoder_decoder_keeps() -> None:
     assert [5 * token_bytes(layers, 4), 11 * source_bytes(layers, 4)] == real
 
 
-def test_a_window_bounds_what_a_row_keeps() -> None:
+def test_latent_attention() -> None:
+    """DeepSeek-V2's latent vector is much narrower than the keys and values that transformers keeps for it."""
+    keys = {
+        "num_attention_heads": 8, "num_hidden_layers": 3, "kv_lora_rank": 32, "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 16, "v_head_dim": 20,
+    }  # fmt: skip
+    config = Config("it", keys)
+    assert token_bytes(latent_layers(config)) == 2 * 3 * 8 * (16 + 8 + 20)
+    assert token_bytes(latent_layers(config, compressed=True)) == 2 * 3 * (32 + 8)
     assert row_bytes([CacheLayer(10, window=4)], 100, number=2) == 80
 
 

@@ -11,9 +11,11 @@ from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.model.forward import collate
 from luthier.results.folder import StudyFolder
+from luthier.studies import fit as fitting
 from luthier.studies.fit import StudyContext, _decided_by, dev_sha256, fit, own_plan
 from luthier.task.task import load_task
 from luthier.training.batches import length_of
+from luthier.training.memory import Bound
 from tests.studies.test_study import make_task
 
 
@@ -84,3 +86,21 @@ def test_freed_memory_is_handed_back_before_longer_rows_alone(
     new = [place for place, length in enumerate(lengths) if length > max(lengths[:place], default=0)]
     assert len(lengths) == 16 and 1 < len(new) < 16
     assert handed_back == [*new, 16, 16]
+
+
+def test_dev_answers_under_a_bound_leave_room_for_what_penalties_hold(
+    context: StudyContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = []
+
+    def asked(*_: object, bound: Bound, **__: object) -> None:
+        bounds.append(bound)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "asking", asked)
+    for text in ("lora+epochs=1", "lora+epochs=1+kl=0.1+anchor=0.1"):
+        with pytest.raises(KeyboardInterrupt):
+            fit(replace(context, bound=Bound(9e9)), arm(context, text), context.folder.arm(text), text)
+    plain, more = bounds
+    assert plain.training and not plain.anchored and len(plain.beside) == 1
+    assert more.training and more.anchored and len(more.beside) == 2
