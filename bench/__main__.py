@@ -39,11 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and the estimated time, and run nothing")
     parser.add_argument("--smoke", action="store_true", help="one tiny run each: does every tool run here? No timing")
     parser.add_argument("--out", type=Path, help="the folder of the results, a file for each kind of machine")
-    parser.add_argument("--others", type=float, default=MOST_OTHERS, metavar="CORES",
-                        help="a run is refused where others used more than this of a core during it (default 0.1)")  # fmt: skip
-    parser.add_argument(
-        "--tries", type=int, default=3, help="times that a run is tried that others disturb (default 3)"
-    )
+    refused = "a run is refused where others used more than this of a core during it (default 0.1)"
+    parser.add_argument("--others", type=float, default=MOST_OTHERS, metavar="CORES", help=refused)
+    parser.add_argument("--tries", type=int, default=3, help="times that a disturbed run is tried (default 3)")
     given = parser.parse_args()
     if given.rounds < 1 or given.tries < 1 or given.others < 0:
         parser.error("--rounds and --tries are whole numbers from 1, and --others a number from 0")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -50,7 +50,7 @@ class Rounds:
     say: Callable[[str], None] = print
     deadline: float = math.inf
     size: Size = WHOLE
-    quiet: Quiet = Quiet()
+    quiet: Quiet = field(default_factory=Quiet)
 
 
 def run_rounds(path: Path, results: dict[str, Any], jobs: list[Job], rounds: int, how: Rounds) -> None:

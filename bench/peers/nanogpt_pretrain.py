@@ -1,4 +1,4 @@
-"""nanoGPT's own train.py in its clone, on 16-bit ids of the same text, with the options that its README gives for a CPU.
+"""nanoGPT's own train.py in its clone, on 16-bit ids of the same text, with its README's options for a CPU.
 
 The file is run as it stands. Each line that it prints for a step is a stamp of the clock. On a CPU it computes in fp32,
 whatever its --dtype says.

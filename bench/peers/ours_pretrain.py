@@ -1,4 +1,4 @@
-"""luthier pretrain's own training on the text of the benchmark: its default model and optimizer at the width asked for."""
+"""luthier pretrain's own training on the text of the benchmark: its default model and optimizer at a given width."""
 
 from __future__ import annotations
 
