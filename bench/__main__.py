@@ -29,7 +29,7 @@ from luthier.files import locked, read_json, write_json, write_text
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    patterns = "patterns joined by commas; * stands for anything, and a word fits wherever it stands in the name"
+    patterns = "patterns joined by commas; * stands for anything, and a word fits wherever it begins in the name"
     parser.add_argument("--jobs", default="*", help=f"only jobs whose name (group/peer) fits: {patterns}")
     parser.add_argument("--skip", default="", help="no job whose name fits one of these")
     parser.add_argument("--extra", action="store_true", help="also the rows marked extra in bench/jobs.py")
@@ -49,8 +49,9 @@ def arguments() -> argparse.Namespace:
 
 
 def fits(key: str, patterns: str) -> bool:
-    """Whether a job's name holds one of the patterns that commas join."""
-    return any(pattern and fnmatch(key, f"*{pattern}*") for pattern in patterns.split(","))
+    """Whether a word of a job's name begins one of the patterns that commas join: `train` is no `pretrain`."""
+    parts = [key[start:] for start in range(len(key)) if start == 0 or key[start - 1] in "/-"]
+    return any(pattern and fnmatch(part, f"{pattern}*") for pattern in patterns.split(",") for part in parts)
 
 
 def chosen(given: argparse.Namespace) -> list[Job]:

@@ -196,7 +196,7 @@ def busy_jobs() -> list[Job]:
         "batch": ("48 answers in one batch", 150),
     }
     return [
-        Job("busy", name, label, "ours_busy.py", {"work": name, "batch": 48}, ("torch",), seconds=seconds)
+        Job("busy", name, label, "busy.py", {"work": name, "batch": 48}, ("torch",), seconds=seconds)
         for name, (label, seconds) in works.items()
     ]
 
