@@ -207,7 +207,8 @@ def order_of(job: Job, places: dict[str, str], size: Size) -> dict[str, Any]:
         file = "generate-shots.jsonl" if job.options.get("shots") else files[part]
         order["rows"] = str(Path(places["work"]) / file)
     if part == "pretrain":
-        order |= {"text": places["text"], "row": size.row, "rows_a_step": size.rows_a_step, "steps": size.steps}
+        about = ("row", "rows_a_step", "steps", "vocabulary")
+        order |= {"text": places["text"]} | {name: getattr(size, name) for name in about}
     if job.clone:
         order["clone"] = str(WORK / job.clone)
     order |= job.options

@@ -42,6 +42,7 @@ class Size:
     row: int = 256  # tokens of a row of pretraining
     rows_a_step: int = 16
     steps: int = 9  # timed steps of pretraining
+    vocabulary: int = 1024  # ids of its tokenizer
 
 
 WHOLE = Size()

@@ -8,36 +8,33 @@ train.bin, val.bin, meta.pkl    the same documents through the same tokenizer, w
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from bench.rows import WHOLE
 from luthier.files import building, write_lines
 from luthier.scratch.corpus import read_corpus
-from luthier.scratch.pretrain import TOKENIZER_BYTES, Pretraining, prepare
+from luthier.scratch.pretrain import Pretraining, prepare
 
 TEXT_BYTES = 2_000_000
-VOCABULARY = 1024  # ids
 
 
-def settings(folder: Path, **shape: int) -> Pretraining:
-    """luthier's settings for this text, which are its defaults beside it."""
-    return Pretraining(corpus=str(folder / "documents.jsonl"), tokenizer="bpe", vocabulary=VOCABULARY, **shape)
-
-
-def pretraining_text(work: Path) -> Path:
-    """The folder of the text, made once."""
+def pretraining_text(work: Path, texts: Iterable[str] | None = None) -> Path:
+    """The folder of the text, made once; of docstrings, or of given texts."""
     folder = work / "text"
     if folder.exists():
         return folder
     with building(folder) as part:
-        taken, documents = 0, []
-        for document in read_corpus().train:
-            if taken < min(TEXT_BYTES, TOKENIZER_BYTES):
-                documents.append({"text": document.text})
-                taken += document.bytes
+        documents, taken = [], 0
+        for text in texts if texts is not None else (document.text for document in read_corpus().train):
+            if taken < TEXT_BYTES:
+                documents.append({"text": text})
+                taken += len(text.encode())
         write_lines(part / "documents.jsonl", documents)
-        made = prepare(settings(part), part / "tokenizer")
+        given = Pretraining(corpus=str(part / "documents.jsonl"), vocabulary=WHOLE.vocabulary)
+        made = prepare(given, part / "tokenizer")
         ids = [one for document in made.corpus.train for one in (*made.encode(document.text), made.ids.end)]
         for name in ("train.bin", "val.bin"):
             np.array(ids, dtype=np.uint16).tofile(part / name)

@@ -49,11 +49,15 @@ def transformers(order, port):
     return [
         sys.executable, "-c", start, "serve", order["model"], "--host", "127.0.0.1", "--port", port,
         "--device", "cpu", "--dtype", dtype, "--continuous-batching", "--log-level", "error",
+        "--cb-num-blocks", "384", "--cb-max-batch-tokens", "4096",  # left open, it takes and clears most of the memory
     ]  # fmt: skip
 
 
 COMMANDS = {"llamacpp": llamacpp, "llama-server": llama_server, "transformers": transformers}
 PACKAGES = {"llamacpp": ("llama_cpp_python",), "llama-server": (), "transformers": ("transformers", "torch")}
+
+
+READY = {"llama-server": "/health"}  # which says 503 until the model is loaded; the others answer when it is
 
 
 def body_of(order):
@@ -75,7 +79,7 @@ def body_of(order):
 
 
 @contextlib.contextmanager
-def running(command, words):
+def running(command, ready):
     """The server's process once it answers; it is ended and waited for behind the block, so its time is known."""
     with tempfile.TemporaryFile() as said:
         server = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
@@ -83,7 +87,7 @@ def running(command, words):
             ends = time.monotonic() + START_SECONDS
             while True:
                 with contextlib.suppress(httpx.HTTPError):
-                    if httpx.get(f"{words}/v1/models", timeout=5).status_code == 200:
+                    if httpx.get(ready, timeout=5).status_code == 200:
                         break
                 if server.poll() is not None or time.monotonic() > ends:
                     said.seek(0)
@@ -112,7 +116,8 @@ def main():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    with running(COMMANDS[order["server"]](order, str(port)), url) as server:
+    ready = url + READY.get(order["server"], "/v1/models")
+    with running(COMMANDS[order["server"]](order, str(port)), ready) as server:
         counts, took, more = clients.measured(url, order, batches, body_of(order), lambda: worked(server))
     bits = order.get("weight_bits", 32 if order["precision"] == "fp32" else 16)
     common.report_counts(

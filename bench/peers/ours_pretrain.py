@@ -21,7 +21,7 @@ def settings(order):
     steps, a_step = order["steps"] + 1, order["rows_a_step"] * order["row"]
     shape = {key: order[key] for key in ("width", "layers", "heads", "row")}
     return Pretraining(
-        corpus=str(Path(order["text"]) / "documents.jsonl"), vocabulary=1024, tokens=steps * a_step,
+        corpus=str(Path(order["text"]) / "documents.jsonl"), vocabulary=order["vocabulary"], tokens=steps * a_step,
         batch_tokens=a_step, evaluations=steps, checkpoint_seconds=3600, **shape,
     )  # fmt: skip
 
