@@ -62,7 +62,7 @@ def run_rounds(path: Path, results: dict[str, Any], jobs: list[Job], rounds: int
     for number in range(1, rounds + 1):
         for job in jobs:
             results["labels"][job.key] = job.label
-            if len(results["runs"].get(job.key, [])) >= number:
+            if number in done(results, job):
                 continue
             if time.monotonic() > how.deadline:
                 return
@@ -78,6 +78,11 @@ def run_rounds(path: Path, results: dict[str, Any], jobs: list[Job], rounds: int
                 results["runs"].setdefault(job.key, []).append(run | about)
                 results["missing"].pop(job.key, None)
             write_json(path, results)
+
+
+def done(results: dict[str, Any], job: Job) -> set[int]:
+    """The rounds of which there is a run of the job."""
+    return {run["round"] for run in results["runs"].get(job.key, [])}
 
 
 def today() -> str:
@@ -116,7 +121,7 @@ def plan(results: dict[str, Any], jobs: list[Job], rounds: int, places: dict[str
     """What would be run, with the estimated time: a line a job, and the whole."""
     lines, seconds = [], 0.0
     for job in jobs:
-        left = max(0, rounds - len(results["runs"].get(job.key, [])))
+        left = len(set(range(1, rounds + 1)) - done(results, job))
         if reason := missing(job, places):
             lines.append(f"{job.key:36} not run: {reason}")
             continue

@@ -53,8 +53,8 @@ def peak_bytes() -> int:
     The kernel's mark for this process alone, where there is one: `getrusage` also remembers the process it came from.
     """
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+    if torch is not None and torch.cuda.is_available() and (held := torch.cuda.max_memory_allocated()):
+        return int(held)  # none where a tool works in another process
     children = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

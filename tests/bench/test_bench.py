@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import rounds
+from bench import rounds as bench_rounds
 from bench.__main__ import arguments, fits
 from bench.jobs import BF16, Job, all_jobs
 from bench.peers import common
@@ -206,13 +206,13 @@ def test_finished_runs_are_kept(tmp_path: Path) -> None:
     (Job("g", "p", "l", "f.py", options={"weights": "w"}), "the weights for it could not be made"),
 ])  # fmt: skip
 def test_a_job_that_cannot_be_run_says_why(job: Job, reason: str) -> None:
-    assert (rounds.missing(job, {}) or "").startswith(reason)
+    assert (bench_rounds.missing(job, {}) or "").startswith(reason)
 
 
 def test_rows_of_a_gpu_are_not_measured_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "has_gpu", lambda: False)
+    monkeypatch.setattr(bench_rounds, "has_gpu", lambda: False)
     some = [job for job in all_jobs() if job.device == "cuda"]
-    assert some and {rounds.missing(job, {}) for job in some} == {NO_GPU}
+    assert some and {bench_rounds.missing(job, {}) for job in some} == {NO_GPU}
 
 
 def test_results_of_other_rows_or_kinds_are_not_mixed_in(tmp_path: Path) -> None:
@@ -226,22 +226,24 @@ def test_results_of_other_rows_or_kinds_are_not_mixed_in(tmp_path: Path) -> None
     assert load_results(path, {"training_tokens": 1})["runs"] == {}
 
 
-def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[float | None]) -> dict[str, Any]:
+def disturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[float | None], rounds: int = 1,
+    results: dict[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The results of one job during whose tries others used so many cores."""
     left = iter(others)
     made = {"seconds": 1.0, "whole_seconds": 2.0}
-    monkeypatch.setattr(rounds, "measure", lambda *_: (made | {"others_cores": next(left)}, ""))
-    monkeypatch.setattr(rounds, "missing", lambda *_: None)
-    results = new_results({})
+    monkeypatch.setattr(bench_rounds, "measure", lambda *_: (made | {"others_cores": next(left)}, ""))
+    monkeypatch.setattr(bench_rounds, "missing", lambda *_: None)
     how = Rounds({}, lambda _: None, quiet=Quiet(most=0.1, tries=3, pause=0.0))
-    run_rounds(tmp_path / "r.json", results, named("limit/machine"), 1, how)
+    run_rounds(tmp_path / "r.json", results or new_results({}), named("limit/machine"), rounds, how)
     return dict(read_json(tmp_path / "r.json"))
 
 
 def test_a_run_that_others_disturb_is_refused_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = disturbed(tmp_path, monkeypatch, [0.7, 0.11, 0.1])
     [run] = found["runs"]["limit/machine"]
-    assert run["others_cores"] == 0.1 and run["round"] == 1 and run["date"] == rounds.today()
+    assert run["others_cores"] == 0.1 and run["round"] == 1 and run["date"] == bench_rounds.today()
     assert [one["others_cores"] for one in found["refused"]] == [0.7, 0.11]
 
 
@@ -251,6 +253,16 @@ def test_a_machine_that_stays_busy_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert found["missing"] == {
         "limit/machine": "refused 3 times: others used at least 0.50 of a core, and 0.1 are allowed"
     }
+
+
+def test_a_round_that_was_refused_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ratios are taken within a round, so no two runs have one."""
+    found = disturbed(tmp_path, monkeypatch, [0.7, 0.7, 0.7, 0.0], rounds=2)
+    assert [run["round"] for run in found["runs"]["limit/machine"]] == [2]
+    assert "1 x" in plan(found, named("limit/machine"), 2, {})
+    again = disturbed(tmp_path, monkeypatch, [0.0], rounds=2, results=found)
+    assert sorted(run["round"] for run in again["runs"]["limit/machine"]) == [1, 2]
+    assert again["missing"] == {}
 
 
 def test_where_the_system_does_not_say_a_run_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
