@@ -6,7 +6,7 @@ TORCH  ?= torch==2.13.0
 ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
 # One pass and 16 dev dialogues; `make study EFFORT=` takes two passes and 32, and some minutes more.
 EFFORT ?= --dev 16 --defaults epochs=1,batch_size=4,evaluations=2
-# Its last commit.
+# nanoGPT's last commit, for `make bench`.
 NANOGPT := 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -30,7 +30,7 @@ course: $(READY)
 # Ours beside its peers, in an environment of their own: make bench BENCH='--jobs train --rounds 1'; bench/README.md
 # On a machine with a GPU: make bench TORCH=torch
 bench: .bench-venv/.ready
-	-$(MAKE) .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready bench/.work/nanoGPT
+	-$(MAKE) --keep-going .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready bench/.work/nanoGPT
 	-if command -v nvidia-smi; then $(MAKE) .bench-venv-vllm/.ready; fi
 	.bench-venv/bin/python -m bench $(BENCH)
 
