@@ -23,6 +23,7 @@ from luthier import machine
 from luthier.cli import screen
 
 CODES = {0, 1, 2, 130}
+READER_GONE = (errno.EPIPE, errno.EBADF)  # the reader of the output is gone, or never was there
 ADVICE = {  # what libraries raise about a user's machine or files -> what would help
     "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, "
     "or bound a study with --memory{}",
@@ -38,7 +39,7 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
 }  # fmt: skip
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench"}
+ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench", "sagemaker-train"}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -53,24 +54,28 @@ class Verbs(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except luthier.LuthierError as error:
-            is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
-            said = f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
-            raise exit_with(error.exit_code, said) from None
-        except KeyboardInterrupt:
-            raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
-        except OSError as error:
-            screen.close()
-            if error.errno in (errno.EPIPE, errno.EBADF):  # the reader of the output is gone, or never was there
-                raise typer.Exit(1) from None
-            if lacks_memory(error):
-                raise exit_with(2, _too_little(error)) from None
-            where = f"{error.filename}: " if error.filename else "standard output or a file: "
-            raise exit_with(2, f"{where}{error.strerror or error}; make room or name another path") from None
-        except Exception as error:
-            if (advice := advice_on(error)) is None:
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, OSError):
+                screen.close()
+                if error.errno in READER_GONE:
+                    raise typer.Exit(1) from None
+            if (ending := ending_of(error, ctx.invoked_subcommand)) is None:
                 raise
-            raise exit_with(2, advice) from None
+            raise exit_with(*ending) from None
+
+
+def ending_of(error: BaseException, verb: str | None) -> tuple[int, str] | None:
+    """The exit code and the sentence that `verb` ends with because of an error; None for a bug, which has a traceback."""
+    if isinstance(error, luthier.LuthierError):
+        is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
+        return error.exit_code, f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, _how_to_go_on(verb)
+    if isinstance(error, OSError) and not lacks_memory(error):
+        where = f"{error.filename}: " if error.filename else "standard output or a file: "
+        return 2, f"{where}{error.strerror or error}; make room or name another path"
+    advice = advice_on(error) if isinstance(error, Exception) else None
+    return None if advice is None else (2, advice)
 
 
 def advice_on(error: Exception) -> str | None:
@@ -134,7 +139,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale"):
+    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale", "sagemaker-train"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 
