@@ -60,4 +60,5 @@ for verb in COURSE_VERBS:
     app.command()(verb)
 app.command("hand-in")(course.hand_in)
 app.command("sagemaker-train", context_settings=launch.AS_TYPED)(launch.sagemaker_train)
+app.command("sagemaker-serve")(launch.sagemaker_serve)
 app.add_typer(course.classes, name="class")

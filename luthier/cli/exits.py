@@ -65,7 +65,7 @@ class Verbs(TyperGroup):
 
 
 def ending_of(error: BaseException, verb: str | None) -> tuple[int, str] | None:
-    """The exit code and the sentence that `verb` ends with because of an error; None for a bug, which has a traceback."""
+    """The exit code and the sentence that `verb` ends with because of an error; None for a bug: it has a traceback."""
     if isinstance(error, luthier.LuthierError):
         is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
         return error.exit_code, f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)

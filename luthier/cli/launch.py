@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from luthier.cli import exits, screen
+from luthier.cli import exits, options, screen
 
 AS_TYPED = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
@@ -36,9 +36,7 @@ def sagemaker_train(context: typer.Context) -> None:
 
 
 def _failed(base: os.PathLike[str], error: BaseException, verb: str | None) -> typer.Exit:
-    """The exit of a job that failed, after its sentence was written where its user sees it. A bug has a traceback in the
-    job's log.
-    """
+    """The exit of a job that failed, after its sentence was written where its user sees it."""
     from luthier.launch import contract
 
     ending = exits.ending_of(error, verb)
@@ -51,3 +49,16 @@ def _failed(base: os.PathLike[str], error: BaseException, verb: str | None) -> t
     except OSError as problem:
         sentence = f"{sentence} (and the file `failure` could not be written: {problem.strerror})"
     return exits.exit_with(130 if code == 130 else 1, sentence)
+
+
+def sagemaker_serve() -> None:
+    """Serve the arm in SageMaker's model folder: /ping and /invocations, on port 8080. A container's image types this.
+
+    \b
+    Example:
+      SAGEMAKER_BASE_DIR=job luthier sagemaker-serve
+    """
+    options.refuse_without_server()
+    from luthier.launch.endpoint import serve_model
+
+    serve_model(os.environ, say=lambda text: screen.print_lines(text.splitlines()))

@@ -199,5 +199,3 @@ def _as_table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(f"{where}: is no JSON object; give names and values")
     return value
-
-

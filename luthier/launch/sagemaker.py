@@ -110,7 +110,7 @@ def asked_of(job: Job) -> Asked:
 
 
 def hand_over(job: Job, arm: str | None = None) -> None:
-    """Fills the model folder from the study that is done: the shipped arm, its base where a channel brought it, records.
+    """Fills the model folder from the finished study: the shipped arm, its base where a channel brought it, records.
 
     What an earlier try left there is made again.
     """
@@ -178,7 +178,9 @@ def _in_channel(job: Job, named: str, setting: str) -> Path:
     path = inside(job.data, named)
     if not path.is_file():
         there = ", ".join(path.name for path in job.channels) or "none"
-        raise TaskError(f"the setting '{setting}' is '{named}', and no channel has this file; the channels are: {there}")
+        raise TaskError(
+            f"the setting '{setting}' is '{named}', and no channel has this file; the channels are: {there}"
+        )
     return path
 
 
