@@ -61,4 +61,5 @@ for verb in COURSE_VERBS:
 app.command("hand-in")(course.hand_in)
 app.command("sagemaker-train", context_settings=launch.AS_TYPED)(launch.sagemaker_train)
 app.command("sagemaker-serve")(launch.sagemaker_serve)
+app.command("sagemaker-job")(launch.sagemaker_job)
 app.add_typer(course.classes, name="class")

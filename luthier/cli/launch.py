@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import traceback
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -62,3 +64,45 @@ def sagemaker_serve() -> None:
     from luthier.launch.endpoint import serve_model
 
     serve_model(os.environ, say=lambda text: screen.print_lines(text.splitlines()))
+
+
+def sagemaker_job(
+    out: Annotated[Path, typer.Argument(help="The new folder.")],
+    name: Annotated[str, typer.Option(help="The job's name.")],
+    image: Annotated[str, typer.Option(help="The address of the image that the Dockerfile in the folder makes.")],
+    role: Annotated[str, typer.Option(help="The role that the job has, as an ARN.")],
+    s3: Annotated[str, typer.Option(help="Where data, checkpoints and results lie: s3://BUCKET/PREFIX.")],
+    channel: Annotated[
+        list[str], typer.Option(metavar="NAME=FROM", help="A folder here, or an s3 address; repeat for several.")
+    ],
+    set: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A setting, such as train=100; repeat for several.")
+    ] = None,
+    instance: Annotated[str | None, typer.Option(help="The machine; else ml.m5.xlarge.")] = None,
+    gigabytes: Annotated[int | None, typer.Option(help="Of its disk; else 50.")] = None,
+    hours: Annotated[float | None, typer.Option(help="After which the job is ended; else 24.")] = None,
+    spot: Annotated[
+        bool, typer.Option("--spot", help="A cheaper machine that may be taken away; the job goes on.")
+    ] = False,
+) -> None:
+    """Write what starts a SageMaker training job: the request, the commands, the files of its image. Nothing is sent.
+
+    \b
+    Example:
+      luthier sagemaker-job job --name notes-1 --image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/luthier:1 \
+        --role arn:aws:iam::123456789012:role/luthier --s3 s3://mine/notes --channel task=tasks/notes --set train=100
+    """
+    from luthier.launch.request import pairs, write_job
+
+    chosen = {"instance": instance, "gigabytes": gigabytes, "hours": hours}
+    commands = write_job(
+        out,
+        {
+            "name": name, "image": image, "role": role, "s3": s3, "spot": spot,
+            "channels": pairs(channel, "--channel"), "settings": pairs(set or [], "--set"),
+            **{key: value for key, value in chosen.items() if value is not None},
+        },
+    )  # fmt: skip
+    screen.print_lines(
+        [f"{out}: the request, the commands and the image's files. Nothing was sent. To start:", *commands]
+    )

@@ -89,24 +89,18 @@ def train(job: Job, command: str = "") -> Path:
 
 def asked_of(job: Job) -> Asked:
     """What the settings and channels of a job ask for. Raises SettingsError and TaskError in one sentence."""
-    settings = {name: _typed(name, value) for name, value in job.settings.items()}
-    parts = [{name: settings[name] for name in spec.model_fields if name in settings} for spec in SPECS]
-    chosen, rows, hand_over = dict(parts[0]), parts[1], _checked(HandOverSpec, parts[2])
-    if isinstance(chosen.get("arms"), dict):
-        raise SettingsError("the setting 'arms' is a table; write tables of arms into a study.toml in a channel")
-    arms = chosen.get("arms")
-    listed = {"arms": [one.strip() for one in arms.split(",")]} if isinstance(arms, str) else {}
-    _checked(StudySpec, {**chosen, **listed, **({"defaults": {}} if isinstance(chosen.get("defaults"), str) else {})})
+    chosen, rows, hand_over = _settings_of(job.settings)
     config = _config(job, hand_over.config)
-    if rows:
-        _checked(RowsSpec, rows)
-        if "task" in chosen:
-            raise SettingsError("the settings name both a task and data; give one of them")
-    elif (task := _task(job, chosen.get("task"), config)) is not None:
+    if not rows and (task := _task(job, chosen.get("task"), config)) is not None:
         chosen["task"] = task
     if (model := _model(job, chosen.get("model"), config)) is not None:
         chosen["model"] = model
     return Asked(chosen | ({"config": config} if config else {}), rows, hand_over)
+
+
+def refuse_unknown(settings: Mapping[str, Any]) -> None:
+    """Raises SettingsError for a setting that no job takes, or whose value is none: before a job is paid for."""
+    _settings_of({name.replace("-", "_"): value for name, value in settings.items()})
 
 
 def hand_over(job: Job, arm: str | None = None) -> None:
@@ -138,6 +132,22 @@ def _left_out(folder: str, names: list[str]) -> list[str]:
 
 
 # ----------------------------------------------------------------------------------------- what the settings mean
+
+
+def _settings_of(texts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], HandOverSpec]:
+    """Settings of the study, of rows, and of what is handed over. Raises SettingsError for one that is none."""
+    settings = {name: _typed(name, value) for name, value in texts.items()}
+    chosen, rows, other = ({name: settings[name] for name in spec.model_fields if name in settings} for spec in SPECS)
+    if isinstance(chosen.get("arms"), dict):
+        raise SettingsError("the setting 'arms' is a table; write tables of arms into a study.toml in a channel")
+    # The study itself takes these two apart; all others are checked as they stand.
+    apart = {key for key in ("arms", "defaults") if isinstance(chosen.get(key), str)}
+    _checked(StudySpec, {key: value for key, value in chosen.items() if key not in apart})
+    if rows:
+        _checked(RowsSpec, rows)
+        if "task" in chosen:
+            raise SettingsError("the settings name both a task and data; give one of them")
+    return chosen, rows, _checked(HandOverSpec, other)
 
 
 def _typed(name: str, value: Any) -> Any:
