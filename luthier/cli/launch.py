@@ -81,6 +81,9 @@ def sagemaker_job(
     instance: Annotated[str | None, typer.Option(help="The machine; else ml.m5.xlarge.")] = None,
     gigabytes: Annotated[int | None, typer.Option(help="Of its disk; else 50.")] = None,
     hours: Annotated[float | None, typer.Option(help="After which the job is ended; else 24.")] = None,
+    goes_on: Annotated[
+        str | None, typer.Option(help="An earlier job, from whose checkpoints this one goes on.")
+    ] = None,
     spot: Annotated[
         bool, typer.Option("--spot", help="A cheaper machine that may be taken away; the job goes on.")
     ] = False,
@@ -94,7 +97,7 @@ def sagemaker_job(
     """
     from luthier.launch.request import pairs, write_job
 
-    chosen = {"instance": instance, "gigabytes": gigabytes, "hours": hours}
+    chosen = {"instance": instance, "gigabytes": gigabytes, "hours": hours, "goes_on": goes_on}
     commands = write_job(
         out,
         {

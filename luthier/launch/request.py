@@ -48,12 +48,13 @@ class JobSpec(Settings):
     instance: str = Field("ml.m5.xlarge", pattern=r"^ml\.[a-z0-9.-]+$", description="the machine's type")
     gigabytes: int = Field(50, ge=1, le=16_384, description="of its disk")
     hours: float = Field(24, gt=0, le=28 * 24, description="after which the job is ended")
+    goes_on: str | None = Field(None, description="the name of an earlier job, whose checkpoints this one goes on from")
     spot: bool = Field(False, description="whether the machine may be taken away; the job then goes on by itself")
 
-    @field_validator("name")
+    @field_validator("name", "goes_on")
     @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not _JOB_NAME.fullmatch(name):
+    def _is_name(cls, name: str | None) -> str | None:
+        if name is not None and not _JOB_NAME.fullmatch(name):
             raise ValueError(f"'{name}' is no name of a job; give up to {LONGEST_NAME} letters, digits and hyphens")
         return name
 
@@ -124,7 +125,7 @@ def write_job(out: str | Path, given: Mapping[str, Any]) -> list[str]:
 def _option(key: str) -> str:
     """How a field is typed."""
     field = key.partition(".")[0]
-    return {"channels": "--channel", "settings": "--set"}.get(field, f"--{field}")
+    return {"channels": "--channel", "settings": "--set"}.get(field, f"--{field.replace('_', '-')}")
 
 
 def file_text(name: str) -> str:
@@ -147,8 +148,10 @@ def request_of(spec: JobSpec) -> dict[str, Any]:
         "HyperParameters": {name: carried(value) for name, value in spec.settings.items()},
         "InputDataConfig": [_channel(spec, name) for name in spec.channels],
         "OutputDataConfig": {"S3OutputPath": f"{spec.s3}/output"},
-        # One folder for all tries of one job, so that the next one goes on.
-        "CheckpointConfig": {"S3Uri": f"{spec.s3}/checkpoints/{spec.name}", "LocalPath": f"{BASE}/checkpoints"},
+        "CheckpointConfig": {
+            "S3Uri": f"{spec.s3}/checkpoints/{spec.goes_on or spec.name}",
+            "LocalPath": f"{BASE}/checkpoints",
+        },
         "ResourceConfig": {"InstanceType": spec.instance, "InstanceCount": 1, "VolumeSizeInGB": spec.gigabytes},
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": spec.spot,

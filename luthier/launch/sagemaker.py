@@ -82,6 +82,7 @@ def train(job: Job, command: str = "") -> Path:
         arguments = dict(asked.study)
         if asked.rows:
             arguments["task"] = str(_task_of_rows(job, asked.rows, arguments.get("seed") or 0))
+        _refuse_no_arm(arguments, asked.hand_over.ship)
         folder = study(**arguments, out=Path(job.checkpoints.name) / STUDY, command=command)
         hand_over(job, asked.hand_over.ship)
     return job.base / folder
@@ -125,6 +126,24 @@ def hand_over(job: Job, arm: str | None = None) -> None:
     for name in ("report.html", "report.md", "compare.json"):
         shutil.copyfile(study / name, job.output / name)
     say(f"{job.model}: holds the arm in {ARM}/ and the study's records in {STUDY}/")
+
+
+def _refuse_no_arm(arguments: Mapping[str, Any], ship: str | None) -> None:
+    """Raises SettingsError where the study will not have the arm that is to be handed over, before it runs."""
+    if ship is None:
+        return
+    from luthier.arms.usual import arm_specs, with_baselines
+    from luthier.studies.spec import specification
+    from luthier.task.task import load_task
+
+    given = {name: value for name, value in arguments.items() if name not in ("task", "arms", "config")}
+    spec = specification(arguments.get("task"), arguments.get("arms"), arguments.get("config"), given)
+    task = load_task(str(spec.task))
+    names = with_baselines(arm_specs(spec.arms, task, spec.model), task, spec.model)
+    if ship not in names:
+        raise SettingsError(
+            f"the setting 'ship' is '{ship}', which is no arm of this study; its arms are: {', '.join(names)}"
+        )
 
 
 def _left_out(folder: str, names: list[str]) -> list[str]:
