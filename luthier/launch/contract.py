@@ -143,7 +143,8 @@ def _spellings(value: Any) -> set[str]:
 def decoded(value: Any) -> Any:
     """The value of a setting: what its JSON says, and a text where it is no JSON.
 
-    The second version of the SDK writes every value as JSON, also a text. `carried` writes a text as JSON twice.
+    The second version of the SDK writes every value as JSON, also a text. `carried` writes a text as JSON twice. So
+    quotes around a whole value are always those of JSON.
     """
     if not isinstance(value, str):
         return value

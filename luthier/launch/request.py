@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import building, possible, write_json, write_text
-from luthier.launch.contract import BASE, carried
+from luthier.launch.contract import BASE, carried, decoded
 from luthier.launch.sagemaker import refuse_unknown
 from luthier.settings import Settings, settings_from
 
@@ -90,6 +90,8 @@ class JobSpec(Settings):
                 f"there are {len(self.settings)} settings; a job takes {MOST_SETTINGS}, so use a study.toml"
             )
         for name, value in self.settings.items():
+            if value[:1] == '"' and decoded(value) != value:
+                raise ValueError(f"the value of '{name}' stands in quotes, which a job takes off; leave them out")
             if len(carried(value)) > LONGEST_VALUE:
                 raise ValueError(
                     f"the value of '{name}' is longer than the {LONGEST_VALUE} characters that a job takes; write it "
