@@ -37,7 +37,7 @@ def sagemaker_train(context: typer.Context) -> None:
     return screen.print_lines([Comparison.read(folder).ship.sentence, f"Report: {job.output / 'report.html'}"])
 
 
-def _failed(base: os.PathLike[str], error: BaseException, verb: str | None) -> typer.Exit:
+def _failed(base: Path, error: BaseException, verb: str | None) -> typer.Exit:
     """The exit of a job that failed, after its sentence was written where its user sees it."""
     from luthier.launch import contract
 

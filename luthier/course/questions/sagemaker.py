@@ -83,7 +83,7 @@ WRONG_SOLUTIONS = {
             "def read_settings(written):\n"
             "    kept = {name: text for name, text in written.items() if not name.startswith('sagemaker_')}\n"
             "    return {name: json.loads(text) for name, text in kept.items()}",
-            says="no JSON stays as it is",
+            says="raises JSONDecodeError",
         ),
         WrongSolution(
             "def read_settings(written):\n"
