@@ -6,13 +6,16 @@ it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A tra
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
 import re
 import shlex
 import sys
+import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -37,9 +40,10 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
     "ImportError": ("failed to map segment", "cannot allocate memory"),
     "SystemError": ("without exception set",),  # Python had no memory for one more call
 }  # fmt: skip
+RESERVE = 4 << 20  # bytes; addresses alone until they are needed
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench", "sagemaker-train"}
+ASK_MODELS = {"study", "multitask", "ask", "answer", "merge", "show", "panel", "bench", "sagemaker-train"}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -50,10 +54,11 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
-            _refuse_too_little_memory(sys.argv[1:])
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
+            with room_for_words():
+                _refuse_too_little_memory(sys.argv[1:])
+                result = super().invoke(ctx)
+                sys.stdout.flush()
+                return result
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, OSError):
                 screen.close()
@@ -76,6 +81,21 @@ def ending_of(error: BaseException, verb: str | None) -> tuple[int, str] | None:
         return 2, f"{where}{error.strerror or error}; make room or name another path"
     advice = advice_on(error) if isinstance(error, Exception) else None
     return None if advice is None else (2, advice)
+
+
+@contextlib.contextmanager
+def room_for_words() -> Iterator[None]:
+    """Keeps memory back that is free again when an error leaves the block, with what the frames of the error held.
+
+    Where memory has ended Python itself may crash on the way to the sentence that says so.
+    """
+    kept = [bytearray(RESERVE)]
+    try:
+        yield
+    except Exception as error:
+        kept.clear()
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def advice_on(error: Exception) -> str | None:
@@ -139,7 +159,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale", "sagemaker-train"):
+    if verb in ("study", "multitask", "answer", "panel", "rate", "pretrain", "scale", "sagemaker-train"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

@@ -31,7 +31,8 @@ def sagemaker_train(context: typer.Context) -> None:
         job = contract.Job.read(os.environ, context.args)
         if not job.works_here:
             return screen.print_lines([f"{job.host}: a study is the work of one machine; {min(job.hosts)} does it."])
-        folder = sagemaker.train(job, exits.command())
+        with exits.room_for_words():
+            folder = sagemaker.train(job, exits.command())
     except (Exception, KeyboardInterrupt) as error:
         raise _failed(base, error, context.info_name) from None
     return screen.print_lines([Comparison.read(folder).ship.sentence, f"Report: {job.output / 'report.html'}"])
