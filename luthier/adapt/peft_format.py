@@ -115,7 +115,16 @@ def targets(model: Model, named: str, method: str) -> str | list[str]:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
+    for config in module.peft_config.values():
+        in_order(config)
     module.save_pretrained(folder, save_embedding_layers=False)  # without the argument peft asks the hub
+
+
+def in_order(config: Any) -> None:
+    """The sets of a configuration as sorted lists: peft writes a set in an order that differs from process to process."""
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
 
 
 def read(model: Model, folder: Path) -> Any:
