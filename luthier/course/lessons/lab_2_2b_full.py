@@ -170,4 +170,4 @@ ask("lab2.2b/one-step", my_choice)
 # ## What this does not show
 #
 # How many epochs are enough depends on the task, the model and the rate. Dev shows it: luthier keeps the step that was
-# best there. A full fine-tuning of a real model takes minutes: `luthier study dialogues --arms zero-shot full`.
+# best there. A full fine-tuning of a real model takes minutes: `luthier study dialogues --arms zero-shot,full`.

@@ -158,5 +158,5 @@ ask("lab2.2d/two-means", my_choice)
 # ## What this does not show
 #
 # The arms here need no training, so that the lab takes seconds. With your study's answers the cells are the same:
-# `luthier study dialogues --arms zero-shot full` writes them. And ROUGE counts shared words. Whether a summary is true
+# `luthier study dialogues --arms zero-shot,full` writes them. And ROUGE counts shared words. Whether a summary is true
 # is another question, which lab 2.2 asks people.

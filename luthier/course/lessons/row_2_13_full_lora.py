@@ -205,5 +205,5 @@ ask("2.13/references", my_choice)
 # ## What this does not show
 #
 # The scores of the two arms were drawn, not measured. So nothing here says that full fine-tuning or LoRA is better.
-# That takes a study with your task: `luthier study dialogues --arms full lora`. And more references do help a little:
+# That takes a study with your task: `luthier study dialogues --arms full,lora`. And more references do help a little:
 # they make the score of each dialogue steadier.
