@@ -32,6 +32,7 @@ second = "question"  # @param ["plain", "question", "brief", "facts"]
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
@@ -52,10 +53,9 @@ def rouge_1(template: str, most: int = 50) -> list[float]:
     """ROUGE-1 of each dialogue's answer under a template."""
     text = task.template(template)
     asked = [luthier.Request(one.id, model.renderer.prompt(one, text, room=most).prompt_ids, most) for one in dialogues]
-    answers = luthier.fold(luthier.generate(model, asked), model.tokenizer)
-    print(f"{template}: {next(answer.text for answer in answers if answer.id == dialogues[0].id)[:90]!r}")
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    return [by_id[one.id] for one in dialogues]
+    answers = answered(model, asked)
+    print(f"{template}: {answers[0].text[:90]!r}")
+    return [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 
 a, b = rouge_1(first), rouge_1(second)

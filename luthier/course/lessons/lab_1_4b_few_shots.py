@@ -31,6 +31,7 @@ shots = 3  # @param {type:"slider", min:0, max:6, step:1}
 from dataclasses import replace
 
 import luthier
+from luthier.decoding.generate import answered
 from luthier.task.prompt import draw_shots
 
 task = luthier.load_task("dialogues")
@@ -113,11 +114,10 @@ ways = {
 means = {}
 for name, prompts in ways.items():
     asked = [luthier.Request(one.id, ids, 40) for one, ids in zip(few, prompts)]
-    answers = luthier.fold(luthier.generate(model, asked), model.tokenizer)
+    answers = answered(model, asked)
     scores = [score.values["rouge1"] for score in luthier.score(answers, few, ["rouge1"])]
     means[name] = sum(scores) / len(scores)
-    first = next(answer.text for answer in answers if answer.id == few[0].id)
-    print(f"{name}: {first[:100]!r}")
+    print(f"{name}: {answers[0].text[:100]!r}")
 show(Table(("prompt", "mean ROUGE-1 of three"), [(name, f"{mean:.3f}") for name, mean in means.items()]))
 
 # %% [markdown]

@@ -27,6 +27,7 @@ predict("lab1.5/different", my_guess_different)
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
@@ -34,14 +35,12 @@ dialogues = sorted(task.test, key=lambda example: len(example.input))[:4]
 prompts = {one.id: model.renderer.prompt(one, task.template("brief"), room=80).prompt_ids for one in dialogues}
 
 
-def answered(limit: int) -> list[luthier.Answer]:
+def answers_within(limit: int) -> list[luthier.Answer]:
     """The answers to all dialogues, greedy, in their order."""
-    asked = [luthier.Request(name, ids, limit) for name, ids in prompts.items()]
-    found = {answer.id: answer for answer in luthier.fold(luthier.generate(model, asked), model.tokenizer)}
-    return [found[name] for name in prompts]
+    return answered(model, [luthier.Request(name, ids, limit) for name, ids in prompts.items()])
 
 
-full = answered(80)
+full = answers_within(80)
 for answer in full:
     print(f"{answer.id}: {len(answer.tokens)} tokens, stopped by {answer.stop}")
 
@@ -54,7 +53,7 @@ for answer in full:
 limit = 10  # @param {type:"slider", min:5, max:80, step:5}
 
 # %%
-short = answered(limit)
+short = answers_within(limit)
 for answer in short:
     print(f"{answer.stop}: {answer.text!r}")
 rouge = {
@@ -69,7 +68,7 @@ show(bars("Mean ROUGE-1 of four", [(name, sum(values) / len(values)) for name, v
 
 # %% tags=["claim"]
 # With 10 tokens every answer is the beginning of its answer with 80, and none is done.
-ten = short if limit == 10 else answered(10)
+ten = short if limit == 10 else answers_within(10)
 for answer, long in zip(ten, full):
     assert answer.tokens == long.tokens[:10]
     assert answer.stop == "length"
@@ -87,7 +86,7 @@ def under_seeds(temperature: float, seeds: int = 6) -> list[str]:
     """The answers to one dialogue under several seeds."""
     dials = luthier.Generation(temperature=temperature)
     asked = [luthier.Request(str(seed), ids, 24, dials, seed=seed) for seed in range(seeds)]
-    return [answer.text for answer in luthier.fold(luthier.generate(model, asked), model.tokenizer)]
+    return [answer.text for answer in answered(model, asked)]
 
 
 texts = {temperature: under_seeds(temperature) for temperature in (0.0, 0.1, 0.5, 1.0)}

@@ -34,6 +34,7 @@ shot_seed = 0  # @param {type:"slider", min:0, max:20, step:1}
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 from luthier.task.prompt import draw_shots
 
 task = luthier.load_task("dialogues")
@@ -81,11 +82,10 @@ arms = {
 rouge = {}
 for name, (count, text) in arms.items():
     requests = [luthier.Request(one.id, prompt(one, count, text).prompt_ids, 32) for one in dialogues]
-    answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
+    answers = answered(model, requests)
     if name in ("no shot", "three shots"):
         print(f"{name}: {answers[0].text[:90]!r}")
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    rouge[name] = [by_id[one.id] for one in dialogues]
+    rouge[name] = [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 # %%
 from luthier.stats.intervals import mean_of, paired

@@ -26,6 +26,7 @@ predict("1.13/answers-warm", my_guess_warm)
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 model = luthier.load("smollm2-135m")
 text = "For her birthday my grandmother baked a"
@@ -84,8 +85,7 @@ def answers(temperature: float, most: int = 20) -> list[str]:
     """The answers of eight seeds."""
     dials = luthier.Generation(temperature=temperature)
     requests = [luthier.Request(str(seed), asked, most, dials, seed=seed) for seed in range(8)]
-    done = luthier.fold(luthier.generate(model, requests), model.tokenizer)
-    return [answer.text.strip() for answer in done]
+    return [answer.text.strip() for answer in answered(model, requests)]
 
 
 cold, warm = answers(0.1), answers(0.7)

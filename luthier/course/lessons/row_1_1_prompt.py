@@ -25,6 +25,7 @@ predict("1.1/tokens", my_guess)
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 model = luthier.load("smollm2-135m")
 renderer = model.renderer
@@ -91,8 +92,8 @@ show(Table(("template", "dialogue", "instruction", "chat template"), rows))
 # %%
 examples = [renderer.prompt(task.dev[0], text).prompt_ids for text in templates.values()]
 requests = [luthier.Request(name, ids, 16) for name, ids in zip(templates, examples)]
-answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
-for answer in sorted(answers, key=lambda one: list(templates).index(one.id)):
+answers = answered(model, requests)
+for answer in answers:
     print(f"{answer.id}: {answer.text!r}")
 
 # %% tags=["claim"]
