@@ -22,8 +22,9 @@ predict("lab1.2/higher", my_guess_higher)
 # %% [markdown]
 # ## The data and the model
 #
-# The dialogues ship with luthier. Each test dialogue has two summaries that people wrote: the references. The model is
-# SmolLM2 with 135 million parameters, which was trained to follow instructions. All labs of this week use both.
+# The dialogues ship with luthier. Each test dialogue has two summaries that were written for it: the references. The
+# model is SmolLM2 with 135 million parameters, which was trained to follow instructions. All labs of this week use
+# both.
 
 # %%
 import luthier

@@ -65,8 +65,8 @@ show(Table(("dialogue", first, second, "difference"), rows))
 # %% [markdown]
 # ## Paired, and not paired
 #
-# The two columns belong together, row by row. So look at the differences. Their interval is another one than that of
-# two columns that have nothing to do with each other.
+# The two columns belong together, row by row. So look at the differences. Their interval differs from that of two
+# columns that have nothing to do with each other.
 
 # %%
 import math

@@ -93,7 +93,7 @@ show(Table(("shot", *(example.id for example in dialogues), "mean"), rows))
 means = [sum(values) / 4 for name, values in measured.items() if name != "no shot"]
 spread = max(means) - min(means)
 changed = sum(len({values[at] for name, values in measured.items() if name != "no shot"}) > 1 for at in range(4))
-print(f"the means of four shots lie {spread:.3f} apart; of {changed} of 4 dialogues the score depends on the shot")
+print(f"the means of four shots lie {spread:.3f} apart; the score of {changed} of 4 dialogues depends on the shot")
 
 # %% [markdown]
 # Nothing changed but the example. So whoever reports one shot with one example reports a draw. Say which example it

@@ -61,8 +61,8 @@ assert signature("rouge1") != signature("rouge1", references="max")
 assert round(PRINTED[0] - PRINTED[1], 4) == 0.0294
 
 # %% [markdown]
-# The printed pair is 0.0294 apart, which is more than many trainings gain. If one of the two was used for the base and
-# the other way for the tuned model, the gain was made by the scorer.
+# The printed pair is 0.0294 apart, which is more than many trainings gain. Suppose the base is scored in one way and
+# the tuned model in the other. Then the scorer makes the gain.
 
 # %% [markdown]
 # ## The paired difference
@@ -159,4 +159,4 @@ ask("lab2.2d/two-means", my_choice)
 #
 # The arms here need no training, so that the lab takes seconds. With your study's answers the cells are the same:
 # `luthier study dialogues --arms zero-shot,full` writes them. And ROUGE counts shared words. Whether a summary is true
-# is another question, which lab 2.2 asks people.
+# is another question, which lab 2.2c asks people.

@@ -158,8 +158,8 @@ assert first[0][0] == greedy_ids[0]
 # ## Fill a hole
 #
 # Beam search keeps several texts at once. In each step it continues all of them and keeps the best. A tree is given as
-# a dict: for each text the possible next tokens with their probabilities. A text without an entry is finished. Return
-# the text that is left first, and its probability.
+# a dict: for each text the possible next tokens with their probabilities. A text without an entry is finished. At the
+# end return the best text and its probability.
 
 
 # %% tags=["hole"]

@@ -115,8 +115,9 @@ for name in others:
 show(Table(("difference", "mean", "95 % interval", "dialogues for .02"), rows))
 
 # %% [markdown]
-# Look at the last column. So many dialogues are needed to see a difference of `0.02`, four times of five. Eight are far
-# too few. Whoever tries two prompts on eight dialogues and takes the better one has thrown a coin.
+# Look at the last column. It says how many dialogues a study needs. With so many, four of five studies see a difference
+# of `0.02`. Eight are far too few. Whoever tries two prompts on eight dialogues and takes the better one has thrown a
+# coin.
 
 # %% tags=["claim"]
 # To see a difference of 0.02, more than 24 dialogues are needed for every pair. And the intervals are wider than 0.03.

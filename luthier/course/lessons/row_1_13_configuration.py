@@ -2,7 +2,7 @@
 # # 1.13 Generative configuration
 #
 # A model does not write a word. It gives each token of its vocabulary a probability, and somebody has to choose. In
-# this lesson you turn the dials of that choice: temperature, top-k, top-p, and the most new tokens.
+# this lesson you turn the dials of that choice: temperature, top-k, top-p, and the limit on new tokens.
 
 # %% [markdown]
 # ## Predict
@@ -61,8 +61,8 @@ rows = [(repr(token), f"{before:.3f}", f"{after:.3f}") for token, before, after 
 show(Table(("next token", "by the model", "after the dials"), rows))
 
 # %% [markdown]
-# Compare the order of the tokens in both columns. It is the same, whatever the temperature is. A hot model is not one
-# that thinks something else is likely. It is one that we do not hold to what it thinks.
+# Compare the order of the tokens in both columns. It is the same, whatever the temperature is. A high temperature does
+# not change what the model finds likely. It changes how often we take something else.
 
 # %% tags=["claim"]
 # At a temperature of 0.3 and of 2.0 the tokens stand in the same order as by the model itself.
@@ -155,5 +155,4 @@ ask("1.13/temperature", my_other_answer)
 # ## What this does not show
 #
 # You saw one small model and one question. Whether answers at a higher temperature are better or worse is another
-# matter. That takes many questions and somebody who judges the answers. The study of lesson 1.12 judges answers in this
-# way. It asks about examples and templates, and not about the temperature.
+# matter. That takes many questions, and a score for each answer. Lesson 1.12 shows how many it takes.

@@ -21,7 +21,7 @@ predict("1.1/tokens", my_guess)
 # ## Run: the whole prompt
 #
 # Your words are dark, and what a program added is light. Tokens such as `<|im_start|>` are control tokens. They say who
-# speaks. No letter of them is ever written by a user.
+# speaks. A user never types them.
 
 # %%
 import luthier

@@ -2,7 +2,7 @@
 # # 1.20 Pretraining for domain adaptation
 #
 # A model has read one kind of text, and you need it for another kind. Often it helps to let it read more: plain text of
-# your domain, with nothing to answer. In this lesson a tiny model reads manuals first and dialogues then. You measure
+# your domain, with nothing to answer. In this lesson a tiny model reads manuals first, and then dialogues. You measure
 # what it gains, what it loses, and in which unit.
 
 # %% [markdown]

@@ -167,6 +167,6 @@ ask("1.4/concise", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# You saw greedy answers, so the same beginning came back. With a temperature the seed has to be the same too. Whether
-# a short answer is a good one was not asked. A limit also changes scores: cut answers are compared with whole
-# references. luthier's reports show how much.
+# You saw greedy answers, so the same beginning came back. With a temperature the seed has to be the same too. This
+# lesson did not ask whether a short answer is a good one. A limit also changes scores: cut answers are compared with
+# whole references. luthier's reports show how much.

@@ -133,7 +133,7 @@ assert without_positions < 1e-4
 assert with_positions > 10 * without_positions
 
 # %% [markdown]
-# Such a model sees a bag of tokens. `dog bites man` and `man bites dog` are one to it. Now let both encoders learn
+# Such a model sees a bag of tokens. `dog bites man` and `man bites dog` are the same to it. Now let both encoders learn
 # something that lies in the order: does the letter 1 stand before the letter 2?
 
 # %%

@@ -81,7 +81,8 @@ assert dialogues["high"] - dialogues["low"] > 1.5 * (rows["high"] - rows["low"])
 # %% [markdown]
 # ## Is the shorter one better?
 #
-# Now two arms that are equal in truth, many times. An honest 95 % interval leaves out zero in five of 100 studies.
+# Now two arms that are equal in truth are compared many times. An honest 95 % interval leaves out zero in five of 100
+# studies.
 
 # %%
 from luthier.stats.intervals import by_unit, paired

@@ -7,8 +7,8 @@
 # %% [markdown]
 # ## Predict
 #
-# A model of 135 million parameters reads orders such as `Ana: I take 3 teas, and 2 rolls please.` It shall write
-# `Ana | 3 teas | 2 rolls`. It sees 32 examples, each once. How many training steps are that with eight rows a step? And
+# A model of 135 million parameters reads orders such as `Ana: I take 3 teas, and 2 rolls please.` It has to write
+# `Ana | 3 teas | 2 rolls`. It sees 32 examples, each once. How many training steps is that, with eight rows a step? And
 # what ROUGE-1 does it reach on new orders?
 
 # %% tags=["predict"]
@@ -92,7 +92,7 @@ show(Table(("order", "zero-shot", "lora-r8"), [
 # enough for it.
 
 # %% tags=["claim"]
-# 32 rows of a model of 135 million parameters: LoRA beats zero shot by more than 0.2.
+# 32 rows, and a model of 135 million parameters: LoRA beats zero shot by more than 0.2.
 assert means["lora-r8"] > means["zero-shot"] + 0.2
 pair = next(one for one in result["pairs"] if {one["a"], one["b"]} == {"zero-shot", "lora-r8"} and one["verdict"])
 assert pair["verdict"] in ("better", "worse")
