@@ -40,7 +40,11 @@ section > .kind { padding: .1rem .8rem; color: var(--note); font-size: .875rem; 
 .out pre { background: none; padding: 0; white-space: pre-wrap; }
 .error pre { color: var(--bad); }
 figure { margin: .3rem 0; }
+figcaption { margin-bottom: .3rem; font-size: .9375rem; }
 svg { display: block; }
+/* A drawing without a width of its own. Charts of reports/plots.py have inks for white paper. */
+figure > svg:not([width]) { width: 100%; min-width: 40rem; }
+figure > svg[role=img] { background: #fff; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .7rem .15rem 0; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
@@ -53,7 +57,8 @@ a, summary { color: inherit; }
 summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(--note); }
 @media print { body { max-width: none; font-size: 11pt; } pre { white-space: pre-wrap; }
   section, figure, tr, .out { break-inside: avoid; } h1, h2, h3 { break-after: avoid; }
-  .wide, figure, pre { overflow: visible; } svg { max-width: 100%; height: auto; } }
+  .wide, figure, pre { overflow: visible; }
+  svg, figure > svg:not([width]) { min-width: 0; max-width: 100%; height: auto; } }
 """
 
 

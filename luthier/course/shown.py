@@ -15,16 +15,21 @@ from typing import Any
 
 @dataclass(frozen=True, repr=False)
 class Picture:
-    """An SVG, and the words for those who do not see it."""
+    """An SVG, and the words for those who do not see it. Above it stands its title, or the words where it has none."""
 
     svg: str
     words: str
+    title: str = ""
 
     def __repr__(self) -> str:
         return self.words
 
     def _repr_html_(self) -> str:
-        return f'<figure role="img" tabindex="0" aria-label="{html.escape(self.words)}">{self.svg}</figure>'
+        caption = html.escape(self.title or self.words, quote=False)
+        return (
+            f'<figure role="img" tabindex="0" aria-label="{html.escape(self.words)}">'
+            f"<figcaption>{caption}</figcaption>{self.svg}</figure>"
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,11 +54,18 @@ class Table:
         return table_html(self.header, self.rows)
 
 
+_LONGEST_WHOLE = 12  # letters of a cell that is not broken, such as "11.7 %"
+
+
 def table_html(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     """A table as HTML that scrolls by itself where it is wider than the page; cells are shown as they are written."""
     head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    return html.escape(text.replace(" ", "\N{NO-BREAK SPACE}") if len(text) <= _LONGEST_WHOLE else text)
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,18 +95,23 @@ def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Pictu
     most = max((value for _, value in pairs), default=0) or 1
     height = 34
     parts = []
-    words = "; ".join(f"{name} {value:,.4g}{' ' + unit if unit else ''}" for name, value in pairs)
+    words = "; ".join(f"{name} {_number(value)}{' ' + unit if unit else ''}" for name, value in pairs)
     for at, (name, value) in enumerate(pairs):
         y = at * height
         parts.append(
-            f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {value:,.4g} {html.escape(unit)}</text>'
+            f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {_number(value)} {html.escape(unit)}</text>'
             f'<rect x="0" y="{y + 18}" width="{max(1, 300 * value / most):.1f}" height="9" fill="#0072B2"/>'
         )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 {height * len(pairs)}" width="300"'
         f' style="max-width:100%" fill="currentColor">{"".join(parts)}</svg>'
     )
-    return Picture(svg, f"{title}: {words}.")
+    return Picture(svg, f"{title}: {words}.", title)
+
+
+def _number(value: float) -> str:
+    """Four digits, or all of a large number."""
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def grid(title: str, looking: Sequence[str], seen: Sequence[str], shares: Sequence[Sequence[float]]) -> Picture:
@@ -127,7 +144,7 @@ def grid(title: str, looking: Sequence[str], seen: Sequence[str], shares: Sequen
         f"{word!r} sees {seen[max(range(len(line)), key=line.__getitem__)]!r} most"
         for word, line in zip(looking, shares, strict=True)
     )
-    return Picture(svg, f"{title}: {'; '.join(most)}.")
+    return Picture(svg, f"{title}: {'; '.join(most)}.", title)
 
 
 def show(value: Any) -> None:
