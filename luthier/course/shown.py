@@ -70,23 +70,30 @@ def _cell(text: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Tokens:
-    """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip."""
+    """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip.
+
+    A line break is shown as a sign, and behind its piece a new line begins.
+    """
 
     pieces: Sequence[str]
     shares: Sequence[float]
     notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return " ".join(f"[{piece}]" for piece in self.pieces)
+        return " ".join(f"[{_with_signs(piece)}]" for piece in self.pieces)
 
     def _repr_html_(self) -> str:
         notes = self.notes or [f"{share:.2f}" for share in self.shares]
         painted = "".join(
             f'<span class="token" style="background:rgba(0,114,178,{0.45 * share:.2f})" title="{html.escape(note)}">'
-            f"{html.escape(piece)}</span>"
+            f"{html.escape(_with_signs(piece))}</span>{'<br>' if chr(10) in piece else ''}"
             for piece, share, note in zip(self.pieces, self.shares, notes, strict=True)
         )
         return f'<p class="tokens">{painted}</p>'
+
+
+def _with_signs(piece: str) -> str:
+    return piece.replace("\n", "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}")
 
 
 def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Picture:

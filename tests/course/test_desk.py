@@ -68,6 +68,8 @@ def test_shown_things_have_words_and_escape_their_texts(monkeypatch: pytest.Monk
     whole = Table(("share", "text"), [("11.7 %", "a text that may be broken")])._repr_html_()
     assert "<td>11.7\N{NO-BREAK SPACE}%</td>" in whole and "<td>a text that may be broken</td>" in whole
     assert repr(Tokens(["a", "b"], [0, 1])) == "[a] [b]" and "0.45" in Tokens(["a"], [1])._repr_html_()
+    broken = Tokens([":\n", "a"], [0, 1])
+    assert repr(broken) == "[:\u21b5] [a]" and ">:\u21b5</span><br><span" in broken._repr_html_()
     seen: list[object] = []
     monkeypatch.setattr(sys, "displayhook", seen.append)
     show(table)

@@ -40,7 +40,7 @@ def painted(words: str) -> tuple[list[str], list[bool]]:
 
 
 tokens, own = painted("Is it raining?")
-show(Tokens([token.replace("\n", "\u21b5") for token in tokens], [0.9 if one else 0.15 for one in own]))
+show(Tokens(tokens, [0.9 if one else 0.15 for one in own]))
 print(f"{len(tokens)} tokens, {sum(own)} of them yours")
 
 # %% [markdown]

@@ -39,7 +39,7 @@ def answer_to(question: str, limit: int) -> tuple[list[int], luthier.Answer]:
 def paint_both(ids: list[int], answer: luthier.Answer) -> None:
     """Shows prompt and answer as tokens."""
     every = [*ids, *answer.tokens]
-    pieces = [model.tokenizer.decode([token]).replace("\n", "\u21b5") for token in every]
+    pieces = [model.tokenizer.decode([token]) for token in every]
     show(Tokens(pieces, [0.15] * len(ids) + [0.9] * len(answer.tokens)))
 
 
