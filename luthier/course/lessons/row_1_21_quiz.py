@@ -102,7 +102,7 @@ for number, item in enumerate(items, 1):
     print(f"{number}. {mine.question(item, try_number).text}\n")
 
 # %% [markdown]
-# Write your first four answers here, one behind the other, and run the next cell again.
+# Write your first four answers here, one below the other, and run the next cell again.
 
 # %% tags=["question"]
 first = ""  # @param {type:"string"}
