@@ -48,9 +48,12 @@ figure > svg:not([width]) { width: 100%; min-width: 40rem; }
 figure > svg[role=img] { background: #fff; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .7rem .15rem 0; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-.tokens { line-height: 2.1; }
-.token { padding: .1rem .15rem; border: 1px solid var(--line); border-radius: 3px; white-space: pre-wrap; }
+th:first-child, td:first-child, .text { text-align: left; }
+td { white-space: nowrap; }
+td.text { min-width: 9rem; white-space: normal; }
+.tokens { line-height: 1.9; }
+.token { display: inline-block; max-width: 100%; padding: 0 .15rem; border: 1px solid var(--line); border-radius: 3px;
+  line-height: 1.4; white-space: pre-wrap; }
 code { font-size: .9em; }
 pre code { font-size: inherit; }
 a, summary { color: inherit; }

@@ -54,18 +54,24 @@ class Table:
         return table_html(self.header, self.rows)
 
 
-_LONGEST_WHOLE = 12  # letters of a cell that is not broken, such as "11.7 %"
+_LONGEST_WHOLE = 20  # letters of a cell that is never broken, such as "-0.021 to +0.004"
 
 
 def table_html(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as HTML that scrolls by itself where it is wider than the page; cells are shown as they are written."""
-    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    """A table as HTML that scrolls by itself where it is wider than the page; cells are shown as they are written.
+
+    A column with a long cell has the class text: its lines may be broken.
+    """
+    texts = {at for row in rows for at, cell in enumerate(row) if len(str(cell)) > _LONGEST_WHOLE}
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        kinds = (' class="text"' if at in texts else "" for at in range(len(cells)))
+        return "".join(
+            f"<{tag}{kind}>{html.escape(str(cell))}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
+        )
+
+    head, body = line("th", header), "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(text: str) -> str:
-    return html.escape(text.replace(" ", "\N{NO-BREAK SPACE}") if len(text) <= _LONGEST_WHOLE else text)
 
 
 @dataclass(frozen=True, repr=False)
