@@ -126,7 +126,7 @@ def drawn(ids: Sequence[int], color: str, top: int) -> str:
     for token, share in zip(ids, shares):
         parts.append(
             f'<rect x="{at}" y="{top}" width="{110 * share + 2:.1f}" height="18" fill="{color}"/>'
-            f'<text x="{at}" y="{top + 34}" font-size="12">{words([token]).strip() or "_"} {share:.2f}</text>'
+            f'<text x="{at}" y="{top + 34}" font-size="13">{words([token]).strip() or "_"} {share:.2f}</text>'
         )
         at += 118
     return "".join(parts)
@@ -139,7 +139,7 @@ def path_shares(ids: Sequence[int]) -> list[float]:
 
 
 svg = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 100" width="360" style="max-width:100%" '
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 100" width="360" '
     f'fill="currentColor">{drawn(best_ids, "#0072B2", 4)}{drawn(greedy_ids, "#D55E00", 54)}</svg>'
 )
 show(Picture(svg, f"Step by step: {words(best_ids)!r} above, greedy's {words(greedy_ids)!r} below."))
