@@ -89,7 +89,7 @@ def lines(intervals: dict[str, tuple[float, float]]) -> Picture:
     parts = ['<line x1="190" x2="190" y1="0" y2="70" stroke="currentColor"/>']
     for row, (name, (low, high)) in enumerate(intervals.items()):
         y, left, right = 28 + 32 * row, 190 + 150 * low / far, 190 + 150 * high / far
-        parts.append(f'<text x="0" y="{y - 8}" font-size="12">{name}</text>')
+        parts.append(f'<text x="0" y="{y - 8}" font-size="13">{name}</text>')
         parts.append(f'<line x1="{left:.0f}" x2="{right:.0f}" y1="{y}" y2="{y}" stroke="#0072B2" stroke-width="4"/>')
     size = 'viewBox="0 0 350 70" width="350" fill="currentColor"'
     words = "; ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in intervals.items())

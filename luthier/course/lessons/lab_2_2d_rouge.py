@@ -88,7 +88,7 @@ def pair(metric: str, margin: float) -> dict:
 found = pair(metric, margin)
 show(Table(("arm", metric), [(name, f"{mean(own, metric):.3f}") for name, own in scores.items()]))
 print(f"copy-3 - nearest: {found['difference']:+.3f}, interval {found['low']:+.3f} to {found['high']:+.3f}")
-print(f"copy-3 is {found['verdict']}, over {found['n']} dialogues")
+print(f"the verdict for copy-3 over {found['n']} dialogues: {found['verdict']}")
 
 # %% [markdown]
 # Pairing pays. A hard dialogue is hard for both arms, and the difference does not see it. Compare the interval with the

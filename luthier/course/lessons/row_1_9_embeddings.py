@@ -84,7 +84,7 @@ assert same > across + 0.05
 # %%
 from luthier.scratch.neighbours import neighbours
 
-near = neighbours("an old oak", "smollm2-135m", count=4)
+near = neighbours("an old oak", model, count=4)
 for one in near:
     print(
         repr(one.piece), "alone:", [piece for piece, _ in one.static], "here:", [piece for piece, _ in one.in_context]

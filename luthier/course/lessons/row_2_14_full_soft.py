@@ -162,7 +162,7 @@ difference = paired(rows["full"], rows["soft"])
 interval = difference.interval(0.95)
 said = verdict(interval, margin=0.05, n=difference.n, nonzero=difference.nonzero)
 show(bars("Right on test, each at its own rate", [(name, sum(own) / len(own)) for name, own in rows.items()]))
-print(f"full - soft {difference.value:+.3f}, interval {interval.low:+.3f} to {interval.high:+.3f}: full is {said}")
+print(f"full - soft {difference.value:+.3f}, interval {interval.low:+.3f} to {interval.high:+.3f}; verdict: {said}")
 
 # %% [markdown]
 # At its own rate the soft prompt is another method. What looked like a gap of the methods was mostly a gap of the
