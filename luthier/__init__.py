@@ -24,6 +24,7 @@ if "torch" not in sys.modules and not any(name in os.environ for name in _OPENMP
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt.method import Method as Method
     from luthier.adapt.methods import METHODS as METHODS
+    from luthier.arms.answer import answer as answer
     from luthier.arms.ask import ask as ask
     from luthier.arms.ask import ask_probabilities as ask_probabilities
     from luthier.arms.merge import merge as merge
@@ -105,6 +106,7 @@ _HOMES = {  # public name -> the module it lives in
     "TaskError": "errors",
     "Training": "training.settings",
     "Vote": "records",
+    "answer": "arms.answer",
     "ask": "arms.ask",
     "ask_probabilities": "arms.ask",
     "bench": "suites.bench",

@@ -101,9 +101,11 @@ class _Lines:
         if now - self.said < SILENT_SECONDS or not self.first < self.done < self.total:
             return
         self.said = now
-        left = (now - self.began) / (self.done - self.first) * (self.total - self.done)
-        time_left = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-        say(", ".join([f"{self.title}: {self.position()}", f"{time_left} left", *([words] if words else [])]))
+        parts = [f"{self.title}: {self.position()}"]
+        if self.done - self.first >= 1:  # a part of the first unit says nothing of the rest
+            left = (now - self.began) / (self.done - self.first) * (self.total - self.done)
+            parts.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+        say(", ".join([*parts, *([words] if words else [])]))
 
 
 def say(text: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,30 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     own = tmp_path_factory.mktemp("cache")
     (own / "models").symlink_to(models, target_is_directory=True)
     os.environ["LUTHIER_CACHE"] = str(own)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In `make test` figures of reports are painted and not rendered, which takes a third of a tiny study's time.
+
+    tests/reports renders them, and so does everything that is run without `-m "not slow"`, `make journeys` included.
+    """
+    if "not slow" not in request.config.option.markexpr:
+        yield
+        return
+    from luthier.reports import plots
+
+    whole = plots.rendered
+
+    def quick(figure: Any) -> str:
+        """The test that runs is what pytest says of it: studies are also made by fixtures of a session."""
+        if os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/reports/"):
+            return whole(figure)
+        return '<svg viewBox="0 0 1 1"></svg>'
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "rendered", quick)
+        yield
 
 
 @pytest.fixture(scope="session")

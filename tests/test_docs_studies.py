@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from luthier.files import write_lines
-from tests.commands import ROOT, commands_of, type_in
+from tests.commands import CSV, ROOT, commands_of, type_in
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,13 @@ def test_the_commands_of_the_page_on_methods_run(newcomer: Path) -> None:
 
 
 def test_the_commands_of_the_page_on_answering_run(newcomer: Path) -> None:
-    (study,) = commands_of(ROOT / "docs" / "answering.md")
+    study, *more = commands_of(ROOT / "docs" / "answering.md")
     type_in([*study, "--train", "8", "--dev", "2", "--test", "4", "--out", "studies/mine"])
     assert len(list((newcomer / "studies" / "mine" / "arms").glob("lora*"))) == 3
+    assert [verb for verb, *_ in more] == ["answer", "score"]
+    (newcomer / "visits.csv").write_text(CSV.replace("summary", "note", 1), encoding="utf-8")
+    for words in more:
+        type_in(words)
 
 
 def test_the_commands_of_the_page_on_widths_run(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from tests.golden.made import ENVIRONMENT
 from tests.golden.settled import LISTING, differing, files_of, listing
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow  # half a minute of studies
+
 STUDY = "studies/several/tasks/sums"
 
 

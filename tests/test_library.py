@@ -45,7 +45,9 @@ def calls(here: Path) -> dict[str, dict[str, Any]]:
     scores = luthier.score(answers, [example])
     columns = {"path": "answers.csv", "reference": "summary", "cluster": "none"}
     prompt = model.renderer.prompt(example, "{input}")
+    lines = {"file": "answers.csv", "input": "dialogue", "out": "out.jsonl"}
     return {
+        "answer": {"source": "trained", "arm": LORA, **lines},
         "ask": {"source": "trained", "text": "Ann: Lunch?", "arm": LORA},
         "ask_probabilities": {"source": "trained", "text": "Ann: Lunch?", "arm": LORA},
         "check_task": {"task": task, "model": model},

@@ -56,6 +56,7 @@ def test_the_commit_is_that_of_our_own_checkout() -> None:
 # --- as fast from Python as from the command line: what a call settles for the process ------------------------------
 
 
+@pytest.mark.slow
 @LINUX
 def test_large_tensors_lie_in_huge_pages_and_no_variable_stays() -> None:
     """torch reads the variable at its first tensor, which a library makes when it is imported."""
@@ -74,6 +75,7 @@ def test_what_somebody_decided_on_huge_pages_stays(monkeypatch: pytest.MonkeyPat
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
 def test_an_answer_s_memory_is_kept_by_the_process(tiny_folder: Callable[[str], Path]) -> None:
     """Touched for the second time, memory that was freed costs no page faults."""

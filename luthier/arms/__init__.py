@@ -6,6 +6,7 @@
     short_form   an arm's keys from the text that names it
     usual        default arms, and arms that every study has
     ask          one text asked of a study, an arm or a bare model
+    answer       every row of a file answered by one of them
     merge        an arm as one plain model
     planned      plan(): arms of a model -> their plans; imports no torch
     export_gguf  a plain model as a GGUF file
@@ -14,6 +15,6 @@
     ship_verify  a third party's check of such a folder
     ship_push    such a folder onto the hub
 
-Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `merge.merge`, `ship.ship`, `ship_verify.verify`,
-`ship_push.push`.
+Doors: `short_form.parse`, `resolve.resolve`, `ask.ask`, `answer.answer`, `merge.merge`, `ship.ship`,
+`ship_verify.verify`, `ship_push.push`.
 """

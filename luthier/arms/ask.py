@@ -106,11 +106,7 @@ def _request(
     if not is_text(text):
         raise SettingsError("the text holds half a letter (a lone surrogate), which no tokenizer reads; mend it")
     keep_freed_memory()
-    shipped = load_source(str(source), arm)
-    if check_probes and not shipped.probes:
-        raise SettingsError(f"{source}: is a model and no arm, so it has no probes to verify; leave --verify out")
-    if check_probes:
-        verify_probes(shipped)
+    shipped = load_source(str(source), arm, check_probes=check_probes)
     asked = {k: v for k, v in (generation or {}).items() if v is not None}
     settings = settings_from(Generation, shipped.generation.model_dump() | asked, "ask")
     limit = settings.max_new_tokens or 1
@@ -136,17 +132,27 @@ def _say_what_is_left_out(prompt: Prompt, shots: int, model: Model, strict: bool
     say(f"{said}, the answer's among them.")
 
 
-def load_source(source: str, arm: str | None) -> Shipped:
-    """The arm or model of `source`: a study (its shipped arm, or `arm`), an arm's folder, or a bare model."""
+def load_source(source: str, arm: str | None, *, check_probes: bool = False) -> Shipped:
+    """The arm or model of `source`: a study (its shipped arm, or `arm`), an arm's folder, or a bare model.
+
+    check_probes: the arm is asked its probes first. Raises LuthierError for what is not there, and for other answers.
+    """
     path = possible(source)
     if StudyRecord.is_in(path):
-        return load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
-    if arm is not None:
+        shipped = load_arm(run_folder(path, arm_to_ask(path) if arm is None else arm))
+    elif arm is not None:
         raise SettingsError(f"{source}: is no study, so it has no arm '{arm}'; leave --arm out")
-    if ShippedNote.is_in(path):
-        return load_arm(path)
-    model = load(source)
-    return Shipped(path, model, "{input}", (), Generation(max_new_tokens=min(256, model.window // 2)), 0, ())
+    elif ShippedNote.is_in(path):
+        shipped = load_arm(path)
+    else:
+        model = load(source)
+        generation = Generation(max_new_tokens=min(256, model.window // 2))
+        shipped = Shipped(path, model, "{input}", (), generation, 0, ())
+    if check_probes and not shipped.probes:
+        raise SettingsError(f"{source}: is a model and no arm, so it has no probes to verify; leave --verify out")
+    if check_probes:
+        verify_probes(shipped)
+    return shipped
 
 
 def _pieces(shipped: Shipped, request: Request) -> Iterator[str]:

@@ -47,11 +47,21 @@ class Shipped:
     probes: tuple[Probe, ...]
     answers_by: str = "generation"
     room: int = 0  # tokens of the window that every prompt of the study left free; a bare model was never measured
+    note_sha256: str = ""  # of the arm's note; a bare model has none
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that changes with every byte that decides an answer."""
+        return self.note_sha256 or self.model.base_sha256
 
     def prompt(self, text: str, most_new_tokens: int = 0) -> Prompt:
         """The prompt of one input, rendered as in the study, with more room where a longer answer is asked for."""
+        return self.prompt_of(asked_example(text, self.template), most_new_tokens)
+
+    def prompt_of(self, example: Example, most_new_tokens: int = 0) -> Prompt:
+        """The prompt of an example that was read under the arm's template."""
         room = max(self.room, self.model.renderer.room_for(most_new_tokens))
-        return self.model.renderer.prompt(asked_example(text, self.template), self.template, self.shots, room=room)
+        return self.model.renderer.prompt(example, self.template, self.shots, room=room)
 
     def known(self) -> NgramTable:
         """The arm's own answers on test: how it goes on, which makes the next answer faster. None for a bare model."""
@@ -137,8 +147,9 @@ def load_arm(path: Path) -> Shipped:
     generation = settings_from(Generation, note.generation, ShippedNote.path_in(path), FolderError)
     room = adapted.renderer.room_for(generation.max_new_tokens or 0) if note.room is None else note.room
     shipped = Shipped(
-        path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by, room
-    )
+        path, adapted, note.template, shots, generation, note.seed, tuple(note.probes), note.answers_by, room,
+        note.note_sha256,
+    )  # fmt: skip
     if adapted.renderer.hash(shipped.template, shots) != note.prompt_sha256:
         raise ModelError(f"{path}: the tokenizer here renders another prompt than the one measured; use its own base")
     return shipped

@@ -40,7 +40,7 @@ def _luthier(
 
 
 TASK_VERBS: tuple[Callable[..., None], ...] = (tasks.init, tasks.check, tasks.show)
-FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.merge, studies.report, rating.rate)
+FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.answer, arms.merge, studies.report, rating.rate)
 ABILITY_VERBS: tuple[Callable[..., None], ...] = (studies.panel, arms.bench)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
 COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)

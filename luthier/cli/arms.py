@@ -1,4 +1,4 @@
-"""Verbs about a finished arm: ask it, merge it into one plain model, ask it benchmarks of others."""
+"""Verbs about a finished arm: ask it, let it answer a file, merge it into a plain model, benchmark it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 import luthier
 from luthier.cli import screen
-from luthier.cli.options import Json
+from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId
 
 
 def ask(
@@ -53,6 +53,55 @@ def ask(
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+def answer(
+    source: Annotated[str, typer.Argument(help="A study, an arm's folder, or a model.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A csv, tsv, json, jsonl or parquet file.")],
+    out: Annotated[
+        Path, typer.Option(help="The file of the answers, .jsonl; rows that it answers are not asked again.")
+    ],
+    input: Annotated[
+        str | None, typer.Option(help="The column that is asked; else those that the arm's template names.")
+    ] = None,
+    arm: Annotated[str | None, typer.Option(help="An arm of the study; else the one that it ships.")] = None,
+    id: RowId = None,
+    column: Annotated[str, typer.Option(help="The name of the answers' column.")] = "answer",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Ask the arm's probes first; go on only if they are answered as measured.")
+    ] = False,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    as_json: Json = False,
+) -> None:
+    """Answer every row of a file as the arm was measured. Each line of the new file is a row with its answer. If it is
+    stopped, the same command continues it.
+
+    \b
+    Example:
+      luthier answer studies/mine visits.csv --input dialogue --out answers.jsonl
+    """
+    from luthier.cli.options import typed_settings
+    from luthier.task.opened import Format
+
+    given = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
+    written = typed_settings(Format, {key: value for key, value in given.items() if value is not None}, "answer")
+    answered = luthier.answer(
+        source, file, out=out, input=input, id=id, arm=arm, column=column, verify=verify, format=written
+    )
+    if as_json:
+        return screen.print_json(answered.as_json())
+    rows = f"{answered.rows} row{'s' * (answered.rows != 1)}"
+    kept = f", {answered.kept} of them by an earlier run" * bool(answered.kept)
+    lines = [f"{out}: {answered.arm} answered {rows}{kept}."]
+    if answered.at_limit:
+        lines.append(f"{answered.at_limit} answers were stopped by the limit on new tokens.")
+    if answered.cut:
+        lines.append(f"{answered.cut} inputs did not fit into the context window and were cut.")
+    if answered.shots_dropped:
+        lines.append(f"Shots were left out of {answered.shots_dropped} prompts, which were too long with them.")
+    screen.print_lines(lines)
 
 
 def merge(

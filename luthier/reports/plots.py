@@ -348,9 +348,15 @@ def draw(key: str, label: str, paint: Callable[[Figure], None], height: float) -
         warnings.simplefilter("ignore", UserWarning)  # a letter that matplotlib's font lacks is drawn by the browser
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _for_a_page(buffer.getvalue(), key, label)
+        svg = rendered(figure)
+    return _for_a_page(svg, key, label)
+
+
+def rendered(figure: Figure) -> str:
+    """The figure as an SVG document, without a date."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def _for_a_page(svg: str, key: str, label: str) -> str:

@@ -96,12 +96,12 @@ def _names(name: str, shipped: Shipped) -> dict[str, Served]:
     generation = Generation(max_new_tokens=min(RAW_TOKENS, shipped.model.window // 2))
     bare = replace(shipped, template="{input}", shots=(), generation=generation, probes=(), answers_by="generation")
     if not shipped.probes:
-        return {name: Served(name, bare, True, _short(shipped.model.base_sha256))}
+        return {name: Served(name, bare, True, _short(shipped.fingerprint))}
     note = ShippedNote.read(shipped.folder)
-    arm = Served(name, shipped, False, _short(note.note_sha256), note.prompt_sha256, _beginning(shipped))
+    arm = Served(name, shipped, False, _short(shipped.fingerprint), note.prompt_sha256, _beginning(shipped))
     if shipped.model.family == "encoder":  # it writes nothing
         return {name: arm}
-    return {name: arm, name + RAW: Served(name + RAW, bare, True, _short(sha256_of_text(note.note_sha256, "raw")))}
+    return {name: arm, name + RAW: Served(name + RAW, bare, True, _short(sha256_of_text(shipped.fingerprint, "raw")))}
 
 
 def _short(sha256: str) -> str:

@@ -1,6 +1,7 @@
 """Rows of a file -> Examples. A bad row raises an error with file, row and field.
 
     Row --read_examples / read_native--> Example, Notes
+    Row --read_asked--> Example without a reference, for answers that nobody has yet
 
 The input is one column, several, or a chat; the reference is a column, or the chat's last reply. Texts are cleaned and
 the file's Notes count the changes. Empty inputs and targets are kept, so that a check can list them.
@@ -12,14 +13,15 @@ import difflib
 import json
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from luthier.errors import DataError
+from luthier.errors import DataError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.records import Example, Turn
 from luthier.settings import WHERE_GIVEN, Settings
@@ -105,14 +107,64 @@ def asked_example(text: str, template: str) -> Example:
     def refused(problem: str) -> DataError:
         return DataError(problem, file="the input")
 
-    cleaning, names = Cleaning(), list(dict.fromkeys(placeholders(template)))
-    if names != [INPUT]:
+    cleaning, names = Cleaning(), columns_of(template)
+    if names:
         fields = {name: cleaning.text(words, 0) for name, words in _fields(text, names, refused).items()}
         return Example(ASKED, joined(fields), (), fields=fields)
-    if messages := messages_in(text):
-        turns = asked(turns_of(messages, 0, cleaning, refused), refused)
-        return Example(ASKED, transcript(turns), (), turns=turns if len(turns) > 1 else ())
-    return Example(ASKED, cleaning.text(text, 0), ())
+    return _asked_text(ASKED, text, 0, cleaning, refused)
+
+
+def columns_of(template: str) -> list[str]:
+    """The columns that a template names; none where it takes the input as one text."""
+    names = list(dict.fromkeys(placeholders(template)))
+    return [] if names == [INPUT] else names
+
+
+def read_asked(
+    path: str | Path, input: str | None, template: str, id: str | None = None, written: Format = AS_FOUND
+) -> tuple[list[Row], list[Example], Notes]:
+    """The rows of a file, and for each the example without a reference that asks it under a template.
+
+    input: the column with the text, or with a chat; None where the template names its columns. Without an id column,
+    ids are f"row-{row}".
+
+    Raises what `read_rows` raises, SettingsError where the column and the template do not go together, and DataError
+    for a column that is not there, a value that is no text, an empty input, and an id that stands there twice.
+    """
+    names = columns_of(template)
+    if names and input is not None:
+        raise SettingsError(f"the arm reads the columns {', '.join(names)}; leave --input out")
+    if not names and input is None:
+        raise SettingsError("the arm reads one text; name its column with --input")
+    rows: list[Row] = []
+
+    def make(cells: Cells, cleaning: Cleaning) -> Example:
+        rows.append(cells.row)
+        key = cells.key(id) if id else f"row-{cells.row.number}"
+        example = _asked_row(cells, key, input, names, cleaning)
+        if not example.input.strip():
+            raise cells.refused(input or names[0], "the input is empty; write one, or leave the row out")
+        return replace(example, row=cells.row.number)
+
+    return rows, *_collect(Path(path), make, written)
+
+
+def _asked_row(cells: Cells, id: str, input: str | None, names: list[str], cleaning: Cleaning) -> Example:
+    """The example that asks one row: its columns `names`, or its one input."""
+    if input is None:
+        fields = {name: cleaning.text(cells.text(name), cells.row.number) for name in names}
+        return Example(id, joined(fields), (), fields=fields)
+    value = cells.value(input)
+    refused = partial(cells.refused, input)
+    return _asked_text(id, value if messages_in(value) else cells.text(input), cells.row.number, cleaning, refused)
+
+
+def _asked_text(id: str, value: Any, row: int, cleaning: Cleaning, refused: Callable[[str], DataError]) -> Example:
+    """One input: a text, or the messages of a chat up to its last question."""
+    if messages := messages_in(value):
+        turns = asked(turns_of(messages, row, cleaning, refused), refused)
+        return Example(id, transcript(turns), (), turns=turns if len(turns) > 1 else ())
+    return Example(id, cleaning.text(value, row), ())
 
 
 def _fields(text: str, names: list[str], refused: Callable[[str], DataError]) -> dict[str, str]:

@@ -61,6 +61,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
         Typed(f"multitask task other --model model --arms {LORA} --dev 2 --test 3 --train 4 --out out", "out"),
     ),
     "ask": (Typed(f"ask trained Ann:\u00a0Lunch? --arm {LORA} --max-new-tokens 4"),),
+    "answer": (Typed(f"answer trained answers.csv --arm {LORA} --input dialogue --out new.jsonl", "new.jsonl"),),
     "merge": (
         Typed(f"merge trained --arm {LORA} --differ 9 --out merged", "merged"),
         Typed(f"merge trained --arm {LORA} --width int4 --differ 9 --out merged", "merged"),

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import luthier
+from luthier.cli import app
 from luthier.files import write_lines
 from tests.arms.test_shipped import arm
 from tests.commands import one_sentence
@@ -59,28 +61,7 @@ def imported(*arguments: Any) -> list[str]:
     return ast.literal_eval(done.stdout.splitlines()[-1])
 
 
-VERBS = [
-    "",
-    "init",
-    "check",
-    "show",
-    "study",
-    "ask",
-    "merge",
-    "score",
-    "compare",
-    "report",
-    "rate",
-    "tokens",
-    "pretrain",
-    "scale",
-    "learn",
-    "lab",
-    "quiz",
-    "kernel",
-    "hand-in",
-    "class",
-]
+VERBS = ["", *typer.main.get_command(app.app).commands]
 
 
 @pytest.mark.parametrize("verb", VERBS)

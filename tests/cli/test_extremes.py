@@ -39,6 +39,7 @@ NEEDS = {
     "study": ["task", "--model", "model", "--arms", "copy-3", "--test", "3", "--out", "out"],
     "multitask": ["task", "other", "--model", "model", "--arms", "lora", "--out", "out"],
     "ask": ["model", "Ann: Lunch?", "--max-new-tokens", "2", "--temperature", "0.7"],
+    "answer": ["folder", "answers.csv", "--input", "dialogue", "--out", "out.jsonl"],  # no model is there
     "merge": ["study", "--arm", "zero-shot", "--out", "merged"],
     "report": ["study"],
     "rate": ["study"],
@@ -81,7 +82,9 @@ def kind_of(parameter: Any) -> Any:
 
 SLOW = ("study", "multitask", "pretrain", "scale run", "scale fit")  # a value takes them seconds
 CASES = [
-    pytest.param(verb, one.name, id=f"{verb}-{one.name}", marks=[pytest.mark.slow] if verb in SLOW else [])
+    pytest.param(
+        verb, one.name, id=f"{verb}-{one.name}", marks=[pytest.mark.slow] if verb in SLOW or one.name == "probe" else []
+    )
     for verb in COMMANDS
     for one in parameters(verb)
 ]
