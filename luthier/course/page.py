@@ -50,7 +50,7 @@ table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: ta
 th, td { padding: .15rem .7rem .15rem 0; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child, .text { text-align: left; }
 td { white-space: nowrap; }
-td.text { min-width: 9rem; white-space: normal; }
+td.text { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; }
 .tokens { line-height: 1.9; }
 .token { display: inline-block; max-width: 100%; padding: 0 .15rem; border: 1px solid var(--line); border-radius: 3px;
   line-height: 1.4; white-space: pre-wrap; }
