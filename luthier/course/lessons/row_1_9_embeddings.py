@@ -85,10 +85,10 @@ assert same > across + 0.05
 from luthier.scratch.neighbours import neighbours
 
 near = neighbours("an old oak", model, count=4)
-for one in near:
-    print(
-        repr(one.piece), "alone:", [piece for piece, _ in one.static], "here:", [piece for piece, _ in one.in_context]
-    )
+show(Table(("token", "nearest by the embedding", "nearest in its place"), [
+    (repr(one.piece), *(" ".join(repr(piece) for piece, _ in some) for some in (one.static, one.in_context)))
+    for one in near
+]))  # fmt: skip
 
 # %% [markdown]
 # ## Positions: switch them off
