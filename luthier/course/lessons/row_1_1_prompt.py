@@ -170,4 +170,4 @@ ask("1.1/sees", my_choice)
 # ## What this does not show
 #
 # You saw which parts a prompt has. You did not see which template is better. Four answers to one dialogue cannot say
-# that. Lesson 1.12 asks many dialogues. Other models have other chat templates, and some have none.
+# that. Lesson 1.12 asks how many dialogues it takes. Other models have other chat templates, and some have none.
