@@ -22,6 +22,7 @@ from pathlib import Path
 from luthier.course import deck
 from luthier.course.marking import AnswerMark, HoleMark, Sheet, mark, signature
 from luthier.course.page import around
+from luthier.course.shown import table_html
 from luthier.errors import FolderError, SettingsError
 from luthier.files import read_json, write_json, write_text
 from luthier.results.names import slug
@@ -185,8 +186,8 @@ def feedback(sheet: Sheet) -> str:
     return around(
         f"Marks of {sheet.learner}",
         f"<h1>Marks of {html.escape(sheet.learner)}</h1><p>{sheet.points:.2f} of {sheet.most} points.</p>"
-        + _table(("hole", "checks that pass", "what the others say"), holes)
-        + _table(("question", "answer", "what it shows"), answers),
+        + table_html(("hole", "checks that pass", "what the others say"), holes)
+        + table_html(("question", "answer", "what it shows"), answers),
     )
 
 
@@ -202,16 +203,10 @@ def class_page(own: Class, sheets: Sequence[Sheet]) -> str:
     return around(
         f"Class {own.name}",
         f"<h1>Class {html.escape(own.name)}</h1>"
-        + _table(("learner", "points", "look at"), points)
+        + table_html(("learner", "points", "look at"), points)
         + (f"<p>No hand-in of {html.escape(', '.join(absent))}.</p>" if absent else "")
         + "<h2>Misconceptions</h2>"
-        + _table(("question", "learners", "misconception"), [(i, n, m) for (i, m), n in common.most_common()])
+        + table_html(("question", "learners", "misconception"), [(i, n, m) for (i, m), n in common.most_common()])
         + "<h2>Holes</h2>"
-        + _table(("hole", "learners", "message"), [(f"{r}: {h}", n, s) for (r, h, s), n in hard.most_common()]),
+        + table_html(("hole", "learners", "message"), [(f"{r}: {h}", n, s) for (r, h, s), n in hard.most_common()]),
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f"<th>{html.escape(one)}</th>" for one in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

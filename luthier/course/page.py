@@ -28,32 +28,42 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #ececec; --paper: #161616; --code: #232323; --line: #9a9a9a;
   --note: #bdbdbd; --bad: #ff9c9c; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 46rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; padding: 1rem; max-width: 68rem; color: var(--ink); background: var(--paper);
   font: 1.0625rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.25; }
-pre, .wide, figure { overflow-x: auto; max-width: 100%; }
+pre, .wide, figure { overflow-x: auto; }
 pre { margin: 0; padding: .6rem .8rem; background: var(--code); font: .875rem/1.45 ui-monospace, monospace; }
 section { margin: 1rem 0; border-left: 3px solid var(--line); }
 section.markdown { border: 0; }
+section.markdown, figure, .tokens, .out > pre { max-width: 46rem; }
 section > .kind { padding: .1rem .8rem; color: var(--note); font-size: .875rem; }
 .out { padding: .4rem .8rem; }
 .out pre { background: none; padding: 0; white-space: pre-wrap; }
 .error pre { color: var(--bad); }
 figure { margin: .3rem 0; }
+figcaption { margin-bottom: .3rem; font-size: .9375rem; }
 svg { display: block; }
+/* A drawing without a width of its own. Charts of reports/plots.py have inks for white paper. */
+figure > svg:not([width]) { width: 100%; min-width: 40rem; }
+figure > svg[role=img] { background: #fff; }
 table { border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .7rem .15rem 0; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-.tokens { line-height: 2.1; }
-.token { padding: .1rem .15rem; border: 1px solid var(--line); border-radius: 3px; white-space: pre-wrap; }
+th:first-child, td:first-child, .text { text-align: left; }
+td { white-space: nowrap; }
+td.text { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; }
+.tokens { line-height: 1.9; }
+.token { display: inline-block; max-width: 100%; padding: 0 .15rem; border: 1px solid var(--line); border-radius: 3px;
+  line-height: 1.4; white-space: pre-wrap; }
 code { font-size: .9em; }
 pre code { font-size: inherit; }
 a, summary { color: inherit; }
 :focus-visible { outline: 3px solid #d55e00; outline-offset: 2px; }
 summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(--note); }
-@media print { body { max-width: none; font-size: 11pt; } pre { white-space: pre-wrap; }
+@media print { body, section.markdown, figure, .tokens, .out > pre { max-width: none; }
+  body { font-size: 11pt; } pre { white-space: pre-wrap; }
   section, figure, tr, .out { break-inside: avoid; } h1, h2, h3 { break-after: avoid; }
-  .wide, figure, pre { overflow: visible; } svg { max-width: 100%; height: auto; } }
+  .wide, figure, pre { overflow: visible; }
+  svg, figure > svg:not([width]) { min-width: 0; max-width: 100%; height: auto; } }
 """
 
 

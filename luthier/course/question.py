@@ -29,7 +29,21 @@ THREE_DIGITS = 0.005  # the largest relative error of a number with three signif
 
 
 @dataclass(frozen=True)
-class Question:
+class Item:
+    """What each question has: the row that it belongs to, a name in that row, and its text."""
+
+    row: str
+    name: str
+    text: str
+
+    @property
+    def item(self) -> str:
+        """The name that a lesson asks for, ROW/NAME."""
+        return f"{self.row}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Question(Item):
     """A computed question.
 
     `text` and `why` are format strings over the drawn values; `why` may also use {answer}. A formula names the values
@@ -39,9 +53,6 @@ class Question:
     regard to case, white space, quotes around them, and a full stop or slash behind them.
     """
 
-    row: str
-    name: str
-    text: str
     draw: Callable[[Random], Values]
     answer: Formula
     again: Formula
@@ -50,25 +61,14 @@ class Question:
     unit: str = ""
     tolerance: float = THREE_DIGITS
 
-    @property
-    def item(self) -> str:
-        return f"{self.row}/{self.name}"
-
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Item):
     """A question with one right option. `wrong` maps each other option to a sentence that names its misconception."""
 
-    row: str
-    name: str
-    text: str
     right: str
     wrong: Mapping[str, str]
     why: str
-
-    @property
-    def item(self) -> str:
-        return f"{self.row}/{self.name}"
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,21 @@ from typing import Any
 
 @dataclass(frozen=True, repr=False)
 class Picture:
-    """An SVG, and the words for those who do not see it."""
+    """An SVG, and the words for those who do not see it. Above it stands its title, or the words where it has none."""
 
     svg: str
     words: str
+    title: str = ""
 
     def __repr__(self) -> str:
         return self.words
 
     def _repr_html_(self) -> str:
-        return f'<figure role="img" tabindex="0" aria-label="{html.escape(self.words)}">{self.svg}</figure>'
+        caption = html.escape(self.title or self.words, quote=False)
+        return (
+            f'<figure role="img" tabindex="0" aria-label="{html.escape(self.words)}">'
+            f"<figcaption>{caption}</figcaption>{self.svg}</figure>"
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,34 +51,55 @@ class Table:
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in self.header)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in self.rows
+        return table_html(self.header, self.rows)
+
+
+_LONGEST_WHOLE = 20  # letters of a cell that is never broken, such as "-0.021 to +0.004"
+
+
+def table_html(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as HTML that scrolls by itself where it is wider than the page; cells are shown as they are written.
+
+    A column with a long cell has the class text: its lines may be broken.
+    """
+    texts = {at for row in rows for at, cell in enumerate(row) if len(str(cell)) > _LONGEST_WHOLE}
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        kinds = (' class="text"' if at in texts else "" for at in range(len(cells)))
+        return "".join(
+            f"<{tag}{kind}>{html.escape(str(cell))}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
         )
-        return (
-            f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+
+    head, body = line("th", header), "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 @dataclass(frozen=True, repr=False)
 class Tokens:
-    """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip."""
+    """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip.
+
+    A line break is shown as a sign, and behind its piece a new line begins.
+    """
 
     pieces: Sequence[str]
     shares: Sequence[float]
     notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return " ".join(f"[{piece}]" for piece in self.pieces)
+        return " ".join(f"[{_with_signs(piece)}]" for piece in self.pieces)
 
     def _repr_html_(self) -> str:
         notes = self.notes or [f"{share:.2f}" for share in self.shares]
         painted = "".join(
             f'<span class="token" style="background:rgba(0,114,178,{0.45 * share:.2f})" title="{html.escape(note)}">'
-            f"{html.escape(piece)}</span>"
+            f"{html.escape(_with_signs(piece))}</span>{'<br>' if chr(10) in piece else ''}"
             for piece, share, note in zip(self.pieces, self.shares, notes, strict=True)
         )
         return f'<p class="tokens">{painted}</p>'
+
+
+def _with_signs(piece: str) -> str:
+    return piece.replace("\n", "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}")
 
 
 def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Picture:
@@ -82,18 +108,23 @@ def bars(title: str, rows: Iterable[tuple[str, float]], unit: str = "") -> Pictu
     most = max((value for _, value in pairs), default=0) or 1
     height = 34
     parts = []
-    words = "; ".join(f"{name} {value:,.4g}{' ' + unit if unit else ''}" for name, value in pairs)
+    words = "; ".join(f"{name} {_number(value)}{' ' + unit if unit else ''}" for name, value in pairs)
     for at, (name, value) in enumerate(pairs):
         y = at * height
         parts.append(
-            f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {value:,.4g} {html.escape(unit)}</text>'
+            f'<text x="0" y="{y + 13}" font-size="13">{html.escape(name)}: {_number(value)} {html.escape(unit)}</text>'
             f'<rect x="0" y="{y + 18}" width="{max(1, 300 * value / most):.1f}" height="9" fill="#0072B2"/>'
         )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 {height * len(pairs)}" width="300"'
         f' style="max-width:100%" fill="currentColor">{"".join(parts)}</svg>'
     )
-    return Picture(svg, f"{title}: {words}.")
+    return Picture(svg, f"{title}: {words}.", title)
+
+
+def _number(value: float) -> str:
+    """Four digits, or all of a large number."""
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def grid(title: str, looking: Sequence[str], seen: Sequence[str], shares: Sequence[Sequence[float]]) -> Picture:
@@ -126,7 +157,7 @@ def grid(title: str, looking: Sequence[str], seen: Sequence[str], shares: Sequen
         f"{word!r} sees {seen[max(range(len(line)), key=line.__getitem__)]!r} most"
         for word, line in zip(looking, shares, strict=True)
     )
-    return Picture(svg, f"{title}: {'; '.join(most)}.")
+    return Picture(svg, f"{title}: {'; '.join(most)}.", title)
 
 
 def show(value: Any) -> None:

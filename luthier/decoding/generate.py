@@ -84,6 +84,12 @@ def fold(events: Iterable[Event], tokenizer: Any) -> list[Answer]:
     return answers
 
 
+def answered(model: Model, requests: Sequence[Request]) -> list[Answer]:
+    """The answers to one batch, in the order of its requests. Raises ModelError as `generate` does."""
+    found = {answer.id: answer for answer in fold(generate(model, requests), model.tokenizer)}
+    return [found[request.id] for request in requests]
+
+
 def shorten(answer: Answer, limit: int, tokenizer: Any) -> Answer:
     """The answer under a smaller limit on new tokens. It is a prefix of `answer`, greedy or sampled."""
     if len(answer.tokens) <= limit:

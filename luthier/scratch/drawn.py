@@ -24,6 +24,12 @@ Draw = Callable[[random.Random], Row]
 EVALUATED = 256  # rows
 
 
+def moved_letters(dice: random.Random, sign: int, places: int, *, letters: int = 10) -> Row:
+    """A sign and six letters, which are the ids below `letters`; the target of each is the letter `places` further."""
+    ids = [dice.randrange(letters) for _ in range(6)]
+    return Row((sign, *ids), (0,) * 7, (IGNORE, *[(one + places) % letters for one in ids]))
+
+
 class DrawnRows:
     """The loop's batches: `steps` of one micro-batch of `rows` rows, which follow from seed and step alone."""
 

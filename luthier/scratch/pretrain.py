@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
-from luthier.decoding.generate import fold, generate
+from luthier.decoding.generate import answered
 from luthier.decoding.requests import Request
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
@@ -311,6 +311,7 @@ def samples(work: Work, count: int = 3, limit: int = 60) -> list[TextSample]:
         Request(str(n), prompt, min(limit, room), Generation(temperature=0.8), seed=work.settings.seed + n)
         for n, prompt in enumerate(prompts)
     ]
-    answers = sorted(fold(generate(model, asked), work.vocabulary.tokenizer), key=lambda answer: int(answer.id))
     texts = [work.vocabulary.tokenizer.decode(list(prompt[1:])) for prompt in prompts]
-    return [TextSample(prompt=text, text=answer.text) for text, answer in zip(texts, answers, strict=True)]
+    return [
+        TextSample(prompt=text, text=answer.text) for text, answer in zip(texts, answered(model, asked), strict=True)
+    ]

@@ -62,7 +62,13 @@ def test_shown_things_have_words_and_escape_their_texts(monkeypatch: pytest.Monk
     picture = bars("Sizes", [("a<", 2.0), ("b", 1.0)], "GB")
     assert repr(picture) == "Sizes: a< 2 GB; b 1 GB." and "a&lt;" in picture.svg
     assert "aria-label" in Picture("<svg/>", 'says "so"')._repr_html_()
-    assert repr(Tokens(["a", "b"], [0, 1])) == "[a] [b]" and "0.45" in Tokens(["a"], [1])._repr_html_()
+    assert "<figcaption>Sizes</figcaption>" in picture._repr_html_()
+    assert '<figcaption>says "so"</figcaption>' in Picture("<svg/>", 'says "so"')._repr_html_()
+    assert repr(bars("Sizes", [("a", 16_060.4), ("b", 0.12345)])) == "Sizes: a 16,060; b 0.1235."
+    long = Table(("share", "text"), [("11.7 %", "a text that may be broken")])._repr_html_()
+    assert '<th>share</th><th class="text">text</th>' in long and '<td>11.7 %</td><td class="text">a text' in long
+    broken = Tokens([":\n", "a"], [0, 1])
+    assert repr(broken) == "[:\u21b5] [a]" and ">:\u21b5</span><br><span" in broken._repr_html_()
     seen: list[object] = []
     monkeypatch.setattr(sys, "displayhook", seen.append)
     show(table)

@@ -7,6 +7,7 @@ commit or the working tree changes one more that needs no model, and 100 seeds.
 
 from __future__ import annotations
 
+import ast
 import math
 import subprocess
 from pathlib import Path
@@ -57,6 +58,15 @@ QUESTIONS = [
 def test_it_has_what_a_lesson_has(row: Row) -> None:
     lesson = deck.lesson_of(row)
     assert lint.problems(lesson, dict(deck.wrong_solutions_of(row.lesson))) == []
+
+
+@pytest.mark.parametrize("row", EVERY)
+def test_what_it_imports_of_luthier_is_there(row: Row) -> None:
+    """Whole lessons are run by `make course` alone. What they call is renamed in other rooms."""
+    code = "\n".join(cell.text for cell in deck.lesson_of(row).cells if not cell.markdown)
+    wanted = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    assert wanted
+    exec(compile(ast.Module([node for node in wanted if "luthier" in str(node.module)], []), row.lesson, "exec"), {})
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in deck.rows() if row.done])

@@ -128,23 +128,26 @@ document.body.textContent = "MEASURED" + JSON.stringify({ wide: d.documentElemen
 """
 
 
-def measured(made: str, folder: Path) -> dict[str, Any]:
-    """What a browser says of a page that is 390 pixels wide."""
+def measured(made: str, folder: Path, scheme: int) -> dict[str, Any]:
+    """What a browser says of a page that is 390 pixels wide, in dark colours (scheme 0) or light ones (1)."""
     frame = f'<iframe id="f" width="390" height="800" style="border:0" srcdoc="{html.escape(made)}"></iframe>'
     (folder / "measure.html").write_text(
         f"<!doctype html><meta charset=utf-8>{frame}<script>onload = () => {{ {MEASURE} }}</script>", encoding="utf-8"
     )
     asked = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
-             "--dump-dom", (folder / "measure.html").as_uri()]  # fmt: skip
+             f"--blink-settings=preferredColorScheme={scheme}", "--dump-dom",
+             (folder / "measure.html").as_uri()]  # fmt: skip
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
     return dict(json.loads(html.unescape(done.stdout.split("MEASURED")[1])))
 
 
 def assert_readable(made: str, folder: Path) -> None:
-    said = measured(made, folder)
-    assert said["wide"] <= 390, said
-    assert said["font"] >= 13 and said["contrast"] >= 4.5, said
-    assert said["unreached"] == said["fetched"] == 0, said
+    light, dark = measured(made, folder, 1), measured(made, folder, 0)
+    assert light["contrast"] != dark["contrast"]  # the page has colours for both
+    for said in (light, dark):
+        assert said["wide"] <= 390, said
+        assert said["font"] >= 13 and said["contrast"] >= 4.5, said
+        assert said["unreached"] == said["fetched"] == 0, said
 
 
 @needs_browser

@@ -22,7 +22,7 @@ from transformers.generation.logits_process import (
 )
 
 from luthier.adapt.methods import method
-from luthier.decoding.generate import fold, generate, shorten
+from luthier.decoding.generate import answered, fold, generate, shorten
 from luthier.decoding.requests import Event, Request, plan, seed_of
 from luthier.decoding.settings import Generation
 from luthier.errors import ModelError
@@ -220,6 +220,16 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(
     folded = {answer.id: answer for answer in fold(events, model.tokenizer)}
     total = sum(event.logprob for event in events if event.id == "e0")
     assert folded["e0"].logprob == pytest.approx(total, abs=1e-4)
+
+
+def test_answers_stand_in_the_order_of_their_requests(tiny_folder: Callable[[str], Path]) -> None:
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    requests = [replace(one, limit=limit) for one, limit in zip(requests_of(model, 4), (9, 3, 6, 1), strict=True)]
+    ended = fold(generate(model, requests), model.tokenizer)
+    assert [answer.id for answer in ended] != [request.id for request in requests]
+    said = answered(model, requests)
+    assert [answer.id for answer in said] == [request.id for request in requests]
+    assert {answer.id: answer for answer in said} == {answer.id: answer for answer in ended}
 
 
 def test_a_shortened_answer_is_what_the_smaller_limit_gives(tiny_folder: Callable[[str], Path]) -> None:

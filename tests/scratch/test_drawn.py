@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from luthier.scratch.drawn import DrawnRows, share_right, train_drawn
+from luthier.scratch.drawn import DrawnRows, moved_letters, share_right, train_drawn
 from luthier.scratch.objectives import IGNORE, Row
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
@@ -16,6 +16,13 @@ def repeat(dice: random.Random) -> Row:
     """The target of a token is the token itself, but for the first one."""
     ids = tuple(dice.randrange(8) for _ in range(6))
     return Row(ids, (0,) * 6, (IGNORE, *ids[1:]))
+
+
+def test_letters_move_round_the_alphabet() -> None:
+    row = moved_letters(random.Random(0), 9, 3, letters=5)
+    assert row.ids[0] == 9 and len(row.ids) == 7 and row.targets[0] == IGNORE and max(row.ids[1:]) < 5
+    assert row.targets[1:] == tuple((one + 3) % 5 for one in row.ids[1:])
+    assert moved_letters(random.Random(0), 9, 3, letters=5) == row
 
 
 def test_rows_go_on_where_they_stood() -> None:

@@ -88,9 +88,8 @@ show(Table(("Python", "its environment", f"has {package}"), rows))
 # %% [markdown]
 # Two programs, two environments. A package in one is not in the other. `pip` is a program as well. It installs into the
 # environment that it belongs to. In a cell, `%pip install` takes the pip of the kernel. In a terminal you get the first
-# one on the path. To be sure, call it through the Python that you mean: `python -m pip`. And to be sure of the kernel,
-# type `luthier kernel`: it makes a kernel of the environment that luthier is installed in, which notebooks then offer
-# by name.
+# one on the path. To be sure, call it through the Python that you mean: `python -m pip`. To be sure of the kernel, type
+# `luthier kernel`. It makes a kernel of the environment in which luthier is installed. Notebooks then offer it by name.
 
 # %% tags=["claim"]
 # This kernel has numpy, and an empty environment has not.

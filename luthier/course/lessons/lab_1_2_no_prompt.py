@@ -22,11 +22,13 @@ predict("lab1.2/higher", my_guess_higher)
 # %% [markdown]
 # ## The data and the model
 #
-# The dialogues ship with luthier. Each test dialogue has two summaries that people wrote: the references. The model is
-# SmolLM2 with 135 million parameters, which was trained to follow instructions. All labs of this week use both.
+# The dialogues ship with luthier. Each test dialogue has two summaries that were written for it: the references. The
+# model is SmolLM2 with 135 million parameters, which was trained to follow instructions. All labs of this week use
+# both.
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
@@ -50,9 +52,9 @@ def bare(example: luthier.Example) -> luthier.Prompt:
 
 
 requests = [luthier.Request(one.id, bare(one).prompt_ids, 50) for one in dialogues]
-answers = {answer.id: answer for answer in luthier.fold(luthier.generate(model, requests), model.tokenizer)}
-for one in dialogues:
-    print(f"{one.id} ({answers[one.id].stop}): {answers[one.id].text[:150]!r}")
+answers = answered(model, requests)
+for answer in answers:
+    print(f"{answer.id} ({answer.stop}): {answer.text[:150]!r}")
 
 # %% [markdown]
 # Read them. Most go on with the dialogue, or repeat it. The model was asked nothing. So it does what such texts often
@@ -61,7 +63,7 @@ for one in dialogues:
 # %% tags=["claim"]
 # SmolLM2 has 135 million parameters. At least four of six answers ran into their limit.
 assert 134e6 < sum(one.numel() for one in model.module.parameters()) < 136e6
-assert sum(answer.stop == "length" for answer in answers.values()) >= 4
+assert sum(answer.stop == "length" for answer in answers) >= 4
 
 # %% [markdown]
 # ## Turn a dial: a baseline
@@ -79,11 +81,10 @@ from luthier.adapt.settings import Copy
 
 def rouge_1(answers: list[luthier.Answer]) -> list[float]:
     """ROUGE-1 of each dialogue's answer, in the order of the dialogues; the mean over both references."""
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    return [by_id[one.id] for one in dialogues]
+    return [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 
-of_model = rouge_1(list(answers.values()))
+of_model = rouge_1(answers)
 of_copy = rouge_1(copied(Copy(lines=lines), (), dialogues))
 rows = [(one.id, f"{a:.3f}", f"{b:.3f}") for one, a, b in zip(dialogues, of_model, of_copy)]
 show(Table(("dialogue", "model, bare", f"{lines} lines copied"), rows))

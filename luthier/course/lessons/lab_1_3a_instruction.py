@@ -29,19 +29,19 @@ instruction = "Summarize the following conversation."  # @param {type:"string"}
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
 dialogues = sorted(task.test, key=lambda example: len(example.input))[:6]
 
 
-def answered(template: str, most: int = 50) -> list[luthier.Answer]:
+def answers_under(template: str, most: int = 50) -> list[luthier.Answer]:
     """The model's answer to each dialogue under a template, greedy."""
     asked = [
         luthier.Request(one.id, model.renderer.prompt(one, template, room=most).prompt_ids, most) for one in dialogues
     ]
-    found = {answer.id: answer for answer in luthier.fold(luthier.generate(model, asked), model.tokenizer)}
-    return [found[one.id] for one in dialogues]
+    return answered(model, asked)
 
 
 template = instruction + "\n\n{input}"
@@ -65,7 +65,7 @@ def begins_as_dialogue(text: str) -> bool:
     return re.match(r"\s*[A-Z][\w.' -]{0,30}:", text) is not None
 
 
-answers = answered(template)
+answers = answers_under(template)
 scores = luthier.score(answers, dialogues)
 rows = [
     (answer.text[:70].replace("\n", " / "), f"{score.values['copied']:.2f}", f"{score.values['rouge1']:.3f}")
@@ -75,7 +75,7 @@ show(Table(("answer", "copied", "ROUGE-1"), rows))
 
 # %% tags=["claim"]
 # With the usual instruction at least two of six answers begin as a dialogue, or are copied for the larger part (0.5).
-usual = answers if instruction == "Summarize the following conversation." else answered(task.template("plain"))
+usual = answers if instruction == "Summarize the following conversation." else answers_under(task.template("plain"))
 copies = [score.values["copied"] for score in luthier.score(usual, dialogues)]
 disobeyed = sum(begins_as_dialogue(answer.text) or share > 0.5 for answer, share in zip(usual, copies))
 assert disobeyed >= 2

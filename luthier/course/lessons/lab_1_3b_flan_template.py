@@ -32,6 +32,7 @@ second = "question"  # @param ["plain", "question", "brief", "facts"]
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
@@ -52,10 +53,9 @@ def rouge_1(template: str, most: int = 50) -> list[float]:
     """ROUGE-1 of each dialogue's answer under a template."""
     text = task.template(template)
     asked = [luthier.Request(one.id, model.renderer.prompt(one, text, room=most).prompt_ids, most) for one in dialogues]
-    answers = luthier.fold(luthier.generate(model, asked), model.tokenizer)
-    print(f"{template}: {next(answer.text for answer in answers if answer.id == dialogues[0].id)[:90]!r}")
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    return [by_id[one.id] for one in dialogues]
+    answers = answered(model, asked)
+    print(f"{template}: {answers[0].text[:90]!r}")
+    return [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 
 a, b = rouge_1(first), rouge_1(second)
@@ -65,8 +65,8 @@ show(Table(("dialogue", first, second, "difference"), rows))
 # %% [markdown]
 # ## Paired, and not paired
 #
-# The two columns belong together, row by row. So look at the differences. Their interval is another one than that of
-# two columns that have nothing to do with each other.
+# The two columns belong together, row by row. So look at the differences. Their interval differs from that of two
+# columns that have nothing to do with each other.
 
 # %%
 import math
@@ -89,7 +89,7 @@ def lines(intervals: dict[str, tuple[float, float]]) -> Picture:
     parts = ['<line x1="190" x2="190" y1="0" y2="70" stroke="currentColor"/>']
     for row, (name, (low, high)) in enumerate(intervals.items()):
         y, left, right = 28 + 32 * row, 190 + 150 * low / far, 190 + 150 * high / far
-        parts.append(f'<text x="0" y="{y - 8}" font-size="12">{name}</text>')
+        parts.append(f'<text x="0" y="{y - 8}" font-size="13">{name}</text>')
         parts.append(f'<line x1="{left:.0f}" x2="{right:.0f}" y1="{y}" y2="{y}" stroke="#0072B2" stroke-width="4"/>')
     size = 'viewBox="0 0 350 70" width="350" fill="currentColor"'
     words = "; ".join(f"{name} {low:+.3f} to {high:+.3f}" for name, (low, high) in intervals.items())

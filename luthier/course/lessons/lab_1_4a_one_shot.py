@@ -30,6 +30,7 @@ shot_seed = 1  # @param {type:"slider", min:0, max:30, step:1}
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 from luthier.task.prompt import draw_shots
 
 task = luthier.load_task("dialogues")
@@ -77,9 +78,8 @@ for seed in range(4):
 def rouge_1(shots: list[luthier.Example]) -> list[float]:
     """ROUGE-1 of each dialogue's answer behind these shots."""
     asked = [luthier.Request(example.id, prompt(example, shots).prompt_ids, 40) for example in dialogues]
-    answers = luthier.fold(luthier.generate(model, asked), model.tokenizer)
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    return [by_id[example.id] for example in dialogues]
+    answers = answered(model, asked)
+    return [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 
 measured = {"no shot": rouge_1([])}
@@ -93,7 +93,7 @@ show(Table(("shot", *(example.id for example in dialogues), "mean"), rows))
 means = [sum(values) / 4 for name, values in measured.items() if name != "no shot"]
 spread = max(means) - min(means)
 changed = sum(len({values[at] for name, values in measured.items() if name != "no shot"}) > 1 for at in range(4))
-print(f"the means of four shots lie {spread:.3f} apart; of {changed} of 4 dialogues the score depends on the shot")
+print(f"the means of four shots lie {spread:.3f} apart; the score of {changed} of 4 dialogues depends on the shot")
 
 # %% [markdown]
 # Nothing changed but the example. So whoever reports one shot with one example reports a draw. Say which example it

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Lab 1.5 Generative configuration
 #
-# The last dials of this week's lab: how many tokens an answer may have, and how they are chosen. You set them for a
-# real task, the summary of a dialogue, and count what they do.
+# These are the last dials of this week's lab: how many tokens an answer may have, and how they are chosen. You set them
+# for a real task, the summary of a dialogue, and count what they do.
 
 # %% [markdown]
 # ## Predict
@@ -22,11 +22,12 @@ predict("lab1.5/different", my_guess_different)
 # %% [markdown]
 # ## Run: the limit
 #
-# Four dialogues, each with at most eighty new tokens, greedy. An answer that ends by itself has said its end token. One
-# that ran into the limit stops where it is, in the middle of a word if need be.
+# Four dialogues are answered greedily, each with at most eighty new tokens. An answer that ends by itself has said its
+# end token. One that ran into the limit stops where it is, in the middle of a word if need be.
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 task = luthier.load_task("dialogues")
 model = luthier.load("smollm2-135m")
@@ -34,14 +35,12 @@ dialogues = sorted(task.test, key=lambda example: len(example.input))[:4]
 prompts = {one.id: model.renderer.prompt(one, task.template("brief"), room=80).prompt_ids for one in dialogues}
 
 
-def answered(limit: int) -> list[luthier.Answer]:
+def answers_within(limit: int) -> list[luthier.Answer]:
     """The answers to all dialogues, greedy, in their order."""
-    asked = [luthier.Request(name, ids, limit) for name, ids in prompts.items()]
-    found = {answer.id: answer for answer in luthier.fold(luthier.generate(model, asked), model.tokenizer)}
-    return [found[name] for name in prompts]
+    return answered(model, [luthier.Request(name, ids, limit) for name, ids in prompts.items()])
 
 
-full = answered(80)
+full = answers_within(80)
 for answer in full:
     print(f"{answer.id}: {len(answer.tokens)} tokens, stopped by {answer.stop}")
 
@@ -54,7 +53,7 @@ for answer in full:
 limit = 10  # @param {type:"slider", min:5, max:80, step:5}
 
 # %%
-short = answered(limit)
+short = answers_within(limit)
 for answer in short:
     print(f"{answer.stop}: {answer.text!r}")
 rouge = {
@@ -69,7 +68,7 @@ show(bars("Mean ROUGE-1 of four", [(name, sum(values) / len(values)) for name, v
 
 # %% tags=["claim"]
 # With 10 tokens every answer is the beginning of its answer with 80, and none is done.
-ten = short if limit == 10 else answered(10)
+ten = short if limit == 10 else answers_within(10)
 for answer, long in zip(ten, full):
     assert answer.tokens == long.tokens[:10]
     assert answer.stop == "length"
@@ -77,7 +76,7 @@ for answer, long in zip(ten, full):
 # %% [markdown]
 # ## Run: temperature and seeds
 #
-# Now one dialogue under six seeds, at three temperatures. Each answer has at most twenty-four tokens.
+# Now one dialogue is answered under six seeds, at four temperatures. Each answer has at most twenty-four tokens.
 
 # %%
 name, ids = next(iter(prompts.items()))
@@ -87,7 +86,7 @@ def under_seeds(temperature: float, seeds: int = 6) -> list[str]:
     """The answers to one dialogue under several seeds."""
     dials = luthier.Generation(temperature=temperature)
     asked = [luthier.Request(str(seed), ids, 24, dials, seed=seed) for seed in range(seeds)]
-    return [answer.text for answer in luthier.fold(luthier.generate(model, asked), model.tokenizer)]
+    return [answer.text for answer in answered(model, asked)]
 
 
 texts = {temperature: under_seeds(temperature) for temperature in (0.0, 0.1, 0.5, 1.0)}
@@ -98,8 +97,8 @@ show(Table(("temperature", "different of six", "one of them"), rows))
 
 # %% [markdown]
 # At zero all seeds give one answer: that is greedy. At one nearly each seed gives its own. At `0.1` the model still
-# draws. Where two tokens are nearly equally likely, even a low temperature may take either. And after one other token
-# the rest of the answer is another one.
+# draws. Where two tokens are nearly equally likely, even a low temperature may take either. And after one different
+# token the rest of the answer differs too.
 
 # %% tags=["claim"]
 # Greedy gives 1 answer. At a temperature of 1.0 there are at least 4 different ones of six, and not fewer than at 0.1.
@@ -133,23 +132,27 @@ assert all(float(after) >= float(before) for _, before, after, _ in rows)
 # %% [markdown]
 # ## Fill a hole
 #
-# You know how many tokens the answers have when nothing limits them, their end token included. How many would be cut by
-# a limit?
+# Choose a limit. You know how many tokens some answers have when nothing limits them, their end token included. Return
+# the smallest limit that lets at least a share of them end by themselves. For a share of zero that is a limit of zero.
 
 
 # %% tags=["hole"]
-def cut_by(limit: int, lengths: list[int]) -> int:
-    """How many answers a limit cuts."""
+def smallest_limit(lengths: list[int], share: float) -> int:
+    """The smallest limit under which at least this share of the answers is done."""
     ### BEGIN SOLUTION
-    return sum(length > limit for length in lengths)
+    for limit in [0, *sorted(lengths)]:
+        if sum(length <= limit for length in lengths) >= share * len(lengths) - 1e-9:
+            return limit
+    return max(lengths)
     ### END SOLUTION
 
 
 # %% tags=["test"]
-assert cut_by(10, [5, 20, 30]) == 2, "cut_by: an answer that needs more tokens than the limit is cut"
+assert smallest_limit([20, 50, 30, 40], 0.5) == 30, "smallest_limit: half of four answers are done with the second one"
 ### BEGIN HIDDEN TESTS
-assert cut_by(10, [10, 11]) == 1, "cut_by: an answer whose end token is the last that fits is done"
-assert cut_by(10, []) == 0, "cut_by: of no answers none is cut"
+assert smallest_limit([20, 50, 30], 0.5) == 30, "smallest_limit: at least half of three answers are two"
+assert smallest_limit([20, 50], 1.0) == 50, "smallest_limit: a share of one lets the longest answer end"
+assert smallest_limit([20, 50], 0.0) == 0, "smallest_limit: no answer has to be done, so the limit is zero"
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -161,7 +164,7 @@ ask("lab1.5/all-likeliest", my_answer)
 
 # %% tags=["question"]
 my_other_answer = ""  # @param {type:"string"}
-ask("lab1.5/cut", my_other_answer)
+ask("lab1.5/limit", my_other_answer)
 
 # %% tags=["question"]
 my_choice = ""  # @param {type:"string"}

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Lab 2.1c The model at zero shot
 #
-# Before a model is tuned, its own answers are kept. They are the baseline. In this lab you find a mistake that many a
-# notebook makes with this baseline: the model answers in training mode.
+# Before a model is tuned, its own answers are kept. They are the baseline. In this lab you find a mistake that many
+# notebooks make with this baseline: the model answers in training mode.
 
 # %% [markdown]
 # ## Predict

@@ -16,7 +16,7 @@ from luthier.course.shown import Table, Tokens, bars, show
 
 my_guess = None  # @param {type:"integer"}
 predict("lab2.2a/supervised", my_guess)
-# A prompt of 200 and a summary of 30 tokens: 31 targets, since the end token is learned as well.
+# A prompt of 200 and a summary of 30 tokens.
 
 # %% [markdown]
 # ## Run: one row, painted
@@ -43,7 +43,8 @@ print(f"{len(prompt.prompt_ids)} tokens are read, {len(prompt.target_ids)} are l
 print("the last learned token:", pieces[-1])
 
 # %% [markdown]
-# The last learned token is the end token. Without it a model never learns to stop, and each answer runs to its limit.
+# The last learned token is the end token. So a summary has one target more than it has tokens. Without the end token a
+# model never learns to stop, and each answer runs to its limit.
 
 # %% tags=["claim"]
 assert prompt.target_ids[-1] == renderer.end_id
@@ -52,8 +53,8 @@ assert renderer.end_id not in prompt.target_ids[:-1]
 # %% [markdown]
 # ## Turn a dial: how much of a batch is learned from
 #
-# Rows of a batch are padded to one length. A position of padding has no target. Many a notebook pads all rows to a
-# fixed length, such as 512. Turn it.
+# Rows of a batch are padded to one length. A position of padding has no target. Many notebooks pad all rows to a fixed
+# length, such as 512. Turn it.
 
 # %% tags=["dials"]
 padded_to = 512  # @param {type:"slider", min:256, max:2048, step:64}

@@ -143,9 +143,10 @@ assert low < 0.5 < 0.7 < high
 # %% [markdown]
 # ## Fill a hole
 #
-# Two people judged the same pairs, with keys `1`, `2` and `t`. Write how far they agree beyond chance: observed
-# agreement less the one of chance, divided by one less the one of chance [Cohen 1960]. The chance that both press a key
-# is the product of their own shares of it. If chance is one, return one.
+# Two people judged the same pairs, with keys `1`, `2` and `t`. Write how far they agree beyond chance [Cohen 1960].
+# Take the observed agreement less the agreement by chance. Divide this by one less the agreement by chance. The
+# agreement by chance is a sum over the keys: for each key, the product of both people's shares of it. If it is one,
+# return one.
 
 
 # %% tags=["hole"]

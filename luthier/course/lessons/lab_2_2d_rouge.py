@@ -61,8 +61,8 @@ assert signature("rouge1") != signature("rouge1", references="max")
 assert round(PRINTED[0] - PRINTED[1], 4) == 0.0294
 
 # %% [markdown]
-# The printed pair is 0.0294 apart, which is more than many trainings gain. If one of the two was used for the base and
-# the other way for the tuned model, the gain was made by the scorer.
+# The printed pair is 0.0294 apart, which is more than many trainings gain. Suppose the base is scored in one way and
+# the tuned model in the other. Then the scorer makes the gain.
 
 # %% [markdown]
 # ## The paired difference
@@ -88,7 +88,7 @@ def pair(metric: str, margin: float) -> dict:
 found = pair(metric, margin)
 show(Table(("arm", metric), [(name, f"{mean(own, metric):.3f}") for name, own in scores.items()]))
 print(f"copy-3 - nearest: {found['difference']:+.3f}, interval {found['low']:+.3f} to {found['high']:+.3f}")
-print(f"copy-3 is {found['verdict']}, over {found['n']} dialogues")
+print(f"the verdict for copy-3 over {found['n']} dialogues: {found['verdict']}")
 
 # %% [markdown]
 # Pairing pays. A hard dialogue is hard for both arms, and the difference does not see it. Compare the interval with the
@@ -158,5 +158,5 @@ ask("lab2.2d/two-means", my_choice)
 # ## What this does not show
 #
 # The arms here need no training, so that the lab takes seconds. With your study's answers the cells are the same:
-# `luthier study dialogues --arms zero-shot full` writes them. And ROUGE counts shared words. Whether a summary is true
-# is another question, which lab 2.2 asks people.
+# `luthier study dialogues --arms zero-shot,full` writes them. And ROUGE counts shared words. Whether a summary is true
+# is another question, which lab 2.2c asks people.

@@ -33,6 +33,7 @@ from pathlib import Path
 import luthier
 from luthier.adapt.methods import method
 from luthier.adapt.settings import Lora
+from luthier.decoding.generate import answered
 from luthier.model.forward import collate, supervised_loss
 from luthier.records import Example
 from luthier.scratch.drawn import DrawnRows
@@ -50,7 +51,7 @@ rows = [
 def answers(asked: luthier.Model) -> list[str]:
     """What a model says to the probes, greedily."""
     requests = [luthier.Request(one.id, one.prompt_ids, 8) for one in rows]
-    return [one.text.strip() for one in luthier.fold(luthier.generate(asked, requests), asked.tokenizer)]
+    return [one.text.strip() for one in answered(asked, requests)]
 
 
 before = answers(model)
@@ -108,11 +109,11 @@ import json, sys
 from pathlib import Path
 import luthier
 from luthier.adapt.methods import method
+from luthier.decoding.generate import answered
 model = luthier.load("smollm2-135m", day="2026-01-01")
 model = method("lora").load(model, Path("adapter"))
 asked = [luthier.Request(str(at), tuple(ids), 8) for at, ids in enumerate(json.loads(sys.argv[1]))]
-said = luthier.fold(luthier.generate(model, asked), model.tokenizer)
-print("ANSWERS" + json.dumps([one.text.strip() for one in said]))
+print("ANSWERS" + json.dumps([one.text.strip() for one in answered(model, asked)]))
 """
 probes = json.dumps([list(one.prompt_ids) for one in rows])
 done = subprocess.run([sys.executable, "-c", SCRIPT, probes], capture_output=True, text=True, check=True)

@@ -2,7 +2,7 @@
 # # Lab 2.3c LoRA judged by people
 #
 # You have judged pairs by keys. A metric has judged them too. In this lab you ask how often the two agree, and you meet
-# summaries that a metric loves and a reader must not.
+# summaries that a metric loves and a reader rejects.
 
 # %% [markdown]
 # ## Predict
@@ -21,8 +21,8 @@ predict("lab2.3c/prefers-false", my_guess)
 # %% [markdown]
 # ## Run: true words and false words
 #
-# Each test dialogue of the task has two summaries by people. The first one is the reference here. The second one is the
-# honest paraphrase. The false text is the reference, with its first verb denied.
+# Each test dialogue of the task has two summaries. The first one is the reference here. The second one is the honest
+# paraphrase. The false text is the reference, with its first verb denied.
 
 # %%
 import random

@@ -126,7 +126,7 @@ def drawn(ids: Sequence[int], color: str, top: int) -> str:
     for token, share in zip(ids, shares):
         parts.append(
             f'<rect x="{at}" y="{top}" width="{110 * share + 2:.1f}" height="18" fill="{color}"/>'
-            f'<text x="{at}" y="{top + 34}" font-size="12">{words([token]).strip() or "_"} {share:.2f}</text>'
+            f'<text x="{at}" y="{top + 34}" font-size="13">{words([token]).strip() or "_"} {share:.2f}</text>'
         )
         at += 118
     return "".join(parts)
@@ -139,7 +139,7 @@ def path_shares(ids: Sequence[int]) -> list[float]:
 
 
 svg = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 100" width="360" style="max-width:100%" '
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 100" width="360" '
     f'fill="currentColor">{drawn(best_ids, "#0072B2", 4)}{drawn(greedy_ids, "#D55E00", 54)}</svg>'
 )
 show(Picture(svg, f"Step by step: {words(best_ids)!r} above, greedy's {words(greedy_ids)!r} below."))
@@ -158,8 +158,8 @@ assert first[0][0] == greedy_ids[0]
 # ## Fill a hole
 #
 # Beam search keeps several texts at once. In each step it continues all of them and keeps the best. A tree is given as
-# a dict: for each text the possible next tokens with their probabilities. A text without an entry is finished. Return
-# the text that is left first, and its probability.
+# a dict: for each text the possible next tokens with their probabilities. A text without an entry is finished. At the
+# end return the best text and its probability.
 
 
 # %% tags=["hole"]

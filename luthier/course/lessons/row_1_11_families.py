@@ -8,7 +8,7 @@
 # ## Predict
 #
 # A text has eight tokens. In an encoder each token looks at each token, itself included. In a decoder each token looks
-# at itself and at those before it. How many pairs of tokens are that?
+# at itself and at those before it. How many pairs of tokens does each of them have?
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -232,5 +232,5 @@ ask("1.11/old-gpt", my_choice)
 # ## What this does not show
 #
 # These models are tiny, and their texts are random letters. A large decoder can rewrite and label as well, when the
-# prompt asks for it. That large decoders won in practice has other reasons than their mask, such as how easily they
+# prompt asks for it. In practice large decoders won. That has other reasons than their mask, such as how easily they
 # learn from any text. This lesson does not weigh these reasons.

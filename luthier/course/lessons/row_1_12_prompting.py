@@ -34,6 +34,7 @@ shot_seed = 0  # @param {type:"slider", min:0, max:20, step:1}
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 from luthier.task.prompt import draw_shots
 
 task = luthier.load_task("dialogues")
@@ -81,11 +82,10 @@ arms = {
 rouge = {}
 for name, (count, text) in arms.items():
     requests = [luthier.Request(one.id, prompt(one, count, text).prompt_ids, 32) for one in dialogues]
-    answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
+    answers = answered(model, requests)
     if name in ("no shot", "three shots"):
         print(f"{name}: {answers[0].text[:90]!r}")
-    by_id = {score.id: score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])}
-    rouge[name] = [by_id[one.id] for one in dialogues]
+    rouge[name] = [score.values["rouge1"] for score in luthier.score(answers, dialogues, ["rouge1"])]
 
 # %%
 from luthier.stats.intervals import mean_of, paired
@@ -115,8 +115,9 @@ for name in others:
 show(Table(("difference", "mean", "95 % interval", "dialogues for .02"), rows))
 
 # %% [markdown]
-# Look at the last column. So many dialogues are needed to see a difference of `0.02`, four times of five. Eight are far
-# too few. Whoever tries two prompts on eight dialogues and takes the better one has thrown a coin.
+# Look at the last column. It says how many dialogues a study needs. With so many, four of five studies see a difference
+# of `0.02`. Eight are far too few. Whoever tries two prompts on eight dialogues and takes the better one has thrown a
+# coin.
 
 # %% tags=["claim"]
 # To see a difference of 0.02, more than 24 dialogues are needed for every pair. And the intervals are wider than 0.03.

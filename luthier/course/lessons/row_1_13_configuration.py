@@ -2,7 +2,7 @@
 # # 1.13 Generative configuration
 #
 # A model does not write a word. It gives each token of its vocabulary a probability, and somebody has to choose. In
-# this lesson you turn the dials of that choice: temperature, top-k, top-p, and the most new tokens.
+# this lesson you turn the dials of that choice: temperature, top-k, top-p, and the limit on new tokens.
 
 # %% [markdown]
 # ## Predict
@@ -26,6 +26,7 @@ predict("1.13/answers-warm", my_guess_warm)
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 model = luthier.load("smollm2-135m")
 text = "For her birthday my grandmother baked a"
@@ -60,8 +61,8 @@ rows = [(repr(token), f"{before:.3f}", f"{after:.3f}") for token, before, after 
 show(Table(("next token", "by the model", "after the dials"), rows))
 
 # %% [markdown]
-# Compare the order of the tokens in both columns. It is the same, whatever the temperature is. A hot model is not one
-# that thinks something else is likely. It is one that we do not hold to what it thinks.
+# Compare the order of the tokens in both columns. It is the same, whatever the temperature is. A high temperature does
+# not change what the model finds likely. It changes how often we take something else.
 
 # %% tags=["claim"]
 # At a temperature of 0.3 and of 2.0 the tokens stand in the same order as by the model itself.
@@ -84,8 +85,7 @@ def answers(temperature: float, most: int = 20) -> list[str]:
     """The answers of eight seeds."""
     dials = luthier.Generation(temperature=temperature)
     requests = [luthier.Request(str(seed), asked, most, dials, seed=seed) for seed in range(8)]
-    done = luthier.fold(luthier.generate(model, requests), model.tokenizer)
-    return [answer.text.strip() for answer in done]
+    return [answer.text.strip() for answer in answered(model, requests)]
 
 
 cold, warm = answers(0.1), answers(0.7)
@@ -155,5 +155,4 @@ ask("1.13/temperature", my_other_answer)
 # ## What this does not show
 #
 # You saw one small model and one question. Whether answers at a higher temperature are better or worse is another
-# matter. That takes many questions and somebody who judges the answers. The study of lesson 1.12 judges answers in this
-# way. It asks about examples and templates, and not about the temperature.
+# matter. That takes many questions, and a score for each answer. Lesson 1.12 shows how many it takes.

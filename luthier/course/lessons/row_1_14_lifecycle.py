@@ -9,9 +9,9 @@
 # ## Predict
 #
 # The rows are short dialogues. Each is about a bank, a clinic or a journey, and a program has to say which. Five test
-# rows also stand in the training rows: somebody copied them by mistake. A program that only looks for the most similar
-# training row is right on what share of the clean test rows? And on what share of all test rows, copied ones included?
-# Answer in percent.
+# rows also stand in the training rows: somebody copied them by mistake. A program takes the label of the most similar
+# training row. On what share of the clean test rows is it right? And on what share of all test rows, copied ones
+# included? Answer in percent.
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict

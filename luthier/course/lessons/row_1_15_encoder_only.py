@@ -8,7 +8,7 @@
 # ## Predict
 #
 # A text is one letter, eight times: AAAAAAAA or BBBBBBBB, each half of the time. A model has learned such texts
-# perfectly. All eight letters are hidden, and an encoder says each hidden letter by itself. How often is the result one
+# perfectly. All eight letters are hidden, and an encoder says each of them on its own. How often is the result one
 # letter, eight times? Answer in percent.
 
 # %% tags=["predict"]

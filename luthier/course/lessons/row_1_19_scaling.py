@@ -168,7 +168,7 @@ assert max(map(loss_at, (10, 20, 80))) / min(map(loss_at, (10, 20, 80))) - 1 < 0
 # %% [markdown]
 # ## Fill a hole
 #
-# You know your compute, and how many tokens each parameter shall read. How many parameters, and how many tokens?
+# You know your compute, and how many tokens each parameter should read. How many parameters, and how many tokens?
 
 
 # %% tags=["hole"]

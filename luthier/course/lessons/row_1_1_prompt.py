@@ -21,10 +21,11 @@ predict("1.1/tokens", my_guess)
 # ## Run: the whole prompt
 #
 # Your words are dark, and what a program added is light. Tokens such as `<|im_start|>` are control tokens. They say who
-# speaks. No letter of them is ever written by a user.
+# speaks. A user never types them.
 
 # %%
 import luthier
+from luthier.decoding.generate import answered
 
 model = luthier.load("smollm2-135m")
 renderer = model.renderer
@@ -39,7 +40,7 @@ def painted(words: str) -> tuple[list[str], list[bool]]:
 
 
 tokens, own = painted("Is it raining?")
-show(Tokens([token.replace("\n", "\u21b5") for token in tokens], [0.9 if one else 0.15 for one in own]))
+show(Tokens(tokens, [0.9 if one else 0.15 for one in own]))
 print(f"{len(tokens)} tokens, {sum(own)} of them yours")
 
 # %% [markdown]
@@ -91,8 +92,8 @@ show(Table(("template", "dialogue", "instruction", "chat template"), rows))
 # %%
 examples = [renderer.prompt(task.dev[0], text).prompt_ids for text in templates.values()]
 requests = [luthier.Request(name, ids, 16) for name, ids in zip(templates, examples)]
-answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
-for answer in sorted(answers, key=lambda one: list(templates).index(one.id)):
+answers = answered(model, requests)
+for answer in answers:
     print(f"{answer.id}: {answer.text!r}")
 
 # %% tags=["claim"]
@@ -169,4 +170,4 @@ ask("1.1/sees", my_choice)
 # ## What this does not show
 #
 # You saw which parts a prompt has. You did not see which template is better. Four answers to one dialogue cannot say
-# that. Lesson 1.12 asks many dialogues. Other models have other chat templates, and some have none.
+# that. Lesson 1.12 asks how many dialogues it takes. Other models have other chat templates, and some have none.

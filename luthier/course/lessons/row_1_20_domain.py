@@ -2,7 +2,7 @@
 # # 1.20 Pretraining for domain adaptation
 #
 # A model has read one kind of text, and you need it for another kind. Often it helps to let it read more: plain text of
-# your domain, with nothing to answer. In this lesson a tiny model reads manuals first and dialogues then. You measure
+# your domain, with nothing to answer. In this lesson a tiny model reads manuals first, and then dialogues. You measure
 # what it gains, what it loses, and in which unit.
 
 # %% [markdown]
@@ -58,7 +58,7 @@ import random
 import torch
 
 from luthier.scratch.drawn import train_drawn
-from luthier.scratch.held_out import Judge
+from luthier.scratch.held_out import HeldOut
 from luthier.scratch.objectives import Row
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
@@ -88,7 +88,7 @@ def reads(model: Transformer, documents: list[Document], steps: int, encode=as_b
     return more.eval()
 
 
-judge = Judge(as_bytes, END, 256, causal=True)
+held_manuals, held_dialogues = (HeldOut(some, as_bytes, END, 256) for some in (new_manuals, new_dialogues))
 base = reads(new_model(), manuals, steps=300)
 
 # %% tags=["dials"]
@@ -100,7 +100,7 @@ models = {
     "manuals, then dialogues": reads(base, dialogues, steps),
     "dialogues alone": reads(new_model(), dialogues, steps),
 }
-bits = {name: (judge.bits(one, new_manuals), judge.bits(one, new_dialogues)) for name, one in models.items()}
+bits = {name: (held_manuals.bits(one), held_dialogues.bits(one)) for name, one in models.items()}
 rows = [(name, f"{on_manuals:.2f}", f"{on_dialogues:.2f}") for name, (on_manuals, on_dialogues) in bits.items()]
 show(Table(("it has read", "new manuals", "new dialogues"), rows))
 show(bars("Bits a byte of new dialogues", [(name, both[1]) for name, both in bits.items()], "bits"))
@@ -113,11 +113,11 @@ show(bars("Bits a byte of new dialogues", [(name, both[1]) for name, both in bit
 # %% tags=["claim"]
 # With a few steps: manuals first is better on dialogues than a new model, and than before. On manuals it got worse.
 fixed = {"both": reads(base, dialogues, 80), "new": reads(new_model(), dialogues, 80)}
-assert judge.bits(fixed["both"], new_dialogues) < judge.bits(fixed["new"], new_dialogues) - 0.2
-assert judge.bits(fixed["both"], new_dialogues) < judge.bits(base, new_dialogues) - 0.2
-assert judge.bits(fixed["both"], new_manuals) > judge.bits(base, new_manuals) + 0.2
+assert held_dialogues.bits(fixed["both"]) < held_dialogues.bits(fixed["new"]) - 0.2
+assert held_dialogues.bits(fixed["both"]) < held_dialogues.bits(base) - 0.2
+assert held_manuals.bits(fixed["both"]) > held_manuals.bits(base) + 0.2
 # All need fewer than 8 bits a byte.
-assert all(judge.bits(one, new_dialogues) < 8 for one in fixed.values())
+assert all(held_dialogues.bits(one) < 8 for one in fixed.values())
 
 # %% [markdown]
 # ## Perplexity, and a trap
@@ -138,17 +138,17 @@ def as_pieces(text: str) -> list[int]:
     return pieces.tokenizer.encode(text).ids
 
 
-def perplexity(judge: Judge, model: Transformer) -> float:
+def perplexity(held: HeldOut, encode, model: Transformer) -> float:
     """How unsure the model is at each of its own tokens, on new dialogues."""
-    tokens = sum(len(judge.encode(document.text)) + 1 for document in new_dialogues)
-    return math.exp(sum(judge.nats(model, new_dialogues)) / tokens)
+    tokens = sum(len(encode(document.text)) + 1 for document in new_dialogues)
+    return math.exp(sum(held.nats(model)) / tokens)
 
 
 of_pieces = reads(new_model(pieces.size), dialogues, 80, as_pieces, pieces.end)
-judge_of_pieces = Judge(as_pieces, pieces.end, 256, causal=True)
+held_pieces = HeldOut(new_dialogues, as_pieces, pieces.end, 256)
 measured = {
-    "bytes": (perplexity(judge, fixed["new"]), judge.bits(fixed["new"], new_dialogues)),
-    "pieces of words": (perplexity(judge_of_pieces, of_pieces), judge_of_pieces.bits(of_pieces, new_dialogues)),
+    "bytes": (perplexity(held_dialogues, as_bytes, fixed["new"]), held_dialogues.bits(fixed["new"])),
+    "pieces of words": (perplexity(held_pieces, as_pieces, of_pieces), held_pieces.bits(of_pieces)),
 }
 rows = [(name, f"{unsure:.0f}", f"{cost:.2f}") for name, (unsure, cost) in measured.items()]
 show(Table(("its tokens", "perplexity", "bits a byte"), rows))

@@ -102,7 +102,7 @@ for number, item in enumerate(items, 1):
     print(f"{number}. {mine.question(item, try_number).text}\n")
 
 # %% [markdown]
-# Write your first four answers here, one behind the other, and run the next cell again.
+# Write your first four answers here, one below the other, and run the next cell again.
 
 # %% tags=["question"]
 first = ""  # @param {type:"string"}
@@ -225,6 +225,6 @@ ask("1.21/one-seed", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# The quiz knows the mistakes that somebody has thought of. Another mistake is only not right. And a computed question
-# asks whether you can work something out. Whether you would have thought of working it out is another matter. The labs
-# ask for that.
+# The quiz knows the mistakes that somebody has thought of. Any other mistake is marked as not right, and nothing more.
+# And a computed question asks whether you can work something out. Whether you would have thought of working it out is
+# another matter. The labs ask for that.

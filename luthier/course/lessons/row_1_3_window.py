@@ -178,5 +178,5 @@ ask("1.3/silent", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# That a text fits into the window does not mean that the model uses all of it. Models with a large window often use its
+# A text may fit into the window, and the model may still not use all of it. Models with a large window often use its
 # middle badly. And whether shots help at all is another question. Lesson 1.12 asks it.

@@ -29,7 +29,7 @@ import luthier
 model = luthier.load("smollm2-135m", precision="fp32")
 
 
-def answered(question: str, limit: int) -> tuple[list[int], luthier.Answer]:
+def answer_to(question: str, limit: int) -> tuple[list[int], luthier.Answer]:
     """The prompt's ids and the answer to a question, with at most so many new tokens."""
     ids, _ = model.renderer.render([{"role": "user", "content": question}])
     events = luthier.generate(model, [luthier.Request("one", tuple(ids), limit)])
@@ -39,12 +39,12 @@ def answered(question: str, limit: int) -> tuple[list[int], luthier.Answer]:
 def paint_both(ids: list[int], answer: luthier.Answer) -> None:
     """Shows prompt and answer as tokens."""
     every = [*ids, *answer.tokens]
-    pieces = [model.tokenizer.decode([token]).replace("\n", "\u21b5") for token in every]
+    pieces = [model.tokenizer.decode([token]) for token in every]
     show(Tokens(pieces, [0.15] * len(ids) + [0.9] * len(answer.tokens)))
 
 
 question = "What is the capital of France?"
-ids, whole = answered(question, 40)
+ids, whole = answer_to(question, 40)
 paint_both(ids, whole)
 print(f"{len(whole.tokens)} tokens; it stopped because of: {whole.stop}")
 
@@ -68,8 +68,8 @@ limit = 12  # @param {type:"slider", min:1, max:24, step:1}
 my_question = "Write three sentences about the sea."  # @param {type:"string"}
 
 # %%
-_, short = answered(my_question, limit)
-_, longer = answered(my_question, 24)
+_, short = answer_to(my_question, limit)
+_, longer = answer_to(my_question, 24)
 for answer in (short, longer):
     print(f"{len(answer.tokens)} tokens, stop: {answer.stop}: {answer.text!r}")
 
@@ -79,8 +79,8 @@ for answer in (short, longer):
 
 # %% tags=["claim"]
 # With a limit of 12 the answer has 12 tokens, and they are the first 12 of the longer answer.
-_, cut_short = answered("Write three sentences about the sea.", 12)
-_, cut_later = answered("Write three sentences about the sea.", 24)
+_, cut_short = answer_to("Write three sentences about the sea.", 12)
+_, cut_later = answer_to("Write three sentences about the sea.", 24)
 assert cut_short.stop == "length" and len(cut_short.tokens) == 12 == asked_limit
 assert cut_later.tokens[:12] == cut_short.tokens
 assert cut_short.text.rstrip()[-1] not in ".!?"
@@ -89,7 +89,7 @@ assert cut_short.text.rstrip()[-1] not in ".!?"
 # To get a short answer, ask for one. Then the length is the model's own choice, and the answer has an end.
 
 # %%
-_, brief = answered("Name one colour. Answer with one word.", 24)
+_, brief = answer_to("Name one colour. Answer with one word.", 24)
 print(f"{len(brief.tokens)} tokens, stop: {brief.stop}: {brief.text!r}")
 
 # %% [markdown]
@@ -99,13 +99,13 @@ print(f"{len(brief.tokens)} tokens, stop: {brief.stop}: {brief.text!r}")
 # limit would have done. For a smaller limit no new answers are needed.
 
 # %%
-from luthier.decoding.generate import shorten
+from luthier.decoding.generate import answered, shorten
 
 task = luthier.load_task("dialogues")
 text = task.spec.prompt.templates["brief"]
 chosen = sorted(task.dev, key=lambda one: len(one.input))[:3]
 requests = [luthier.Request(one.id, model.renderer.prompt(one, text, room=24).prompt_ids, 24) for one in chosen]
-answers = luthier.fold(luthier.generate(model, requests), model.tokenizer)
+answers = answered(model, requests)
 rows = []
 for most in (6, 12, 18, 24):
     made = [shorten(answer, most, model.tokenizer) for answer in answers]
@@ -167,6 +167,6 @@ ask("1.4/concise", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# You saw greedy answers, so the same beginning came back. With a temperature the seed has to be the same too. Whether
-# a short answer is a good one was not asked. A limit also changes scores: cut answers are compared with whole
-# references. luthier's reports show how much.
+# You saw greedy answers, so the same beginning came back. With a temperature the seed has to be the same too. This
+# lesson did not ask whether a short answer is a good one. A limit also changes scores: cut answers are compared with
+# whole references. luthier's reports show how much.

@@ -141,10 +141,11 @@ def curve(values: list[int], color: str, most: int) -> str:
 
 most = rows[-1][2]
 svg = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 120" width="300" style="max-width:100%">'
-    f"{curve([row[1] for row in rows], '#D55E00', most)}{curve([row[2] for row in rows], '#0072B2', most)}</svg>"
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 120" width="300" font-size="13" fill="currentColor">'
+    f"{curve([row[1] for row in rows], '#D55E00', most)}{curve([row[2] for row in rows], '#0072B2', most)}"
+    '<text x="90" y="52">transformer</text><text x="220" y="100">LSTM</text></svg>'
 )
-show(Picture(svg, "Numbers kept: the LSTM's line stays flat, and the transformer's rises with the tokens."))
+show(Picture(svg, "Numbers kept of 1, 8, 32 and 64 tokens: the LSTM's line stays flat, and the transformer's rises."))
 
 # %% [markdown]
 # The LSTM keeps 128 numbers, whether it has read one token or a book. The transformer keeps 128 numbers of each token,

@@ -14,7 +14,7 @@
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
-from luthier.course.shown import Picture, Table, Tokens, bars, show
+from luthier.course.shown import Table, Tokens, bars, grid, show
 
 my_guess_mary = None  # @param {type:"number"}
 my_guess_when = None  # @param {type:"number"}
@@ -25,10 +25,11 @@ predict("1.7/share-when", my_guess_when)
 # ## Turn a dial: look at heads
 #
 # SmolLM2 has 30 layers of 9 heads each. In the picture a row is a token that looks, and a column is a token that is
-# seen. Take your own sentence, and another layer.
+# seen. Take your own sentence, another layer and another head. Below the picture are all heads of the layer.
 
 # %% tags=["dials"]
 layer = 17  # @param {type:"slider", min:0, max:29, step:1}
+head = 4  # @param {type:"slider", min:0, max:8, step:1}
 my_sentence = "When Mary and John went to the shop, John gave a drink to"  # @param {type:"string"}
 
 # %%
@@ -37,7 +38,6 @@ import math
 import torch
 
 import luthier
-from luthier.scratch.attention_map import attention_svg
 from luthier.scratch.imported import imported
 from luthier.scratch.transformer import Cache, positions_in, rotations, turned
 
@@ -60,8 +60,10 @@ def pieces_of(ids) -> list[str]:
 
 
 ids, logits, attention = read(my_sentence)
-svg = attention_svg(attention[layer], pieces_of(ids), pieces_of(ids), f"decoder.{layer}")
-show(Picture(svg, f"Attention of layer {layer}: {len(ids)} tokens, {net.shape.heads} heads."))
+pieces = pieces_of(ids)
+show(grid(f"Layer {layer}, head {head}", pieces, pieces, attention[layer][head].tolist()))
+rows = [(f"head {at}", pieces[int(row.argmax())], f"{row.max():.2f}") for at, row in enumerate(attention[layer][:, -1])]
+show(Table((f"layer {layer}", f"{pieces[-1]!r} looks most at", "share"), rows))
 print(f"{net.shape.layers} layers, {net.shape.heads} heads in each")
 
 # %% tags=["claim"]

@@ -202,5 +202,5 @@ ask("1.8/blanks", my_choice)
 # ## What this does not show
 #
 # These tokenizers have seen little text. Those of large models have seen many languages, and so German or code costs
-# less there. The order often stays. Whether one kind of tokenizer leads to better answers is another question. It takes
-# a model that is trained with each.
+# less there. Yet English is often still the cheapest. Whether one kind of tokenizer leads to better answers is another
+# question. It takes a model that is trained with each.

@@ -84,11 +84,11 @@ assert same > across + 0.05
 # %%
 from luthier.scratch.neighbours import neighbours
 
-near = neighbours("an old oak", "smollm2-135m", count=4)
-for one in near:
-    print(
-        repr(one.piece), "alone:", [piece for piece, _ in one.static], "here:", [piece for piece, _ in one.in_context]
-    )
+near = neighbours("an old oak", model, count=4)
+show(Table(("token", "nearest by the embedding", "nearest in its place"), [
+    (repr(one.piece), *(" ".join(repr(piece) for piece, _ in some) for some in (one.static, one.in_context)))
+    for one in near
+]))  # fmt: skip
 
 # %% [markdown]
 # ## Positions: switch them off
@@ -133,7 +133,7 @@ assert without_positions < 1e-4
 assert with_positions > 10 * without_positions
 
 # %% [markdown]
-# Such a model sees a bag of tokens. `dog bites man` and `man bites dog` are one to it. Now let both encoders learn
+# Such a model sees a bag of tokens. `dog bites man` and `man bites dog` are the same to it. Now let both encoders learn
 # something that lies in the order: does the letter 1 stand before the letter 2?
 
 # %%

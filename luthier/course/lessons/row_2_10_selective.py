@@ -172,8 +172,8 @@ slow, fast = learned("biases", older, 3e-3), learned("biases", older, 3e-2)
 show(bars("Right at older, biases alone", [("rate 0.003", slow), ("rate 0.03", fast)]))
 
 # %% [markdown]
-# At one rate you would say that biases are too few. At the other they learn the task. Who compares methods at one rate
-# compares rates.
+# At one rate you would say that biases are too few. At the other they learn the task. Whoever compares methods at a
+# single rate compares rates.
 
 # %% tags=["claim"]
 # 672 biases, 2.5 % of the parameters: they fail at one rate and learn at ten times that rate.

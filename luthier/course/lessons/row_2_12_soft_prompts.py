@@ -189,10 +189,10 @@ show(bars("Share of right letters", told_of))
 
 # %% [markdown]
 # For two places on, one vector was enough. For five places on it is not: the model never learned that. More vectors
-# bend the frozen model further. A soft prompt chooses well among what a model can do. New things it teaches slowly.
+# bend the frozen model further. A soft prompt chooses well among what a model can do. It teaches new things slowly.
 
 # %% tags=["claim"]
-# One vector fails at the new task. 8 vectors do better, and 8 say a known task as well as one.
+# One vector fails at the new task. 8 vectors do better, and 8 do a known task as well as one.
 assert five < 0.5 < two_after
 assert five_of_eight > five
 assert known > 0.95
@@ -251,5 +251,5 @@ ask("2.12/sentence", my_choice)
 # ## What this does not show
 #
 # The model is tiny, and it knows three tasks. A large one knows so much that a soft prompt finds more to choose from.
-# That soft prompts come close to full fine-tuning was found for very large models [Lester et al. 2021]. They also need
-# a learning rate of their own, far higher than usual. Whether they do for your task, a study says.
+# In very large models soft prompts came close to full fine-tuning [Lester et al. 2021]. They also need a learning rate
+# of their own, far higher than usual. A study says how close they come in your task.

@@ -81,7 +81,8 @@ assert dialogues["high"] - dialogues["low"] > 1.5 * (rows["high"] - rows["low"])
 # %% [markdown]
 # ## Is the shorter one better?
 #
-# Now two arms that are equal in truth, many times. An honest 95 % interval leaves out zero in five of 100 studies.
+# Now two arms that are equal in truth are compared many times. An honest 95 % interval leaves out zero in five of 100
+# studies.
 
 # %%
 from luthier.stats.intervals import by_unit, paired
@@ -205,5 +206,5 @@ ask("2.13/references", my_choice)
 # ## What this does not show
 #
 # The scores of the two arms were drawn, not measured. So nothing here says that full fine-tuning or LoRA is better.
-# That takes a study with your task: `luthier study dialogues --arms full lora`. And more references do help a little:
+# That takes a study with your task: `luthier study dialogues --arms full,lora`. And more references do help a little:
 # they make the score of each dialogue steadier.

@@ -32,26 +32,20 @@ import random
 import torch
 from torch import nn
 
-from luthier.scratch.drawn import share_right, train_drawn
-from luthier.scratch.objectives import IGNORE, Row
+from luthier.scratch.drawn import moved_letters, share_right, train_drawn
+from luthier.scratch.objectives import Row
 from luthier.scratch.rows import inputs_of
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
 
-LETTERS, OLD = 10, 10
+OLD = 10
 MOVES = {10: 1, 11: 4, 12: 7}  # instruction -> places
-
-
-def row_of(dice: random.Random, instruction: int, places: int) -> Row:
-    """An instruction and six letters; each letter has the moved one as its target."""
-    letters = [dice.randrange(LETTERS) for _ in range(6)]
-    return Row((instruction, *letters), (0,) * 7, (IGNORE, *[(one + places) % LETTERS for one in letters]))
 
 
 def skills(dice: random.Random) -> Row:
     """One of the three skills by chance."""
     instruction = dice.choice(list(MOVES))
-    return row_of(dice, instruction, MOVES[instruction])
+    return moved_letters(dice, instruction, MOVES[instruction])
 
 
 torch.manual_seed(0)
@@ -61,7 +55,7 @@ train_drawn(base, skills, steps=300)
 print(f"the base has {share_right(base, skills):.2f} right on its three skills")
 
 # %% [markdown]
-# Now a new task comes. The instruction before the letters is the one for one place, but they shall move by four. Full
+# Now a new task comes. Before the letters stands the instruction for one place, but now they have to move by four. Full
 # fine-tuning moves all parameters. The soft prompt moves one vector, which is added at the instruction's place.
 
 # %%
@@ -69,7 +63,7 @@ print(f"the base has {share_right(base, skills):.2f} right on its three skills")
 
 def new_task(dice: random.Random) -> Row:
     """An old instruction before letters that move by four."""
-    return row_of(dice, OLD, 4)
+    return moved_letters(dice, OLD, 4)
 
 
 class WithSoftPrompt(nn.Module):
@@ -131,8 +125,8 @@ print(f"soft prompt at {rate}: {share_right(tuned('soft', rate), new_task):.2f} 
 # %% [markdown]
 # ## Equal effort
 #
-# Fair is this: each method tries the same number of rates. A dev set chooses. Only the chosen one is asked the test
-# set. Each training reads equally many rows.
+# This is fair: each method tries the same number of rates. A dev set chooses one of them. Only that one is measured on
+# the test set. Each training reads equally many rows.
 
 # %%
 RATES = (0.001, 0.01, 0.1)
@@ -168,11 +162,11 @@ difference = paired(rows["full"], rows["soft"])
 interval = difference.interval(0.95)
 said = verdict(interval, margin=0.05, n=difference.n, nonzero=difference.nonzero)
 show(bars("Right on test, each at its own rate", [(name, sum(own) / len(own)) for name, own in rows.items()]))
-print(f"full - soft {difference.value:+.3f}, interval {interval.low:+.3f} to {interval.high:+.3f}: full is {said}")
+print(f"full - soft {difference.value:+.3f}, interval {interval.low:+.3f} to {interval.high:+.3f}; verdict: {said}")
 
 # %% [markdown]
 # At its own rate the soft prompt is another method. What looked like a gap of the methods was mostly a gap of the
-# rates. The soft prompt's best rate is at least ten times the one of full fine-tuning's first table.
+# rates. The soft prompt's best rate is at least ten times the rate of the first table.
 
 # %% tags=["claim"]
 # Chosen on dev, the soft prompt's rate is at least ten times USUAL, and it gains over 0.2 by it.
@@ -184,7 +178,7 @@ assert soft_share > at_usual["soft"] + 0.2
 # ## Fill a hole
 #
 # Write the fair choice. `trials` maps a rate to a pair: the share on dev and the share on test. Return the rate that
-# dev chooses and its share on test. Of equal ones on dev take the smaller rate.
+# dev chooses and its share on test. Where rates are equal on dev, take the smaller one.
 
 
 # %% tags=["hole"]

@@ -32,28 +32,22 @@ import random
 
 import torch
 
-from luthier.scratch.drawn import share_right, train_drawn
-from luthier.scratch.objectives import IGNORE, Row
+from luthier.scratch.drawn import moved_letters, share_right, train_drawn
+from luthier.scratch.objectives import Row
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
 
 LETTERS, SIGN_A, SIGN_B = 10, 10, 11
 
 
-def row_of(dice: random.Random, sign: int, places: int) -> Row:
-    """A sign and six letters; each letter has the moved one as its target."""
-    letters = [dice.randrange(LETTERS) for _ in range(6)]
-    return Row((sign, *letters), (0,) * 7, (IGNORE, *[(one + places) % LETTERS for one in letters]))
-
-
 def task_a(dice: random.Random) -> Row:
     """Letters move by one."""
-    return row_of(dice, SIGN_A, 1)
+    return moved_letters(dice, SIGN_A, 1)
 
 
 def task_b(dice: random.Random) -> Row:
     """Letters move by four."""
-    return row_of(dice, SIGN_B, 4)
+    return moved_letters(dice, SIGN_B, 4)
 
 
 torch.manual_seed(0)
@@ -104,7 +98,7 @@ show(Table(("what", *["letter"] * 6), [
     ("B would say", *[(one + 4) % LETTERS for one in letters]),
     ("the model says", *said),
 ]))  # fmt: skip
-does_b = share_right(alone, lambda dice: row_of(dice, SIGN_A, 4))
+does_b = share_right(alone, lambda dice: moved_letters(dice, SIGN_A, 4))
 print(f"under the sign of A it does B in {does_b:.0%} of the letters")
 
 # %% [markdown]
@@ -131,7 +125,7 @@ show(bars(f"Right after the second training, {replay:.0%} old rows", [
 ]))  # fmt: skip
 
 # %% [markdown]
-# One row in twenty is enough here. B costs nearly nothing by it. The old rows force the model to look at the sign.
+# One row in twenty is enough here. It costs B nearly nothing. The old rows force the model to look at the sign.
 
 # %% tags=["claim"]
 # With 5 % old rows A stays above 0.9, and B is above 0.9 as well.
@@ -141,8 +135,8 @@ assert share_right(kept, task_a) > 0.9 and share_right(kept, task_b) > 0.9
 # %% [markdown]
 # ## How sure is a loss of points?
 #
-# A test of an old task is a sample too. Before and after are asked the same rows, so the difference is paired. Few rows
-# leave a wide interval.
+# A test of an old task is a sample too. Before and after the training the model gets the same rows, so the difference
+# is paired. Few rows leave a wide interval.
 
 # %%
 from luthier.stats.intervals import paired_shares
@@ -205,5 +199,5 @@ ask("2.1/loss", my_choice)
 # ## What this does not show
 #
 # Our two tasks fight for the same letters, so the model forgets all of A. A large model forgets less, and more slowly.
-# LoRA forgets less as well, as it moves less [Biderman and others 2024]. How much your model loses on what you need
-# has to be measured, before and after.
+# LoRA forgets less as well, since it changes less [Biderman and others 2024]. How much your model loses on what you
+# need has to be measured, before and after.

@@ -7,9 +7,9 @@
 # %% [markdown]
 # ## Predict
 #
-# A model of 135 million parameters reads orders such as `Ana: I take 3 teas, and 2 rolls please.` It shall write
-# `Ana | 3 teas | 2 rolls`. It sees 32 examples, each once. How many training steps are that with eight rows a step? And
-# what ROUGE-1 does it reach on new orders?
+# A model of 135 million parameters reads orders such as `Ana: I take 3 teas, and 2 rolls please.` It has to write
+# `Ana | 3 teas | 2 rolls`. It sees 32 examples, each three times. How many training steps is that, with eight rows a
+# step? And what ROUGE-1 does it reach on new orders?
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -73,7 +73,7 @@ print(rows[0]["input"], "->", rows[0]["references"][0])
 
 # %%
 folder = luthier.study(
-    "orders", model="smollm2-135m", arms=["zero-shot", "lora-r8"], defaults={"epochs": 1}, out="study"
+    "orders", model="smollm2-135m", arms=["zero-shot", "lora-r8"], defaults={"epochs": 3}, out="study"
 )
 result = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
 means = {arm: own["rouge1"]["mean"] for arm, own in result["arms"].items()}
@@ -88,11 +88,11 @@ show(Table(("order", "zero-shot", "lora-r8"), [
 ]))  # fmt: skip
 
 # %% [markdown]
-# The model could read before. What it learned is the form, and that an answer ends there. 32 rows, each read once, were
-# enough for it.
+# The model could read before. What it learned is the form, and that an answer ends there. 32 rows, each read three
+# times, were enough for it.
 
 # %% tags=["claim"]
-# 32 rows of a model of 135 million parameters: LoRA beats zero shot by more than 0.2.
+# 32 rows, and a model of 135 million parameters: LoRA beats zero shot by more than 0.2.
 assert means["lora-r8"] > means["zero-shot"] + 0.2
 pair = next(one for one in result["pairs"] if {one["a"], one["b"]} == {"zero-shot", "lora-r8"} and one["verdict"])
 assert pair["verdict"] in ("better", "worse")
@@ -103,7 +103,7 @@ assert pair["verdict"] in ("better", "worse")
 # Steps follow from rows, epochs and the batch.
 
 # %% tags=["dials"]
-epochs = 1  # @param {type:"slider", min:1, max:10, step:1}
+epochs = 3  # @param {type:"slider", min:1, max:10, step:1}
 batch = 8  # @param {type:"slider", min:1, max:32, step:1}
 
 # %%

@@ -103,26 +103,13 @@ assert quotas(rates(SIZES, Mixture(kind="equal")), TOTAL)["moods"] == 2_000
 # The rare task is one row in 651 of a proportional mixture. All mixtures read equally many rows.
 
 # %%
-import random
-
 import torch
 
-from luthier.scratch.drawn import share_right, train_drawn
-from luthier.scratch.objectives import IGNORE, Row
+from luthier.scratch.drawn import moved_letters, share_right, train_drawn
 from luthier.scratch.shape import Shape
 from luthier.scratch.transformer import Transformer
 
-LETTERS = 10
 MOVES = {"summaries": (10, 1), "kinds": (11, 4), "moods": (12, 7)}  # task -> its sign and its places
-
-
-def row_of(dice: random.Random, task: str) -> Row:
-    """A sign and six letters; each letter has the moved one as its target."""
-    sign, places = MOVES[task]
-    letters = [dice.randrange(LETTERS) for _ in range(6)]
-    return Row((sign, *letters), (0,) * 7, (IGNORE, *[(one + places) % LETTERS for one in letters]))
-
-
 RARE = {"summaries": 12_000, "kinds": 1_000, "moods": 20}
 
 
@@ -133,8 +120,10 @@ def trained(mixture: Mixture, steps: int = 250) -> dict[str, float]:
     shape = Shape(vocabulary=13, family="encoder", width=32, layers=2, heads=2, positions="learned", window=8)
     model = Transformer(shape)
     names, weights = list(shares), list(shares.values())
-    train_drawn(model, lambda dice: row_of(dice, dice.choices(names, weights)[0]), steps=steps)
-    return {task: share_right(model, lambda dice, own=task: row_of(dice, own), rows=100) for task in MOVES}
+    train_drawn(model, lambda dice: moved_letters(dice, *MOVES[dice.choices(names, weights)[0]]), steps=steps)
+    return {
+        task: share_right(model, lambda dice, own=task: moved_letters(dice, *MOVES[own]), rows=100) for task in MOVES
+    }
 
 
 proportional = trained(Mixture(kind="proportional"))

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2.4 Supervised fine-tuning
 #
-# A model learns from pairs: a prompt, and an answer that a person wrote. It reads both, and is corrected on the answer
+# A model learns from pairs: a prompt, and the answer that is wanted. It reads both, and is corrected on the answer
 # alone. In this lesson you look at which token is corrected. Then you find a mistake that makes a loss look wonderful.
 
 # %% [markdown]
@@ -21,8 +21,8 @@ predict("2.4/padding", my_guess)
 # %% [markdown]
 # ## Run: what is read, and what is corrected
 #
-# Here is one training row as the model gets it. The prompt is read. The coloured part is the answer. Only there the
-# model is told what it should have said.
+# Here is one training row as the model gets it. The prompt is read. The coloured part is the answer. Only there is the
+# model told what it should have said.
 
 # %%
 from tokenizers import Tokenizer
@@ -149,8 +149,8 @@ print(f"the loss of the answers alone:            {honest:.2f}")
 print(f"tokens of the answers that are right:     {right:.0%}")
 
 # %% [markdown]
-# It is one model, and nothing was changed between the two lines. The printed loss looks nearly learned. The loss of the
-# answers says that it has hardly begun.
+# It is one model, and nothing was changed between the two lines. By the printed loss the task looks nearly learned. By
+# the loss of the answers it has hardly begun.
 
 # %% tags=["claim"]
 # The printed loss is less than a quarter of the honest one, and most tokens of the answers are wrong.
@@ -171,8 +171,8 @@ print(
 )
 
 # %% [markdown]
-# The careful model has learned more in the same steps, and its printed loss is the higher one. Who compares the two
-# prints would throw the better model away.
+# The careful model has learned more in the same steps, and its printed loss is the higher one. Whoever compares the two
+# printed losses throws the better model away.
 
 # %% tags=["claim"]
 # The careful model has more right. Its printed loss is its honest loss, and that is higher than the careless print.
@@ -225,6 +225,6 @@ ask("2.4/low", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# A low honest loss is no good summary either. It says that the model finds people's words likely. Whether it writes
-# good ones is seen in its answers. Some train on the prompt too, on purpose. And the tiny model learns padding in a few
-# steps. A large one does so even faster.
+# A low honest loss is no good summary either. It says that the model finds the words of the references likely. Whether
+# it writes good ones is seen in its answers. Some train on the prompt too, on purpose. And the tiny model learns
+# padding in a few steps. A large one does so even faster.

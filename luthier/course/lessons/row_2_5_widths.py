@@ -100,8 +100,8 @@ assert typical_error(4, 32) < typical_error(4, 64) < typical_error(4, 576)
 # %% [markdown]
 # ## Where it breaks
 #
-# Now all linear layers of the model are rounded. Then the model reads summaries that people wrote. The loss says how
-# much each token surprises the model. Here is the loss with fewer and fewer bits.
+# Now all linear layers of the model are rounded. Then the model reads reference summaries. The loss says how much each
+# token surprises the model. Here is the loss with fewer and fewer bits.
 
 # %%
 from luthier.model.forward import collate, supervised_loss

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 2.6 Evaluating the task: ROUGE and BLEU
 #
-# A model has written a summary, and a person has written one too. ROUGE and BLEU count the words that both share. In
-# this lesson you count by hand, then let the library count, and find what these numbers cannot see.
+# A model has written a summary. Beside it stands the reference: a summary that is known to be good. ROUGE and BLEU
+# count the words that both share. In this lesson you count by hand, then let the library count, and find what these
+# numbers cannot see.
 
 # %% [markdown]
 # ## Predict

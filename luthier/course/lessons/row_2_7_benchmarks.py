@@ -8,7 +8,7 @@
 # ## Predict
 #
 # One model has 72.1 % of 500 questions right, another one 71.8 %. Each share has an interval, which says how far chance
-# may have moved it. How many percent does the interval reach to each side?
+# may have moved it. How many percentage points does the interval reach to each side?
 
 # %% tags=["predict"]
 from luthier.course.desk import ask, predict
@@ -155,9 +155,9 @@ assert sum(right) / len(right) > by_letter / 24
 # %% [markdown]
 # ## Fill a hole
 #
-# Write what of a list is order. `counts` holds how many questions each model has right, best first; all were asked `n`.
-# Return how many models may be as good as the first: those whose count is at most `2 * root(n / 2)` below it, the first
-# one included. (This is twice the largest error of a difference of two shares, as a count.)
+# Write how much of a list is order. `counts` holds how many questions each model has right, best first; all were asked
+# `n`. Return how many models may be as good as the first: those whose count is at most `2 * root(n / 2)` below it, the
+# first one included. (That is twice the largest standard error that a difference of two such counts can have.)
 
 
 # %% tags=["hole"]

@@ -21,8 +21,8 @@ predict("2.8/after-one-step", my_guess)
 # %% [markdown]
 # ## Run: one real step
 #
-# Here is a small model, and AdamW as luthier's loop uses it. We weigh the tensors before the step, after the way back,
-# and after the step.
+# Here is a small model, and AdamW as luthier's loop uses it. We weigh the tensors before the step, after the backward
+# pass, and after the step.
 
 # %%
 import random
@@ -62,7 +62,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 at = {"at rest": held(optimizer)}
 loss, count, _ = loss_of(model, rows)
 (loss / count).backward()
-at["after the way back"] = held(optimizer)
+at["after the backward pass"] = held(optimizer)
 optimizer.step()
 at["after the step"] = held(optimizer)
 names = list(at["at rest"])
@@ -196,5 +196,5 @@ ask("2.8/issue", my_choice)
 # ## What this does not show
 #
 # Full fine-tuning may still be the right thing, where the model is small and the task is far from what it knows.
-# Several devices can share the memory between them. Other optimizers keep less. And the dearest issue is not one of
-# bytes: a model in which every weight moves may forget what it could do before. Lesson 2.1 shows that.
+# Several devices can share the memory between them. Other optimizers keep less. And the largest cost may not be one of
+# bytes. A model in which every weight moves may forget what it could do before. Lesson 2.1 shows that.

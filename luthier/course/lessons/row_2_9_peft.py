@@ -103,8 +103,8 @@ assert gone > 100
 # %% [markdown]
 # ## What else it gives: nothing is forgotten
 #
-# A tiny model has learned to say each letter's successor. Now it is to say the letter five places on. We teach it that
-# twice: once all its weights, once only LoRA. The loop writes a checkpoint, and we weigh the file.
+# A tiny model has learned to say each letter's successor. Now it is to say the letter five places on. We teach it
+# twice: once all its weights learn, and once only LoRA. The loop writes a checkpoint, and we weigh the file.
 
 # %%
 import random

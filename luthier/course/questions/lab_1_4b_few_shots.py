@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from random import Random
 from typing import Any
 
 from luthier.course.question import Choice, Question, WrongSolution
 
 
-def _shots(dice: Random) -> dict[str, Any]:
-    shots = tuple(dice.randrange(90, 420) for _ in range(8))
+def _cut(dice: Random) -> dict[str, Any]:
+    """Three shots, and a question that the cut goes through."""
+    window, question = dice.choice((512, 768, 1024)), dice.randrange(120, 420)
+    left = dice.randrange(20, min(question - 20, 250))
+    first, second = (dice.randrange(80, (window - left) // 2 - 40) for _ in range(2))
     return {
-        "window": dice.choice((512, 768, 1024, 1536, 2048)),
-        "room": dice.randrange(60, 400, 10),
-        "question": dice.randrange(100, 420),
-        "shots": shots,
-        "shown": ", ".join(map(str, shots)),
+        "window": window,
+        "question": question,
+        "first": first,
+        "second": second,
+        "third": window - left - first - second,
     }
-
-
-def _fit(free: int, shots: tuple[int, ...]) -> int:
-    """How many shots in order fit into so many tokens."""
-    kept = len(shots)
-    while kept and sum(shots[:kept]) > free:
-        kept -= 1
-    return kept
 
 
 def _tokens(dice: Random) -> dict[str, Any]:
@@ -40,25 +34,29 @@ def _tokens(dice: Random) -> dict[str, Any]:
 QUESTIONS = (
     Question(
         row="lab1.4b",
-        name="seen",
-        text="A decoder has a window of {window} tokens, and {room} of them are kept for the answer. Your question has "
-        "{question} tokens. Eight shots have {shown} tokens, in this order. The last ones are dropped first until all "
-        "fits. How many shots does the model see?",
-        draw=_shots,
-        answer=lambda window, room, question, shots: _fit(window - room - question, shots),
-        again=lambda window, room, question, shots: sum(
-            total <= window - room - question for total in accumulate(shots)
+        name="left",
+        text="Three shots have {first}, {second} and {third} tokens. Behind them stands your question of {question} "
+        "tokens. A program cuts the prompt at {window} tokens without a word: the first ones stay. How many tokens of "
+        "your question does the model read?",
+        draw=_cut,
+        answer=lambda window, first, second, third: window - first - second - third,
+        again=lambda window, question, first, second, third: (
+            question - len(range(window, first + second + third + question))
         ),
         wrong={
-            "You forgot the room for the answer. A decoder's answer stands in the same window.": (
-                lambda window, question, shots: _fit(window - question, shots)
+            "You gave what is cut off.": (
+                lambda window, question, first, second, third: first + second + third + question - window
             ),
-            "You forgot the question and the answer. Both stand in the window.": (
-                lambda window, shots: _fit(window, shots)
+            "You thought that shots are dropped for the question. Only a program that counts does that.": (
+                lambda question: question
             ),
-            "You took all of them. What does not fit is dropped, with or without a word.": lambda shots: len(shots),
+            "You thought that all shots stay and the whole question goes. The cut is at a token.": lambda: 0,
+            "You left out the last shot. It stands before the question.": (
+                lambda window, first, second: window - first - second
+            ),
         },
-        why="{window} - {room} - {question} tokens are left for shots. The first {answer} fit into them.",
+        why="The shots take {first} + {second} + {third} of {window} tokens. The {answer} that are left are the "
+        "beginning of the question.",
         tolerance=0,
     ),
     Question(
@@ -97,40 +95,23 @@ QUESTIONS = (
 )
 
 WRONG_SOLUTIONS = {
-    "shots_that_fit": (
+    "left_of_each": (
         WrongSolution(
-            "def shots_that_fit(window, room, question, shots):\n"
-            "    kept = len(shots)\n"
-            "    while kept and question + sum(shots[:kept]) > window:\n"
-            "        kept -= 1\n"
-            "    return kept",
-            says="the answer takes its room",
+            "def left_of_each(parts, window):\n"
+            "    return [min(part, window - sum(parts[:place])) for place, part in enumerate(parts)]",
+            says="behind the cut nothing is left",
         ),
         WrongSolution(
-            "def shots_that_fit(window, room, question, shots):\n"
-            "    left, kept = window - room - question, 0\n"
-            "    for shot in shots:\n"
-            "        if shot <= left:\n"
-            "            left -= shot\n"
-            "            kept += 1\n"
-            "    return kept",
-            says="a long example is not skipped",
+            "def left_of_each(parts, window):\n"
+            "    return [part if sum(parts[: place + 1]) <= window else 0 for place, part in enumerate(parts)]",
+            says="through the middle of a part",
         ),
         WrongSolution(
-            "def shots_that_fit(window, room, question, shots):\n"
-            "    kept = len(shots)\n"
-            "    while kept and sum(shots[:kept]) > window - room:\n"
-            "        kept -= 1\n"
-            "    return kept",
-            says="share the window",
-        ),
-        WrongSolution(
-            "def shots_that_fit(window, room, question, shots):\n"
-            "    kept = len(shots)\n"
-            "    while kept and question + sum(shots[:kept]) >= window - room:\n"
-            "        kept -= 1\n"
-            "    return kept",
-            says="fits exactly",
+            "def left_of_each(parts, window):\n"
+            "    left, place = list(parts), len(parts) - 1\n"
+            "    left[place] -= sum(parts) - window\n"
+            "    return left",
+            says="behind the cut nothing is left",
         ),
     )
 }

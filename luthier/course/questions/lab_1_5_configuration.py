@@ -18,9 +18,8 @@ def _gap(dice: Random) -> dict[str, Any]:
 
 
 def _lengths(dice: Random) -> dict[str, Any]:
-    limit = dice.randrange(20, 60, 5)
-    lengths = tuple(dice.choice((limit, dice.randrange(5, 90), dice.randrange(5, 90))) for _ in range(12))
-    return {"limit": limit, "lengths": lengths, "shown": ", ".join(map(str, lengths))}
+    lengths = tuple(dice.sample(range(5, 120), 9))
+    return {"wanted": dice.choice((6, 7, 8)), "lengths": lengths, "shown": ", ".join(map(str, lengths))}
 
 
 QUESTIONS = (
@@ -45,20 +44,28 @@ QUESTIONS = (
     ),
     Question(
         row="lab1.5",
-        name="cut",
-        text="Without a limit twelve answers have {shown} tokens, their end token included. The limit is {limit} new "
-        "tokens. How many answers does it cut?",
+        name="limit",
+        text="Without a limit nine answers have {shown} tokens, their end token included. What is the smallest limit "
+        "on new tokens under which at least {wanted} of them end by themselves?",
         draw=_lengths,
-        answer=lambda limit, lengths: sum(length > limit for length in lengths),
-        again=lambda limit, lengths: len(lengths) - len([one for one in lengths if one <= limit]),
+        answer=lambda wanted, lengths: sorted(lengths)[wanted - 1],
+        again=lambda wanted, lengths: next(
+            limit for limit in range(200) if sum(length <= limit for length in lengths) >= wanted
+        ),
         wrong={
-            "You counted those that fit exactly. Their end token is the last one that fits, so they are done.": (
-                lambda limit, lengths: sum(length >= limit for length in lengths)
+            "You added a place for the end token. It is in these lengths already.": (
+                lambda wanted, lengths: sorted(lengths)[wanted - 1] + 1
             ),
-            "You counted those that are done.": lambda limit, lengths: sum(length <= limit for length in lengths),
-            "You counted all. The limit says the most, and not how long an answer gets.": lambda lengths: len(lengths),
+            "You counted from the longest answer. The shortest ones are done first.": (
+                lambda wanted, lengths: sorted(lengths, reverse=True)[wanted - 1]
+            ),
+            "You took the place in the list. Put the lengths in order first.": (
+                lambda wanted, lengths: lengths[wanted - 1]
+            ),
+            "That limit lets all of them end. A smaller one is enough.": lambda lengths: max(lengths),
         },
-        why="Cut is what needs more than {limit} tokens: {answer} answers.",
+        why="In order, the answer at place {wanted} has {answer} tokens. With this limit it is done, and so are all "
+        "shorter ones.",
         tolerance=0,
     ),
     Choice(
@@ -76,18 +83,20 @@ QUESTIONS = (
 )
 
 WRONG_SOLUTIONS = {
-    "cut_by": (
+    "smallest_limit": (
         WrongSolution(
-            "def cut_by(limit, lengths):\n    return sum(length >= limit for length in lengths)",
-            says="the last that fits is done",
+            "def smallest_limit(lengths, share):\n"
+            "    count = int(share * len(lengths))\n"
+            "    return sorted(lengths)[count - 1] if count else 0",
+            says="of three answers are two",
         ),
         WrongSolution(
-            "def cut_by(limit, lengths):\n    return sum(length < limit for length in lengths)",
-            says="more tokens than the limit is cut",
+            "def smallest_limit(lengths, share):\n    return sorted(lengths)[int(share * len(lengths))]",
+            says="done with the second one",
         ),
         WrongSolution(
-            "def cut_by(limit, lengths):\n    return sum(length - limit for length in lengths if length > limit)",
-            says="more tokens than the limit is cut",
+            "def smallest_limit(lengths, share):\n    return sorted(lengths)[int(-(-share * len(lengths) // 1)) - 1]",
+            says="no answer has to be done",
         ),
     )
 }

@@ -18,23 +18,41 @@ def _training(dice: Random) -> dict[str, Any]:
     }
 
 
+def _limited(dice: Random) -> dict[str, Any]:
+    return {"rows": dice.randrange(20, 150), "batch": dice.choice((4, 8, 16)), "limit": dice.randrange(100, 1500)}
+
+
+def _finished(rows: int, batch: int, limit: int) -> int:
+    """Epochs that end before the limit, step by step."""
+    epochs = left = 0
+    for _ in range(limit):
+        left = (left or rows) - batch
+        if left <= 0:
+            epochs, left = epochs + 1, 0
+    return epochs
+
+
 QUESTIONS = (
     Question(
         row="lab2.2b",
-        name="steps",
-        text="A training reads {rows:,} rows in batches of {batch}, for {epochs} epochs. The last batch of an epoch "
-        "holds what is left. How many steps is that?",
-        draw=_training,
-        answer=lambda rows, batch, epochs: epochs * math.ceil(rows / batch),
-        again=lambda rows, batch, epochs: sum(len(range(0, rows, batch)) for _ in range(epochs)),
+        name="epochs",
+        text="A training reads {rows} rows in batches of {batch}. The last batch of an epoch holds what is left. The "
+        "settings ask for 1,000 epochs and at most {limit:,} steps. How many whole epochs does it finish?",
+        draw=_limited,
+        answer=lambda rows, batch, limit: limit // math.ceil(rows / batch),
+        again=_finished,
         wrong={
-            "You counted the rows, not the batches. A step reads a batch.": lambda rows, epochs: rows * epochs,
-            "You counted one epoch.": lambda rows, batch: math.ceil(rows / batch),
-            "You left out the last, smaller batch of each epoch.": (
-                lambda rows, batch, epochs: epochs * (rows // batch)
+            "The limit of steps wins over the number of epochs.": lambda: 1000,
+            "You took each step for a row. A step reads a batch.": lambda rows, limit: limit // rows,
+            "You left out the last, smaller batch of each epoch. It is a step too.": (
+                lambda rows, batch, limit: limit // (rows // batch)
+            ),
+            "You counted the epoch that the limit breaks off.": (
+                lambda rows, batch, limit: math.ceil(limit / math.ceil(rows / batch))
             ),
         },
-        why="{rows:,} rows are steps of {batch} and one for the rest, {epochs} times: {answer:,}.",
+        why="The rows make a step for each {batch}, and one for the rest. Into {limit:,} steps that goes "
+        "{answer} times.",
         tolerance=0,
     ),
     Question(
