@@ -121,7 +121,7 @@ def save(module: Any, folder: Path) -> None:
 
 
 def in_order(config: Any) -> None:
-    """The sets of a configuration as sorted lists: peft writes a set in an order that differs from process to process."""
+    """The sets of a configuration as sorted lists: peft writes a set in an order that differs by process."""
     for name, value in vars(config).items():
         if isinstance(value, set):
             setattr(config, name, sorted(value))
