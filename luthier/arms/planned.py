@@ -309,7 +309,7 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
     rows = Rows(count, prompt + target, prompt + target)
     if shape.family == "encoder-decoder":
         rows = Rows(count, prompt, target)
-    whole = arm.method in ("full", "select", "bitfit")
+    whole = arm.method in ("full", "domain", "select", "bitfit")
     how = Pass(
         number=4 if precision == "fp32" else 2,
         attention="masked",

@@ -16,6 +16,8 @@ class ArmCost(Part):
     in the order in which it was given.
     """
 
+    domain_seconds: Number = 0  # finished steps of further pretraining; of the arm that ran first
+    domain_read_seconds: Number = 0  # reading texts before and after it
     tune_seconds: Number = 0  # training of trials
     tune_evaluate_seconds: Number = 0  # dev answers of trials
     train_seconds: Number = 0  # finished steps of the arm's own training

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from luthier import machine
+from luthier.adapt.settings import Texts
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding import roads
 from luthier.model import shared
@@ -119,6 +120,7 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
     trained = arm if isinstance(arm, TrainedArm) else None
     where_given: dict[str, Any] = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
     where_given |= {"scale": arm.scale} if arm.scale is not None else {}
+    where_given |= {"domain": domain_table(trained.domain)} if trained and trained.domain else {}
     return ArmTable(
         method=arm.method.name,
         template=arm.template,
@@ -131,3 +133,8 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
         tune=list(trained.tunable) if trained else [],
         **where_given,
     )
+
+
+def domain_table(domain: TrainedArm) -> dict[str, Any]:
+    """The settings of the further pretraining that an arm begins with, in one table."""
+    return domain.settings.model_dump(include=set(Texts.model_fields)) | domain.training.model_dump()
