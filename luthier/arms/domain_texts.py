@@ -14,17 +14,21 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from luthier.adapt.settings import Texts
+from luthier.arms.short_form import domain_tables
 from luthier.errors import DataError, SettingsError
 from luthier.records import Example, Prompt
 from luthier.scratch.corpus import SHORTEST, Corpus, Document, corpus_of, documents_of
 from luthier.scratch.objectives import SENTINELS, Vocabulary, corrupted, span_lengths, tokens_for_inputs
+from luthier.settings import settings_from
 from luthier.task.prompt import Renderer
 from luthier.task.task import Task
+from luthier.training.settings import Training
 
 TASK = "task"  # the corpus of a task's own training inputs
 TELLING = 50  # characters: a shorter text stands in others by chance
@@ -55,6 +59,15 @@ def texts_of(settings: Texts, task: Task, train: Sequence[Example], renderer: Re
         raise DataError(f"every document of it {reason}, so nothing is left to train on", file=settings.corpus)
     where = f"{task.source}: its training inputs" if own else settings.corpus
     return DomainTexts(corpus_of(kept, where, 1 if own else SHORTEST), dict(sorted(counts.items())))
+
+
+def settings_of(given: Mapping[str, Any], where: str) -> tuple[Texts, Training]:
+    """Settings of further pretraining in one table -> which texts, and how they are trained on."""
+    tables: dict[str, dict[str, Any]] = {"settings": {}, "training": {}}
+    for key, value in given.items():
+        if (table := domain_tables().get(key)) is not None:
+            tables[table][key] = value
+    return settings_from(Texts, tables["settings"], where), settings_from(Training, tables["training"], where)
 
 
 def _of_task(train: Sequence[Example], references: bool) -> list[Document]:
@@ -118,6 +131,15 @@ def prompts_of(renderer: Renderer, begin: int, documents: Iterable[Document], ro
         raise SettingsError(f"domain: an {renderer.family} has no head here that learns from plain text")
     words = _Sentinels.of(renderer, row)
     return [one for text in documents for one in _hidden(renderer, words, text, row, seed)]
+
+
+def lengths_of_texts(
+    settings: Texts, task: Task, train: Sequence[Example], renderer: Renderer, *, begin: int, seed: int
+) -> tuple[tuple[int, int], ...]:
+    """Tokens of prompt and target of every piece that would be trained on."""
+    texts = texts_of(settings, task, train, renderer).corpus.train
+    pieces = prompts_of(renderer, begin, texts, settings.row, seed)
+    return tuple((len(one.prompt_ids), len(one.target_ids or ())) for one in pieces)
 
 
 @dataclass(frozen=True)

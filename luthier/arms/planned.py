@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from luthier.adapt.settings import FORMS, refuse_family, refuse_width
+from luthier.arms.domain_texts import lengths_of_texts, settings_of
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
@@ -25,7 +26,7 @@ from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.passes import Pass, Rows
-from luthier.planning.plan import PlannedArm, moving_of, plan_arm
+from luthier.planning.plan import PlannedArm, moving_of, plan_arm, with_domain
 from luthier.planning.read import USUAL_LABELS, config_of, folder_of, shape_from
 from luthier.planning.seconds import training_work
 from luthier.planning.shape import Shape
@@ -33,6 +34,7 @@ from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
 from luthier.planning.weights import WIDTHS
+from luthier.results.domain_record import DOMAIN
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
@@ -141,9 +143,34 @@ class Planner:
         arm = self._arm(text, spec, len(lengths.train))
         if self.request.batch is not None:
             arm = replace(arm, batch_size=self.request.batch)
+        begins = self._domain(text, spec)
+        if begins is not None and arm.method == DOMAIN:  # it trains on texts alone
+            lengths = replace(lengths, train=begins[1].train if self.request.accounting == "transformers" else ())
         if self.request.accounting == "transformers":
             return self._as_trainer(arm, lengths)
-        return plan_arm(self.shape, arm, self.setting(), lengths, self.device)
+        plan = plan_arm(self.shape, arm, self.setting(), lengths, self.device)
+        if begins is None:
+            return plan
+        return with_domain(plan, self.shape, begins[0], self.setting(), begins[1], self.device)
+
+    def _domain(self, text: str, spec: ArmSpec) -> tuple[PlannedArm, Lengths] | None:
+        """The further pretraining that an arm is, or begins with, and the lengths of its texts; None: neither.
+
+        Without a task it is one step of pieces of `tokens` tokens.
+        """
+        given = spec.settings | spec.training if spec.method == DOMAIN else spec.domain
+        if given is None:
+            return None
+        settings, training = settings_of(given, f"arm '{text}'")
+        rows = self.request.batch or training.batch_size
+        if self.task is None:
+            lengths = Lengths.alike(self.request.tokens or settings.row, self.request.answer, rows)
+            lengths = replace(lengths, train=tuple((1, sum(pair) - 1) for pair in lengths.train))
+        else:
+            train = [one for one in self.task.train if one.is_usable]
+            pieces = lengths_of_texts(settings, self.task, train, self._renderer, begin=0, seed=0)
+            lengths = replace(self.lengths(text), train=pieces, shared=0)
+        return replace(PlannedArm.of(DOMAIN, settings, training, len(lengths.train)), batch_size=rows), lengths
 
     def _spec(self, text: str) -> ArmSpec:
         spec = parse(text)

@@ -144,7 +144,12 @@ def _domain(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str
         if key not in known:
             raise SettingsError(f"{where}: '{key}' is no setting of domain; there are: {', '.join(known)}")
         tables[known[key]][key] = value
-    return resolve_trained(DOMAIN, ArmSpec(method=DOMAIN, model=spec.model, **tables), task, base)
+    return resolve_trained(
+        DOMAIN,
+        ArmSpec(method=DOMAIN, model=spec.model, settings=tables["settings"], training=tables["training"]),
+        task,
+        base,
+    )
 
 
 def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:

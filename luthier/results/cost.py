@@ -79,6 +79,11 @@ class ArmCost(Part):
         return self._minutes("train_seconds")
 
     @property
+    def domain_minutes(self) -> float | None:
+        """Minutes of further pretraining; None where another arm ran it first."""
+        return self._minutes("domain_seconds")
+
+    @property
     def fit_minutes(self) -> float | None:
         """Minutes of the arm's own training, its dev answers on the way included."""
         return self._minutes("train_seconds", "evaluate_seconds")

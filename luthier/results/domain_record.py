@@ -1,4 +1,4 @@
-"""domain.json: a base that read texts of its domain before it was asked or trained on: which texts, and what it learned.
+"""domain.json: a base that read texts of its domain before it was asked or trained on: which ones, what it learned.
 
 It lies beside the weights, in the study's domain/MARK/, and in the folder of every arm that begins with them.
 """

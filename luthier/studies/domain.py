@@ -69,7 +69,9 @@ def trial_plan(context: StudyContext, arm: TrainedArm) -> TrainingPlan | None:
     """The prompts of a trial, which dev judges as it judges the trials of every arm; None: the task's examples."""
     if arm.method.reads != "texts":
         return None
-    return replace(_plan(context, arm), dev=lambda asked: ask_dev(context, arm, asked), dev_sha256=dev_sha256(context, arm))
+    return replace(
+        _plan(context, arm), dev=lambda asked: ask_dev(context, arm, asked), dev_sha256=dev_sha256(context, arm)
+    )
 
 
 def begin_with_texts(context: StudyContext, arm: TrainedArm) -> None:
@@ -159,7 +161,7 @@ def _read_documents(texts: DomainTexts) -> tuple[list[Document], list[Document]]
 
 
 def _read(context: StudyContext, model: Model, arm: TrainedArm, some: Sequence[Document]) -> Read:
-    """The nats of each document: of all of it under a decoder, else of spans that are hidden, the same ones each time."""
+    """The nats of each document: of all of it under a decoder, else of hidden spans, the same ones each time."""
     check_stop()
     if model.family == "decoder":
         nats = text_nats(model, {one.name: one.text for one in some})

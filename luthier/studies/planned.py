@@ -6,19 +6,22 @@ Nothing depends on the plan. An arm whose model has a shape that is not known ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from luthier.arms.domain_texts import lengths_of_texts
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.errors import LuthierError
 from luthier.model.model import Model
 from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
-from luthier.planning.plan import PlannedArm, plan_arm
+from luthier.planning.plan import PlannedArm, plan_arm, with_domain
 from luthier.planning.terms import Setting
 from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
+from luthier.studies.domain import domain_of
 from luthier.studies.fit import StudyContext, planned_shape
 from luthier.task.prompt import draw_shots
 
@@ -41,6 +44,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
     )
     plans: dict[str, ArmPlan] = {}
     lengths: dict[tuple[Any, ...], Lengths] = {}  # arms that are asked alike read the same prompts
+    begun: list[TrainedArm] = []
     for arm in arms:
         if not arm.method.asks_model or record.of(arm.name) is not None or folder.finished(arm.name):
             continue
@@ -50,6 +54,9 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
             if asked not in lengths:
                 lengths[asked] = lengths_of(context, arm, base)
             plans[arm.name] = _plan_of(context, arm, base, lengths[asked], device)
+            if (domain := domain_of(arm)) is not None and domain not in begun:
+                begun.append(domain)  # arms that are alike in it do it once
+                plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")
     if plans or stored is None:
@@ -85,6 +92,18 @@ def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, dev
     return plan_arm(planned_shape(base), planned, setting, lengths, device)
 
 
+def _with_domain(
+    context: StudyContext, plan: ArmPlan, domain: TrainedArm, base: Model, lengths: Lengths, device: Device | None
+) -> ArmPlan:
+    """The plan with the further pretraining that the arm is, or begins with."""
+    pairs = lengths_of_texts(
+        domain.settings, context.task, context.train, base.renderer, begin=base.begin_id, seed=context.seed
+    )
+    planned = PlannedArm.of(domain.method.name, domain.settings, domain.training, len(pairs))
+    setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)
+    return with_domain(plan, planned_shape(base), planned, setting, replace(lengths, train=pairs, shared=0), device)
+
+
 def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
     """The lengths of the prompts that an arm reads, as it will render them."""
     task, renderer = context.task, base.renderer
@@ -97,4 +116,5 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
 
 
 def _train_rows(context: StudyContext, arm: Arm) -> Sequence[Example]:
-    return context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []
+    reads = isinstance(arm, TrainedArm) and not arm.trained_on and arm.method.reads == "examples"
+    return context.train if reads else []

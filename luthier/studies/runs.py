@@ -63,6 +63,17 @@ def training_notes(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
         if trials
         else "No tuning, 0 trials: each keeps the settings it was given (--tune 4)."
     )
+    begun: dict[str, list[str]] = {}
+    for arm in arms:
+        domain = arm if isinstance(arm, TrainedArm) and arm.method.reads == "texts" else getattr(arm, "domain", None)
+        if domain is not None:
+            begun.setdefault(f"{domain.settings.corpus} {domain.training}", []).append(arm.name)
+    for names in begun.values():
+        sentences.append(
+            f"Further pretraining comes on top of equal effort, in {', '.join(names)}: done once"
+            f"{' for all of them' * (len(names) > 1)}{' under each seed' * (seeds > 1)}. It tells what texts add, and "
+            "not which of two equal efforts is better."
+        )
     return sentences
 
 

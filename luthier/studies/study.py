@@ -358,4 +358,5 @@ def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | 
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
     text, room = task.template(resolved.template), model.renderer.room_for(resolved.most_new_tokens(task))
-    return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example
+    learns = isinstance(resolved, TrainedArm) and resolved.method.reads == "examples"
+    return model.renderer.prompt(example, text, shots, room=room, train=learns), example
