@@ -50,7 +50,7 @@ def test_further_pretraining_before_another_training() -> None:
         ("few-shot-0", "shots"),
         ("lora+rank=two", "rank"),
         ("zero-shot:poem", "poem"),
-        ("lora+domain.colour=red", "'domain.colour' is no setting of domain; there are: corpus, "),
+        ("lora+domain.colour=red", "'domain.colour' is no setting of domain; there are: anchor, "),
         ("lora+domain.shots=2", "'domain.shots' is no setting of domain"),
         ("lora+domain.row=2", "row"),
         ("zero-shot+domain=notes", r"write domain\+corpus=TEXTS"),
