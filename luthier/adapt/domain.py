@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from luthier.adapt import full
+from luthier.adapt.settings import GENERAL
 from luthier.training.settings import Training
 
 METHOD = replace(
     full.METHOD,
     name="domain",
     summary="further pretraining: every parameter moves, on texts and not on answers",
-    training=Training(learning_rate=5e-5, weight_decay=0.01, replay=0.05),
+    training=Training(learning_rate=5e-5, weight_decay=0.01, replay=GENERAL),
     on_encoder=None,
     reads="texts",
 )

@@ -44,6 +44,9 @@ class FewShot(Shots):
     shots: int = Field(2, ge=1, le=64, description="solved examples from train, drawn by the task's seed")
 
 
+GENERAL = 0.05  # share of general rows among the pieces of texts, so that less of what the base could do is lost
+
+
 class Texts(Settings):
     """The texts of further pretraining."""
 

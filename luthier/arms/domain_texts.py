@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from luthier.adapt.settings import Texts
+from luthier.adapt.settings import GENERAL, Texts
 from luthier.arms.short_form import domain_tables
 from luthier.errors import DataError, SettingsError
 from luthier.records import Example, Prompt
@@ -67,7 +67,8 @@ def settings_of(given: Mapping[str, Any], where: str) -> tuple[Texts, Training]:
     for key, value in given.items():
         if (table := domain_tables().get(key)) is not None:
             tables[table][key] = value
-    return settings_from(Texts, tables["settings"], where), settings_from(Training, tables["training"], where)
+    training = settings_from(Training, {"replay": GENERAL} | tables["training"], where)
+    return settings_from(Texts, tables["settings"], where), training
 
 
 def _of_task(train: Sequence[Example], references: bool) -> list[Document]:

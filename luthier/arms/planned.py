@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cached_property
+from itertools import cycle, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -148,6 +149,8 @@ class Planner:
             lengths = replace(lengths, train=begins[1].train if self.request.accounting == "transformers" else ())
         if self.request.accounting == "transformers":
             return self._as_trainer(arm, lengths)
+        if arm.method != DOMAIN:
+            lengths = _with_replay(settings_from(Training, spec.training, f"arm '{text}'"), lengths)
         plan = plan_arm(self.shape, arm, self.setting(), lengths, self.device)
         if begins is None:
             return plan
@@ -170,7 +173,8 @@ class Planner:
             train = [one for one in self.task.train if one.is_usable]
             pieces = lengths_of_texts(settings, self.task, train, self._renderer, begin=0, seed=0)
             lengths = replace(self.lengths(text), train=pieces, shared=0)
-        return replace(PlannedArm.of(DOMAIN, settings, training, len(lengths.train)), batch_size=rows), lengths
+        arm = replace(PlannedArm.of(DOMAIN, settings, training, len(lengths.train)), batch_size=rows)
+        return arm, _with_replay(training, lengths)
 
     def _spec(self, text: str) -> ArmSpec:
         spec = parse(text)
@@ -318,7 +322,7 @@ class Planner:
         """Of rows that are all `asked.tokens` long."""
         moves, lengths = moving_of(self.shape, arm), Lengths.alike(asked.tokens, self.request.answer, asked.rows)
         if self.request.accounting == "luthier":
-            setting = self.setting()
+            setting = arm.within(self.setting())
             terms = fixed_training(self.shape, moves, setting)
             terms += activation_terms(self.shape, moves, setting, list(lengths.train), 0, asked.recompute)
             return sum(term.bytes for term in terms)
@@ -327,6 +331,12 @@ class Planner:
         how = replace(loop.how, recompute="blocks" if asked.recompute else "none")
         loop = replace(loop, how=how, width=moves.width, devices=asked.devices, shard=shard)
         return sum(term.bytes for term in trainer_terms(self.shape, moves, loop))
+
+
+def _with_replay(training: Training, lengths: Lengths) -> Lengths:
+    """The lengths with general rows as replay adds them, each taken as long as one of the arm's own rows."""
+    count = training.replayed(len(lengths.train))
+    return lengths.with_general(list(islice(cycle(lengths.train), count))) if lengths.train else lengths
 
 
 def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths, on_cpu: bool) -> Loop:

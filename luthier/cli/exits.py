@@ -6,13 +6,16 @@ it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A tra
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
 import re
 import shlex
 import sys
+import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -36,9 +39,10 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
     "ImportError": ("failed to map segment", "cannot allocate memory"),
     "SystemError": ("without exception set",),  # Python had no memory for one more call
 }  # fmt: skip
+RESERVE = 4 << 20  # bytes; addresses alone until they are needed
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench"}
+ASK_MODELS = {"study", "multitask", "ask", "answer", "merge", "show", "panel", "bench"}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -49,10 +53,11 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
-            _refuse_too_little_memory(sys.argv[1:])
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
+            with _room_for_words():
+                _refuse_too_little_memory(sys.argv[1:])
+                result = super().invoke(ctx)
+                sys.stdout.flush()
+                return result
         except luthier.LuthierError as error:
             is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
             said = f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
@@ -71,6 +76,21 @@ class Verbs(TyperGroup):
             if (advice := advice_on(error)) is None:
                 raise
             raise exit_with(2, advice) from None
+
+
+@contextlib.contextmanager
+def _room_for_words() -> Iterator[None]:
+    """Keeps memory back that is free again when an error leaves the block, with what the frames of the error held.
+
+    Where memory has ended Python itself may crash on the way to the sentence that says so.
+    """
+    kept = [bytearray(RESERVE)]
+    try:
+        yield
+    except Exception as error:
+        kept.clear()
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def advice_on(error: Exception) -> str | None:
@@ -134,7 +154,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale"):
+    if verb in ("study", "multitask", "answer", "panel", "rate", "pretrain", "scale"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

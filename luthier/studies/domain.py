@@ -70,7 +70,9 @@ def trial_plan(context: StudyContext, arm: TrainedArm) -> TrainingPlan | None:
     if arm.method.reads != "texts":
         return None
     return replace(
-        _plan(context, arm), dev=lambda asked: ask_dev(context, arm, asked), dev_sha256=dev_sha256(context, arm)
+        _plan(context, arm),
+        dev=lambda asked, bound: ask_dev(context, arm, asked, bound),
+        dev_sha256=dev_sha256(context, arm),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +22,7 @@ from luthier.decoding.answers import asking
 from luthier.errors import ModelError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.metrics import DESCRIPTIVE, METRICS
-from luthier.model.forward import collate, supervised_loss
+from luthier.model.forward import collate
 from luthier.model.model import Model, load, parameter_counts
 from luthier.planning.config import config_in
 from luthier.planning.moving import moving
@@ -83,7 +83,8 @@ class TrainingPlan:
     checkpoint."""
 
     prompts: Callable[[Model], Sequence[Prompt]]
-    dev: Callable[[Model], float] | None  # None: the last weights stay
+    # (the model in training, the bound on memory) -> the metric; None: the last weights stay
+    dev: Callable[[Model, Bound], float] | None
     dev_sha256: str  # of all that decides the dev metric
 
 
@@ -112,7 +113,7 @@ def own_plan(context: StudyContext, arm: Arm) -> TrainingPlan:
     text = context.task.template(arm.template)
     return TrainingPlan(
         prompts=lambda asked: [asked.renderer.prompt(example, text, train=True) for example in context.train],
-        dev=lambda asked: ask_dev(context, arm, asked),
+        dev=lambda asked, bound: ask_dev(context, arm, asked, bound),
         dev_sha256=dev_sha256(context, arm),
     )
 
@@ -156,17 +157,17 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(own))
     penalties = Penalties.of(arm.training, module, lambda: context.base(arm))
+    bound = penalties.bound(context.bound, model.module)
 
     def forward(micro_batch: list[Prompt]) -> Tensor:
-        return supervised_loss(module, collate(micro_batch, module, model.family))[0]
+        by_row = replace(penalties, start=())  # what anchor holds does not grow with the rows
+        return by_row.loss(module, micro_batch, collate(micro_batch, module, model.family))[0]
 
     batches = Batches(
         prompts,
         batch_size=arm.training.batch_size,
         micro_tokens=arm.training.micro_tokens
-        or micro_tokens(
-            module, forward, prompts, context.bound.while_training(model.module), planned_kept(context, model, arm)
-        ),
+        or micro_tokens(module, forward, prompts, bound, planned_kept(context, model, arm)),
         epochs=passes,
         seed=context.seed,
     )
@@ -176,9 +177,9 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         loss, count = penalties.loss(module, micro_batch, batch)
         return loss, count, batch.tokens
 
-    def evaluate(dev: Callable[[Model], float]) -> float:
+    def evaluate(dev: Callable[[Model, Bound], float]) -> float:
         machine.give_back_freed_memory()
-        metric = dev(arm.method.answering(model, module))
+        metric = dev(arm.method.answering(model, module), bound)
         machine.give_back_freed_memory()
         return metric
 
@@ -219,7 +220,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
         moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
     except (ModelError, SettingsError):
         return None
-    setting = Setting(precision=context.precision, device=model.device.type)
+    setting = Setting(precision=context.precision, device=model.device.type, kl=arm.training.kl > 0)
 
     def kept(prompt: Prompt, recomputing: bool) -> float:
         example = example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids or ())))
@@ -228,10 +229,10 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
     return kept
 
 
-def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
-    """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
+def ask_dev(context: StudyContext, arm: Arm, asked: Model, bound: Bound) -> float:
+    """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens, while it is in training."""
     limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
     text, room = context.task.template(arm.template), asked.renderer.room_for(arm.most_new_tokens(context.task))
     dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
-    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=bound)
     return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

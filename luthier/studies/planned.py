@@ -23,6 +23,7 @@ from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.studies.domain import domain_of
 from luthier.studies.fit import StudyContext, planned_shape
+from luthier.studies.remedies import general_prompts
 from luthier.task.prompt import draw_shots
 
 
@@ -53,7 +54,8 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
         try:
             if asked not in lengths:
                 lengths[asked] = lengths_of(context, arm, base)
-            plans[arm.name] = _plan_of(context, arm, base, lengths[asked], device)
+            read = _with_general(context, arm, base, lengths[asked])
+            plans[arm.name] = _plan_of(context, arm, base, read, device)
             if (domain := domain_of(arm)) is not None and domain not in begun:
                 begun.append(domain)  # arms that are alike in it do it once
                 plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
@@ -100,8 +102,12 @@ def _with_domain(
         domain.settings, context.task, context.train, base.renderer, begin=base.begin_id, seed=context.seed
     )
     planned = PlannedArm.of(domain.method.name, domain.settings, domain.training, len(pairs))
+    general = general_prompts(base.renderer, domain.training, len(pairs), context.seed)
+    texts = replace(lengths, train=pairs, shared=0).with_general(
+        [(len(one.prompt_ids), len(one.target_ids or ())) for one in general]
+    )
     setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)
-    return with_domain(plan, planned_shape(base), planned, setting, replace(lengths, train=pairs, shared=0), device)
+    return with_domain(plan, planned_shape(base), planned, setting, texts, device)
 
 
 def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
@@ -113,6 +119,14 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
         renderer, task.template(arm.template), shots, _train_rows(context, arm), context.dev, context.test,
         renderer.room_for(arm.most_new_tokens(task)), arm.generation.max_new_tokens or most,
     )  # fmt: skip
+
+
+def _with_general(context: StudyContext, arm: Arm, base: Model, lengths: Lengths) -> Lengths:
+    """The lengths with those of the general rows that the arm replays."""
+    if not isinstance(arm, TrainedArm) or arm.trained_on or arm.method.reads == "texts":
+        return lengths
+    rows = general_prompts(base.renderer, arm.training, len(context.train), context.seed)
+    return lengths.with_general([(len(one.prompt_ids), len(one.target_ids or ())) for one in rows])
 
 
 def _train_rows(context: StudyContext, arm: Arm) -> Sequence[Example]:

@@ -43,6 +43,18 @@ def test_several_arms_of_a_model_that_is_not_here() -> None:
     assert record.precision == "bf16" and record.rates == "stated"
 
 
+def test_remedies_take_memory_and_time() -> None:
+    """A second base, the start of what trains, and general rows; also where it is asked what fits."""
+    arms = ("full", "full+kl=0.1+anchor=0.1", "full+replay=0.5")
+    planner = Planner(PlanSpec(model="meta-llama/Llama-3.2-3B", arms=arms, device="a100"))
+    plain, both, replay = (one.training for one in planner.record().arms.values())
+    more = {term.name: term.bytes for term in both.terms}
+    size = planner.shape.parameters
+    assert (more["base for kl"], more["start of what trains"]) == (2 * size, 8 * size)
+    assert both.flops > plain.flops and replay.flops > 1.5 * plain.flops and replay.peak_bytes == plain.peak_bytes
+    assert planner.fits(arms[1]).bytes >= planner.fits(arms[0]).bytes + 10 * size
+
+
 def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> None:
     from luthier.studies.planned import lengths_of as exact
 

@@ -26,6 +26,7 @@ from luthier.planning.terms import Setting
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
+from luthier.training.settings import Training
 from tests import tiny
 
 LORA = SimpleNamespace(rank=16, targets="all-linear")
@@ -51,6 +52,25 @@ def test_a_head_on_a_frozen_body_has_no_backward_pass_below() -> None:
     assert found["frozen weights"] == 2 * 1000 * sum(
         one.weights for block in shape.blocks for one in block.layers if one.is_linear
     )
+
+
+def test_a_second_base_reads_what_is_trained_on_and_general_rows_are_rows() -> None:
+    shape, lengths = shape_of("smollm2-135m"), Lengths.alike(300, 40, 20)
+    lora, training = moving(shape, "lora", LORA), Training(kl=0.1, replay=0.5, epochs=1)
+    how, device = luthier_pass(shape, lora, "fp32", "cpu"), DEVICES["laptop"]
+
+    def flops(setting: Setting, of: Lengths) -> int:
+        return training_work(shape, lora, setting, of, device, 1.0, how).flops
+
+    plain = flops(Setting("fp32"), lengths)
+    read = Read(20 * 300, 20 * 300 * 301 // 2, 20 * 40)
+    assert flops(Setting("fp32", kl=True), lengths) == plain + reading_flops(shape, read, 20 * 40)
+    more = lengths.with_general(lengths.train[: training.replayed(20)])
+    assert flops(Setting("fp32"), more) == 2 * plain
+    assert lengths.with_general([(9, 1)] * 9).mean_answer == lengths.mean_answer
+    of = [PlannedArm.of("lora", LORA, one, 20) for one in (training, Training(epochs=1))]
+    kl, alone = (plan_arm(shape, one, Setting("fp32"), lengths, device).training for one in of)
+    assert kl.peak_bytes > alone.peak_bytes + 4 * shape.parameters and kl.seconds > alone.seconds
 
 
 def test_recomputation_reads_the_blocks_again() -> None:

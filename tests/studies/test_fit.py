@@ -10,8 +10,10 @@ import pytest
 from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.results.folder import StudyFolder
+from luthier.studies import fit as fitting
 from luthier.studies.fit import StudyContext, _decided_by, dev_sha256, fit, own_plan
 from luthier.task.task import load_task
+from luthier.training.memory import Bound
 from tests.studies.test_study import make_task
 
 
@@ -65,3 +67,21 @@ def test_a_training_goes_on_only_with_what_it_began_with(
     assert "begins anew" not in capsys.readouterr().err
     fit(replace(context, train=context.train[1:]), arm(context), tmp_path / "arm", "train")
     assert "made of other examples or settings, or for another dev metric" in capsys.readouterr().err
+
+
+def test_dev_answers_under_a_bound_leave_room_for_what_penalties_hold(
+    context: StudyContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = []
+
+    def asked(*_: object, bound: Bound, **__: object) -> None:
+        bounds.append(bound)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "asking", asked)
+    for text in ("lora+epochs=1", "lora+epochs=1+kl=0.1+anchor=0.1"):
+        with pytest.raises(KeyboardInterrupt):
+            fit(replace(context, bound=Bound(9e9)), arm(context, text), context.folder.arm(text), text)
+    plain, more = bounds
+    assert plain.training and not plain.anchored and len(plain.beside) == 1
+    assert more.training and more.anchored and len(more.beside) == 2
