@@ -65,6 +65,14 @@ def domain_of(arm: Arm) -> TrainedArm | None:
     return arm if arm.method.reads == "texts" else arm.domain
 
 
+def begun_with(arm: Arm) -> str | None:
+    """The same text for arms that are alike in their further pretraining; None: the arm has none."""
+    if (domain := domain_of(arm)) is None:
+        return None
+    settings = domain.settings.model_dump_json(exclude={"shots"})
+    return f"{domain.model} {settings} {domain.training.model_dump_json()}"
+
+
 def trial_plan(context: StudyContext, arm: TrainedArm) -> TrainingPlan | None:
     """The prompts of a trial, which dev judges as it judges the trials of every arm; None: the task's examples."""
     if arm.method.reads != "texts":

@@ -21,7 +21,7 @@ from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
-from luthier.studies.domain import domain_of
+from luthier.studies.domain import begun_with, domain_of
 from luthier.studies.fit import StudyContext, planned_shape
 from luthier.studies.remedies import general_prompts
 from luthier.task.prompt import draw_shots
@@ -45,7 +45,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
     )
     plans: dict[str, ArmPlan] = {}
     lengths: dict[tuple[Any, ...], Lengths] = {}  # arms that are asked alike read the same prompts
-    begun: list[TrainedArm] = []
+    begun: set[str | None] = set()
     for arm in arms:
         if not arm.method.asks_model or record.of(arm.name) is not None or folder.finished(arm.name):
             continue
@@ -56,8 +56,8 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
                 lengths[asked] = lengths_of(context, arm, base)
             read = _with_general(context, arm, base, lengths[asked])
             plans[arm.name] = _plan_of(context, arm, base, read, device)
-            if (domain := domain_of(arm)) is not None and domain not in begun:
-                begun.append(domain)  # arms that are alike in it do it once
+            if (domain := domain_of(arm)) is not None and (alike := begun_with(arm)) not in begun:
+                begun.add(alike)  # they do it once
                 plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")

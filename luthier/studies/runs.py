@@ -13,6 +13,7 @@ from statistics import fmean
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.results.cost import Cost
 from luthier.studies.origin import arm_table
+from luthier.studies.domain import begun_with
 from luthier.studies.tune import halvings
 
 
@@ -78,9 +79,8 @@ def training_notes(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
         sentences.append(f"Not trained again, because an arm above has the same training: {', '.join(others)}.")
     begun: dict[str, list[str]] = {}
     for arm in arms:
-        domain = arm if isinstance(arm, TrainedArm) and arm.method.reads == "texts" else getattr(arm, "domain", None)
-        if domain is not None:
-            begun.setdefault(f"{domain.settings.corpus} {domain.training}", []).append(arm.name)
+        if (alike := begun_with(arm)) is not None:
+            begun.setdefault(alike, []).append(arm.name)
     for names in begun.values():
         sentences.append(
             f"Further pretraining comes on top of equal effort, in {', '.join(names)}: done once"
