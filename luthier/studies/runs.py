@@ -12,8 +12,8 @@ from statistics import fmean
 
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.results.cost import Cost
-from luthier.studies.origin import arm_table
 from luthier.studies.domain import begun_with
+from luthier.studies.origin import arm_table
 from luthier.studies.tune import halvings
 
 
