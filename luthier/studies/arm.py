@@ -97,8 +97,8 @@ def _write_note(prepared: PreparedArm, chosen: ChosenLength) -> None:
 
 
 def _begins_with_texts(arm: Arm) -> bool:
-    """Whether it begins with further pretraining, whose weights stand beside its own."""
-    return isinstance(arm, TrainedArm) and arm.domain is not None
+    """Whether its own weights stand on those of further pretraining, which then lie beside them."""
+    return isinstance(arm, TrainedArm) and arm.domain is not None and arm.method.shipped == "adapter"
 
 
 def _finish(

@@ -144,6 +144,7 @@ def test_what_is_measured_is_what_is_loaded_merged_and_shipped(finished: Path, t
         ship(finished, tmp_path / "out", arm=BEFORE)
         assert {"adapter", "domain"} <= {one.name for one in (tmp_path / "out").iterdir()}
         verify(load_arm(tmp_path / "out"))
+        assert "adapter/ was trained on the weights in domain/" in (tmp_path / "out" / "README.md").read_text()
         verify_folder(tmp_path / "out")
         subjects, _ = subjects_of_study(finished)
         names = [subject.name for subject in subjects]
