@@ -85,9 +85,10 @@ def _how_to_ask(with_modelfile: bool) -> str:
 def _begins(note: ShippedNote) -> str:
     if not note.domain:
         return ""
+    own, base = note.weights, note.base.name
     return (
-        f"## What it stands on\n\n{note.weights}/ was trained on the weights in {DOMAIN}/: those of {note.base.name} after "
-        f"further pretraining on texts. A tool that puts {note.weights}/ on {note.base.name} itself gets another model; "
+        f"## What it stands on\n\n{own}/ was trained on the weights in {DOMAIN}/: those of {base} after further "
+        f"pretraining on texts. A tool that puts {own}/ on {base} itself gets another model; "
         "`luthier merge . --out FOLDER` writes one plain model that every tool loads."
     )
 
