@@ -169,6 +169,7 @@ def test_the_report_and_the_plan_show_it(finished: Path) -> None:
     assert alone.trainable == record.counts.trainable
 
 
+@pytest.mark.slow
 def test_texts_that_changed_are_refused_and_a_finished_study_needs_none(tmp_path: Path, tiny_folder: Folder) -> None:
     place, model = prepared(tmp_path / "here"), tiny_folder("decoder-chat")
     with in_precision("fp32"):
@@ -196,6 +197,7 @@ def test_what_cannot_be_is_said_before_any_arm_runs(tmp_path: Path, tiny_folder:
         DomainRecord.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_ends_with_the_same_weights(
     precision: str, tmp_path: Path, tiny_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
