@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 
 from luthier.adapt.methods import method
 from luthier.arms.merge import merge_arm
+from luthier.arms.resolve import resolve
 from luthier.arms.ship import ship
 from luthier.arms.ship_verify import verify as verify_folder
 from luthier.arms.shipped import load_arm, verify
 from luthier.arms.short_form import parse
+from luthier.arms.spec import ArmSpec
 from luthier.decoding.likelihood import text_nats
 from luthier.errors import DataError, FolderError, ModelError, SettingsError
 from luthier.files import read_json
@@ -29,8 +31,10 @@ from luthier.results.plan_record import PlanRecord
 from luthier.results.study_record import StudyRecord
 from luthier.scratch.corpus import read_corpus
 from luthier.studies.multitask import multitask
+from luthier.studies.origin import arm_table
 from luthier.studies.study import study
 from luthier.suites.panel import subjects_of_study
+from luthier.task.task import load_task
 from tests import tiny
 from tests.commands import in_precision
 from tests.studies.test_study import make_task
@@ -167,6 +171,16 @@ def test_the_report_and_the_plan_show_it(finished: Path) -> None:
     assert alone and alone.domain and alone.domain.flops > 0 and alone.training is None
     assert before and before.domain is None and before.training is not None
     assert alone.trainable == record.counts.trainable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["domain+replay=0", "lora+domain=notes+domain.replay=0+domain.row=64", "domain+corpus=notes+shots=2", "lora"],
+)
+def test_an_arm_s_table_says_all_of_it(text: str) -> None:
+    task = load_task("dialogues")
+    arm = resolve(text, parse(text), task)
+    assert resolve(text, ArmSpec.model_validate(arm_table(arm, labelled=False).as_json()), task) == arm
 
 
 @pytest.mark.slow
