@@ -23,6 +23,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
 from luthier.defaults import ANSWER, BATCH, MOST_DEV
 from luthier.errors import ModelError, SettingsError
+from luthier.model.sizes import width_called
 from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
@@ -34,7 +35,6 @@ from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
-from luthier.planning.weights import WIDTHS
 from luthier.results.domain_record import DOMAIN
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
@@ -190,8 +190,7 @@ class Planner:
             refuse_family(where, spec.method, self.request.model, self.shape.family)
         if spec.width is not None:
             refuse_width(where, spec.method, spec.width)
-            if spec.width not in WIDTHS:
-                raise SettingsError(f"{where}: the width '{spec.width}' is not known; there are: {', '.join(WIDTHS)}")
+            width_called(spec.width, where)
             if self.shape.family == "encoder":
                 raise SettingsError(
                     f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out"

@@ -256,10 +256,7 @@ def _export(form: _Form, source: _Source, joined: Comparison) -> Export:
 def _makes_them(model: Model, prompts: Sequence[Prompt]) -> bool:
     """Whether the model's tokenizer makes the ids of these prompts of their texts."""
     special = not model.renderer.chats
-    return all(
-        model.tokenizer(prompt.text, add_special_tokens=special)["input_ids"] == list(prompt.prompt_ids)
-        for prompt in prompts
-    )
+    return all(model.renderer.ids(prompt.text, special=special) == list(prompt.prompt_ids) for prompt in prompts)
 
 
 def answers_to(shipped: Shipped, prompts: Sequence[Prompt]) -> list[Answer]:

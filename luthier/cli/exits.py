@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import mmap
 import os
 import re
 import shlex
@@ -39,10 +40,27 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
     "ImportError": ("failed to map segment", "cannot allocate memory"),
     "SystemError": ("without exception set",),  # Python had no memory for one more call
 }  # fmt: skip
-RESERVE = 4 << 20  # bytes; addresses alone until they are needed
+# Room to end in, taken before anything may run short. Python maps the frames of calls, and crashes where it cannot.
+_kept = mmap.mmap(-1, 4 << 20)
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
+_ASKED = re.compile(r"(?:[Uu]nable|[Tt]ried) to allocate\D{0,3}([\d.]+) ?(bytes|[KMGTPE]iB)")
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "answer", "merge", "show", "panel", "bench"}
+WITH_TORCH = {
+    "study",
+    "multitask",
+    "ask",
+    "answer",
+    "merge",
+    "show",
+    "panel",
+    "bench",
+    "serve",
+    "ship",
+    "verify",
+    "push",
+    "pretrain",
+    "scale run",
+}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -80,15 +98,14 @@ class Verbs(TyperGroup):
 
 @contextlib.contextmanager
 def _room_for_words() -> Iterator[None]:
-    """Keeps memory back that is free again when an error leaves the block, with what the frames of the error held.
+    """Gives memory back when an error leaves the block: what was kept for that, and what the error's frames held.
 
     Where memory has ended Python itself may crash on the way to the sentence that says so.
     """
-    kept = [bytearray(RESERVE)]
     try:
         yield
     except Exception as error:
-        kept.clear()
+        _kept.close()
         traceback.clear_frames(error.__traceback__)
         raise
 
@@ -129,17 +146,16 @@ def _too_little(error: BaseException | None) -> str:
 
 def _asked_bytes(said: str) -> float | None:
     """The bytes that torch or numpy could not get, by their words."""
-    found = re.search(r"[Uu]nable to allocate|[Tt]ried to allocate", said)
-    number = re.match(r"\D{0,3}([\d.]+) ?(bytes|[KMGTPE]iB)", said[found.end() :]) if found else None
-    return float(number[1]) * _UNITS[number[2]] if number else None
+    found = _ASKED.search(said)
+    return float(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _refuse_too_little_memory(words: list[str]) -> None:
     """Raises SettingsError where libraries could not even be loaded: they would hang or end the process themselves."""
     if (most := machine.most_mapped_bytes()) is None or {"--help", "--version"} & set(words):
         return
-    asks_model = words[:1] and (words[0] in ASK_MODELS or any(word.startswith("--model") for word in words))
-    least, each = LEAST_TORCH if asks_model else LEAST
+    loads_torch = {*words[:1], " ".join(words[:2])} & WITH_TORCH or any(word.startswith("--model") for word in words)
+    least, each = LEAST_TORCH if loads_torch else LEAST
     if most < (needed := least + each * machine.threads()):
         raise luthier.SettingsError(
             f"this process may have {most / 1e9:.1f} GB of memory and needs {needed / 1e9:.1f} GB to begin with; allow "

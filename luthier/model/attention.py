@@ -32,10 +32,11 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from luthier.model import windows
+from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS, query_blocks
+
 NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
 TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
-BLOCK = 64  # queries at once, the fastest of several sizes (docs/log.md)
-MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
 Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
 
 _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
@@ -106,22 +107,28 @@ def refuse_unlike(how: Mapping[str, Any]) -> None:
 
 
 class Trials:
-    """Trials of a way to call models: each model is tried once, by one thread, before the first use."""
+    """Trials of a way to call models: each model is tried once, by one thread, before the first use.
+
+    A model with windows is tried with windows that the trial's rows go beyond, too (windows.py).
+    """
 
     def __init__(self) -> None:
         self._lock = RLock()
         self._passed: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
-    def passed(self, module: nn.Module, is_usual: Callable[[], bool]) -> bool:
-        """The first result of `is_usual` for `module`: whether it gives the usual logits in this way.
+    def passed(self, module: nn.Module, is_usual: Callable[[Any], bool]) -> bool:
+        """The first result of `is_usual` for `module`: whether a module gives the usual logits in this way.
 
         An error, which a model with another interface may raise, counts as False.
         """
         with self._lock:
             if module not in self._passed:
                 try:
-                    self._passed[module] = is_usual()
-                except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError):
+                    usual = is_usual(module)
+                    if usual and (narrow := windows.narrowed(module)) is not None:
+                        usual = is_usual(narrow)
+                    self._passed[module] = usual
+                except windows.WHAT_A_LIBRARY_RAISES:
                     self._passed[module] = False
             return self._passed[module]
 
@@ -150,7 +157,7 @@ class _BlockAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, scored_in: torch.dtype):  # type: ignore[no-untyped-def, override]
         out, kept = torch.empty_like(q), []
-        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=scored_in).triu(1)
+        hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in).triu(1)
         for block in _blocks(q, k):
             queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
             scores = torch.bmm(queries, keys_T).mul_(scale)
@@ -209,6 +216,4 @@ class _Block:
 
 def _blocks(q: Tensor, k: Tensor) -> list[_Block]:
     length, before = q.shape[2], k.shape[2] - q.shape[2]
-    ends = [*range(BLOCK, length, BLOCK), length]
-    starts = [0, *ends[:-1]]
-    return [_Block(start, end, before + end, q.shape[1] // k.shape[1]) for start, end in zip(starts, ends, strict=True)]
+    return [_Block(start, end, before + end, q.shape[1] // k.shape[1]) for start, end in query_blocks(length)]

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
+from luthier.model.sizes import NARROW
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -18,6 +19,8 @@ from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, trained_module_bytes, weight_bytes
+
+LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight up to whole blocks of them (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -183,9 +186,10 @@ def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, 
 
 
 def _laid_out_bytes(shape: Shape, setting: Setting) -> float:
-    """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order."""
-    linear = 0 if setting.width in ("int8", "int4", "nf4") else sum(one.weights for one in shape.linear)
-    return 4 * (linear + shape.vocabulary * shape.width)
+    """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order and its blocks."""
+    plain = [] if setting.width in NARROW else [one for one in shape.linear if one.kind == "linear"]
+    sizes = [*((one.inputs, one.outputs) for one in plain), (shape.width, shape.vocabulary)]
+    return 4 * sum(into * -(-out // LAID_OUT_BLOCK) * LAID_OUT_BLOCK for into, out in sizes)
 
 
 def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:

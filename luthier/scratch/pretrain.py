@@ -24,7 +24,7 @@ from luthier.decoding.generate import fold, generate
 from luthier.decoding.requests import Request
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
-from luthier.files import building, locked, sha256_of
+from luthier.files import building, locked, sha256_of, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
 from luthier.model.model import Model
 from luthier.progress import say, stoppable
@@ -170,7 +170,7 @@ def pretrain(
             raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
         record.write(out)
         say(words_before(record, settings.tokens_read))
-        _train(work, out)
+        _train(work, out, record)
         record = _finished(work, record, out)
         record.write(out)
         from luthier.scratch.pretrain_page import write_page
@@ -208,7 +208,7 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     )
 
 
-def _train(work: Work, out: Path) -> None:
+def _train(work: Work, out: Path, record: PretrainRecord) -> None:
     settings = work.settings
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
@@ -228,6 +228,7 @@ def _train(work: Work, out: Path) -> None:
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
         rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
         seed=settings.seed,
+        decided_by=sha256_of_text(settings.model_dump_json(), record.corpus_sha256, record.tokenizer_sha256),
         title="pretrain",
     )  # fmt: skip
 

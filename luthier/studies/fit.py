@@ -37,9 +37,11 @@ from luthier.results.folder import StudyFolder
 from luthier.scoring.score import corpus_value, score
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.task import Task
-from luthier.training.batches import Batches
+from luthier.training.batches import Batches, length_of
 from luthier.training.loop import Trained, train
 from luthier.training.memory import NO_BOUND, Bound, KeptBytes, micro_tokens
+
+MicroStep = Callable[[list[Prompt]], tuple[Any, int, int]]  # micro-batch -> loss, count, tokens
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
 
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
-        module, step, batches, arm.training, folder,
+        module, _making_room(step), batches, arm.training, folder,
         evaluate=partial(evaluate, plan.dev) if plan.dev else None, rates=rates, seed=context.seed, title=title,
         log=partial(context.folder.log, arm=arm.name),
         decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),
@@ -204,6 +206,23 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         **({"replayed": len(replayed)} if replayed else {}),
     )
     return Fitted(module, trained, counts)
+
+
+def _making_room(step: MicroStep) -> MicroStep:
+    """`step`, which hands freed memory back before rows that are longer than all so far.
+
+    They do not fit into the holes that shorter rows left, so the heap would grow by them (docs/log.md).
+    """
+    longest = 0
+
+    def with_room(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
+        nonlocal longest
+        if longest < (row := max(map(length_of, micro_batch))):
+            longest = row
+            machine.give_back_freed_memory()
+        return step(micro_batch)
+
+    return with_room
 
 
 def planned_shape(model: Model) -> Shape:

@@ -16,7 +16,7 @@ from luthier.adapt.settings import FORMS
 from luthier.arms.planned import Planner, PlanSpec, plan
 from luthier.arms.short_form import setting_tables
 from luthier.errors import LuthierError, ModelError, SettingsError
-from luthier.planning.weights import WIDTHS
+from luthier.model.sizes import WIDTHS
 from luthier.task.task import load_task
 from tests import tiny
 from tests.commands import Said

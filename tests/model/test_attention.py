@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from transformers import AutoConfig, FalconConfig, FalconForCausalLM
 
 from luthier.model.attention import (
-    BLOCK,
-    MOST_KEYS,
     NAME,
     TRANSFORMERS_NAME,
     Trials,
@@ -27,6 +25,7 @@ from luthier.model.attention import (
     make_ready,
 )
 from luthier.model.quiet import quiet
+from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS
 from tests import tiny
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -90,18 +89,20 @@ def test_an_architecture_with_ways_of_its_own_is_left_alone(tiny_folder: Callabl
 def test_a_way_is_tried_once_and_an_error_says_no() -> None:
     trials, first, second, asked = Trials(), torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), []
 
-    def refuses() -> bool:
+    def refuses(module: Any) -> bool:
         asked.append("refuses")
         raise TypeError("another interface")
 
-    assert not trials.passed(first, refuses) and not trials.passed(first, lambda: True)
-    assert trials.passed(second, lambda: True) and asked == ["refuses"]
+    assert not trials.passed(first, refuses) and not trials.passed(first, lambda module: True)
+    assert trials.passed(second, lambda module: True) and asked == ["refuses"]
     with pytest.raises(KeyboardInterrupt):
-        trials.passed(torch.nn.Linear(1, 1), lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+        trials.passed(torch.nn.Linear(1, 1), lambda module: (_ for _ in ()).throw(KeyboardInterrupt()))
 
 
 @pytest.mark.parametrize("before", [0, 5])
-@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7, MOST_KEYS + 3])
+@pytest.mark.parametrize(
+    "length", [1, ATTENTION_BLOCK - 1, ATTENTION_BLOCK, ATTENTION_BLOCK + 1, 3 * ATTENTION_BLOCK + 7, MOST_KEYS + 3]
+)
 def test_attention_and_its_gradients_equal_torchs(length: int, before: int) -> None:
     dice = torch.Generator().manual_seed(length)
     shapes = [(2, 6, length, 8), (2, 2, before + length, 8), (2, 2, before + length, 8)]
