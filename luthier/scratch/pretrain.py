@@ -170,7 +170,7 @@ def pretrain(
             raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
         record.write(out)
         say(words_before(record, settings.tokens_read))
-        _train(work, out, record)
+        fit(work, out, _evaluation(work))
         record = _finished(work, record, out)
         record.write(out)
         from luthier.scratch.pretrain_page import write_page
@@ -208,7 +208,8 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     )
 
 
-def _train(work: Work, out: Path, record: PretrainRecord) -> None:
+def fit(work: Work, out: Path, evaluate: Callable[[], float]) -> None:
+    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way."""
     settings = work.settings
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
@@ -224,11 +225,11 @@ def _train(work: Work, out: Path, record: PretrainRecord) -> None:
             evaluations=min(settings.evaluations, settings.steps), checkpoint_seconds=settings.checkpoint_seconds,
         ),
         out,
-        evaluate=_evaluation(work),
+        evaluate=evaluate,
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
         rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
         seed=settings.seed,
-        decided_by=sha256_of_text(settings.model_dump_json(), record.corpus_sha256, record.tokenizer_sha256),
+        decided_by=sha256_of_text(settings.model_dump_json(), work.corpus.sha256, work.vocabulary.sha256),
         title="pretrain",
     )  # fmt: skip
 
