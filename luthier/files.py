@@ -100,6 +100,19 @@ def building(folder: Path) -> Iterator[Path]:
             sweep(folder)
 
 
+def copy_of_files(source: Path, target: Path, *, shared: bool) -> None:
+    """The files of a folder in another one that is there. `shared`: as hard links where the disk has them, for files
+    that are never written to again; they take no space."""
+    with _refusals(target):
+        for path in sorted(source.iterdir()):
+            place = target / path.name
+            with contextlib.suppress(OSError):
+                if shared:
+                    os.link(path, place)
+                    continue
+            shutil.copy2(path, place)
+
+
 def sweep(path: Path) -> None:
     """Removes what a kill left of `path` in the making: files and folders called .NAME.*.part beside it."""
     _remove(path.parent.glob(f".{glob.escape(path.name)}.*.part"))

@@ -100,6 +100,7 @@ LAST_BLOCK = r"(^model\.layers|transformer\.h|encoder\.layer|decoder\.(block|lay
 
 CLAIMS: dict[str, Claim] = {
     "full": Claim("", lambda m, kind: parameter_counts(m)[1], added=False, in_peft=False),
+    "domain": Claim("", lambda m, kind: parameter_counts(m)[1], added=False, in_peft=False),
     "select": Claim(LAST_BLOCK, last_block, {"layers": 1}, added=False, in_peft=False),
     "bitfit": Claim(
         "bias",

@@ -234,6 +234,16 @@ def save(kind: str, folder: Path) -> Path:
     return folder
 
 
+def save_with_sentinels(folder: Path) -> Path:
+    """The folder with a tiny T5 whose tokenizer has T5's sentinels, so that it can hide spans."""
+    made = tokenizer(ends_prompts=True)
+    made.add_special_tokens({"additional_special_tokens": [f"<extra_id_{n}>" for n in range(64)]})
+    with quiet():
+        module("t5-tied", len(made)).save_pretrained(folder)
+        made.save_pretrained(folder)
+    return folder
+
+
 def save_gguf(path: Path) -> Path:
     """The tiny decoder as a GGUF file, as a package holds a model.
 

@@ -6,6 +6,7 @@
     baselines      copied turns, the commonest label, the nearest neighbour: no model
     prompting      bare, zero, one and few shots
     full           every parameter
+    domain         further pretraining on texts
     select         some layers, biases, embeddings
     head           an encoder's head
     tokens         the embeddings of a few tokens

@@ -92,6 +92,7 @@ class Tuning(Method):
     scale_saved: Callable[[Model, Path, float], None] | None = None
     shipped: Literal["adapter", "weights"] = "adapter"  # the folder inside the arm's; 'weights' is a whole model
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    reads: Literal["examples", "texts"] = "examples"  # what it trains on: the task's train split, or texts
     rates: Callable[[Any, nn.Module], Mapping[str, float]] | None = None  # None: all move at the learning rate
 
 

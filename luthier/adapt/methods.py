@@ -9,6 +9,7 @@ from __future__ import annotations
 from luthier.adapt import (
     baselines,
     bottleneck,
+    domain,
     full,
     head,
     ia3,
@@ -27,7 +28,7 @@ from luthier.errors import SettingsError
 
 _ROWS = (
     *baselines.METHODS, *prompting.METHODS,
-    full.METHOD, *select.METHODS, head.METHOD, tokens.METHOD,
+    full.METHOD, domain.METHOD, *select.METHODS, head.METHOD, tokens.METHOD,
     lora.METHOD, qlora.METHOD, *lora_variants.METHODS, ia3.METHOD, bottleneck.METHOD,
     soft.METHOD, ptuning.METHOD, prefix.METHOD,
 )  # fmt: skip

@@ -44,6 +44,26 @@ class FewShot(Shots):
     shots: int = Field(2, ge=1, le=64, description="solved examples from train, drawn by the task's seed")
 
 
+GENERAL = 0.05  # share of general rows among the pieces of texts, so that less of what the base could do is lost
+
+
+class Texts(Settings):
+    """The texts of further pretraining."""
+
+    corpus: str = Field(
+        "task", min_length=1,
+        description="'task' (its training inputs), 'docstrings', a folder of texts, a .txt, or rows with 'text'",
+    )  # fmt: skip
+    references: bool = Field(False, description="with corpus 'task': whether the references stand behind the inputs")
+    row: int = Field(512, ge=16, le=2**17, description="most tokens of a piece; a longer document is read in pieces")
+
+
+class Domain(Texts):
+    """The texts of further pretraining, and how the model is asked after it."""
+
+    shots: int = Field(0, ge=0, le=64, description="solved examples in front of the question, drawn by the task's seed")
+
+
 class Select(Settings):
     """Which of the model's own parameters move."""
 
@@ -188,6 +208,7 @@ FORMS: dict[str, Form] = {
     "one-shot": Form(OneShot, trains=False, whole=True),
     "few-shot": Form(FewShot, "shots", trains=False, whole=True),
     "full": Form(families=ALL, whole=True),
+    "domain": Form(Domain, whole=True),
     "select": Form(Select, "layers", "last-", families=ALL),
     "bitfit": Form(families=ALL),
     "head": Form(families=("encoder",)),

@@ -4,6 +4,7 @@
     shipped      an arm's folder read back: load, verify, its note
     resolve      an arm's keys with every default filled in
     short_form   an arm's keys from the text that names it
+    domain_texts the texts of further pretraining, without dev and test; imports no torch
     usual        default arms, and arms that every study has
     ask          one text asked of a study, an arm or a bare model
     answer       every row of a file answered by one of them

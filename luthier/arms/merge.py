@@ -11,7 +11,7 @@ from typing import Any
 
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import merging, method
-from luthier.arms.shipped import arm_to_ask, differing, found_again, load_arm
+from luthier.arms.shipped import after_texts, arm_to_ask, differing, found_again, load_arm
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.files import building, possible
 from luthier.machine import keep_freed_memory
@@ -99,6 +99,7 @@ def merged(path: Path, note: ShippedNote, precision: str | None = None) -> Model
     arm_method, base = method(note.method), note.base
     kept = precision or base.precision
     whole = load(found_again(base, path), precision=kept, labels=note.labels, day=note.day)
+    whole = after_texts(whole, path, note)
     if not isinstance(arm_method, Tuning):
         return whole
     if not arm_method.leaves_whole_weights:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from luthier.adapt.settings import FORMS, refuse_family, refuse_width
+from luthier.arms.domain_texts import lengths_of_texts, settings_of
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
@@ -27,13 +28,14 @@ from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.passes import Pass, Rows
-from luthier.planning.plan import PlannedArm, moving_of, plan_arm
+from luthier.planning.plan import PlannedArm, moving_of, plan_arm, with_domain
 from luthier.planning.read import USUAL_LABELS, config_of, folder_of, shape_from
 from luthier.planning.seconds import training_work
 from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
+from luthier.results.domain_record import DOMAIN
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
@@ -142,9 +144,37 @@ class Planner:
         arm = self._arm(text, spec, len(lengths.train))
         if self.request.batch is not None:
             arm = replace(arm, batch_size=self.request.batch)
+        begins = self._domain(text, spec)
+        if begins is not None and arm.method == DOMAIN:  # it trains on texts alone
+            lengths = replace(lengths, train=begins[1].train if self.request.accounting == "transformers" else ())
         if self.request.accounting == "transformers":
             return self._as_trainer(arm, lengths)
-        return plan_arm(self.shape, arm, self.setting(), self._with_replay(text, spec, lengths), self.device)
+        if arm.method != DOMAIN:
+            lengths = _with_replay(settings_from(Training, spec.training, f"arm '{text}'"), lengths)
+        plan = plan_arm(self.shape, arm, self.setting(), lengths, self.device)
+        if begins is None:
+            return plan
+        return with_domain(plan, self.shape, begins[0], self.setting(), begins[1], self.device)
+
+    def _domain(self, text: str, spec: ArmSpec) -> tuple[PlannedArm, Lengths] | None:
+        """The further pretraining that an arm is, or begins with, and the lengths of its texts; None: neither.
+
+        Without a task it is one step of pieces of `tokens` tokens.
+        """
+        given = spec.settings | spec.training if spec.method == DOMAIN else spec.domain
+        if given is None:
+            return None
+        settings, training = settings_of(given, f"arm '{text}'")
+        rows = self.request.batch or training.batch_size
+        if self.task is None:
+            lengths = Lengths.alike(self.request.tokens or settings.row, self.request.answer, rows)
+            lengths = replace(lengths, train=tuple((1, sum(pair) - 1) for pair in lengths.train))
+        else:
+            train = [one for one in self.task.train if one.is_usable]
+            pieces = lengths_of_texts(settings, self.task, train, self._renderer, begin=0, seed=0)
+            lengths = replace(self.lengths(text), train=pieces, shared=0)
+        arm = replace(PlannedArm.of(DOMAIN, settings, training, len(lengths.train)), batch_size=rows)
+        return arm, _with_replay(training, lengths)
 
     def _spec(self, text: str) -> ArmSpec:
         spec = parse(text)
@@ -185,12 +215,6 @@ class Planner:
         kind: Any = "cpu" if self.device.kind == "cpu" else "cuda"
         bound = self.request.memory * 1e9 if self.request.memory else None
         return Setting(precision=self.precision, device=kind, bound=bound)
-
-    def _with_replay(self, text: str, spec: ArmSpec, lengths: Lengths) -> Lengths:
-        """The lengths with general rows as replay adds them, each taken as long as one of the task's own."""
-        training = settings_from(Training, spec.training, f"arm '{text}'")
-        count = training.replayed(len(lengths.train))
-        return lengths.with_general(list(islice(cycle(lengths.train), count))) if lengths.train else lengths
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
         """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""
@@ -308,6 +332,12 @@ class Planner:
         return sum(term.bytes for term in trainer_terms(self.shape, moves, loop))
 
 
+def _with_replay(training: Training, lengths: Lengths) -> Lengths:
+    """The lengths with general rows as replay adds them, each taken as long as one of the arm's own rows."""
+    count = training.replayed(len(lengths.train))
+    return lengths.with_general(list(islice(cycle(lengths.train), count))) if lengths.train else lengths
+
+
 def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths, on_cpu: bool) -> Loop:
     """A Trainer's loop over rows padded to the longest."""
     prompt, target = lengths.longest
@@ -315,7 +345,7 @@ def trainer_loop(shape: Shape, arm: PlannedArm, precision: str, lengths: Lengths
     rows = Rows(count, prompt + target, prompt + target)
     if shape.family == "encoder-decoder":
         rows = Rows(count, prompt, target)
-    whole = arm.method in ("full", "select", "bitfit")
+    whole = arm.method in ("full", "domain", "select", "bitfit")
     how = Pass(
         number=4 if precision == "fp32" else 2,
         attention="masked",

@@ -16,13 +16,14 @@ from luthier.adapt.method import Method, Tuning
 from luthier.adapt.methods import METHODS, method
 from luthier.adapt.settings import refuse_family, refuse_width
 from luthier.arms.shipped import QUANTIZED
-from luthier.arms.short_form import setting_tables
+from luthier.arms.short_form import domain_tables, setting_tables
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import width
 from luthier.results.arm_record import ArmRecord
+from luthier.results.domain_record import DOMAIN
 from luthier.settings import settings_from
 from luthier.task.spec import BARE
 from luthier.task.task import Task
@@ -71,6 +72,7 @@ class TrainedArm(Arm):
     training: Training
     tunable: tuple[str, ...] = field(default=(), compare=False)  # what tuning may vary; it is no setting
     trained_on: str | None = None  # what another training used; None: the study's own train split
+    domain: TrainedArm | None = None  # the further pretraining that it begins with; None: it begins with the base
 
     @property
     def weights(self) -> str | None:
@@ -107,12 +109,13 @@ def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Ar
         "scale": _scale(where, spec, arm_method, family),
         "answers_by": _answers_by(where, spec, task, family),
     }
+    domain = _domain(where, spec, arm_method, task, base)
     tunable = () if spec.trained_on else _tunable(where, spec, arm_method)
     if not isinstance(arm_method, Tuning):
         return Arm(**arm)
     usual_training = (arm_method.on_encoder if family == "encoder" else None) or arm_method.training
     training = settings_from(Training, usual_training.model_dump() | spec.training, where)
-    return TrainedArm(**arm, training=training, tunable=tunable, trained_on=spec.trained_on)
+    return TrainedArm(**arm, training=training, tunable=tunable, trained_on=spec.trained_on, domain=domain)
 
 
 def resolve_trained(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> TrainedArm:
@@ -121,6 +124,32 @@ def resolve_trained(name: str, spec: ArmSpec, task: Task, base: str | None = Non
     if not isinstance(arm, TrainedArm):
         raise SettingsError(f"arm '{name}': {arm.method.name} trains nothing; choose a method that does, such as lora")
     return arm
+
+
+def _domain(where: str, spec: ArmSpec, arm_method: Method, task: Task, base: str | None) -> TrainedArm | None:
+    """The further pretraining that an arm begins with, as an arm `domain`; None: it has none.
+
+    Raises SettingsError for an arm that trains nothing on top of it, and for an unknown setting.
+    """
+    if spec.domain is None:
+        return None
+    if not isinstance(arm_method, Tuning) or arm_method.reads == "texts":
+        raise SettingsError(
+            f"{where}: 'domain' stands before another training; to ask what further pretraining gives alone, write "
+            "domain+corpus=TEXTS, and +shots=2 for few-shot"
+        )
+    tables: dict[str, dict[str, Any]] = {"settings": {}, "training": {}}
+    known = domain_tables()
+    for key, value in spec.domain.items():
+        if key not in known:
+            raise SettingsError(f"{where}: '{key}' is no setting of domain; there are: {', '.join(known)}")
+        tables[known[key]][key] = value
+    return resolve_trained(
+        DOMAIN,
+        ArmSpec(method=DOMAIN, model=spec.model, settings=tables["settings"], training=tables["training"]),
+        task,
+        base,
+    )
 
 
 def _width(where: str, spec: ArmSpec, arm_method: Method) -> str | None:

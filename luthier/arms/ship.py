@@ -33,6 +33,7 @@ from luthier.machine import keep_freed_memory
 from luthier.model.model import Model
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.comparison import Comparison
+from luthier.results.domain_record import DOMAIN
 from luthier.results.evidence import EVIDENCE_FOLDER, Evidence, Export, hashes_of, write_sums
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, PROMPTS_FILE, SCORES_FILE
@@ -136,6 +137,8 @@ def ship(
         shutil.copy2(ShippedNote.path_in(source.place), ShippedNote.path_in(part))
         if note.weights:
             shutil.copytree(source.place / note.weights, part / note.weights)
+        if note.domain:
+            shutil.copytree(source.place / DOMAIN, part / DOMAIN)
         forms = _exported(shipped, note, source, part, gguf)
         exports = _exports(source, forms)
         if bad := [one for one in exports if not one.is_good]:

@@ -9,6 +9,7 @@ from luthier.arms.shipped import Shipped
 from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.results.comparison import Pair
+from luthier.results.domain_record import DOMAIN
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, Export
 from luthier.results.shipped_note import ShippedNote
 
@@ -21,7 +22,7 @@ def card(evidence: Evidence, note: ShippedNote, with_modelfile: bool) -> str:
         [
             "---",
             f"base_model: {json.dumps(note.base.name, ensure_ascii=False)}",
-            "library_name: peft" if note.weights == "adapter" else "library_name: transformers",
+            "library_name: peft" if note.weights == "adapter" and not note.domain else "library_name: transformers",
             "tags: [luthier]",
             "---",
         ]
@@ -33,6 +34,7 @@ def card(evidence: Evidence, note: ShippedNote, with_modelfile: bool) -> str:
         "## How it compares\n\n" + _pairs(evidence),
         _exports(evidence.exports),
         _how_to_ask(with_modelfile),
+        _begins(note),
         "## What was not checked\n\n" + "\n".join(f"- {one}" for one in evidence.not_checked),
         _licence(evidence, note),
         f"## How to check this folder\n\n`luthier verify .` compares every file with {SUMS_FILE} and asks the probes "
@@ -78,6 +80,17 @@ def _how_to_ask(with_modelfile: bool) -> str:
     if with_modelfile:
         lines.append(f"ollama create NAME -f {MODELFILE}")
     return "## How to ask it\n\n```\n" + "\n".join(lines) + "\n```"
+
+
+def _begins(note: ShippedNote) -> str:
+    if not note.domain:
+        return ""
+    own, base = note.weights, note.base.name
+    return (
+        f"## What it stands on\n\n{own}/ was trained on the weights in {DOMAIN}/: those of {base} after further "
+        f"pretraining on texts. A tool that puts {own}/ on {base} itself gets another model; "
+        "`luthier merge . --out FOLDER` writes one plain model that every tool loads."
+    )
 
 
 def _licence(evidence: Evidence, note: ShippedNote) -> str:

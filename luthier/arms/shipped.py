@@ -24,6 +24,7 @@ from luthier.model.sources import resolve, weights_sha256
 from luthier.model.widths import read
 from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison
+from luthier.results.domain_record import DOMAIN
 from luthier.results.lines import ANSWERS_FILE
 from luthier.results.names import arm_folder
 from luthier.results.record import read_lines_of
@@ -83,15 +84,17 @@ def write_note(
     width: str | None = None,
     answers_by: str = "generation",
     room: int,
+    begins: bool = False,
 ) -> None:
     """Asks the probes and writes luthier.json; nothing is done when it is there already.
 
-    room: tokens of the window that every prompt left free for the answer.
+    room: tokens of the window that every prompt left free for the answer. begins: whether its base is that in domain/.
     """
     if ShippedNote.is_in(path):
         return
     answers = _answers(model, probes, generation, answers_by, seed)
     given: dict[str, Any] = {"answers_by": answers_by, "weights": shipped, **model.printed_day}
+    given |= {"domain": files_of_arm(path / DOMAIN)} if begins else {}
     ShippedNote(
         **given,
         format=1,
@@ -142,6 +145,9 @@ def load_arm(path: Path) -> Shipped:
         weights = path / note.weights
         refuse_link(weights)
         refuse_other_files(weights, note.files, files_of_arm(weights), "make the arm again")
+    if note.domain:
+        refuse_link(path / DOMAIN)
+        refuse_other_files(path / DOMAIN, note.domain, files_of_arm(path / DOMAIN), "make the arm again")
     adapted = (_narrow if note.width else _on_its_base)(path, note)
     shots = tuple(shot.example for shot in note.shots)
     generation = settings_from(Generation, note.generation, ShippedNote.path_in(path), FolderError)
@@ -165,7 +171,14 @@ def _on_its_base(path: Path, note: ShippedNote) -> Model:
     model = replace(load(found, precision=base.precision, labels=note.labels, day=note.day), name=base.name)
     if model.base_sha256 != base.sha256:  # a note that contradicts itself
         raise ModelError(f"{path}: {other}")
+    model = after_texts(model, path, note)
     return arm_method.load(model, path / str(note.weights)) if isinstance(arm_method, Tuning) else model
+
+
+def after_texts(base: Model, path: Path, note: ShippedNote) -> Model:
+    """The base of an arm with the weights of the further pretraining that it begins with, if it does."""
+    begun = method(DOMAIN)
+    return begun.load(base, path / DOMAIN) if note.domain and isinstance(begun, Tuning) else base
 
 
 def found_again(base: Base, arm: Path) -> str:

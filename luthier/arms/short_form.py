@@ -9,6 +9,8 @@
     zero-shot+temperature=0.7+top_k=20  other generation settings
     lora+scale=0.5                      half of what was trained, taken from the arm lora
     head+model=minilm                   another model than the study's
+    domain+corpus=notes                 further pretraining on the texts in notes, then asked
+    lora+domain=notes+domain.epochs=1   the same first, and LoRA on top of it
 
 A key is a setting of the method, of its training, or of generation. study.toml writes the same as tables.
 Nothing here imports torch.
@@ -19,10 +21,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from luthier.adapt.settings import FORMS
+from luthier.adapt.settings import FORMS, Texts
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
+from luthier.results.domain_record import DOMAIN
 from luthier.settings import Settings, settings_from, value_of
 from luthier.training.settings import Training
 
@@ -46,6 +49,9 @@ def parse(text: str) -> ArmSpec:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"arm '{text}': '+{assignment}' has no value; write +key=value")
+        if key == DOMAIN or key.startswith(f"{DOMAIN}."):
+            parts[DOMAIN] = parts.get(DOMAIN, {}) | _of_domain(text, key, value)
+            continue
         if key in ("model", "answer", "scale"):
             parts[key] = _number(text, value) if key == "scale" else value
             continue
@@ -61,11 +67,11 @@ def model_of(text: str) -> str | None:
 
 
 def name_of(text: str) -> str:
-    """The arm's name: the short form, with only the last part of a model's path or hub id.
+    """The arm's name: the short form, with only the last part of a model's path or hub id, and of a path of texts.
 
     An arm's name is also its folder's name, so it contains no slash.
     """
-    return re.sub(r"(\+model=)[^+]*/(?=[^+/])", r"\1", text.strip())
+    return re.sub(r"(\+(?:model|domain|corpus)=)[^+]*/(?=[^+/])", r"\1", text.strip())
 
 
 def setting_tables(name: str) -> dict[str, str]:
@@ -78,6 +84,22 @@ def setting_tables(name: str) -> dict[str, str]:
     }
     tables_by_key = {key: table for table, model in tables.items() for key in model.model_fields}
     return dict(sorted(tables_by_key.items()))
+
+
+def _of_domain(text: str, key: str, value: str) -> dict[str, Any]:
+    """`domain=TEXTS` or `domain.KEY=VALUE`. Raises SettingsError for a key that further pretraining has not."""
+    if key == DOMAIN:
+        return {"corpus": value}
+    known = domain_tables()
+    if (name := key.partition(".")[2]) not in known:
+        raise SettingsError(f"arm '{text}': '{key}' is no setting of domain; there are: {', '.join(known)}")
+    return {name: value_of(value)}
+
+
+def domain_tables() -> dict[str, str]:
+    """setting -> its table, for every setting of further pretraining that comes before another training."""
+    texts = {key: table for key, table in setting_tables(DOMAIN).items() if table != "generation"}
+    return {key: table for key, table in texts.items() if table == "training" or key in Texts.model_fields}
 
 
 def _number(text: str, value: str) -> float:

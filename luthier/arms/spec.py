@@ -31,7 +31,10 @@ class ArmSpec(LeanSettings):
     scale: float | None = Field(
         None, ge=0, le=2, description="how much of the trained change is used: 0 none, 1 all; None: all"
     )
+    domain: dict[str, Any] | None = Field(
+        None, description="further pretraining before its training: corpus, and settings of the method domain"
+    )
     trained_on: str | None = Field(
         None, description="what it was trained on by `luthier multitask`; None: this study's train split"
     )
-    LATER: ClassVar[frozenset[str]] = frozenset({"scale"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"scale", "domain"})

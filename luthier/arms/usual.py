@@ -20,7 +20,8 @@ CLASSES = ("majority", "nearest", "zero-shot", "few-shot-4", "lora")  # the defa
 ENCODER_CLASSES = ("majority", "nearest", "head", "select-last-2", "lora", "full")
 MORE_CLASSES = ("zero-shot:question", "zero-shot+answer=generation", "one-shot", "few-shot-8", "soft", "full")
 MORE_ENCODER_CLASSES = ("bitfit", "ia3", "dora", "nearest-5")
-NOT_IN_ALL = ("lora", "bitfit")  # lora is in DEFAULT; bitfit needs biases, which Llama-like models and T5 lack
+# lora is in DEFAULT; bitfit needs biases, which Llama-like models and T5 lack; domain reads texts, not the task.
+NOT_IN_ALL = ("lora", "bitfit", "domain")
 ALL = (
     *DEFAULT,
     "zero-shot:brief",

@@ -68,11 +68,12 @@ def _print_table(record: PlanRecord) -> None:
 
     rows = []
     for name, row in record.arms.items():
-        peak = {key: gigabytes(phase.peak_bytes) for key, phase in row.phases.items()}
+        trains, answers = row.training_bytes, row.answering
+        peaks = ["-" if trains is None else gigabytes(trains), gigabytes(answers.peak_bytes) if answers else "-"]
         flops = operations(sum(phase.flops for phase in row.phases.values()))
         work = (flops, duration(row.seconds)) if row.phases else ("-", "-")
         rows.append((
-            name, f"{row.parameters:,}", f"{row.trainable:,}", peak.get("training", "-"), peak.get("answering", "-"),
+            name, f"{row.parameters:,}", f"{row.trainable:,}", *peaks,
             "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", *work,
         ))  # fmt: skip
     header = ("arm", "parameters", "train", "training", "answering", "tokens at once", "operations", "time")

@@ -14,7 +14,8 @@ weights and prompt alone, so arms that differ only in how they decode share it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,29 @@ def _batches(model: Model, prompts: Sequence[Prompt], done: set[str]) -> Iterato
 def reference_nats(model: Model, prompts: Sequence[Prompt]) -> list[float]:
     """Summed nats of each prompt's target under `model`, its learned prompt included."""
     return [float(nats) for nats in row_losses(model.module, _batch(model, prompts))]
+
+
+def text_nats(
+    model: Model,
+    texts: Mapping[str, str],
+    on_texts: Callable[[int], None] = lambda count: None,
+    batch_tokens: int = BATCH_TOKENS,
+) -> dict[str, float]:
+    """id -> summed nats of a text and its end, behind the token with which a text begins.
+
+    A text that is longer than the context window is read in pieces. `on_texts(count)` is called after each batch.
+    Raises ModelError for a likelihood that is no number.
+    """
+    start, window = model.begin_id, model.renderer.window
+    prompts = [one for id, text in texts.items() for one in model.renderer.text_prompts(id, text, start, window)]
+    nats = dict.fromkeys(texts, 0.0)
+    for batch in micro_batches(prompts, batch_tokens):
+        for prompt, value in zip(batch, reference_nats(model, batch), strict=True):
+            if not math.isfinite(value):
+                raise ModelError(f"{model.name}: gives '{texts[prompt.id.rpartition('/')[0]][:40]}' no likelihood")
+            nats[prompt.id.rpartition("/")[0]] += value
+        on_texts(len({prompt.id for prompt in batch if prompt.id.endswith("/0")}))
+    return nats
 
 
 def _batch(model: Model, prompts: Sequence[Prompt]) -> Batch:

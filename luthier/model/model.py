@@ -89,6 +89,11 @@ class Model:
         return Renderer(self.tokenizer, self.family, self.window - learned, self.labels, self.day)
 
     @property
+    def begin_id(self) -> int:
+        """The token with which a text begins that nobody asked for."""
+        return next(token for token in (self.tokenizer.bos_token_id, *sorted(self.end_ids)) if token is not None)
+
+    @property
     def printed_day(self) -> dict[str, str]:
         """The field `day` of a record about this model: its day where its prompts print it, else no field."""
         template = self.renderer.chat_template

@@ -121,7 +121,7 @@ def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> li
         steps.append(("compute the blocks again on the way back", {"recompute": True}))
     narrower = WIDEST_FIRST[WIDEST_FIRST.index(question.bits) + 1 :] if question.bits in WIDEST_FIRST else ()
     steps += [(f"{bits} bits for frozen weights", {"bits": bits}) for bits in narrower]
-    if question.method in ("full", "select", "bitfit"):
+    if question.method in ("full", "domain", "select", "bitfit"):
         steps.append(("lora instead of " + question.method, {"method": "lora"}))
     if question.tokens > 1:
         steps.append(("rows half as long", {"tokens": question.tokens // 2}))

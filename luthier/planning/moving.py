@@ -312,6 +312,7 @@ def _tokens(shape: Shape, settings: Any, special_tokens: int) -> Moving:
 
 _METHODS: dict[str, Callable[[Shape, Any], Moving]] = {
     "full": _full,
+    "domain": _full,
     "select": _select,
     "bitfit": _bitfit,
     "head": _head_alone,

@@ -86,6 +86,19 @@ def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, 
     return ArmPlan(**plan)
 
 
+def with_domain(
+    plan: ArmPlan, shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None
+) -> ArmPlan:
+    """The plan with the further pretraining `arm` before all else; `lengths.train` are those of its texts."""
+    moves = moving_of(shape, arm)
+    own = arm.within(setting)
+    try:
+        phase = _training(shape, moves, replace(arm, evaluations=0), own, lengths, device)
+    except SettingsError as problem:
+        return plan.model_copy(update={"refused": plan.refused or str(problem)})
+    return plan.model_copy(update={"domain": phase["training"]})
+
+
 def _training(
     shape: Shape, moves: Moving, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None
 ) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from luthier.reports.plots import Dot
 from luthier.results.arm_record import ArmCounts, ArmRecord, TuningResult, bytes_to_ship, ships_base
 from luthier.results.comparison import ArmMetric, Comparison
 from luthier.results.cost import ArmCost, Cost
+from luthier.results.domain_record import DomainRecord
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, METRICS_FILE, PROMPTS_FILE, SCORES_FILE, Step
 from luthier.results.names import run_folder
 from luthier.results.panel_record import Panel
@@ -48,6 +49,7 @@ class ArmPage:
     scores: dict[str, Score]
     steps: list[Step]
     shipped_bytes: int | None = None
+    domain: DomainRecord | None = None  # the further pretraining that it is, or begins with
 
     @property
     def done(self) -> bool:
@@ -134,6 +136,11 @@ class StudyPage:
         return [arm for arm in self.arms if arm.trained]
 
     @property
+    def read_texts(self) -> list[ArmPage]:
+        """The arms that are further pretraining, or begin with it."""
+        return [arm for arm in self.arms if arm.domain is not None]
+
+    @property
     def ships_base(self) -> bool:
         """Whether the MB to ship include the base model."""
         return ships_base({arm.name: arm.record for arm in self.arms if arm.record})
@@ -194,6 +201,7 @@ def _arm(
         {score.id: score for score in _lines(Score, folder / SCORES_FILE, needed=done)},
         read_lines_of(Step, folder / METRICS_FILE),
         shipped_bytes,
+        DomainRecord.read_if_there(folder),
     )
 
 

@@ -74,6 +74,7 @@ def _sections(page: StudyPage) -> list[tuple[str, str]]:
         ("facts", "Facts", facts_of(page) or page.facts_not_read),
         ("people", "People", ratings and ratings.people),
         ("judges", "Judges", ratings and ratings.judges),
+        ("domain", "Further pretraining", page.read_texts),
         ("kept", "What was kept", page.panel and forgetting_rows(page)),
         ("power", "What can be detected", True),
         ("seeds", "Seeds", page.compare.claims),

@@ -10,6 +10,7 @@
     lines             the lines of metrics.jsonl, likelihood.jsonl and log.jsonl
     study_record      study.json
     arm_record        arm.json, training.json, base-width.json, tune/trials.jsonl; what an arm takes to ship
+    domain_record     domain.json: a further pretraining, and bits per byte before and after
     shipped_note      luthier.json, the note beside an arm's weights
     adapter_config    adapter_config.json, as peft writes it for the methods that luthier has
     evidence          evidence.json and SHA256SUMS of a shipped folder

@@ -16,6 +16,8 @@ class ArmCost(Part):
     in the order in which it was given.
     """
 
+    domain_seconds: Number = 0  # finished steps of further pretraining; of the arm that ran first
+    domain_read_seconds: Number = 0  # reading texts before and after it
     tune_seconds: Number = 0  # training of trials
     tune_evaluate_seconds: Number = 0  # dev answers of trials
     train_seconds: Number = 0  # finished steps of the arm's own training
@@ -75,6 +77,11 @@ class ArmCost(Part):
     def train_minutes(self) -> float | None:
         """Minutes of the arm's own training, its dev answers left out; None for an arm that was not trained here."""
         return self._minutes("train_seconds")
+
+    @property
+    def domain_minutes(self) -> float | None:
+        """Minutes of further pretraining; None where another arm ran it first."""
+        return self._minutes("domain_seconds")
 
     @property
     def fit_minutes(self) -> float | None:

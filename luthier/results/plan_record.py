@@ -41,14 +41,21 @@ class ArmPlan(Part):
     trainable: int
     micro_tokens: int | None = None
     recomputes: bool = False
+    domain: PlanPhase | None = None  # further pretraining, in the arm that runs it first
     training: PlanPhase | None = None
     answering: PlanPhase | None = None
     refused: str | None = None  # why the arm cannot run under the bound, if it cannot
 
     @property
     def phases(self) -> dict[str, PlanPhase]:
-        both = {"training": self.training, "answering": self.answering}
-        return {name: phase for name, phase in both.items() if phase is not None}
+        every = {"domain": self.domain, "training": self.training, "answering": self.answering}
+        return {name: phase for name, phase in every.items() if phase is not None}
+
+    @property
+    def training_bytes(self) -> int | None:
+        """The highest peak of what trains; None where nothing does."""
+        trains = [phase.peak_bytes for phase in (self.domain, self.training) if phase is not None]
+        return max(trains, default=None)
 
     @property
     def peak_bytes(self) -> int:

@@ -21,7 +21,8 @@ from luthier.stats.intervals import mean_of
 MEMORY_WITHIN, TIME_WITHIN = 0.10, 0.25
 CALIBRATION_STEPS = 20
 
-What = Literal["training memory", "answering memory", "training time", "answering time", "training time after 20 steps"]
+What = Literal["training memory", "answering memory", "training time", "answering time", "training time after 20 steps",
+            "further pretraining time"]  # fmt: skip
 
 
 class ErrorRow(Part):
@@ -81,8 +82,8 @@ def rows_of_study(folder: Path) -> list[ErrorRow]:
 
 def _memory(study: str, arm: str, plan: ArmPlan, cost: ArmCost) -> list[ErrorRow]:
     rows = []
-    if plan.training is not None and cost.peak_bytes:
-        rows.append(_row(study, arm, "training memory", "bytes", plan.peak_bytes, cost.peak_bytes, plan.training))
+    if (trains := plan.training or plan.domain) is not None and cost.peak_bytes:
+        rows.append(_row(study, arm, "training memory", "bytes", plan.peak_bytes, cost.peak_bytes, trains))
     if plan.answering is not None and cost.answer_peak_bytes:
         phase = plan.answering
         rows.append(_row(study, arm, "answering memory", "bytes", phase.peak_bytes, cost.answer_peak_bytes, phase))
@@ -94,6 +95,9 @@ def _time(study: str, arm: str, plan: ArmPlan, cost: ArmCost) -> list[ErrorRow]:
     trained, answered = cost.train_seconds + cost.evaluate_seconds, cost.answering_seconds
     if plan.training is not None and plan.training.seconds and trained:
         rows.append(_row(study, arm, "training time", "seconds", plan.training.seconds, trained, plan.training))
+    if plan.domain is not None and plan.domain.seconds and cost.domain_seconds:
+        what: What = "further pretraining time"
+        rows.append(_row(study, arm, what, "seconds", plan.domain.seconds, cost.domain_seconds, plan.domain))
     if plan.answering is not None and plan.answering.seconds and answered:
         rows.append(_row(study, arm, "answering time", "seconds", plan.answering.seconds, answered, plan.answering))
     return rows

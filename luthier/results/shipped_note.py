@@ -82,3 +82,5 @@ class ShippedNote(Sealed):
     day: Day | None = None  # the date in every prompt; only where the base's chat template prints one
     # Tokens of the window that every prompt of the study left free for the answer; notes of older versions have none.
     room: int | None = Field(None, ge=0)
+    # File in domain/ -> SHA-256: the weights of further pretraining that the arm begins with; only where it does.
+    domain: dict[str, str] = Field(default={})

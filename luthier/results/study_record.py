@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from luthier.files import sha256_of_text
 from luthier.results.record import Day, FirstFormat, Number, Part, Record, SettingsTable
 from luthier.scoring.labels import FOLDS, Fold, LabelSet
@@ -32,6 +34,7 @@ class ArmTable(Part):
     tune: list[str]  # what tuning may vary
     trained_on: str | None = None  # only of an arm whose weights come from another training
     scale: Number | None = None  # only of an arm that uses a part of its training, or more than it
+    domain: SettingsTable | None = None  # only of an arm that begins with further pretraining
 
     @property
     def training_alone(self) -> ArmTable:
@@ -142,6 +145,7 @@ class StudyRecord(Record):
     health: list[Health]
     status: Status
     day: Day | None = None  # the date in all prompts; only where a chat template prints one
+    texts: dict[str, str] = Field(default={})  # of further pretraining -> SHA-256; only where an arm has it
 
     @property
     def shape_sha256(self) -> str:
@@ -154,6 +158,7 @@ class StudyRecord(Record):
         arms = {name: table.as_json() for name, table in self.arms.items()}
         others = [model.base_sha256 for model in self.models.values()]
         shape = [specification, arms, self.task.hashes, self.task.decision, self.model.base_sha256, *others]
+        shape += [self.texts] if self.texts else []
         return sha256_of_text(json.dumps(shape, sort_keys=True))[:16]
 
     @property

@@ -70,9 +70,21 @@ def read_corpus(where: str = DOCSTRINGS) -> Corpus:
 
     Raises DataError where there is nothing to read, or too few documents to hold any out.
     """
-    documents = list(_docstrings() if where == DOCSTRINGS else _texts(Path(where)))
+    return corpus_of(documents_of(where), where)
+
+
+def documents_of(where: str) -> list[Document]:
+    """The documents of a name, as they are. Raises DataError where there is nothing to read."""
+    return list(_docstrings() if where == DOCSTRINGS else _texts(Path(where)))
+
+
+def corpus_of(documents: Iterable[Document], where: str, shortest: int = SHORTEST) -> Corpus:
+    """Documents of at least `shortest` characters without repeated paragraphs, kept apart. `where` is their name.
+
+    Raises DataError for too few documents to hold any out.
+    """
     held_out_groups = HELD_OUT_PACKAGES if where == DOCSTRINGS else ()
-    kept = list(_without_repeated_paragraphs(documents))
+    kept = list(_without_repeated_paragraphs(documents, shortest))
     elsewhere = tuple(one for one in kept if one.group in held_out_groups)
     inside = [one for one in kept if one.group not in held_out_groups]
     held_out = tuple(one for one in inside if _draw(one.name) < HELD_OUT_SHARE)
@@ -83,7 +95,7 @@ def read_corpus(where: str = DOCSTRINGS) -> Corpus:
     train = tuple(one for one in inside if one.name not in names)
     if not train or not held_out:
         raise DataError(
-            f"it holds {len(inside)} documents of {SHORTEST} characters or more; give at least two", file=where
+            f"it holds {len(inside)} documents of {shortest} characters or more; give at least two", file=where
         )
     sha256 = sha256_of_text(*(part for one in kept for part in (one.name, one.text)))
     return Corpus(train, held_out, elsewhere, sha256)
@@ -94,7 +106,7 @@ def _draw(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def _without_repeated_paragraphs(documents: Iterable[Document]) -> Iterator[Document]:
+def _without_repeated_paragraphs(documents: Iterable[Document], shortest: int) -> Iterator[Document]:
     seen: set[str] = set()
     for document in documents:
         kept = []
@@ -104,7 +116,7 @@ def _without_repeated_paragraphs(documents: Iterable[Document]) -> Iterator[Docu
                 seen.add(key)
                 kept.append(paragraph.strip("\n"))
         text = "\n\n".join(kept)
-        if len(text) >= SHORTEST:
+        if len(text) >= shortest:
             yield Document(document.name, document.group, text)
 
 

@@ -6,6 +6,7 @@
     origin     study.json: the specification, and the origin of everything
     remedies   general rows and penalties against forgetting
     fit        one training of an arm: base, method, batches, dev answers
+    domain     further pretraining: done once for all arms that begin with it, read before and after
     tune       settings that dev chooses with equal effort, by successive halving
     weights    where an arm's weights come from: trained, taken from another training, made narrow
     answering  an arm's prompts, answers, length and likelihood

@@ -29,6 +29,7 @@ from luthier.model.model import Model
 from luthier.progress import say
 from luthier.records import Answer, Prompt
 from luthier.results.arm_record import BASELINE, ArmCounts, ArmRecord, Stops
+from luthier.results.domain_record import DomainRecord
 from luthier.results.lines import ANSWERS_FILE, SCORES_FILE, ReferenceLikelihood
 from luthier.results.record import write_lines_of
 from luthier.scoring.reasoning import holds_reasoning
@@ -91,7 +92,13 @@ def _write_note(prepared: PreparedArm, chosen: ChosenLength) -> None:
         seed=context.seed,
         probes=prepared.dev[:PROBES],
         room=prepared.room,
+        begins=_begins_with_texts(arm) and arm.width is None,
     )
+
+
+def _begins_with_texts(arm: Arm) -> bool:
+    """Whether its own weights stand on those of further pretraining, which then lie beside them."""
+    return isinstance(arm, TrainedArm) and arm.domain is not None and arm.method.shipped == "adapter"
 
 
 def _finish(
@@ -119,6 +126,8 @@ def _counts(answers: Sequence[Answer], stages: StageResults | None) -> ArmCounts
     if stages:
         prepared = stages.prepared
         counts |= stages.trained.training.as_json() if stages.trained else {}
+        if _begins_with_texts(prepared.arm):  # which is shipped beside what the method saved
+            counts["saved_bytes"] += DomainRecord.read(prepared.folder).saved_bytes
         if (sequences := stages.chosen.generation.rows) > 1:
             counts["sequences"] = sequences
         counts |= _prompt_counts(prepared.test) | {"weight": weight_of(prepared.context, prepared.arm, prepared.model)}

@@ -32,10 +32,10 @@ from luthier.planning.terms import Setting, example_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
+from luthier.results.domain_record import DOMAIN, DomainRecord
 from luthier.results.folder import StudyFolder
 from luthier.scoring.score import corpus_value, score
 from luthier.studies.remedies import Penalties, general_prompts
-from luthier.task.prompt import Renderer
 from luthier.task.task import Task
 from luthier.training.batches import Batches, length_of
 from luthier.training.loop import Trained, train
@@ -70,17 +70,23 @@ class StudyContext:
         return score(answers, examples, metrics, labels=labels, references=references, reading=self.task.reading)
 
     def base(self, arm: Arm) -> Model:
-        """A fresh base model: the arm's own or the study's. The seed starts an encoder's head."""
+        """A fresh base model: the arm's own or the study's, after the further pretraining that the arm begins with. The
+        seed starts an encoder's head."""
         name, labels = arm.model or self.model_name, self.task.labels
-        return load(name, precision=self.precision, labels=labels, seed=self.seed, day=self.day)
+        model = load(name, precision=self.precision, labels=labels, seed=self.seed, day=self.day)
+        if isinstance(arm, TrainedArm) and arm.domain is not None:
+            return arm.domain.method.load(model, self.folder.arm(arm.name) / DOMAIN)
+        return model
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The prompts of a training, and the dev metric (higher is better) that chooses its checkpoint."""
+    """The prompts of a training, rendered for the model to ask, and the dev metric (higher is better) that chooses its
+    checkpoint."""
 
-    prompts: Callable[[Renderer], Sequence[Prompt]]
-    dev: Callable[[Model, Bound], float]  # (the model in training, the bound on memory) -> the metric
+    prompts: Callable[[Model], Sequence[Prompt]]
+    # (the model in training, the bound on memory) -> the metric; None: the last weights stay
+    dev: Callable[[Model, Bound], float] | None
     dev_sha256: str  # of all that decides the dev metric
 
 
@@ -108,7 +114,7 @@ def own_plan(context: StudyContext, arm: Arm) -> TrainingPlan:
     """The study's own train and dev examples under the arm's template."""
     text = context.task.template(arm.template)
     return TrainingPlan(
-        prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in context.train],
+        prompts=lambda asked: [asked.renderer.prompt(example, text, train=True) for example in context.train],
         dev=lambda asked, bound: ask_dev(context, arm, asked, bound),
         dev_sha256=dev_sha256(context, arm),
     )
@@ -126,8 +132,9 @@ def dev_sha256(context: StudyContext, arm: Arm) -> str:
 
 def _decided_by(context: StudyContext, arm: TrainedArm, model: Model, prompts: Sequence[Prompt], dev: str) -> str:
     """One hash over what decides a training: the base, the settings, every prompt with its target, and the metric."""
+    begun = (DomainRecord.read(context.folder.arm(arm.name)).mark,) if arm.domain else ()
     return sha256_of_text(
-        model.base_sha256, str(model.dtype), str(context.seed), arm.method.name, arm.settings.model_dump_json(),
+        *begun, model.base_sha256, str(model.dtype), str(context.seed), arm.method.name, arm.settings.model_dump_json(),
         arm.training.model_dump_json(exclude={"checkpoint_seconds"}), dev,
         *(json.dumps([one.prompt_ids, one.target_ids, one.label]) for one in prompts),
     )  # fmt: skip
@@ -143,9 +150,10 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     module = arm.method.apply(model, arm.settings, context.seed)
     # A learned prompt takes as much of the context window in training as in answering.
     plan = plan or own_plan(context, arm)
-    renderer = arm.method.answering(model, module).renderer
-    own = plan.prompts(renderer)
-    replayed = general_prompts(renderer, arm.training, len(own), context.seed)
+    asked = arm.method.answering(model, module)
+    own = plan.prompts(asked)
+    replayed = general_prompts(asked.renderer, arm.training, len(own), context.seed)
+    del asked  # of an arm that trains an fp32 copy it is a third one
     prompts = [*own, *replayed]
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
@@ -171,16 +179,16 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         loss, count = penalties.loss(module, micro_batch, batch)
         return loss, count, batch.tokens
 
-    def evaluate() -> float:
+    def evaluate(dev: Callable[[Model, Bound], float]) -> float:
         machine.give_back_freed_memory()
-        metric = plan.dev(arm.method.answering(model, module), bound)
+        metric = dev(arm.method.answering(model, module), bound)
         machine.give_back_freed_memory()
         return metric
 
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
         module, _making_room(step), batches, arm.training, folder,
-        evaluate=evaluate, rates=rates, seed=context.seed, title=title,
+        evaluate=partial(evaluate, plan.dev) if plan.dev else None, rates=rates, seed=context.seed, title=title,
         log=partial(context.folder.log, arm=arm.name),
         decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),
     )  # fmt: skip

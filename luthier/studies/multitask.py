@@ -31,6 +31,7 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.tasks import multi, overview
 from luthier.reports.words import mixture_words
+from luthier.results.domain_record import DOMAIN
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
 from luthier.results.names import arm_names, keys, member_folder, slug
@@ -126,6 +127,9 @@ def multitask(
     asked = {key: value for key, value in given.items() if value is not None}
     spec = settings_from(MultitaskSpec, {"tasks": [str(name) for name in tasks]} | asked, "multitask")
     arm_names(map(name_of, spec.arms))
+    for one in map(parse, spec.arms):
+        if one.domain is not None or one.method == DOMAIN:
+            raise SettingsError("multitask: further pretraining is an arm of `luthier study`; leave domain out")
     folder = StudyFolder(possible(out) if out else _default_folder(spec))
     spec = spec.model_copy(update={"model": in_reach(spec.model, folder.path)})
     members = _members(spec, folder)
@@ -317,8 +321,8 @@ def _train_mixture(group: Group, name: str, single: ArmSpec, multitask_spec: Arm
     total = examples_in_all(seen, spec.effort)
     say(f"{name}: {total} examples of {', '.join(trained_tasks)}; {mixture}")
 
-    def prompts(renderer: Renderer) -> list[Prompt]:
-        return _mixed_prompts(group, name, arms, total, renderer)
+    def prompts(asked: Model) -> list[Prompt]:
+        return _mixed_prompts(group, name, arms, total, asked.renderer)
 
     def dev(asked: Model, bound: Bound) -> float:
         return fmean(ask_dev(context, arms[task], asked, bound) for task, context in trained_tasks.items())

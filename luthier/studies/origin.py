@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from luthier import machine
+from luthier.adapt.settings import Texts
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding import roads
 from luthier.model import shared
@@ -16,6 +17,7 @@ from luthier.scoring.labels import FOLDS
 from luthier.scoring.words import ENGLISH
 from luthier.studies.fit import StudyContext
 from luthier.studies.unchanged import other_rules
+from luthier.training.settings import Training
 
 
 def whole_letters(text: str) -> str:
@@ -58,6 +60,7 @@ def study_origin(
     base = bases[context.model_name]
     trained = {arm.model or context.model_name for arm in arms if isinstance(arm, TrainedArm)}
     origins = {name: _model_origin(model, context.precision, name in trained) for name, model in bases.items()}
+    printed: dict[str, Any] = next((day for model in bases.values() if (day := model.printed_day)), {})
     return StudyRecord(
         format=1,
         specification=specification,
@@ -71,7 +74,7 @@ def study_origin(
         effort=training_notes,
         health=health,
         status="running",
-        **next((printed for model in bases.values() if (printed := model.printed_day)), {}),
+        **printed,
     )
 
 
@@ -119,11 +122,12 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
     trained = arm if isinstance(arm, TrainedArm) else None
     where_given: dict[str, Any] = {"trained_on": trained.trained_on} if trained and trained.trained_on else {}
     where_given |= {"scale": arm.scale} if arm.scale is not None else {}
+    where_given |= {"domain": domain_table(trained.domain)} if trained and trained.domain else {}
     return ArmTable(
         method=arm.method.name,
         template=arm.template,
         settings=arm.settings.model_dump(),
-        training=trained.training.model_dump() if trained else {},
+        training=_training_table(trained) if trained else {},
         generation=arm.generation.model_dump(),
         width=arm.width,
         model=arm.model,
@@ -131,3 +135,14 @@ def arm_table(arm: Arm, labelled: bool) -> ArmTable:
         tune=list(trained.tunable) if trained else [],
         **where_given,
     )
+
+
+def domain_table(domain: TrainedArm) -> dict[str, Any]:
+    """The settings of the further pretraining that an arm begins with, in one table."""
+    return domain.settings.model_dump(include=set(Texts.model_fields)) | _training_table(domain)
+
+
+def _training_table(arm: TrainedArm) -> dict[str, Any]:
+    """How an arm is trained. A later setting of which the method has its own default is there at 0 too."""
+    own = {key: getattr(arm.training, key) for key in sorted(Training.LATER) if getattr(arm.method.training, key)}
+    return arm.training.model_dump() | own

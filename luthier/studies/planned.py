@@ -6,19 +6,22 @@ Nothing depends on the plan. An arm whose model has a shape that is not known ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from luthier.arms.domain_texts import lengths_of_texts
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.errors import LuthierError
 from luthier.model.model import Model
 from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
-from luthier.planning.plan import PlannedArm, plan_arm
+from luthier.planning.plan import PlannedArm, plan_arm, with_domain
 from luthier.planning.terms import Setting
 from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
+from luthier.studies.domain import begun_with, domain_of
 from luthier.studies.fit import StudyContext, planned_shape
 from luthier.studies.remedies import general_prompts
 from luthier.task.prompt import draw_shots
@@ -42,6 +45,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
     )
     plans: dict[str, ArmPlan] = {}
     lengths: dict[tuple[Any, ...], Lengths] = {}  # arms that are asked alike read the same prompts
+    begun: set[str | None] = set()
     for arm in arms:
         if not arm.method.asks_model or record.of(arm.name) is not None or folder.finished(arm.name):
             continue
@@ -52,6 +56,9 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
                 lengths[asked] = lengths_of(context, arm, base)
             read = _with_general(context, arm, base, lengths[asked])
             plans[arm.name] = _plan_of(context, arm, base, read, device)
+            if (domain := domain_of(arm)) is not None and (alike := begun_with(arm)) not in begun:
+                begun.add(alike)  # they do it once
+                plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")
     if plans or stored is None:
@@ -87,6 +94,22 @@ def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, dev
     return plan_arm(planned_shape(base), planned, setting, lengths, device)
 
 
+def _with_domain(
+    context: StudyContext, plan: ArmPlan, domain: TrainedArm, base: Model, lengths: Lengths, device: Device | None
+) -> ArmPlan:
+    """The plan with the further pretraining that the arm is, or begins with."""
+    pairs = lengths_of_texts(
+        domain.settings, context.task, context.train, base.renderer, begin=base.begin_id, seed=context.seed
+    )
+    planned = PlannedArm.of(domain.method.name, domain.settings, domain.training, len(pairs))
+    general = general_prompts(base.renderer, domain.training, len(pairs), context.seed)
+    texts = replace(lengths, train=pairs, shared=0).with_general(
+        [(len(one.prompt_ids), len(one.target_ids or ())) for one in general]
+    )
+    setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)
+    return with_domain(plan, planned_shape(base), planned, setting, texts, device)
+
+
 def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
     """The lengths of the prompts that an arm reads, as it will render them."""
     task, renderer = context.task, base.renderer
@@ -100,11 +123,12 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
 
 def _with_general(context: StudyContext, arm: Arm, base: Model, lengths: Lengths) -> Lengths:
     """The lengths with those of the general rows that the arm replays."""
-    if not isinstance(arm, TrainedArm) or arm.trained_on:
+    if not isinstance(arm, TrainedArm) or arm.trained_on or arm.method.reads == "texts":
         return lengths
     rows = general_prompts(base.renderer, arm.training, len(context.train), context.seed)
     return lengths.with_general([(len(one.prompt_ids), len(one.target_ids or ())) for one in rows])
 
 
 def _train_rows(context: StudyContext, arm: Arm) -> Sequence[Example]:
-    return context.train if isinstance(arm, TrainedArm) and not arm.trained_on else []
+    reads = isinstance(arm, TrainedArm) and not arm.trained_on and arm.method.reads == "examples"
+    return context.train if reads else []

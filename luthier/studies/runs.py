@@ -12,6 +12,7 @@ from statistics import fmean
 
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.results.cost import Cost
+from luthier.studies.domain import begun_with
 from luthier.studies.origin import arm_table
 from luthier.studies.tune import halvings
 
@@ -76,6 +77,16 @@ def training_notes(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
     )
     if others:
         sentences.append(f"Not trained again, because an arm above has the same training: {', '.join(others)}.")
+    begun: dict[str, list[str]] = {}
+    for arm in arms:
+        if (alike := begun_with(arm)) is not None:
+            begun.setdefault(alike, []).append(arm.name)
+    for names in begun.values():
+        sentences.append(
+            f"Further pretraining comes on top of equal effort, in {', '.join(names)}: done once"
+            f"{' for all of them' * (len(names) > 1)}{' under each seed' * (seeds > 1)}. It tells what texts add, and "
+            "not which of two equal efforts is better."
+        )
     return sentences
 
 

@@ -37,6 +37,7 @@ from luthier.results.resume import begin, locked_study, look_ahead, refuse_other
 from luthier.results.study_record import Health, StudyRecord
 from luthier.scoring.score import refuse_unequal
 from luthier.studies.arm import run_arm
+from luthier.studies.domain import texts_of_study
 from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
 from luthier.studies.planned import say_plan, write_plan
@@ -139,6 +140,8 @@ def run_study(
         record = stored  # nothing is made now, so what made it stays
     elif stored is not None and is_whole and stored.trains_the_same_as(record):  # a panel is asked of what is there
         record = stored.model_copy(update={"specification": record.specification, "status": "running"})
+    if texts := texts_of_study(context, plan.arms, bases, stored):
+        record = record.model_copy(update={"texts": texts})
     begin(folder, record, stored)
     write_lines_of(folder.path / EXAMPLES_FILE, context.test)
     expected = write_plan(context, plan.arms, bases)
@@ -356,4 +359,5 @@ def prompt_of(task: Task, arm: str, model: Model, split: str = "dev", id: str | 
         raise TaskError(f"{task.folder}: the {split} split has no example '{id}'; its first is '{examples[0].id}'")
     shots = draw_shots(task.train, resolved.shots, task.spec.prompt.shot_seed)
     text, room = task.template(resolved.template), model.renderer.room_for(resolved.most_new_tokens(task))
-    return model.renderer.prompt(example, text, shots, room=room, train=resolved.method.trains), example
+    learns = isinstance(resolved, TrainedArm) and resolved.method.reads == "examples"
+    return model.renderer.prompt(example, text, shots, room=room, train=learns), example

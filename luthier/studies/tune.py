@@ -27,6 +27,7 @@ from luthier.errors import FolderError, PromptError, SettingsError
 from luthier.progress import say
 from luthier.results.arm_record import TRIALS_FILE, Trial, TuningResult
 from luthier.results.record import append_lines_of, read_lines_of
+from luthier.studies.domain import trial_plan
 from luthier.studies.fit import StudyContext, fit
 
 Configuration = dict[str, Any]
@@ -162,7 +163,8 @@ class _Trials:
         training = arm.training.model_copy(update={"epochs": trial.passes, "evaluations": 1})
         title = f"{arm.name}: round {trial.round + 1}, {_words(trial.settings)}"
         try:
-            fitted = fit(self.context, replace(arm, training=training), folder, title)
+            trial_arm = replace(arm, training=training)
+            fitted = fit(self.context, trial_arm, folder, title, trial_plan(self.context, trial_arm))
         except (SettingsError, PromptError) as error:
             self.context.folder.spent(arm.name, tune_seconds=time.monotonic() - began)
             return replace(trial, reason=str(error))

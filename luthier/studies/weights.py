@@ -13,14 +13,16 @@ from pathlib import Path
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.arms.shipped import QUANTIZED
 from luthier.errors import FolderError
-from luthier.files import building
+from luthier.files import building, copy_of_files
 from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
 from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
+from luthier.results.domain_record import DOMAIN, DomainRecord
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
+from luthier.studies.domain import begin_with_texts, further_pretrained
 from luthier.studies.fit import StudyContext, TrainingPlan, fit
 from luthier.studies.tune import tune
 
@@ -37,6 +39,7 @@ class Trained:
 def tuned_and_trained(context: StudyContext, arm: TrainedArm) -> Trained:
     """The arm with the settings that dev chose, trained; of an arm that was trained elsewhere the training is taken."""
     folder = context.folder.arm(arm.name)
+    begin_with_texts(context, arm)
     if not TrainingRecord.is_in(folder) and not arm.trained_on:
         _take_training_of_twin(context, arm, folder)
     chosen, tuning = tune(context, arm)
@@ -48,6 +51,8 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     """Trains, saves what moved, and returns what it took; a finished training is only read."""
     if record := _finished_training(arm, folder):
         return record
+    if arm.method.reads == "texts":
+        return _train_on_texts(context, arm, folder)
     fitted = fit(context, arm, folder, f"{arm.name}: train", plan)
     trained, saved = fitted.trained, folder / arm.method.shipped
     with building(saved) as part:
@@ -58,6 +63,19 @@ def train_arm(context: StudyContext, arm: TrainedArm, folder: Path, plan: Traini
     record.write(folder)
     _remove_checkpoint(folder)
     context.folder.log("trained", arm=arm.name, steps=trained.steps, seconds=round(trained.seconds, 1))
+    return record
+
+
+def _train_on_texts(context: StudyContext, arm: TrainedArm, folder: Path) -> TrainingRecord:
+    """Further pretraining, done once for all arms that are alike in it; this arm takes its weights."""
+    done = further_pretrained(context, arm, arm.name)
+    with building(folder / arm.method.shipped) as part:
+        copy_of_files(done.weights, part, shared=arm.scale is None)
+        _scale(context, arm, part)
+    write_lines_of(folder / METRICS_FILE, read_lines_of(Step, done.folder / METRICS_FILE))
+    done.record.write(folder)
+    record = TrainingRecord(**done.record.counts.as_json(), saved_bytes=file_bytes(folder / arm.method.shipped))
+    record.write(folder)
     return record
 
 
@@ -117,6 +135,8 @@ def _copy_training(context: StudyContext, source: Path, arm: TrainedArm, folder:
                 if name == arm.method.shipped:
                     _scale(context, arm, part)
     write_lines_of(folder / METRICS_FILE, read_lines_of(Step, source / METRICS_FILE))
+    if arm.method.reads == "texts":
+        DomainRecord.read(source).write(folder)
     record = TrainingRecord.read(source)
     if arm.scale is not None:
         record = record.model_copy(update={"saved_bytes": file_bytes(folder / arm.method.shipped)})
@@ -152,5 +172,7 @@ def weight_of(context: StudyContext, arm: Arm, model: Model) -> Weight:
     own = arm.weights
     is_whole = own in (QUANTIZED, "weights")  # else what is its own lies beside the base's file
     own_bytes = file_bytes(context.folder.arm(arm.name) / own) if own else 0
-    files = own_bytes + (0 if is_whole else file_bytes(model.folder))
+    begins = isinstance(arm, TrainedArm) and arm.domain is not None
+    base = context.folder.arm(arm.name) / DOMAIN if begins else model.folder
+    files = own_bytes + (0 if is_whole else file_bytes(base))
     return Weight(**weigh(model.module).row(), width=arm.width or context.precision, file_bytes=files)

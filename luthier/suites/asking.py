@@ -6,12 +6,11 @@ The lines of an instrument depend on weights, tokenizer and items alone. Other b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from luthier.decoding.answers import asking
-from luthier.decoding.likelihood import Divergence, divergences, reference_nats
-from luthier.errors import ModelError
+from luthier.decoding.likelihood import BATCH_TOKENS, Divergence, divergences, text_nats
 from luthier.model.model import Model
 from luthier.records import Answer, Prompt
 from luthier.results.panel_record import PanelItem
@@ -20,7 +19,6 @@ from luthier.suites.items import Document, Instruction, Pair, Plain
 from luthier.suites.requirements import obeyed
 from luthier.training.batches import micro_batches
 
-BATCH_TOKENS = 4096  # padded tokens that are read together
 DRIFT_TOKENS = 1024  # here the logits of two models stand in memory
 ANSWER_TOKENS, DRIFT_ANSWER_TOKENS = 48, 32  # most new tokens of an answer
 
@@ -31,7 +29,7 @@ def read_documents(
     model: Model, items: Sequence[Document], watch: Watch = lambda count: None, batch_tokens: int = BATCH_TOKENS
 ) -> list[PanelItem]:
     """A line for each document: its bits per byte."""
-    nats = _nats(model, {item.id: item.text for item in items}, watch, batch_tokens)
+    nats = text_nats(model, {item.id: item.text for item in items}, watch, batch_tokens)
     return [
         PanelItem(
             instrument="text", id=item.id, group=item.group, nats=round(nats[item.id], 6),
@@ -45,8 +43,8 @@ def read_pairs(
     model: Model, items: Sequence[Pair], watch: Watch = lambda count: None, batch_tokens: int = BATCH_TOKENS
 ) -> list[PanelItem]:
     """A line for each pair: 1 where the right sentence is likelier, 0 where the wrong one is, 1/2 for a tie."""
-    right = _nats(model, {item.id: item.right for item in items}, watch, batch_tokens)
-    wrong = _nats(model, {item.id: item.wrong for item in items}, lambda count: None, batch_tokens)
+    right = text_nats(model, {item.id: item.right for item in items}, watch, batch_tokens)
+    wrong = text_nats(model, {item.id: item.wrong for item in items}, lambda count: None, batch_tokens)
     return [
         PanelItem(
             instrument="pairs", id=item.id, group=item.group, value=choice(right[item.id], wrong[item.id]),
@@ -104,30 +102,6 @@ def drift(
         )
         for item in items
     ]  # fmt: skip
-
-
-def _nats(model: Model, texts: dict[str, str], watch: Watch, batch_tokens: int) -> dict[str, float]:
-    """id -> summed nats of a text and its end, behind the token with which a text begins."""
-    begin = (model.tokenizer.bos_token_id, *sorted(model.end_ids))
-    start = next(token for token in begin if token is not None)
-    prompts = []
-    for id, text in texts.items():
-        ids = model.renderer.target_ids(text)
-        prompts += [Prompt(f"{id}/{part}", "", (start,), piece) for part, piece in _pieces(ids, model.renderer.window)]
-    nats = dict.fromkeys(texts, 0.0)
-    for batch in micro_batches(prompts, batch_tokens):
-        for prompt, value in zip(batch, reference_nats(model, batch), strict=True):
-            if not math.isfinite(value):
-                raise ModelError(f"{model.name}: gives '{texts[prompt.id.rpartition('/')[0]][:40]}' no likelihood")
-            nats[prompt.id.rpartition("/")[0]] += value
-        watch(len({prompt.id for prompt in batch if prompt.id.endswith("/0")}))
-    return nats
-
-
-def _pieces(ids: list[int], window: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """A text that is longer than the context window is read in pieces, and nothing of the piece before is seen."""
-    for part, start in enumerate(range(0, len(ids), window - 1)):
-        yield part, tuple(ids[start : start + window - 1])
 
 
 def _prompts(model: Model, texts: dict[str, str]) -> list[Prompt]:

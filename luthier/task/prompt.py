@@ -194,6 +194,16 @@ class Renderer:
             label=self.labels.index(example.references[0]) if train and self.family == "encoder" else None,
         )
 
+    def text_prompts(self, id: str, text: str, start: int, most: int) -> list[Prompt]:
+        """A text that nobody asked for, as prompts of `start` alone with all tokens of a piece as the target.
+
+        Pieces have at most `most` tokens, `start` included. The last one ends with the end token, and nothing of the
+        piece before is seen. Raises PromptError for a text that spells a control token.
+        """
+        ids = self.target_ids(text)
+        parts = range(0, len(ids), most - 1)
+        return [Prompt(f"{id}/{n}", "", (start,), tuple(ids[at : at + most - 1])) for n, at in enumerate(parts)]
+
     def hash(self, text: str, shots: Sequence[Example]) -> str:
         """One SHA-256 over everything that shapes a prompt except its input."""
         probe = Example(id="probe", input=MARK, references=("",))

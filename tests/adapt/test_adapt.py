@@ -131,7 +131,7 @@ def test_the_start_is_the_seeds(name: str, tiny_folder: Callable[[str], Path]) -
     starts = [tiny.weights(method(name).apply(tiny.fresh(folder), settings_of(name), seed)) for seed in (0, 0, 1)]
     same = [all(torch.equal(w, other[n]) for n, w in starts[0].items()) for other in starts[1:]]
     # What starts from the model itself, or from ones, has no chance in it.
-    assert same == [True, name in ("full", "select", "bitfit", "head", "tokens", "ia3", "pissa")]
+    assert same == [True, name in ("full", "domain", "select", "bitfit", "head", "tokens", "ia3", "pissa")]
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -29,6 +29,16 @@ def test_short_forms(text, method, settings, training, generation, template) -> 
     assert (spec.generation, spec.template) == (generation, template)
 
 
+def test_further_pretraining_before_another_training() -> None:
+    spec = parse("lora-r4+domain=my/notes+domain.epochs=2+domain.references=true+epochs=1")
+    assert spec.domain == {"corpus": "my/notes", "epochs": 2, "references": True}
+    assert (spec.settings, spec.training) == ({"rank": 4}, {"epochs": 1})
+    assert parse("lora+domain.row=64").domain == {"row": 64}
+    assert "domain" not in parse("lora").model_dump()
+    assert name_of("lora+domain=my/notes.txt+epochs=1") == "lora+domain=notes.txt+epochs=1"
+    assert name_of("domain+corpus=/data/notes") == "domain+corpus=notes"
+
+
 @pytest.mark.parametrize(
     "text, sentence",
     [
@@ -40,6 +50,12 @@ def test_short_forms(text, method, settings, training, generation, template) -> 
         ("few-shot-0", "shots"),
         ("lora+rank=two", "rank"),
         ("zero-shot:poem", "poem"),
+        ("lora+domain.colour=red", "'domain.colour' is no setting of domain; there are: anchor, "),
+        ("lora+domain.shots=2", "'domain.shots' is no setting of domain"),
+        ("lora+domain.row=2", "row"),
+        ("zero-shot+domain=notes", r"write domain\+corpus=TEXTS"),
+        ("domain+domain=notes", r"write domain\+corpus=TEXTS"),
+        ("domain-3", "'-3' is not understood; write domain"),
         ("zero-shot+top_p=2.0", "top_p"),
         ("soft+start=cold", "start"),
     ],

@@ -12,6 +12,7 @@ from luthier.records import Answer, Example, Score
 from luthier.results.arm_record import BaseWidth
 from luthier.results.comparison import Comparison
 from luthier.results.cost import Cost
+from luthier.results.domain_record import DomainRecord
 from luthier.results.looks import Looks
 from luthier.results.multitask_record import TasksRecord
 from luthier.results.pretrain_record import PretrainRecord
@@ -174,6 +175,18 @@ PRETRAINED = {
     "tokens": 53000, "supervised": 52900, "loss": 5.3, "held_out": BITS, "elsewhere": None,
     "samples": [{"prompt": "a", "text": "b"}], "weights_sha256": "cc",
 }  # fmt: skip
+_CHANGE = {
+    "before": {"value": 1.9, "low": 1.8, "high": 2.0}, "after": {"value": 1.4, "low": 1.3, "high": None},
+    "difference": {"value": -0.5, "low": -0.6, "high": -0.4}, "documents": 9, "units": 4000,
+}  # fmt: skip
+DOMAIN = {
+    "format": 1, "mark": "a1b2", "model": "smollm2-135m", "settings": {"corpus": "notes", "row": 512},
+    "training": {"learning_rate": 5e-5}, "seed": 0, "corpus_sha256": "aa", "documents": 90, "bytes": 40_000,
+    "held_out": 5, "left_out": {"spells a control token of the model": 2},
+    "counts": {"trainable": 9, "parameters": 9, "train_examples": 95, "train_prompts_cut": 0, "train_tokens": 9000,
+               "supervised_tokens": 8900, "passes": 2.0, "steps": 24, "best_step": 24, "best_dev": None, "replayed": 5},
+    "measure": "bits per byte", "level": 0.95, "inside": _CHANGE, "outside": _CHANGE, "saved_bytes": 900,
+}  # fmt: skip
 
 
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
@@ -201,5 +214,6 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "law": lambda: read_back(LawRecord, LAW),
     "ladder": lambda: read_back(LadderRecord, LADDER),
     "pretrained": lambda: read_back(PretrainRecord, PRETRAINED),
+    "domain": lambda: read_back(DomainRecord, DOMAIN),
     "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }

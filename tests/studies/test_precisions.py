@@ -55,6 +55,8 @@ def methods_of(kind: str) -> list[str]:
     """Every trained method that adapts this kind; on a narrow base, at the width that needs no other package."""
     family = "encoder" if kind == "bert" else "decoder"
     named = [name for name, claim in CLAIMS.items() if METHODS[name].adapts(family) and kind not in claim.refused]
+    if kind == "t5-tied":
+        named.remove("domain")  # its tokenizer has no sentinels
     return [f"{name}@int4" if CLAIMS[name].width else name for name in named]
 
 
