@@ -96,11 +96,13 @@ def cells_of(trial: Trial) -> list[Cell]:
         ]
     adamw = {"optimizer": "adamw"}  # Muon's matrices are a transformer's
     lstm = trial.pretraining(adamw | {"model": "lstm"})
+    arms: tuple[tuple[str, Pretraining, Literal["time", "tokens"]], ...] = (
+        ("transformer", trial.pretraining(adamw), "time"),
+        ("LSTM, same time", lstm, "time"),
+        ("LSTM, same tokens", lstm, "tokens"),
+    )
     return [
         Cell(name, task, one, budget, share, rates)
         for task, share, rates in ((TEXT, 1.0, TEXT_RATES), (RECALL, 0.6, DRAWN_RATES))
-        for name, one, budget in (
-            ("transformer", trial.pretraining(adamw), "time"), ("LSTM, same time", lstm, "time"),
-            ("LSTM, same tokens", lstm, "tokens"),
-        )
-    ]  # type: ignore[misc]  # fmt: skip
+        for name, one, budget in arms
+    ]

@@ -120,11 +120,10 @@ def _sections(record: TrialRecord, task: str, means: list[TrialMean]) -> list[Se
         sections.append(Section(f"{title}: {measure}", [], header, [(one.arm, *_cells(one)) for one in whole], figure))
     if bands:
         by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
-        header = (by, "arm", "mean", "95 % interval", f"minus {bands[0].arm}")
+        by_band = (by, "arm", "mean", "95 % interval", f"minus {bands[0].arm}")
         rows = [(one.at, one.arm, *_cells(one)) for one in bands]
-        sections.append(
-            Section(f"{title}: {measure} by {by}", [], header, rows, figures.by_band(f"{key}-{by}", bands, axis))
-        )
+        figure = figures.by_band(f"{key}-{by}", bands, axis)
+        sections.append(Section(f"{title}: {measure} by {by}", [], by_band, rows, figure))
     return sections
 
 
