@@ -93,7 +93,7 @@ def test_a_recipe_that_was_stopped_comes_to_the_same_numbers(
     said = " ".join(words)
     assert all(said.count(side) <= 1 for side in ("Better than plain", "Worse than plain", "Not told apart from plain"))
     page = (tmp_path / "whole" / "trial.html").read_text()
-    assert page.count("<svg") == 3 and "luthier trial recipe" in page and "minus plain" in page
+    assert page.count("<svg") == 4 and "luthier trial recipe" in page and "minus plain" in page
 
     with pytest.raises(FolderError, match="another minutes"):
         work.run_trial(trial.model_copy(update={"minutes": 2.0}), tmp_path / "whole")
