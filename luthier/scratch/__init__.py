@@ -28,8 +28,8 @@
     pretrain_page  pretrain.html
     ladder         `scale run`: trainings whose largest size is predicted before it is trained
     trial_cells    what a trial compares: arms, tasks, budgets
-    trial_tasks    what its models are asked beside their text, and how answers are scored
     trial_means    means over seeds and units, and differences between arms
+    trial_tasks    what its models are asked beside their text, and how answers are scored
     trial_page     trial.html
     trial          `trial`: an LSTM, three families, or a recipe's ingredients, each under one budget
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from luthier.results.trial_record import TrialMean, TrialRecord, TrialResult, TrialScores
-from luthier.stats.intervals import Floats, mean_of
+from luthier.stats.intervals import Floats, Interval, inside, mean_of
 from luthier.stats.seeds import difference_over_seeds, mean_over_seeds
 
 LEVEL = 0.95
+SHARE_RIGHT, LOSS, BITS = "share right", "nats a token", "bits a byte"  # the measures of what was learned
 Key = tuple[str, str, str]  # task, measure, band
 
 
@@ -53,13 +55,14 @@ def interval_of(one: Floats, other: Floats | None = None) -> tuple[float, float,
 
 
 def means_of(results: Sequence[TrialResult], arms: Sequence[str]) -> list[TrialMean]:
-    """Every arm at every measure, and its difference from the first of `arms`."""
+    """Every arm at every measure, and its difference from the first of `arms`. No measure is below 0."""
     means = []
     for (task, measure, at), by_arm in judged(results).items():
         first = table_of(by_arm[arms[0]])
         for arm in (arm for arm in arms if arm in by_arm):
             table = table_of(by_arm[arm])
-            value, low, high = interval_of(table)
+            value, *ends = interval_of(table)
+            low, high = inside(Interval(*ends), (0.0, 1.0 if measure == SHARE_RIGHT else math.inf))
             apart = (None, None, None) if arm == arms[0] else interval_of(table, first)
             means.append(TrialMean(
                 task=task, measure=measure, at=at, arm=arm, value=value, low=low, high=high, seeds=len(table),

@@ -10,8 +10,7 @@ from luthier.results.ratings_record import FigureRow
 from luthier.results.trial_record import TrialMean, TrialRecord
 from luthier.scratch import figures
 from luthier.scratch.trial_cells import RECALL, TEXT, TEXT_TASKS
-from luthier.scratch.trial_means import between
-from luthier.scratch.trial_tasks import BITS, LOSS, SHARE_RIGHT
+from luthier.scratch.trial_means import BITS, LOSS, SHARE_RIGHT, between
 
 PAGE = "trial.html"
 TITLES = {
@@ -69,10 +68,10 @@ def trial_words(record: TrialRecord) -> list[str]:
 def _best_words(record: TrialRecord, means: list[TrialMean], task: str, measure: str) -> str:
     best, next_best = means[:2] if measure in BEST_IS_LOW else means[:-3:-1]
     apart, low, high = between(record, (task, measure, ""), best.arm, next_best.arm)
-    told = "which is told apart" if (high < 0 if measure in BEST_IS_LOW else low > 0) else "which is not told apart"
+    told = "are told apart" if (high < 0 if measure in BEST_IS_LOW else low > 0) else "are not told apart"
     return (
         f"{TASKS[task].partition(':')[0]}: {best.arm} is first with {_number(best.value)} {measure}, "
-        f"{_signed(apart)} ({_signed(low)} to {_signed(high)}) from {next_best.arm}, {told}."
+        f"{_signed(apart)} ({_signed(low)} to {_signed(high)}) from {next_best.arm}; the two {told}."
     )
 
 
@@ -120,10 +119,13 @@ def _sections(record: TrialRecord, task: str, means: list[TrialMean]) -> list[Se
         sections.append(Section(f"{title}: {measure}", [], header, [(one.arm, *_cells(one)) for one in whole], figure))
     if bands:
         by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
-        by_band = (by, "arm", "mean", "95 % interval", f"minus {bands[0].arm}")
-        rows = [(one.at, one.arm, *_cells(one)) for one in bands]
+        by_band = (by, *dict.fromkeys(one.arm for one in bands))
+        rows = [
+            (at, *(f"{_cells(one)[0]} ({_cells(one)[1]})" for one in bands if one.at == at))
+            for at in dict.fromkeys(one.at for one in bands)
+        ]
         figure = figures.by_band(f"{key}-{by}", bands, axis)
-        sections.append(Section(f"{title}: {measure} by {by}", [], by_band, rows, figure))
+        sections.append(Section(f"{title}: {measure} by {by}", ["Means with 95 % intervals."], by_band, rows, figure))
     return sections
 
 

@@ -28,11 +28,11 @@ from luthier.scratch.corpus import Corpus, Document
 from luthier.scratch.held_out import ROWS_AT_ONCE, sample_of
 from luthier.scratch.objectives import IGNORE, Row
 from luthier.scratch.rows import inputs_of
+from luthier.scratch.trial_means import BITS, LOSS, SHARE_RIGHT
 
 RECALL_IDS, PAIRS = 64, 16
 RECALL_ROWS = 128  # judged
 DISTANCES = ((1, 15), (16, 30), (31, 45), (46, 62))
-SHARE_RIGHT, LOSS, BITS = "share right", "nats a token", "bits a byte"
 
 SOURCE, CONTINUED, SHORT, FOREIGN = 32, 4, 9, 3  # tokens: of a piece, of its continuation, of a rewriting, put into it
 LABELS = 4  # the largest groups of documents
