@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from luthier.model.model import load
-from luthier.model.widths import WIDTHS, file_bytes, quantize, read, save, weigh
+from luthier.model.sizes import WIDTHS
+from luthier.model.widths import file_bytes, quantize, read, save, weigh
 
 
 def row(model: str, width: str) -> str:

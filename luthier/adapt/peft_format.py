@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,8 @@ def read(model: Model, folder: Path) -> Any:
 
 def scale_lora(model: Model, folder: Path, scale: float) -> None:
     """The saved update B A times `scale`: B is multiplied, so the file stays a plain LoRA."""
-    _rewrite(folder / WEIGHTS, lambda name, value: value * scale if "lora_B" in name else value)
+    ends = ("lora_B", "lora_embedding_B")
+    _rewrite(folder / WEIGHTS, lambda name, value: value * scale if any(end in name for end in ends) else value)
 
 
 def scale_ia3(model: Model, folder: Path, scale: float) -> None:
@@ -178,7 +180,7 @@ def load_added(model: Model, folder: Path) -> Model:
     rounded weights fewer greedy answers stayed those of fp32, so there it stays separate (docs/log.md).
     """
     module = read(model, folder)
-    if model.dtype == torch.float32 and not _shares_weights(module):
+    if model.dtype == torch.float32 and not _adapts_shared_weights(module):
         return model.adapted(module.merge_and_unload())
     return model.adapted(module.get_base_model())
 
@@ -186,19 +188,19 @@ def load_added(model: Model, folder: Path) -> Model:
 def merge(model: Model, folder: Path) -> Model:
     """A fresh base with the saved adapter added to its own weights: a plain model, as fast as the base.
 
-    Raises SettingsError where layers share a weight, to which only one update could be added.
+    Raises SettingsError where an adapted layer shares its weight: what is added to it would change other layers too.
     """
     module = read(model, folder)
-    if _shares_weights(module):
+    if _adapts_shared_weights(module):
         raise SettingsError(
-            f"{folder}: several layers of {model.name} share their weights and each learned something else, so it "
-            "cannot be added to them; use the arm as it is"
+            f"{folder}: in {model.name} a layer that learned something shares its weight with another layer, so it "
+            "cannot be added to it; use the arm as it is"
         )
     return model.adapted(module.merge_and_unload())
 
 
-def _shares_weights(module: nn.Module) -> bool:
-    """Whether two adapted layers have one weight, as the blocks of Zamba2 have."""
-    layers = [layer.base_layer for layer in module.modules() if isinstance(layer, LoraLayer)]
-    weights = [weight for layer in layers if (weight := getattr(layer, "weight", None)) is not None]
-    return len({id(weight) for weight in weights}) < len(weights)
+def _adapts_shared_weights(module: nn.Module) -> bool:
+    """Whether an adapted layer's weight is another layer's too, as in Zamba2's blocks, or tied embeddings' head."""
+    adapted = {id(w) for one in module.modules() if isinstance(one, LoraLayer) for w in one.base_layer.parameters()}
+    places = Counter(id(weight) for _, weight in module.named_parameters(remove_duplicate=False))
+    return any(places[weight] > 1 for weight in adapted)

@@ -26,6 +26,7 @@ from luthier.files import (
     possible,
     read_lines,
     sha256_of_text,
+    sweep,
     write_lines,
 )
 from luthier.machine import keep_freed_memory
@@ -116,6 +117,7 @@ class _Work:
     asked: dict[str, tuple[Row, Prompt]]
 
     def run(self, asked: Asking) -> Answered:
+        sweep(self.out)
         done = self._kept()
         before = len(done)
         with bar(f"{self.shipped.folder.name}: {self.out.name}", len(self.asked), "rows", done=before) as progress:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cached_property
+from itertools import cycle, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
 from luthier.defaults import ANSWER, BATCH, MOST_DEV
 from luthier.errors import ModelError, SettingsError
+from luthier.model.sizes import width_called
 from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
@@ -32,7 +34,6 @@ from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
-from luthier.planning.weights import WIDTHS
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
@@ -143,7 +144,7 @@ class Planner:
             arm = replace(arm, batch_size=self.request.batch)
         if self.request.accounting == "transformers":
             return self._as_trainer(arm, lengths)
-        return plan_arm(self.shape, arm, self.setting(), lengths, self.device)
+        return plan_arm(self.shape, arm, self.setting(), self._with_replay(text, spec, lengths), self.device)
 
     def _spec(self, text: str) -> ArmSpec:
         spec = parse(text)
@@ -159,8 +160,7 @@ class Planner:
             refuse_family(where, spec.method, self.request.model, self.shape.family)
         if spec.width is not None:
             refuse_width(where, spec.method, spec.width)
-            if spec.width not in WIDTHS:
-                raise SettingsError(f"{where}: the width '{spec.width}' is not known; there are: {', '.join(WIDTHS)}")
+            width_called(spec.width, where)
             if self.shape.family == "encoder":
                 raise SettingsError(
                     f"{where}: the weights of an encoder are not made {spec.width} here; leave the width out"
@@ -185,6 +185,12 @@ class Planner:
         kind: Any = "cpu" if self.device.kind == "cpu" else "cuda"
         bound = self.request.memory * 1e9 if self.request.memory else None
         return Setting(precision=self.precision, device=kind, bound=bound)
+
+    def _with_replay(self, text: str, spec: ArmSpec, lengths: Lengths) -> Lengths:
+        """The lengths with general rows as replay adds them, each taken as long as one of the task's own."""
+        training = settings_from(Training, spec.training, f"arm '{text}'")
+        count = training.replayed(len(lengths.train))
+        return lengths.with_general(list(islice(cycle(lengths.train), count))) if lengths.train else lengths
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
         """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""
@@ -291,7 +297,7 @@ class Planner:
         """Of rows that are all `asked.tokens` long."""
         moves, lengths = moving_of(self.shape, arm), Lengths.alike(asked.tokens, self.request.answer, asked.rows)
         if self.request.accounting == "luthier":
-            setting = self.setting()
+            setting = arm.within(self.setting())
             terms = fixed_training(self.shape, moves, setting)
             terms += activation_terms(self.shape, moves, setting, list(lengths.train), 0, asked.recompute)
             return sum(term.bytes for term in terms)

@@ -113,9 +113,9 @@ def ship(
     """The study's shipped arm, or `arm`, as the new folder `out`.
 
     gguf: kinds of GGUF files, 'f16' and 'q8_0'; with_modelfile: also what Ollama needs; with_examples: whether the
-    folder holds test examples and answers, which `luthier verify --test` needs; force: also where an export is not
-    shown to be as good as what was measured. Raises LuthierError for an arm that cannot be shipped, and ModelError for
-    an export that is not good.
+    folder holds test examples and answers, which `luthier verify --test` needs; force: also an arm that the study bars
+    because it is not shown to be kept, and an export that is not shown to be as good as what was measured. Raises
+    LuthierError for an arm that cannot be shipped, and ModelError for one that is barred or an export that is not good.
     """
     keep_freed_memory()
     folder, out = StudyFolder(possible(study)), possible(out)
@@ -126,6 +126,8 @@ def ship(
     if with_modelfile and not gguf:
         raise SettingsError("--modelfile: a Modelfile needs a GGUF file beside it; give --gguf f16 or q8_0 too")
     source = _Source.of(folder, arm)
+    if not force:
+        _refuse_barred(source)
     shipped, note = load_arm(source.place), ShippedNote.read(source.place)
     if with_modelfile:
         refuse_unsayable(shipped)
@@ -149,6 +151,15 @@ def ship(
         evidence.write(part)
         write_sums(part, files | {Evidence.FILE: sha256_of_files(Evidence.path_in(part))})
     return evidence
+
+
+def _refuse_barred(source: _Source) -> None:
+    """Raises ModelError for an arm that a study which requires *kept* does not show to be kept."""
+    if why := source.compared.ship.barred.get(source.name):
+        raise ModelError(
+            f"{source.place}: the study ships no arm that is not shown to have kept what the base could do, and of "
+            f"this one its panel says '{why}'; ship another arm with --arm, or this one all the same with --force"
+        )
 
 
 def _refuse(place: Path, export: Export, force: bool) -> None:
@@ -242,10 +253,7 @@ def _export(form: _Form, source: _Source, joined: Comparison) -> Export:
 def _makes_them(model: Model, prompts: Sequence[Prompt]) -> bool:
     """Whether the model's tokenizer makes the ids of these prompts of their texts."""
     special = not model.renderer.chats
-    return all(
-        model.tokenizer(prompt.text, add_special_tokens=special)["input_ids"] == list(prompt.prompt_ids)
-        for prompt in prompts
-    )
+    return all(model.renderer.ids(prompt.text, special=special) == list(prompt.prompt_ids) for prompt in prompts)
 
 
 def answers_to(shipped: Shipped, prompts: Sequence[Prompt]) -> list[Answer]:

@@ -10,7 +10,7 @@ from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.errors import SettingsError
 from luthier.model.model import family_of
-from luthier.model.widths import NARROW
+from luthier.model.sizes import NARROW
 from luthier.task.spec import BARE
 from luthier.task.task import Task
 

@@ -6,13 +6,17 @@ it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A tra
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
+import mmap
 import os
 import re
 import shlex
 import sys
+import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -36,9 +40,27 @@ _NO_MEMORY = {  # kinds of errors -> words by which they say that memory ended
     "ImportError": ("failed to map segment", "cannot allocate memory"),
     "SystemError": ("without exception set",),  # Python had no memory for one more call
 }  # fmt: skip
+# Room to end in, taken before anything may run short. Python maps the frames of calls, and crashes where it cannot.
+_kept = mmap.mmap(-1, 4 << 20)
 FITS = 0.9  # of what the process can hold: the bound that a study is told to give, since other programs live too
+_ASKED = re.compile(r"(?:[Uu]nable|[Tt]ried) to allocate\D{0,3}([\d.]+) ?(bytes|[KMGTPE]iB)")
 _UNITS = {"bytes": 1.0} | {f"{sign}iB": 1024.0**power for power, sign in enumerate("KMGTPE", 1)}
-ASK_MODELS = {"study", "multitask", "ask", "merge", "show", "panel", "bench"}
+WITH_TORCH = {
+    "study",
+    "multitask",
+    "ask",
+    "answer",
+    "merge",
+    "show",
+    "panel",
+    "bench",
+    "serve",
+    "ship",
+    "verify",
+    "push",
+    "pretrain",
+    "scale run",
+}
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
 
@@ -49,10 +71,11 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
-            _refuse_too_little_memory(sys.argv[1:])
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
+            with _room_for_words():
+                _refuse_too_little_memory(sys.argv[1:])
+                result = super().invoke(ctx)
+                sys.stdout.flush()
+                return result
         except luthier.LuthierError as error:
             is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
             said = f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
@@ -71,6 +94,20 @@ class Verbs(TyperGroup):
             if (advice := advice_on(error)) is None:
                 raise
             raise exit_with(2, advice) from None
+
+
+@contextlib.contextmanager
+def _room_for_words() -> Iterator[None]:
+    """Gives memory back when an error leaves the block: what was kept for that, and what the error's frames held.
+
+    Where memory has ended Python itself may crash on the way to the sentence that says so.
+    """
+    try:
+        yield
+    except Exception as error:
+        _kept.close()
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def advice_on(error: Exception) -> str | None:
@@ -109,17 +146,16 @@ def _too_little(error: BaseException | None) -> str:
 
 def _asked_bytes(said: str) -> float | None:
     """The bytes that torch or numpy could not get, by their words."""
-    found = re.search(r"[Uu]nable to allocate|[Tt]ried to allocate", said)
-    number = re.match(r"\D{0,3}([\d.]+) ?(bytes|[KMGTPE]iB)", said[found.end() :]) if found else None
-    return float(number[1]) * _UNITS[number[2]] if number else None
+    found = _ASKED.search(said)
+    return float(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _refuse_too_little_memory(words: list[str]) -> None:
     """Raises SettingsError where libraries could not even be loaded: they would hang or end the process themselves."""
     if (most := machine.most_mapped_bytes()) is None or {"--help", "--version"} & set(words):
         return
-    asks_model = words[:1] and (words[0] in ASK_MODELS or any(word.startswith("--model") for word in words))
-    least, each = LEAST_TORCH if asks_model else LEAST
+    loads_torch = {*words[:1], " ".join(words[:2])} & WITH_TORCH or any(word.startswith("--model") for word in words)
+    least, each = LEAST_TORCH if loads_torch else LEAST
     if most < (needed := least + each * machine.threads()):
         raise luthier.SettingsError(
             f"this process may have {most / 1e9:.1f} GB of memory and needs {needed / 1e9:.1f} GB to begin with; allow "
@@ -134,7 +170,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "panel", "rate", "pretrain", "scale"):
+    if verb in ("study", "multitask", "answer", "panel", "rate", "pretrain", "scale"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

@@ -57,7 +57,9 @@ def ship(
     examples: Annotated[
         bool, typer.Option("--examples/--no-examples", help="Put test examples and answers into the folder.")
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Also where an export is not shown to be as good.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where an arm is not kept, or an export not as good.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ship an arm as a folder that you hand on, with evidence, a model card and hashes. Every exported form answers the

@@ -6,6 +6,7 @@
     weight_files    JSON tables, and tensors by their headers; no torch when imported
     allowed         what a model's folder may say, looked over before transformers reads it; no torch when imported
     template_trial  a chat template tried in a process with limits; no torch when imported
+    sizes           sizes that passes and narrow weights go by, and plans count with; no torch when imported
     fingerprint     which files decide what a model answers, and their hashes; what is no longer the same is named
     encoder         an encoder with a head: what is new in it, and which vector it reads
     attention       attention that a call chooses, the trial before a way is taken, attention by blocks

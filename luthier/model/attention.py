@@ -32,10 +32,10 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS, query_blocks
+
 NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
 TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
-BLOCK = 64  # queries at once, the fastest of several sizes (docs/log.md)
-MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
 Attend = Callable[..., tuple[Tensor, None]]  # transformers' interface: (layer, query, key, value, mask, **how)
 
 _ATTEND: ContextVar[Attend | None] = ContextVar("attend", default=None)
@@ -150,7 +150,7 @@ class _BlockAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, scored_in: torch.dtype):  # type: ignore[no-untyped-def, override]
         out, kept = torch.empty_like(q), []
-        hidden = torch.full((BLOCK, BLOCK), float("-inf"), dtype=scored_in).triu(1)
+        hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in).triu(1)
         for block in _blocks(q, k):
             queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
             scores = torch.bmm(queries, keys_T).mul_(scale)
@@ -209,6 +209,4 @@ class _Block:
 
 def _blocks(q: Tensor, k: Tensor) -> list[_Block]:
     length, before = q.shape[2], k.shape[2] - q.shape[2]
-    ends = [*range(BLOCK, length, BLOCK), length]
-    starts = [0, *ends[:-1]]
-    return [_Block(start, end, before + end, q.shape[1] // k.shape[1]) for start, end in zip(starts, ends, strict=True)]
+    return [_Block(start, end, before + end, q.shape[1] // k.shape[1]) for start, end in query_blocks(length)]

@@ -20,8 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from luthier.errors import ModelError
 from luthier.model.quiet import only_errors_of
+from luthier.model.sizes import INT4_GROUP
 
-GROUP = 32  # weights that share a scale
 BLOCK = 256  # rows of an int8 product at a time, so that intermediate results stay in the processor's cache
 LEAST_SCALE = 1e-12  # scale of a row of zeros
 
@@ -40,7 +40,7 @@ class Int4Linear(nn.Linear):
         if in_features % 2:
             raise ModelError(f"int4: a layer reads {in_features} features, an odd number; choose int8")
         self.in_features, self.out_features = in_features, out_features
-        groups = in_features // math.gcd(GROUP, in_features)
+        groups = in_features // math.gcd(INT4_GROUP, in_features)
         packed = torch.zeros(out_features, in_features // 2, dtype=torch.uint8)
         self.weight = nn.Parameter(packed, requires_grad=False)
         self.register_buffer("scale", torch.zeros(out_features, groups, dtype=torch.float16))

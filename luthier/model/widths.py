@@ -34,44 +34,15 @@ from luthier.model.model import PRECISIONS, Model, load, parameter_counts
 from luthier.model.narrow import Int4Linear, fix_for_cpu
 from luthier.model.prepacked import PLAIN_LINEAR
 from luthier.model.quiet import quiet
-
-
-@dataclass(frozen=True)
-class Width:
-    """One row of WIDTHS. `most` bounds the bytes of the linear weights, as a share of their bf16 size."""
-
-    name: str
-    bits: int
-    by: str
-    summary: str
-    most: float
-
-    @property
-    def narrow(self) -> bool:
-        """Whether the width replaces linear layers. Otherwise it casts the whole model."""
-        return self.bits < 16
-
-
-_ROWS = (
-    Width("bf16", 16, "torch", "8 digits of mantissa", 1.0),
-    Width("fp16", 16, "torch", "11 digits of mantissa, numbers up to 65,504", 1.0),
-    Width("int8", 8, "bitsandbytes", "each output's weights scaled by their largest; int8 products", 0.52),
-    Width("int4", 4, "torch", "-8 to 7, a scale for 32 weights", 0.29),
-    Width(
-        "nf4", 4, "bitsandbytes", "16 quantiles of the normal distribution, a scale for 64 weights, scaled again", 0.29
-    ),
-)
-WIDTHS: dict[str, Width] = {row.name: row for row in _ROWS}
-NARROW = tuple(row.name for row in _ROWS if row.narrow)
+from luthier.model.sizes import Width, width_called
 
 
 def width(name: str, where: str = "width") -> Width:
     """The row of WIDTHS called `name`. Raises SettingsError that lists the rows, or says what to install."""
-    if name not in WIDTHS:
-        raise SettingsError(f"{where}: the width '{name}' is not known; there are: {', '.join(WIDTHS)}")
-    if WIDTHS[name].by == "bitsandbytes":
+    row = width_called(name, where)
+    if row.by == "bitsandbytes":
         _bitsandbytes(where)
-    return WIDTHS[name]
+    return row
 
 
 def _bitsandbytes(where: str) -> Any:
@@ -98,6 +69,9 @@ def quantize(model: Model, name: str) -> Model:
         kept = _kept(module)
         for path, layer, weight_ED in _linear(module, kept):
             module.set_submodule(path, _MAKERS[name](weight_ED, layer.bias))
+        for tensor in (*module.parameters(), *module.buffers()):  # as parts of the file they would hold all of it
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.clone()
         _mark(module, row, _config(row, kept))
     else:
         for tensor in module.state_dict(

@@ -86,16 +86,24 @@ def _within(needed: float | None, memory: float) -> bool:
 
 
 def _most_rows(question: Question, memory: float, peak: Peak) -> int | None:
-    """The most rows at once, found by halving: a peak grows with the rows."""
-    if not _within(peak(replace(question, rows=1)), memory):
+    """The most rows at once, found by halving: a peak grows with the rows.
+
+    It mostly grows in proportion, so the peaks of one row and of the most say which rows to try first.
+    """
+
+    def taken(rows: int) -> float | None:
+        return peak(replace(question, rows=rows))
+
+    low, high = 1, MOST_ROWS
+    least, most = taken(low), taken(high)
+    if least is None or least > memory:
         return None
-    low, high = 1, MOST_ROWS + 1
+    if _within(most, memory):
+        return high
+    guess = high if most is None else low + int((memory - least) / (most - least) * (high - low))
     while high - low > 1:
-        middle = (low + high) // 2
-        if _within(peak(replace(question, rows=middle)), memory):
-            low = middle
-        else:
-            high = middle
+        rows = next((one for one in (guess, guess + 1, guess - 1) if low < one < high), (low + high) // 2)
+        low, high = (rows, high) if _within(taken(rows), memory) else (low, rows)
     return low
 
 

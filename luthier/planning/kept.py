@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from luthier.model.sizes import MOST_KEYS, query_blocks
 from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows
 from luthier.planning.shape import Attention, Block, Layer, Shape
 
-BLOCK = 64  # queries at once in luthier's own attention (model/attention.py)
-MOST_KEYS = 512  # keys up to which it keeps probabilities (model/attention.py)
 # Tensors of the inner width that an activation keeps: one for PyTorch's own, several for one written in Python.
 ACTIVATION_KEEPS = {"gelu_new": 4, "gelu_fast": 4}
 
@@ -340,9 +339,7 @@ def _block_products(rows: Rows, row: int) -> int:
     """Probabilities that our attention keeps for one head: blocks of queries, each against the keys before its end."""
 
     def products(length: int, before: int) -> int:
-        ends = [*range(BLOCK, length, BLOCK), length]
-        starts = [0, *ends[:-1]]
-        return sum((end - start) * (before + end) for start, end in zip(starts, ends, strict=True))
+        return sum((end - start) * (before + end) for start, end in query_blocks(length))
 
     if not rows.shared:
         return rows.count * products(row, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -16,13 +16,17 @@ Pair = tuple[int, int]  # tokens of a prompt and of its target
 
 @dataclass(frozen=True)
 class Lengths:
-    """What a study's rows are like. `shared` tokens begin every prompt; `answer` is the most new tokens."""
+    """What a study's rows are like. `shared` tokens begin every prompt; `answer` is the most new tokens.
+
+    The last `general` of the training rows are those of replay, which say nothing of the task's answers.
+    """
 
     train: tuple[Pair, ...]
     dev: tuple[int, ...]
     test: tuple[int, ...]
     answer: int
     shared: int = 0
+    general: int = 0
 
     @classmethod
     def alike(cls, tokens: int, answer: int, rows: int) -> Lengths:
@@ -46,7 +50,11 @@ class Lengths:
     @property
     def mean_answer(self) -> float:
         """New tokens of an answer: as many as a target has, up to the limit."""
-        return min(self.answer, fmean(target for _, target in self.train)) if self.train else self.answer
+        own = self.train[: len(self.train) - self.general]
+        return min(self.answer, fmean(target for _, target in own)) if own else self.answer
+
+    def with_general(self, rows: Sequence[Pair]) -> Lengths:
+        return replace(self, train=(*self.train, *rows), general=len(rows))
 
 
 def rendered_lengths(

@@ -34,6 +34,8 @@ class PlannedArm:
     answers: bool = True
     sequences: int = 1
     special_tokens: int = 0
+    kl: bool = False
+    anchor: bool = False
 
     @classmethod
     def of(cls, method: str, settings: Any, training: Any | None, examples: int, **more: Any) -> PlannedArm:
@@ -47,8 +49,17 @@ class PlannedArm:
             training.micro_tokens,
             training.passes(max(1, examples)),
             training.evaluations,
+            kl=training.kl > 0,
+            anchor=training.anchor > 0,
             **more,
         )
+
+    def within(self, setting: Setting) -> Setting:
+        """The setting with what the arm itself says of it."""
+        return replace(
+            setting, batch_size=self.batch_size, micro_tokens=self.micro_tokens, width=self.width, answers=self.answers,
+            sequences=self.sequences, kl=self.kl, anchor=self.anchor,
+        )  # fmt: skip
 
 
 def moving_of(shape: Shape, arm: PlannedArm) -> Moving:
@@ -59,10 +70,7 @@ def moving_of(shape: Shape, arm: PlannedArm) -> Moving:
 def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None) -> ArmPlan:
     """The plan of one arm. `device` None: no seconds. A bound that cannot be kept is `refused`, in a sentence."""
     moves = moving_of(shape, arm)
-    own = replace(
-        setting, batch_size=arm.batch_size, micro_tokens=arm.micro_tokens, width=arm.width, answers=arm.answers,
-        sequences=arm.sequences,
-    )  # fmt: skip
+    own = arm.within(setting)
     plan: dict[str, Any] = {
         "method": arm.method,
         "model": shape.name,

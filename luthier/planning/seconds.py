@@ -60,6 +60,7 @@ def training_work(
     if how.all_logits and shape.family != "encoder":
         read = replace(read, losses=read.written or read.tokens)
     flops = sum(training_flops(shape, moving, read, how.recompute != "none").values())
+    flops += reading_flops(shape, read, read.losses) if setting.kl else 0  # the base reads every row too
     rate = device.rate("fp32" if how.number == 4 else setting.precision, _typical_matrix(shape), 1024)
     middle = sorted(lengths.train, key=sum)[len(lengths.train) // 2]
     kept_bytes = sum(kept(shape, moving, rows_of(shape, [middle]), how).values()) / max(1, sum(middle))
@@ -76,7 +77,7 @@ def answering_work(
     if not prompts:
         return Work(0, 0.0)
     shared, new = min(lengths.shared, min(prompts)), lengths.mean_answer
-    asked = Lengths(lengths.train, lengths.dev, prompts, lengths.answer, shared)
+    asked = replace(lengths, test=prompts, shared=shared)
     weights = answering_weights(shape, moving, setting)
     precision, number = setting.precision, PRECISION_BYTES[setting.precision]
     tokens = sum(prompts) - shared * (len(prompts) - 1)

@@ -6,17 +6,21 @@ see trainer.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
+from luthier.model.sizes import NARROW
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths, Pair, longest_batch, micro_batches, rows_of
 from luthier.planning.moving import Moving
-from luthier.planning.passes import luthier_pass
+from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, trained_module_bytes, weight_bytes
+
+LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight up to whole blocks of them (docs/log.md)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Setting:
     width: str | None = None  # of the weights that answer
     answers: bool = True  # whether it writes texts, and so keeps keys and values
     sequences: int = 1  # that are written for one answer: beams, or samples
+    kl: bool = False  # whether training asks a second base
+    anchor: bool = False  # whether training keeps the start of what trains
     program_bytes: float = budget.PROGRAM_BYTES
 
 
@@ -47,10 +53,16 @@ def example_of(shape: Shape, moving: Moving, setting: Setting, pair: Pair) -> bu
 
     def bytes_kept(recompute: bool) -> float:
         how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
-        found = kept(shape, moving, rows_of(shape, [pair]), how)
+        found = _kept(shape, moving, setting, rows_of(shape, [pair]), how)
         return float(sum(value for name, value in found.items() if name != "one block, computed again"))
 
     return budget.Example(sum(pair), lambda: bytes_kept(False), lambda: bytes_kept(True))
+
+
+def _kept(shape: Shape, moving: Moving, setting: Setting, rows: Rows, how: Pass) -> Counter[str]:
+    """What a forward pass keeps. For kl the base's log-probabilities stand beside the model's."""
+    found = kept(shape, moving, rows, how)
+    return found + Counter({"log-probabilities": found["log-probabilities"]}) if setting.kl else found
 
 
 def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]:
@@ -62,10 +74,12 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
         Term("program", setting.program_bytes),
         Term("base model beside", base),
         *([Term("weights that were copied", base)] if copied else []),
+        *([Term("base for kl", base)] if setting.kl else []),
         Term("weights", trained_module_bytes(shape, moving, precision)),
         Term("gradients", 4 * trainable),
         Term("optimizer states", 8 * trainable),
         Term("best values so far", 4 * trainable),
+        *([Term("start of what trains", budget.ANCHORED_BYTES * trainable)] if setting.anchor else []),
     ]
 
 
@@ -103,7 +117,7 @@ def activation_terms(
 ) -> list[Term]:
     """What one micro-batch takes: what its forward pass keeps, and the backward pass's own tensors."""
     how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
-    found = kept(shape, moving, rows_of(shape, rows, shared if how.attention == "blocks" else 0), how)
+    found = _kept(shape, moving, setting, rows_of(shape, rows, shared if how.attention == "blocks" else 0), how)
     losses = found.pop("log-probabilities", 0)
     inside = sum(found.values())
     return [
@@ -172,9 +186,10 @@ def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, 
 
 
 def _laid_out_bytes(shape: Shape, setting: Setting) -> float:
-    """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order."""
-    linear = 0 if setting.width in ("int8", "int4", "nf4") else sum(one.weights for one in shape.linear)
-    return 4 * (linear + shape.vocabulary * shape.width)
+    """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order and its blocks."""
+    plain = [] if setting.width in NARROW else [one for one in shape.linear if one.kind == "linear"]
+    sizes = [*((one.inputs, one.outputs) for one in plain), (shape.width, shape.vocabulary)]
+    return 4 * sum(into * -(-out // LAID_OUT_BLOCK) * LAID_OUT_BLOCK for into, out in sizes)
 
 
 def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 
+from luthier.model.sizes import INT4_GROUP, NARROW
 from luthier.planning.moving import Moving
 from luthier.planning.shape import Layer, Shape
 
 PRECISION_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-NARROW = ("int8", "int4", "nf4")
-WIDTHS = ("bf16", "fp16", *NARROW)  # of weights that answer (model/widths.py)
-GROUP = 32  # weights that share one of int4's fp16 scales (model/narrow.py)
 NF4_BLOCK, NF4_OUTER = 64, 256  # weights of a scale, and scales of a scale (Dettmers et al. 2023, section 3)
 NF4_TABLES = 4 * (16 + 256 + 1)  # bytes of a layer's tables: 16 quantiles, 256 values of a scale, and an offset
 
@@ -30,7 +28,7 @@ def layer_bytes(layer: Layer, width: str) -> int:
     if width == "int8":  # an fp32 scale for each output
         return count + 4 * rows
     if width == "int4":
-        return count // 2 + 2 * rows * (layer.inputs // math.gcd(GROUP, layer.inputs))
+        return count // 2 + 2 * rows * (layer.inputs // math.gcd(INT4_GROUP, layer.inputs))
     blocks = -(-count // NF4_BLOCK)
     return (count + 1) // 2 + blocks + 4 * -(-blocks // NF4_OUTER) + NF4_TABLES
 

@@ -1,4 +1,7 @@
-"""What arms gained on the task against what they kept of general abilities: rows and figure, from panel.json."""
+"""What arms gained on the task against what they kept of general abilities: rows and figure, from panel.json.
+
+Both are differences to the arm's own base, which may be another one than the study's.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from luthier.reports.plots import BAND, GREY, KINDS, draw, names_beside, quiet_a
 from luthier.reports.read import ArmPage, StudyPage
 from luthier.results.comparison import Pair
 from luthier.results.panel_record import PanelArm
+from luthier.results.study_record import ArmTable, StudyRecord
 
 BASE = "zero-shot"  # the base model as every study asks it
 
@@ -20,8 +24,9 @@ class ForgettingRow:
     """One arm of the panel: its gain over the base on the task's deciding metric, and what it kept."""
 
     arm: ArmPage
-    gain: Pair | None  # the arm against the base; None where one of them was not compared
+    gain: Pair | None  # the arm against its own base; None where one of them was not compared
     kept: PanelArm
+    without_gain: str | None = None  # why the study cannot say what the arm gained
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,37 @@ class Crossed:
 def forgetting_rows(page: StudyPage) -> list[ForgettingRow]:
     """A row for each arm of the panel, in the report's order."""
     asked = page.panel.arms if page.panel else {}
-    return [
-        ForgettingRow(arm, page.compare.pair(arm.name, BASE), asked[arm.name]) for arm in page.arms if arm.name in asked
-    ]
+    rows = []
+    for arm in page.arms:
+        if arm.name not in asked:
+            continue
+        base = _own_base(page.study, arm.name)
+        gain = page.compare.pair(arm.name, base) if base else None
+        rows.append(ForgettingRow(arm, gain, asked[arm.name], None if base else _unknown(page.study, arm.name)))
+    return rows
+
+
+def _own_base(study: StudyRecord, arm: str) -> str | None:
+    """The arm that asks the base of `arm` as zero-shot asks the study's; None where there is none."""
+    if BASE not in study.arms or arm not in study.arms:
+        return None
+
+    def asked(name: str, of: str) -> ArmTable:
+        """The arm's settings, with the hash of the base of `of` in the place of a model's name."""
+        model = study.arms[of].model
+        origin = study.models.get(model, study.model) if model else study.model
+        return study.arms[name].model_copy(update={"model": origin.base_sha256})
+
+    wanted = asked(BASE, arm)
+    return next((name for name in (BASE, *study.arms) if asked(name, name) == wanted), None)
+
+
+def _unknown(study: StudyRecord, arm: str) -> str:
+    model = (study.arms[arm].model if arm in study.arms else None) or study.model.name
+    return (
+        f"What {arm} gained over its base is not known: no arm asks {model} as zero-shot does. "
+        f"Add the arm zero-shot+model={model}."
+    )
 
 
 def crossed(page: StudyPage, instrument: str) -> list[Crossed]:

@@ -62,3 +62,4 @@ class Bench(Record):
     higher_is_better: dict[str, dict[str, bool]]  # task -> metric
     pairs: tuple[BenchPair, ...]
     notes: tuple[str, ...]
+    asked_sha256: str | None = None  # of the tasks and of how they are asked; None: it was not kept

@@ -247,9 +247,13 @@ class Comparison(Record):
         return [*sorted(means, key=lambda arm: -means[arm]), *(arm for arm in self.arms if arm not in means)]
 
     def arms_to_ask(self) -> list[str]:
-        """The arms by preference for asking one: the arm to ship, the provisional one, then by their means."""
+        """The arms by preference for asking one: the arm to ship, the provisional one, then by their means.
+
+        Those that may not be shipped are left out.
+        """
         first = [self.ship.arm] if self.ship.arm else []
-        return list(dict.fromkeys([*first, self.ship.provisional, *self.by_mean()]))
+        names = dict.fromkeys([*first, self.ship.provisional, *self.by_mean()])
+        return [name for name in names if name not in self.ship.barred]
 
     def baseline_names(self) -> list[str]:
         """The arms that others are compared with as baselines."""

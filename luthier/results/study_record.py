@@ -34,6 +34,15 @@ class ArmTable(Part):
     scale: Number | None = None  # only of an arm that uses a part of its training, or more than it
 
     @property
+    def training_alone(self) -> ArmTable:
+        """What of an arm decides its training, not what is done after it: its width, its scale, how it answers.
+
+        Dev answers on the way are greedy, under the arm's limit on new tokens.
+        """
+        limit = self.generation.get("max_new_tokens")
+        return self.model_copy(update={"width": None, "scale": None, "generation": {"max_new_tokens": limit}})
+
+    @property
     def base_width(self) -> str | None:
         """The width of the base that it was trained on, for a method that trains on narrow weights."""
         return self.settings.get("width")

@@ -96,7 +96,7 @@ def cells_of(trial: Trial) -> list[Cell]:
         ]
     adamw = {"optimizer": "adamw"}  # Muon's matrices are a transformer's
     lstm = trial.pretraining(adamw | {"model": "lstm"})
-    arms: tuple[tuple[str, Pretraining, Literal["time", "tokens"]], ...] = (
+    three: tuple[tuple[str, Pretraining, Literal["time", "tokens"]], ...] = (
         ("transformer", trial.pretraining(adamw), "time"),
         ("LSTM, same time", lstm, "time"),
         ("LSTM, same tokens", lstm, "tokens"),
@@ -104,5 +104,5 @@ def cells_of(trial: Trial) -> list[Cell]:
     return [
         Cell(name, task, one, budget, share, rates)
         for task, share, rates in ((TEXT, 1.0, TEXT_RATES), (RECALL, 0.6, DRAWN_RATES))
-        for name, one, budget in arms
+        for name, one, budget in three
     ]

@@ -57,7 +57,7 @@ def trial_words(record: TrialRecord) -> list[str]:
     for task in dict.fromkeys(one.task for one in record.means):
         for measure in QUALITY:
             means = [one for one in record.means if (one.task, one.measure, one.at) == (task, measure, "")]
-            if means:
+            if len(means) > 1:  # an encoder gives no likelihood of a text
                 words.append(_best_words(record, sorted(means, key=lambda one: one.value), task, measure))
     if record.settings["kind"] == "recipe":
         words += _ingredient_words(record)

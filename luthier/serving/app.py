@@ -21,9 +21,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from luthier.decoding.decoders import can_join
 from luthier.serving import replies
-from luthier.serving.engine import Closed, Engine, Full, TooMany
+from luthier.serving.engine import Closed, Engine, Full, TooMany, joins
 from luthier.serving.guard import Guard, Rules
 from luthier.serving.prepare import prepare
 from luthier.serving.protocol import (
@@ -73,7 +72,8 @@ def make_app(served: Mapping[str, Served], engine: Engine, rules: Rules) -> Any:
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> Response:
         writing, waiting = engine.load
-        kinds = {name: "continuous" if can_join(one.model) else "batches" for name, one in served.items()}
+        ways = {name: joins(one, one.arm.generation.way) for name, one in served.items()}
+        kinds = {name: "continuous" if joining else "batches" for name, joining in ways.items()}
         status = "dead" if not engine.is_alive else "ending" if engine.is_closing else "ok"
         body = {"status": status, "models": kinds, "streams": writing, "waiting": waiting}
         return JSONResponse(body, 200 if status == "ok" else 503)

@@ -71,6 +71,11 @@ class Counts:
     longest_step_seconds: float = 0.0
 
 
+def joins(served: Served, way: str) -> bool:
+    """Whether requests whose answers come about in this way can join others that are being answered."""
+    return way == ONE_BY_ONE and can_join(served.model)
+
+
 @dataclass
 class _Lane:
     """The batch of one served name, and of one beginning of its prompts."""
@@ -85,8 +90,7 @@ class _Lane:
 
     @property
     def joins(self) -> bool:
-        """Whether requests can join others that are being answered."""
-        return self.way == ONE_BY_ONE and can_join(self.served.model)
+        return joins(self.served, self.way)
 
     def admit(self, work: Work) -> None:
         if not self.joins:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +22,7 @@ from luthier.decoding.answers import asking
 from luthier.errors import ModelError, SettingsError
 from luthier.files import sha256_of_text
 from luthier.metrics import DESCRIPTIVE, METRICS
-from luthier.model.forward import collate, supervised_loss
+from luthier.model.forward import collate
 from luthier.model.model import Model, load, parameter_counts
 from luthier.planning.config import config_in
 from luthier.planning.moving import moving
@@ -37,9 +37,11 @@ from luthier.scoring.score import corpus_value, score
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.prompt import Renderer
 from luthier.task.task import Task
-from luthier.training.batches import Batches
+from luthier.training.batches import Batches, length_of
 from luthier.training.loop import Trained, train
 from luthier.training.memory import NO_BOUND, Bound, KeptBytes, micro_tokens
+
+MicroStep = Callable[[list[Prompt]], tuple[Any, int, int]]  # micro-batch -> loss, count, tokens
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class TrainingPlan:
     """The prompts of a training, and the dev metric (higher is better) that chooses its checkpoint."""
 
     prompts: Callable[[Renderer], Sequence[Prompt]]
-    dev: Callable[[Model], float]
+    dev: Callable[[Model, Bound], float]  # (the model in training, the bound on memory) -> the metric
     dev_sha256: str  # of all that decides the dev metric
 
 
@@ -107,7 +109,7 @@ def own_plan(context: StudyContext, arm: Arm) -> TrainingPlan:
     text = context.task.template(arm.template)
     return TrainingPlan(
         prompts=lambda renderer: [renderer.prompt(example, text, train=True) for example in context.train],
-        dev=lambda asked: ask_dev(context, arm, asked),
+        dev=lambda asked, bound: ask_dev(context, arm, asked, bound),
         dev_sha256=dev_sha256(context, arm),
     )
 
@@ -149,17 +151,17 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(own))
     penalties = Penalties.of(arm.training, module, lambda: context.base(arm))
+    bound = penalties.bound(context.bound, model.module)
 
     def forward(micro_batch: list[Prompt]) -> Tensor:
-        return supervised_loss(module, collate(micro_batch, module, model.family))[0]
+        by_row = replace(penalties, start=())  # what anchor holds does not grow with the rows
+        return by_row.loss(module, micro_batch, collate(micro_batch, module, model.family))[0]
 
     batches = Batches(
         prompts,
         batch_size=arm.training.batch_size,
         micro_tokens=arm.training.micro_tokens
-        or micro_tokens(
-            module, forward, prompts, context.bound.while_training(model.module), planned_kept(context, model, arm)
-        ),
+        or micro_tokens(module, forward, prompts, bound, planned_kept(context, model, arm)),
         epochs=passes,
         seed=context.seed,
     )
@@ -171,13 +173,13 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
 
     def evaluate() -> float:
         machine.give_back_freed_memory()
-        metric = plan.dev(arm.method.answering(model, module))
+        metric = plan.dev(arm.method.answering(model, module), bound)
         machine.give_back_freed_memory()
         return metric
 
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
-        module, step, batches, arm.training, folder,
+        module, _making_room(step), batches, arm.training, folder,
         evaluate=evaluate, rates=rates, seed=context.seed, title=title,
         log=partial(context.folder.log, arm=arm.name),
         decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),
@@ -198,6 +200,23 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     return Fitted(module, trained, counts)
 
 
+def _making_room(step: MicroStep) -> MicroStep:
+    """`step`, which hands freed memory back before rows that are longer than all so far.
+
+    They do not fit into the holes that shorter rows left, so the heap would grow by them (docs/log.md).
+    """
+    longest = 0
+
+    def with_room(micro_batch: list[Prompt]) -> tuple[Any, int, int]:
+        nonlocal longest
+        if longest < (row := max(map(length_of, micro_batch))):
+            longest = row
+            machine.give_back_freed_memory()
+        return step(micro_batch)
+
+    return with_room
+
+
 def planned_shape(model: Model) -> Shape:
     """The shape of a base as a plan reads it. Raises ModelError for one that is not known."""
     return shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
@@ -212,7 +231,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
         moves = moving(shape, arm.method.name, arm.settings, len(set(model.tokenizer.all_special_ids)))
     except (ModelError, SettingsError):
         return None
-    setting = Setting(precision=context.precision, device=model.device.type)
+    setting = Setting(precision=context.precision, device=model.device.type, kl=arm.training.kl > 0)
 
     def kept(prompt: Prompt, recomputing: bool) -> float:
         example = example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids or ())))
@@ -221,10 +240,10 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
     return kept
 
 
-def ask_dev(context: StudyContext, arm: Arm, asked: Model) -> float:
-    """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens."""
+def ask_dev(context: StudyContext, arm: Arm, asked: Model, bound: Bound) -> float:
+    """The dev metric of greedy answers of `asked`, at the arm's limit on new tokens, while it is in training."""
     limit = arm.generation.max_new_tokens or context.task.spec.answer.max_new_tokens
     text, room = context.task.template(arm.template), asked.renderer.room_for(arm.most_new_tokens(context.task))
     dev = [asked.renderer.prompt(example, text, room=room) for example in context.dev]
-    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=context.bound.while_training())
+    asked_dev = asking(asked, dev, arm.answers_by, limit=limit, bound=bound)
     return dev_metric(context, [answer for batch in asked_dev.batches for answer in asked_dev.answer(batch)])

@@ -51,6 +51,7 @@ from luthier.task.reading import refuse_unread
 from luthier.task.spec import SPLITS
 from luthier.task.task import Task, load_task
 from luthier.training.batches import length_of
+from luthier.training.memory import Bound
 
 
 @dataclass(frozen=True)
@@ -319,8 +320,8 @@ def _train_mixture(group: Group, name: str, single: ArmSpec, multitask_spec: Arm
     def prompts(renderer: Renderer) -> list[Prompt]:
         return _mixed_prompts(group, name, arms, total, renderer)
 
-    def dev(asked: Model) -> float:
-        return fmean(ask_dev(context, arms[task], asked) for task, context in trained_tasks.items())
+    def dev(asked: Model, bound: Bound) -> float:
+        return fmean(ask_dev(context, arms[task], asked, bound) for task, context in trained_tasks.items())
 
     first = next(iter(trained_tasks))
     train_arm(

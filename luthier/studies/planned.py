@@ -20,6 +20,7 @@ from luthier.progress import say
 from luthier.records import Example
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.studies.fit import StudyContext, planned_shape
+from luthier.studies.remedies import general_prompts
 from luthier.task.prompt import draw_shots
 
 
@@ -49,7 +50,8 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
         try:
             if asked not in lengths:
                 lengths[asked] = lengths_of(context, arm, base)
-            plans[arm.name] = _plan_of(context, arm, base, lengths[asked], device)
+            read = _with_general(context, arm, base, lengths[asked])
+            plans[arm.name] = _plan_of(context, arm, base, read, device)
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")
     if plans or stored is None:
@@ -94,6 +96,14 @@ def lengths_of(context: StudyContext, arm: Arm, base: Model) -> Lengths:
         renderer, task.template(arm.template), shots, _train_rows(context, arm), context.dev, context.test,
         renderer.room_for(arm.most_new_tokens(task)), arm.generation.max_new_tokens or most,
     )  # fmt: skip
+
+
+def _with_general(context: StudyContext, arm: Arm, base: Model, lengths: Lengths) -> Lengths:
+    """The lengths with those of the general rows that the arm replays."""
+    if not isinstance(arm, TrainedArm) or arm.trained_on:
+        return lengths
+    rows = general_prompts(base.renderer, arm.training, len(context.train), context.seed)
+    return lengths.with_general([(len(one.prompt_ids), len(one.target_ids or ())) for one in rows])
 
 
 def _train_rows(context: StudyContext, arm: Arm) -> Sequence[Example]:

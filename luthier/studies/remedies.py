@@ -25,6 +25,7 @@ from luthier.model.model import Model
 from luthier.records import Example, Prompt
 from luthier.suites.texts import general
 from luthier.task.prompt import Renderer
+from luthier.training.memory import Bound
 from luthier.training.settings import Training
 
 
@@ -36,10 +37,8 @@ def general_prompts(renderer: Renderer, training: Training, count: int, seed: in
     """
     if renderer.family == "encoder" and (given := [name for name in ("replay", "kl") if getattr(training, name)]):
         raise SettingsError(f"{given[0]}: an encoder writes no text, so it cannot have it; leave it out, or use anchor")
-    if not (share := training.replay):
-        return []
-    wanted = max(1, round(share / (1 - share) * count))
-    rows, drawn = general(), list[tuple[int, tuple[str, str]]]()
+    wanted = training.replayed(count)
+    rows, drawn = general() if wanted else (), list[tuple[int, tuple[str, str]]]()
     while len(drawn) < wanted:
         order = list(enumerate(rows))
         random.Random(f"replay-{seed}-{len(drawn)}").shuffle(order)
@@ -76,16 +75,22 @@ class Penalties:
             loss, count = supervised_loss(module, batch)
         else:
             logits_SV, targets_S = supervised_logits(module, batch)
-            loss, count = F.cross_entropy(logits_SV, targets_S, reduction="sum"), int(targets_S.numel())
-            penalty = self.training.kl * self._divergence(logits_SV, prompts)
+            log_q_SV = logits_SV.log_softmax(-1)  # one for loss and divergence, because it is kept
+            loss, count = F.nll_loss(log_q_SV, targets_S, reduction="sum"), int(targets_S.numel())
+            penalty = self.training.kl * self._divergence(log_q_SV, prompts)
         if self.start:
             squared = sum(((parameter - start) ** 2).sum() for parameter, start in self.start)
             penalty = penalty + self.training.anchor / 2 * count * squared
         return loss + penalty - penalty.detach(), count
 
-    def _divergence(self, logits_SV: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+    def bound(self, bound: Bound, *beside: nn.Module) -> Bound:
+        """The bound of this training, with what the penalties hold; `beside` are models that stay loaded anyway."""
+        asked = [] if self.base is None else [self.base.module]
+        return bound.while_training(*beside, *asked, anchored=bool(self.start))
+
+    def _divergence(self, log_q_SV: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         assert self.base is not None
         with torch.no_grad():
             batch = collate(prompts, self.base.module, self.base.family)
             log_p_SV = supervised_logits(self.base.module, batch)[0].log_softmax(-1)
-        return F.kl_div(logits_SV.log_softmax(-1), log_p_SV, reduction="sum", log_target=True)
+        return F.kl_div(log_q_SV, log_p_SV, reduction="sum", log_target=True)

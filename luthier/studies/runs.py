@@ -12,6 +12,7 @@ from statistics import fmean
 
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.results.cost import Cost
+from luthier.studies.origin import arm_table
 from luthier.studies.tune import halvings
 
 
@@ -37,6 +38,15 @@ def trained_here(arm: Arm) -> bool:
     return isinstance(arm, TrainedArm) and not arm.trained_on
 
 
+def trainings(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms that train, each training once: those that differ only in what is done after it take its weights."""
+    found: dict[str, Arm] = {}
+    for arm in arms:
+        if trained_here(arm):
+            found.setdefault(arm_table(arm, labelled=True).training_alone.model_dump_json(), arm)
+    return list(found.values())
+
+
 def runs(arms: Sequence[Arm], seeds: int) -> list[Run]:
     """Every arm once, then every trained arm under each further seed. A complete comparison comes first."""
     further = [Run(arm, seed) for seed in range(1, seeds) for arm in arms if trained_here(arm)]
@@ -45,7 +55,8 @@ def runs(arms: Sequence[Arm], seeds: int) -> list[Run]:
 
 def training_notes(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
     """Sentences about how often each arm trains, and which claims that does not support; [] if none trains."""
-    trained = [arm.name for arm in arms if trained_here(arm)]
+    trained = [arm.name for arm in trainings(arms)]
+    others = [arm.name for arm in arms if trained_here(arm) and arm.name not in trained]
     if not trained:
         return []
     arms_text = f"{len(trained)} trained arm{'s' * (len(trained) > 1)} ({', '.join(trained)})"
@@ -63,6 +74,8 @@ def training_notes(arms: Sequence[Arm], seeds: int, trials: int) -> list[str]:
         if trials
         else "No tuning, 0 trials: each keeps the settings it was given (--tune 4)."
     )
+    if others:
+        sentences.append(f"Not trained again, because an arm above has the same training: {', '.join(others)}.")
     return sentences
 
 

@@ -40,7 +40,7 @@ from luthier.studies.arm import run_arm
 from luthier.studies.fit import StudyContext
 from luthier.studies.origin import study_origin
 from luthier.studies.planned import say_plan, write_plan
-from luthier.studies.runs import Run, runs, time_left, trained_here, training_notes
+from luthier.studies.runs import Run, runs, time_left, training_notes, trainings
 from luthier.studies.spec import StudySpec, in_reach, specification
 from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
 from luthier.suites.panel import of_study
@@ -236,7 +236,8 @@ def _refuse_same_prompts(context: StudyContext, arms: Sequence[Arm], bases: Mapp
 
 def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, Model], expected: PlanRecord) -> None:
     """Runs the missing arms. Prints before each what it is expected to take, and after each training the time left."""
-    trained = [run for run in every if trained_here(run.of)]
+    once = [arm.name for arm in trainings([run.of for run in every if not run.seed])]
+    trained = [run for run in every if run.of.name in once]
     done = [run for run in trained if context.folder.finished(run.name)]
     for run in every:
         if context.folder.finished(run.name):

@@ -20,7 +20,7 @@ from luthier.progress import say
 from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
-from luthier.results.study_record import ArmTable, StudyRecord
+from luthier.results.study_record import StudyRecord
 from luthier.studies.fit import StudyContext, TrainingPlan, fit
 from luthier.studies.tune import tune
 
@@ -96,7 +96,7 @@ def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path)
     name, seed, number = arm.name.partition("/seed-")
     tables = StudyRecord.read(context.folder.path).arms
     for other, table in tables.items():
-        same = table.scale is None and _training_of(table) == _training_of(tables[name])
+        same = table.scale is None and table.training_alone == tables[name].training_alone
         if other == name or not same or not context.folder.finished(twin := other + seed + number):
             continue
         source = context.folder.arm(twin)
@@ -105,12 +105,6 @@ def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path)
             _copy_training(context, source, arm, folder)
             say(f"  trained as {other}, whose weights it takes")
             return
-
-
-def _training_of(table: ArmTable) -> ArmTable:
-    """What of an arm decides its training. Dev answers on the way are greedy, under the arm's limit on new tokens."""
-    limit = table.generation.get("max_new_tokens")
-    return table.model_copy(update={"width": None, "scale": None, "generation": {"max_new_tokens": limit}})
 
 
 def _copy_training(context: StudyContext, source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:

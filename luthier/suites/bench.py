@@ -8,6 +8,7 @@ there, and are written into the folder so that others can run them.
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 from luthier.arms.ask import load_source
 from luthier.arms.shipped import Shipped
 from luthier.errors import SettingsError
-from luthier.files import possible
+from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
 from luthier.model.quiet import quiet
 from luthier.progress import say, stoppable
@@ -53,14 +54,20 @@ def bench(
     """Asks every one of `sources` (an arm's folder, a study, a model) the tasks; returns the folder with bench.json.
 
     include: a folder with tasks of the user's; limit: items a task; few_shot: solved examples in front, else as the
-    task says; chat: through the model's chat template. Raises SettingsError for a task or a package that is not there.
+    task says; chat: through the model's chat template. out: the folder; else one in benchmarks/ for these sources and
+    tasks. Raises SettingsError for a task or a package that is not there, and for a folder with the results of others.
     """
     keep_freed_memory()
     _refuse_without_harness()
     named = {_name_of(str(source), sources): str(source) for source in sources}
     if not 0 < margin < 1:
         raise SettingsError(f"margin {margin} is not between 0 and 1; 2 points are 0.02")
-    folder = possible(out) if out else Path("benchmarks") / "-".join(named)[:80].replace("/", "-")
+    asked = sha256_of_text(json.dumps([list(tasks), str(include or ""), limit, few_shot, chat, seed]))
+    mark = sha256_of_text(asked, *(str(possible(source).resolve()) for source in named.values()))[:8]
+    folder = possible(out) if out else Path("benchmarks") / f"{'-'.join(named)[:80].replace('/', '-')}-{mark}"
+    stored = Bench.read_if_there(folder)
+    if stored and (stored.asked_sha256 != asked or set(stored.models) != set(named)):
+        raise SettingsError(f"{folder}: holds a benchmark of other models or tasks; name another folder with --out")
     own = write_tasks(folder / "tasks")
     found: dict[str, Items] = {}
     results: dict[str, Any] = {}
@@ -71,6 +78,8 @@ def bench(
             say(f"{name}: {', '.join(tasks)}")
             shipped = load_source(source, None)
             weights[name] = _weights(shipped)
+            if stored and stored.models[name] != weights[name]:
+                raise SettingsError(f"{folder}: {name} had other weights there; name another folder with --out")
             results[name], cut = _evaluate(shipped, tasks, folder / "tasks", include, limit, few_shot, chat, seed, own)
             found[name] = items_of(results[name]["samples"])
             if cut:
@@ -78,6 +87,7 @@ def bench(
     write_lines_of(folder / ITEMS_FILE, _lines(found))
     record = _record(found, results, margin, notes)
     record.update(command=command or "luthier bench", limit=limit, chat=chat, few_shot=few_shot, models=weights)
+    record["asked_sha256"] = asked
     Bench(**record).write(folder)
     return folder
 

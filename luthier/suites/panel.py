@@ -64,7 +64,7 @@ def panel(
 
     source: a study (all its arms that have weights of their own, or `arm`), an arm's folder, or a model. An arm is held
     against its own base, a model against the model `base`, or against none. out: the folder; else a study's own, or
-    panels/NAME. Raises LuthierError.
+    panels/NAME-xxxxxxxx, named by the weights too. Raises LuthierError, also for a folder with the panel of others.
     """
     keep_freed_memory()
     path, margins = possible(source), margins_from(margin)
@@ -87,11 +87,25 @@ def panel(
         subjects, left_out = _with_base(path.resolve().name, path)
     else:
         subjects, left_out = _models(str(source), base), {}
-    folder = possible(out) if out else Path("panels") / (arm or path.name or "model").replace("/", "-")
+    mark = sha256_of_text(*(subject.weights for subject in subjects))[:8]
+    name = (arm or path.resolve().name or "model").replace("/", "-")
+    folder = possible(out) if out else Path("panels") / f"{name}-{mark}"
+    _refuse_panel_of_others(folder, subjects)
     folder.mkdir(parents=True, exist_ok=True)
     with stoppable():
         ask_all(folder, subjects, margins, left_out, command)
     return folder
+
+
+def _refuse_panel_of_others(folder: Path, subjects: Sequence[Subject]) -> None:
+    """Raises SettingsError where the folder says something of weights that are not asked now, which would be lost."""
+    stored = Panel.read_if_there(folder)
+    asked = {subject.name: subject.weights for subject in subjects}
+    if stored and (lost := [name for name, mark in stored.weights.items() if asked.get(name) != mark]):
+        raise SettingsError(
+            f"{folder}: holds a panel of '{lost[0]}', which is not asked now or has other weights now; "
+            "name another folder with --out"
+        )
 
 
 def of_study(folder: Path, margins: Mapping[str, float] | None, command: str) -> Panel:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from luthier.errors import ModelError
 from luthier.model.widths import is_narrow, tensors
 from luthier.planning import budget
-from luthier.planning.budget import PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Room
+from luthier.planning.budget import ANCHORED_BYTES, PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Room
 from luthier.planning.cache import cache_layers, token_bytes
 from luthier.planning.config import Config
 from luthier.planning.read import shape_from
@@ -34,23 +34,24 @@ KeptBytes = Callable[[Prompt, bool], float]  # (example, whether layers are comp
 class Bound:
     """The most bytes that the process may hold. `bytes` None means no bound.
 
-    `beside` are models that stay loaded beside the one that is trained or asked: the study's base, and the base of an
-    fp32 copy.
+    `beside` are models that stay loaded beside the one that is trained or asked: the study's base, the base of an fp32
+    copy, and the base that kl asks.
     """
 
     bytes: float | None = None
     base: nn.Module | None = None
     training: bool = False  # whether the module is in training, which includes its dev answers
     beside: tuple[nn.Module, ...] = ()
+    anchored: bool = False  # whether training keeps the start of what trains
 
     def fixed(self, module: nn.Module) -> float:
         """Bytes that do not depend on the batch while `module` is trained or asked. What modules share counts once."""
         modules = [module, *([] if self.base is None else [self.base]), *self.beside]
-        states = trained_bytes(module) if self.training else 0
+        states = trained_bytes(module, self.anchored) if self.training else 0
         return PROGRAM_BYTES + weight_bytes(*modules) + states
 
-    def while_training(self, *beside: nn.Module) -> Bound:
-        return replace(self, training=True, beside=beside)
+    def while_training(self, *beside: nn.Module, anchored: bool = False) -> Bound:
+        return replace(self, training=True, beside=beside, anchored=anchored)
 
 
 NO_BOUND = Bound()
@@ -110,9 +111,10 @@ def weight_bytes(*modules: nn.Module) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages if storage.nbytes()}.values())
 
 
-def trained_bytes(module: nn.Module) -> int:
-    """Bytes of gradient, two moments and best value of the trainable parameters."""
-    return sum(TRAINED_BYTES * p.numel() for p in module.parameters() if p.requires_grad)
+def trained_bytes(module: nn.Module, anchored: bool = False) -> int:
+    """Bytes of gradient, two moments and best value of the trainable parameters, and of their start if `anchored`."""
+    each = TRAINED_BYTES + (ANCHORED_BYTES if anchored else 0)
+    return sum(each * p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def cache_bytes(module: Any) -> int:

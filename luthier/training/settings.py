@@ -49,6 +49,10 @@ class Training(LeanSettings):
     )
     LATER: ClassVar[frozenset[str]] = frozenset({"replay", "kl", "anchor"})
 
+    def replayed(self, examples: int) -> int:
+        """How many general rows stand beside `examples` of the task, so that they are `replay` of all; at least one."""
+        return max(1, round(self.replay / (1 - self.replay) * examples)) if self.replay else 0
+
     def passes(self, examples: int) -> float:
         """Passes over `examples` examples: `epochs`, or else 1,200 / examples, between 1 and `most_epochs`.
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -263,11 +264,16 @@ def test_an_unknown_width_of_the_base_is_a_sentence(tiny_folder: Callable[[str],
         method("qlora").load(tiny.fresh(tiny_folder("decoder-chat")), tmp_path)
 
 
-def test_layers_that_share_a_weight_are_not_merged(tmp_path: Path) -> None:
-    """Zamba2's blocks have one weight and an update each: all of them would be added to it."""
-    base = str(make("zamba2", tmp_path / "base"))
+@pytest.mark.parametrize("make_base, targets", [
+    (partial(make, "zamba2"), "all-linear"), (partial(tiny.save, "decoder-chat"), "embed_tokens"),
+])  # fmt: skip
+def test_layers_that_share_a_weight_are_not_merged(
+    make_base: Callable[[Path], Path], targets: str, tmp_path: Path
+) -> None:
+    """Zamba2's blocks have one weight and an update each; tied embeddings are the head's weight, which has none."""
+    base = str(make_base(tmp_path / "base"))
     model = load(base, precision="fp32", device="cpu")
-    module = method("lora").apply(model, method("lora").settings(rank=2), 0)
+    module = method("lora").apply(model, method("lora").settings(rank=2, targets=targets), 0)
     tiny.scramble(module.eval())
     method("lora").save(module, tmp_path / "adapter")
     ids = torch.tensor([[7, 8, 9, 10]])
@@ -275,7 +281,7 @@ def test_layers_that_share_a_weight_are_not_merged(tmp_path: Path) -> None:
         trained = module(input_ids=ids, use_cache=False).logits
         again = method("lora").load(load(base, precision="fp32", device="cpu"), tmp_path / "adapter")
         torch.testing.assert_close(again.module(input_ids=ids, use_cache=False).logits, trained, rtol=1e-4, atol=1e-4)
-    with pytest.raises(SettingsError, match="share their weights and each learned something else"):
+    with pytest.raises(SettingsError, match="a layer that learned something shares its weight with another layer"):
         peft_format.merge(load(base, precision="fp32", device="cpu"), tmp_path / "adapter")
 
 

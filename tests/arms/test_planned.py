@@ -16,7 +16,7 @@ from luthier.adapt.settings import FORMS
 from luthier.arms.planned import Planner, PlanSpec, plan
 from luthier.arms.short_form import setting_tables
 from luthier.errors import LuthierError, ModelError, SettingsError
-from luthier.planning.weights import WIDTHS
+from luthier.model.sizes import WIDTHS
 from luthier.task.task import load_task
 from tests import tiny
 from tests.commands import Said
@@ -41,6 +41,18 @@ def test_several_arms_of_a_model_that_is_not_here() -> None:
     assert (lora.trainable, lora.parameters) == (9_175_040, 3_221_924_864)
     assert zero.training is None and zero.answering is not None and copied.peak_bytes == 0
     assert record.precision == "bf16" and record.rates == "stated"
+
+
+def test_remedies_take_memory_and_time() -> None:
+    """A second base, the start of what trains, and general rows; also where it is asked what fits."""
+    arms = ("full", "full+kl=0.1+anchor=0.1", "full+replay=0.5")
+    planner = Planner(PlanSpec(model="meta-llama/Llama-3.2-3B", arms=arms, device="a100"))
+    plain, both, replay = (one.training for one in planner.record().arms.values())
+    more = {term.name: term.bytes for term in both.terms}
+    size = planner.shape.parameters
+    assert (more["base for kl"], more["start of what trains"]) == (2 * size, 8 * size)
+    assert both.flops > plain.flops and replay.flops > 1.5 * plain.flops and replay.peak_bytes == plain.peak_bytes
+    assert planner.fits(arms[1]).bytes >= planner.fits(arms[0]).bytes + 10 * size
 
 
 def test_the_lengths_of_a_task_are_used(tiny_folder: Callable[[str], Path]) -> None:

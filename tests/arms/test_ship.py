@@ -295,6 +295,22 @@ def test_a_test_that_goes_otherwise_is_said(copy: Path) -> None:
         verify(copy, test=True)
 
 
+# ------------------------------------------------------------------------------------------------- what is not kept
+
+
+def test_an_arm_that_is_not_kept_is_shipped_only_by_force(finished: Path, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(finished, tmp_path / "study"))
+    compared = Comparison.read(study)
+    barred = compared.ship.model_copy(update={"barred": {ARM: "lost"}, "arm": None, "provisional": "copy-3"})
+    compared.model_copy(update={"ship": barred}).write(study)
+    assert ARM not in Comparison.read(study).arms_to_ask()
+    with pytest.raises(ModelError, match=r"not shown to have kept .* says 'lost'; ship another arm with --arm"):
+        ship(study, tmp_path / "refused", arm=ARM)
+    assert not (tmp_path / "refused").exists()
+    assert ship(study, tmp_path / "other").arm != ARM
+    assert ship(study, tmp_path / "forced", arm=ARM, force=True).arm == ARM
+
+
 # -------------------------------------------------------------------------------------------------------------- push
 
 

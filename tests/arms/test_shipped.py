@@ -14,7 +14,8 @@ from luthier.arms.shipped import load_arm, write_note
 from luthier.decoding.settings import Generation
 from luthier.errors import FolderError, ModelError, SettingsError
 from luthier.model.model import load
-from luthier.model.widths import NARROW, read
+from luthier.model.sizes import NARROW
+from luthier.model.widths import read
 from luthier.results.shipped_note import ShippedNote
 from tests import tiny
 from tests.promises import CLAIMS, answers, applied

@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from transformers import AutoConfig, FalconConfig, FalconForCausalLM
 
 from luthier.model.attention import (
-    BLOCK,
-    MOST_KEYS,
     NAME,
     TRANSFORMERS_NAME,
     Trials,
@@ -27,6 +25,7 @@ from luthier.model.attention import (
     make_ready,
 )
 from luthier.model.quiet import quiet
+from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS
 from tests import tiny
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -101,7 +100,9 @@ def test_a_way_is_tried_once_and_an_error_says_no() -> None:
 
 
 @pytest.mark.parametrize("before", [0, 5])
-@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7, MOST_KEYS + 3])
+@pytest.mark.parametrize(
+    "length", [1, ATTENTION_BLOCK - 1, ATTENTION_BLOCK, ATTENTION_BLOCK + 1, 3 * ATTENTION_BLOCK + 7, MOST_KEYS + 3]
+)
 def test_attention_and_its_gradients_equal_torchs(length: int, before: int) -> None:
     dice = torch.Generator().manual_seed(length)
     shapes = [(2, 6, length, 8), (2, 2, before + length, 8), (2, 2, before + length, 8)]

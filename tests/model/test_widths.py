@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -26,7 +27,8 @@ from luthier.errors import ModelError, SettingsError
 from luthier.model import widths
 from luthier.model.model import Model, load
 from luthier.model.narrow import Int4Linear
-from luthier.model.widths import NARROW, WIDTHS, is_narrow, quantize, read, rounded, save, tensors, weigh
+from luthier.model.sizes import NARROW, WIDTHS
+from luthier.model.widths import is_narrow, quantize, read, rounded, save, tensors, weigh
 from luthier.reports.evidence import width_rows
 from luthier.reports.read import read_study
 from luthier.task.task import load_task
@@ -49,6 +51,20 @@ def wide_model(folder: Path) -> Model:
         num_key_value_heads=4, tie_word_embeddings=True,
     )  # fmt: skip
     return tiny.fresh(folder).adapted(LlamaForCausalLM(config).eval())
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not say which files are mapped")
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_weights_let_go_of_the_file(name: str, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """In the precision of its file a model's weights are parts of the mapped file, which one of them would keep."""
+    file = shutil.copytree(tiny_folder("decoder-chat"), tmp_path / "base") / "model.safetensors"
+    model = load(str(file.parent), precision="fp32")
+    before = next(model.module.parameters()).detach().clone()
+    assert str(file) in Path("/proc/self/maps").read_text()
+    model = quantize(model, name)
+    gc.collect()
+    assert str(file) not in Path("/proc/self/maps").read_text()
+    assert torch.equal(next(model.module.parameters()), before)  # the embedding, which stays wide
 
 
 @pytest.mark.parametrize("name", NARROW)

@@ -175,16 +175,6 @@ def test_micro_batches_are_cut_as_training_cuts_them() -> None:
     assert longest_batch(Lengths(tuple(lengths), (), (), 5), 2) == [(80, 9), (61, 7)]
 
 
-def test_constants_of_other_rooms_are_theirs() -> None:
-    from luthier.model import attention, narrow, widths
-    from luthier.planning import kept as keeping
-    from luthier.planning import weights as weighing
-
-    assert (keeping.BLOCK, keeping.MOST_KEYS) == (attention.BLOCK, attention.MOST_KEYS)
-    assert (tuple(widths.WIDTHS), widths.NARROW) == (weighing.WIDTHS, weighing.NARROW)
-    assert weighing.GROUP == narrow.GROUP
-
-
 # ---------------------------------------------------------------------------------------------------------- terms
 
 

@@ -13,7 +13,7 @@ from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
 from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device, this_machine
-from luthier.planning.fits import Question, fits
+from luthier.planning.fits import MOST_ROWS, Question, fits
 from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import NOTHING, moving
@@ -22,10 +22,11 @@ from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import answering_work, training_work
-from luthier.planning.terms import Setting
+from luthier.planning.terms import Setting, answering_terms
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
+from luthier.training.settings import Training
 from tests import tiny
 
 LORA = SimpleNamespace(rank=16, targets="all-linear")
@@ -51,6 +52,25 @@ def test_a_head_on_a_frozen_body_has_no_backward_pass_below() -> None:
     assert found["frozen weights"] == 2 * 1000 * sum(
         one.weights for block in shape.blocks for one in block.layers if one.is_linear
     )
+
+
+def test_a_second_base_reads_what_is_trained_on_and_general_rows_are_rows() -> None:
+    shape, lengths = shape_of("smollm2-135m"), Lengths.alike(300, 40, 20)
+    lora, training = moving(shape, "lora", LORA), Training(kl=0.1, replay=0.5, epochs=1)
+    how, device = luthier_pass(shape, lora, "fp32", "cpu"), DEVICES["laptop"]
+
+    def flops(setting: Setting, of: Lengths) -> int:
+        return training_work(shape, lora, setting, of, device, 1.0, how).flops
+
+    plain = flops(Setting("fp32"), lengths)
+    read = Read(20 * 300, 20 * 300 * 301 // 2, 20 * 40)
+    assert flops(Setting("fp32", kl=True), lengths) == plain + reading_flops(shape, read, 20 * 40)
+    more = lengths.with_general(lengths.train[: training.replayed(20)])
+    assert flops(Setting("fp32"), more) == 2 * plain
+    assert lengths.with_general([(9, 1)] * 9).mean_answer == lengths.mean_answer
+    of = [PlannedArm.of("lora", LORA, one, 20) for one in (training, Training(epochs=1))]
+    kl, alone = (plan_arm(shape, one, Setting("fp32"), lengths, device).training for one in of)
+    assert kl.peak_bytes > alone.peak_bytes + 4 * shape.parameters and kl.seconds > alone.seconds
 
 
 def test_recomputation_reads_the_blocks_again() -> None:
@@ -123,6 +143,17 @@ def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     assert roomy.recomputes and roomy.micro_tokens and roomy.seconds and roomy.peak_bytes < 4.3e9
 
 
+@pytest.mark.parametrize(
+    ("width", "linear"),
+    # of each layer: queries and output 1,024 for 576, keys and values 512 for 192, gate and up, and down
+    [(None, 30 * (2 * 1024 * 576 + 2 * 512 * 576 + 2 * 1536 * 576 + 1024 * 1536)), ("int8", 0)],
+)
+def test_laid_out_weights_fill_whole_blocks(width: str | None, linear: int) -> None:
+    shape, lengths = shape_of("smollm2-135m"), Lengths((), (), (100,) * 48, 16)
+    terms = answering_terms(shape, NOTHING, Setting("fp32", width=width), lengths)
+    assert [one.bytes for one in terms if one.name == "laid-out weights"] == [4 * (linear + 49_152 * 576)]
+
+
 def test_beams_and_samples_are_sequences_of_one_answer() -> None:
     """Four sequences for each of twelve answers are written as forty-eight answers are; prompts are read once."""
     shape, of = shape_of("smollm2-135m"), {n: Lengths.alike(300, 40, n) for n in (12, 48)}
@@ -155,6 +186,16 @@ def test_the_most_rows_the_widest_bits_and_the_cheapest_changes() -> None:
         ("one row at a time", 25), ("compute the blocks again on the way back", 28), ("4 bits for frozen weights", 45),
     ]  # fmt: skip
     assert all(one.bytes <= 45 for one in found.changes)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 1.3])
+@pytest.mark.parametrize("memory", [2.0, 5.0, 33.3, 80.0, 4100.0, 1e6])
+def test_the_most_rows_whatever_way_a_peak_grows(power: float, memory: float) -> None:
+    def grown(asked: Question) -> float:
+        return 2 + asked.rows**power
+
+    rows = fits(Question("16", 8, 500, False, "lora"), memory, grown).rows
+    assert rows == max((n for n in range(1, MOST_ROWS + 1) if 2 + n**power <= memory), default=None)
 
 
 def test_changes_together_where_none_is_enough() -> None:

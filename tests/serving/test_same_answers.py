@@ -126,6 +126,20 @@ def test_a_model_whose_rows_cannot_join_answers_in_batches(
         assert asked(running, "zero-shot", at_once=5) == expected(running, "zero-shot")
 
 
+def test_an_arm_that_searches_answers_in_batches(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    arm = "zero-shot+beams=2"
+    folder = study(
+        make_task(tmp_path / "task", test=5), model=str(tiny_folder("decoder-chat")), arms=[arm],
+        out=tmp_path / "out", precision="fp32",
+    )  # fmt: skip
+    served = load_served([str(folder)], [arm])
+    with serving(served) as (url, engine):
+        running = Running(url, engine, StudyFolder(folder), served)
+        assert running.get("/health").json()["models"] == {arm: "batches", f"{arm}/raw": "continuous"}
+        assert asked(running, arm, at_once=5) == expected(running, arm)
+
+
 def test_label_arms_answer_their_labels(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     """By likelihood and by a head: the text is the label, its log-probabilities are the labels'."""
     for kind, arm in (("decoder-chat", "zero-shot"), ("bert", "head")):

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from luthier.planning.lengths import Lengths, rendered_lengths
+from luthier.planning.plan import plan_arm
 from luthier.records import Prompt
 from luthier.results.arm_record import ArmRecord
 from luthier.results.lines import PROMPTS_FILE
-from luthier.results.plan_record import PlanRecord
+from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.results.predicted import rows_of_study
 from luthier.results.record import read_lines_of
 from luthier.results.study_record import StudyRecord
@@ -84,12 +85,19 @@ def test_arms_that_have_run_are_not_planned_again(
     def no_arm(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
+    def seen(*given: Any) -> ArmPlan:
+        general.append(given[3].general)
+        return plan_arm(*given)
+
+    general = []
+    monkeypatch.setattr(planned, "plan_arm", seen)
     monkeypatch.setattr(planned, "rendered_lengths", counted)
     monkeypatch.setattr(studies, "run_arm", no_arm)
     table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
     with pytest.raises(KeyboardInterrupt):
-        study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2", out=copy)
-    assert set(PlanRecord.read(copy).arms) == {"zero-shot", "lora-r2", "soft-2"}
+        study(task, model=table["model"], arms="lora-r4,lora-r2,soft-2,lora-r2+replay=0.5", out=copy)
+    assert set(PlanRecord.read(copy).arms) == {"zero-shot", "lora-r2", "soft-2", "lora-r2+replay=0.5"}
+    assert general == [0, 0, 0, len(rendered[1].train)]  # general rows take time too
     prompts = read_lines_of(Prompt, copy / "arms" / "zero-shot" / PROMPTS_FILE)
     asked = tuple(len(one.prompt_ids) for one in prompts)
     assert [(bool(one.train), one.test) for one in rendered] == [(False, asked), (True, asked)]

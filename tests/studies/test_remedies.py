@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,15 @@ from luthier.arms.usual import with_baselines
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.model.model import load
+from luthier.planning.moving import moving
+from luthier.planning.plan import PlannedArm
+from luthier.planning.read import shape_of
+from luthier.planning.terms import Setting, example_of, fixed_training
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.studies.spec import StudySpec
 from luthier.suites.texts import general
 from luthier.task.task import load_task
+from luthier.training.memory import Bound, kept_bytes, weight_bytes
 from luthier.training.settings import Training
 from tests import tiny
 from tests.studies.test_study import make_task
@@ -94,6 +100,33 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
     torch.testing.assert_close(own, by_hand, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_what_penalties_hold_is_what_a_plan_says(name: str, tiny_folder: Folder) -> None:
+    """A second base, what trains as it was at its start, and the base's log-probabilities of each row."""
+    folder, row, training = str(tiny_folder("decoder-chat")), METHODS[name], Training(kl=0.1, anchor=0.1)
+    model, base = (load(folder, precision="fp32") for _ in range(2))
+    module = row.apply(model, row.settings(), 0)
+    shape = shape_of(folder)
+    moves = moving(shape, name, row.settings())
+    penalties = Penalties.of(training, module, lambda: load(folder, precision="fp32"))
+    (prompt,) = tiny.train_prompts(model, 1)
+    held, said, kept, planned = [], [], [], []
+
+    def forward(by_row: Penalties) -> torch.Tensor:
+        return by_row.loss(module, [prompt], collate([prompt], module, "decoder"))[0]
+
+    for one, of in ((Penalties.of(Training(), module, lambda: base), Training()), (penalties, training)):
+        bound = one.bound(Bound(1.0, base.module), model.module)
+        setting = PlannedArm.of(name, row.settings(), of, 10).within(Setting("fp32"))
+        held.append(bound.fixed(module))
+        said.append(sum(term.bytes for term in fixed_training(shape, moves, setting)))
+        kept.append(kept_bytes(module, partial(forward, replace(one, start=()))))
+        planned.append(example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids))).kept())
+    assert held == pytest.approx(said, abs=1) and held[1] > held[0] + weight_bytes(base.module)
+    assert kept[1] - kept[0] == pytest.approx(planned[1] - planned[0], rel=0.02)
+    assert planned[1] - planned[0] == 4 * len(prompt.target_ids) * 380  # one number for each token and word
+
+
 def test_a_training_pulled_to_its_start_stays_nearer_to_it(tiny_folder: Folder) -> None:
     def moved(anchor: float) -> float:
         model = load(str(tiny_folder("decoder-chat")), precision="fp32")
@@ -138,6 +171,26 @@ def test_a_saved_change_is_scaled_and_its_ends_are_exact(name: str, tiny_folder:
     for key in moved:
         assert not states[0.5][key].equal(base[key]) and not states[0.5][key].equal(states[None][key])
         assert (states[0.5][key] - base[key]).mul(2).allclose(states[None][key] - base[key], atol=1e-5)
+
+
+def test_an_update_of_the_embeddings_is_scaled_too(tiny_folder: Folder, tmp_path: Path) -> None:
+    """peft has names of its own for it; the weights of this model are tied, so the update is not added to them."""
+    row, folder, ids = METHODS["lora"], str(tiny_folder("decoder-chat")), torch.arange(5, 25)[None]
+    model = load(folder, precision="fp32")
+    module = row.apply(model, row.settings(targets="embed_tokens"), 0).eval()
+    tiny.scramble(module)
+
+    @torch.no_grad()
+    def logits(of: torch.nn.Module) -> torch.Tensor:
+        return of(input_ids=ids).logits
+
+    found = {}
+    for scale in (0.0, 1.0):
+        row.save(module, saved := tmp_path / str(scale))
+        row.scale_saved(model, saved, scale)
+        found[scale] = logits(row.load(load(folder, precision="fp32"), saved).module)
+    assert found[0.0].equal(logits(load(folder, precision="fp32").module))
+    assert found[1.0].equal(logits(module)) and not found[1.0].equal(found[0.0])
 
 
 def test_what_cannot_be_scaled_or_remedied_is_refused(tmp_path: Path, tiny_folder: Folder) -> None:

@@ -7,7 +7,7 @@ import pytest
 from luthier.arms.resolve import resolve
 from luthier.arms.short_form import parse
 from luthier.results.cost import Cost
-from luthier.studies.runs import runs, time_left, training_notes
+from luthier.studies.runs import runs, time_left, training_notes, trainings
 from luthier.task.task import load_task
 
 
@@ -31,6 +31,14 @@ def test_the_effort_is_said_and_so_is_its_absence() -> None:
     assert "under 3 seeds: 6 trainings" in thrice
     assert "8 configurations in 3 rounds, about as long as 3 trainings more" in tuned
     assert "2 configurations in 1 round, about as long as 1 training more" in training_notes(arms("lora"), 1, 2)[1]
+
+
+def test_an_arm_that_takes_the_weights_of_another_is_no_training_of_its_own() -> None:
+    names = ("lora", "lora@int8", "lora+temperature=0.7", "lora+scale=0.5", "lora-r4", "full", "lora+max_new_tokens=9")
+    assert [arm.name for arm in trainings(arms(*names))] == ["lora", "lora-r4", "full", "lora+max_new_tokens=9"]
+    said = training_notes(arms(*names), 3, 0)
+    assert "4 trained arms (lora, lora-r4, full, lora+max_new_tokens=9) under 3 seeds: 12 trainings" in said[0]
+    assert said[-1].endswith("has the same training: lora@int8, lora+temperature=0.7, lora+scale=0.5.")
 
 
 def test_the_time_left_goes_by_the_same_arm_and_tuning_is_not_repeated() -> None:

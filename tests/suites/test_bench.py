@@ -14,6 +14,7 @@ import pytest
 from luthier.errors import SettingsError
 from luthier.results.bench_record import Bench, BenchItem
 from luthier.results.record import read_lines_of
+from luthier.suites import bench as benches
 from luthier.suites.bench import MEANS, PAIRS, bench, items_of, mean_rows, pair_rows
 from luthier.suites.harness_tasks import write_tasks
 
@@ -119,6 +120,34 @@ def test_two_models_get_a_verdict_item_by_item(tiny_folder: Folder, tmp_path: Pa
     assert pair.verdict == ("better" if first < second else "worse")
     assert len(read_lines_of(BenchItem, out / "bench.jsonl")) == 60
     assert len(mean_rows(record)[0]) == len(MEANS) and len(pair_rows(record)[0]) == len(PAIRS)
+
+
+def test_results_of_others_are_not_overwritten(
+    tiny_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of a runner that gives no items: what is refused needs none."""
+    monkeypatch.setattr(benches, "_refuse_without_harness", lambda: None)
+    monkeypatch.setattr(benches, "_evaluate", lambda *_: ({"samples": {"t": []}}, 0))
+    monkeypatch.setattr(benches, "_record", lambda *_: {
+        "format": 1, "versions": {}, "level": 0.95, "margin": 0.02, "tasks": {}, "higher_is_better": {}, "pairs": (),
+        "notes": (),
+    })  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    model, other = (str(tiny_folder(kind)) for kind in ("decoder-chat", "gpt2"))
+    first = bench([model], tasks=["a"])
+    before = (first / "bench.json").read_bytes()
+    assert bench([model], tasks=["a"]) == first
+    assert (
+        len({first, bench([model], tasks=["b"]), bench([model], tasks=["a"], limit=3), bench([other], tasks=["a"])})
+        == 4
+    )
+    for sources, tasks in (([model], ["b"]), ([other], ["a"]), ([model, other], ["a"])):
+        with pytest.raises(SettingsError, match="holds a benchmark of other models or tasks"):
+            bench(sources, tasks=tasks, out=first)
+    monkeypatch.setattr(benches, "_weights", lambda shipped: "others")
+    with pytest.raises(SettingsError, match="had other weights there"):
+        bench([model], tasks=["a"])
+    assert (first / "bench.json").read_bytes() == before
 
 
 def test_what_is_not_there_is_refused_in_one_sentence(tiny_folder: Folder, tmp_path: Path) -> None:

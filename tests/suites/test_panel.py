@@ -3,6 +3,7 @@ requires *kept* ships nothing else."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from luthier.results.panel_record import Panel
 from luthier.results.study_record import StudyRecord
 from luthier.studies.study import study
 from luthier.suites import asking, instruments
+from luthier.suites import panel as panels
 from luthier.suites.page import PAGE, change_rows, model_rows, verdict_words
 from luthier.suites.panel import panel
+from tests.results.test_panel_record import made
 from tests.studies.test_study import make_task
 
 Folder = Callable[[str], Path]
@@ -139,6 +142,26 @@ def test_an_arm_alone_and_models_alone(finished: Path, tmp_path: Path, tiny_fold
     assert not record.arms and len(record.bases) == 1
     held = panel(tiny_folder("gpt2"), base=str(tiny_folder("decoder-chat")), out=tmp_path / "two")
     assert set(Panel.read(held).arms) == {"gpt2"}
+
+
+def test_a_panel_of_others_is_not_overwritten(
+    tiny_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(folder: Path, subjects: list, *_: object) -> None:
+        of = {subject.name: subject.weights for subject in subjects}
+        made().model_copy(update={"weights": of, "arms": {}, "bases": {}}).write(folder)
+
+    monkeypatch.setattr(panels, "ask_all", asked)
+    monkeypatch.chdir(tmp_path)
+    model, other = (tiny_folder(kind) for kind in ("decoder-chat", "gpt2"))
+    twin = shutil.copytree(other, tmp_path / model.name)  # another model of the same name
+    folders = {panel(model), panel(twin), panel(other), panel(model, base=str(other))}
+    assert len(folders) == 4 and panel(model) in folders
+    before = {folder: (folder / "panel.json").read_bytes() for folder in folders}
+    for source in (other, twin):
+        with pytest.raises(SettingsError, match="which is not asked now or has other weights now"):
+            panel(source, out=panel(model))
+    assert before == {folder: (folder / "panel.json").read_bytes() for folder in folders}
 
 
 def test_what_cannot_be_asked_is_refused_in_one_sentence(finished: Path, tiny_folder: Folder, tmp_path: Path) -> None:

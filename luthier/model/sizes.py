@@ -1,0 +1,53 @@
+"""Sizes that a model's passes and narrow weights go by, and that plans count with. No torch when imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from luthier.errors import SettingsError
+
+ATTENTION_BLOCK = 64  # queries at once in attention by blocks, the fastest of several sizes (docs/log.md)
+MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
+INT4_GROUP = 32  # weights that share a scale
+
+
+@dataclass(frozen=True)
+class Width:
+    """One row of WIDTHS. `most` bounds the bytes of the linear weights, as a share of their bf16 size."""
+
+    name: str
+    bits: int
+    by: str
+    summary: str
+    most: float
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the width replaces linear layers. Otherwise it casts the whole model."""
+        return self.bits < 16
+
+
+_ROWS = (
+    Width("bf16", 16, "torch", "8 digits of mantissa", 1.0),
+    Width("fp16", 16, "torch", "11 digits of mantissa, numbers up to 65,504", 1.0),
+    Width("int8", 8, "bitsandbytes", "each output's weights scaled by their largest; int8 products", 0.52),
+    Width("int4", 4, "torch", "-8 to 7, a scale for 32 weights", 0.29),
+    Width(
+        "nf4", 4, "bitsandbytes", "16 quantiles of the normal distribution, a scale for 64 weights, scaled again", 0.29
+    ),
+)
+WIDTHS: dict[str, Width] = {row.name: row for row in _ROWS}
+NARROW = tuple(row.name for row in _ROWS if row.narrow)
+
+
+def width_called(name: str, where: str) -> Width:
+    """The row of WIDTHS called `name`. Raises SettingsError that lists the rows."""
+    if name not in WIDTHS:
+        raise SettingsError(f"{where}: the width '{name}' is not known; there are: {', '.join(WIDTHS)}")
+    return WIDTHS[name]
+
+
+def query_blocks(length: int) -> list[tuple[int, int]]:
+    """(start, end) of each block of queries of a row of `length` tokens."""
+    ends = [*range(ATTENTION_BLOCK, length, ATTENTION_BLOCK), length]
+    return list(zip([0, *ends[:-1]], ends, strict=True))
