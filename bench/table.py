@@ -1,41 +1,47 @@
-"""The results as tables: medians, the ratio to ours within each round, and the share of what the machine can do.
+"""One table of results: medians, the ratio to ours within each round, and the share of what the machine can do.
 
-Behind each median stand, in brackets, the least and the largest of the rounds.
-
-`python -m bench.table README.md` writes them between the markers `<!-- bench -->` and `<!-- /bench -->`.
+Behind each median stand, in brackets, the least and the largest of the rounds. `pages.py` puts tables into the docs.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.flops import SMOLLM2_135M, generation, peak, training, weight_bytes_moved
-from luthier.files import read_json, write_text
+from bench.flops import SMOLLM2_135M, generation, peak, pretraining, training
 
-RESULTS = Path(__file__).parent / "results" / "results.json"
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 RANK = 16
-AXES = ("examples", "lengths")  # along which `scaling` grows the work
 TITLES = {
     "train-lora": "Training, LoRA (r = 16, all linear layers), batch 16",
     "train-full": "Training, every parameter, batch 16",
+    "pretrain-256": "From nothing, 6 layers of width 256, 4,096 tokens a step",
+    "pretrain-512": "From nothing, 8 layers of width 512, 4,096 tokens a step",
     "generate-1": "Generation, one at a time",
     "generate-16": "Generation, a batch of 16",
     "generate-48": "Generation, one batch of 48",
-    "serve": "Serving, 48 clients at once",
     "generate-shots": "Generation, three shots in front of each dialogue, a batch of 16",
+    "serve": "Serving, 48 clients at once",
+    "busy": "A busy machine: as many spinning processes beside it as it has cores",
+    "gpu-train-lora": "On a GPU: training, LoRA (r = 16, all linear layers), batch 16",
+    "gpu-train-full": "On a GPU: training, every parameter, batch 16",
+    "gpu-generate-48": "On a GPU: generation, one batch of 48",
 }
 Runs = list[dict[str, Any]]
 
 
+def work(group: str) -> str:
+    """'train', 'pretrain', 'generate', 'serve' or 'busy': the kind of work, on whatever device."""
+    return group.removeprefix("gpu-").partition("-")[0]
+
+
+def tokens(group: str, run: dict[str, Any]) -> int:
+    """The tokens that are counted, real ones: all of them in training, the new ones in generation."""
+    return int(run["tokens"] if work(group) in ("train", "pretrain") else run["new_tokens"])
+
+
 def rate(group: str, run: dict[str, Any]) -> float:
-    """Real tokens a second: all of them in training, the new ones in generation; prompts' time is counted in."""
-    tokens = run["tokens"] if group.startswith("train") else run["new_tokens"]
-    return float(tokens / run["seconds"])
+    """Tokens a second; in generation the time of reading the prompts is counted in."""
+    return float(tokens(group, run) / run["seconds"])
 
 
 def ratios(group: str, ours: Runs, theirs: Runs) -> list[float]:
@@ -44,17 +50,17 @@ def ratios(group: str, ours: Runs, theirs: Runs) -> list[float]:
     return [rate(group, run) / by_round[run["round"]] for run in ours if run["round"] in by_round]
 
 
-def operations(group: str, run: dict[str, Any]) -> int:
-    if group.startswith("train"):
-        return training(SMOLLM2_135M, run, RANK if group == "train-lora" else None)
-    return generation(SMOLLM2_135M, run)
+def operations(group: str, run: dict[str, Any]) -> float:
+    if work(group) == "train":
+        return training(SMOLLM2_135M, run, RANK if group.endswith("lora") else None)
+    return pretraining(run) if work(group) == "pretrain" else generation(SMOLLM2_135M, run)
 
 
 def limit(results: dict[str, Any]) -> dict[str, float] | None:
     """The machine's best rates, each the highest of the rounds, since nothing makes a machine seem faster than it is;
     None where they were not measured.
     """
-    runs = results["runs"].get("limit/machine")
+    runs = results["runs"].get("limit/machine") or results["runs"].get("gpu-limit/machine")
     if not runs:
         return None
     return {
@@ -68,55 +74,92 @@ def limit(results: dict[str, Any]) -> dict[str, float] | None:
 def group_table(results: dict[str, Any], group: str) -> str:
     """One row a peer, fastest first, and one for each that could not be run."""
     rows = {key: runs for key, runs in results["runs"].items() if key.startswith(f"{group}/")}
-    ours, best = rows.get(f"{group}/ours", []), limit(results)
-    answers = group.startswith("generate")
-    heads = [
-        TITLES[group],
-        "new tokens/s" if answers else "tokens/s",
-        "luthier is faster by",
-        "share of fp32 peak",
-        "of bf16 peak",
-        "peak memory",
-        *(["first answer as luthier's"] if answers else []),
-        "rounds",
-    ]
-    lines = [_line(heads), "|---|" + "--:|" * (len(heads) - 1)]
-    for key in sorted(rows, key=lambda key: -median(rate(group, run) for run in rows[key])):
-        lines.append(_line(_row(results["labels"][key], group, rows[key], ours, best)))
+    make = _busy_rows if group == "busy" else _rate_rows
+    heads, lines = make(results, group, rows)
     for key, reason in results["missing"].items():
         if key.startswith(f"{group}/") and key not in rows:
-            said = f"not run: {reason.replace('|', '/')}"
-            lines.append(_line([results["labels"][key], said, *[""] * (len(heads) - 2)]))
-    return "\n".join(lines)
+            lines.append([results["labels"][key], _not_run(reason), *[""] * (len(heads) - 2)])
+    return "\n".join([_line(heads), "|---|" + "--:|" * (len(heads) - 1), *(_line(line) for line in lines)])
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _not_run(reason: str) -> str:
+    return f"*{reason}*" if reason.startswith("not measured") else f"not run: {reason.replace('|', '/')}"
+
+
+def _rate_rows(results: dict[str, Any], group: str, rows: dict[str, Runs]) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line a peer) of work that has a rate."""
+    ours, best, kind = rows.get(f"{group}/ours", []), limit(results), work(group)
+    more = {
+        "generate": ["first answer as luthier's"],
+        "serve": ["first token alone", "of 16 streams"],
+    }.get(kind, [])  # fmt: skip
+    heads = [
+        TITLES[group], "tokens/s" if kind in ("train", "pretrain") else "new tokens/s", "luthier is faster by",
+        "seconds a 1,000", "CPU-seconds a 1,000", "share of peak", "peak memory", *more, "rounds",
+    ]  # fmt: skip
+    fastest_first = sorted(rows, key=lambda key: -median(rate(group, run) for run in rows[key]))
+    return heads, [_row(results["labels"][key], group, rows[key], ours, best) for key in fastest_first]
 
 
 def _row(label: str, group: str, runs: Runs, ours: Runs, best: dict[str, float] | None) -> list[str]:
     mine = runs is ours
     cells = [
         f"{f'**{label}**' if mine else label} ({runs[-1].get('precision', '')})",
-        _spread([rate(group, run) for run in runs], ",.0f"),
-        "1" if mine else _spread(ratios(group, ours, runs), ".2f", " x"),
-        *_shares(group, runs, best),
+        spread([rate(group, run) for run in runs], ",.0f"),
+        "1" if mine else spread(ratios(group, ours, runs), ".2f", " x"),
+        *(_per_thousand(group, runs, clock) for clock in ("seconds", "work_seconds")),
+        share_of_peak(group, runs, best),
         f"{median(run['peak_bytes'] for run in runs) / 2**30:.1f} GiB",
     ]
-    if group.startswith("generate"):
+    if work(group) == "generate":
         cells.append("" if mine or not ours else _agreement(ours[0]["answer"], runs[0]["answer"]))
+    if work(group) == "serve":
+        cells += [_median(runs, name, ".2f", " s") for name in ("first_token_alone", "first_token_few")]
     return [*cells, str(len(runs))]
 
 
-def _shares(group: str, runs: Runs, best: dict[str, float] | None) -> list[str]:
-    """Share of the fp32 and the bf16 peak; empty where the limit was not measured."""
+def _busy_rows(results: dict[str, Any], group: str, rows: dict[str, Runs]) -> tuple[list[str], list[list[str]]]:
+    """(heads, a line for each thing that people do): here the ratio is the result."""
+    heads = [TITLES[group], "idle", "busy", "busy / idle", "CPU-seconds idle", "busy", "rounds"]
+    lines = [
+        [
+            f"**{results['labels'][key]}**",
+            _median(runs, "seconds", ".1f", " s"),
+            _median(runs, "busy_seconds", ".1f", " s"),
+            spread([run["busy_seconds"] / run["seconds"] for run in runs], ".2f", " x"),
+            _median(runs, "work_seconds", ".1f"),
+            _median(runs, "busy_work_seconds", ".1f"),
+            str(len(runs)),
+        ]
+        for key, runs in rows.items()
+    ]
+    return heads, lines
+
+
+def share_of_peak(group: str, runs: Runs, best: dict[str, float] | None) -> str:
+    """Share of the better of the machine's fp32 and bf16 products; empty where the limit was not measured."""
     if best is None:
-        return ["", ""]
-    rates = [operations(group, run) / run["seconds"] for run in runs]
-    return [f"{median(rates) / best[name]:.0%}" for name in ("fp32", "bf16")]
+        return ""
+    return f"{median(operations(group, run) / run['seconds'] for run in runs) / max(best['fp32'], best['bf16']):.0%}"
 
 
-def _spread(values: list[float], form: str, unit: str = "") -> str:
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _per_thousand(group: str, runs: Runs, clock: str) -> str:
+    """Seconds of a clock for 1,000 tokens; empty where it was not read."""
+    known = [1000 * run[clock] / tokens(group, run) for run in runs if run.get(clock) is not None]
+    return f"{median(known):.2f}" if known else ""
+
+
+def _median(runs: Runs, name: str, form: str, unit: str = "") -> str:
+    """Of the runs that measured it; empty where none did."""
+    known = [run[name] for run in runs if run.get(name) is not None]
+    return f"{median(known):{form}}{unit}" if known else ""
+
+
+def spread(values: list[float], form: str, unit: str = "") -> str:
     """The median with the least and the largest of several rounds."""
     if not values:
         return "unknown"
@@ -130,72 +173,10 @@ def _agreement(ours: list[int], theirs: list[int]) -> str:
     return f"{same} of {len(theirs)}"
 
 
-def origin_line(results: dict[str, Any]) -> str:
-    """What machine, and which commits; a + marks a checkout with changes."""
-    runs = [run for found in results["runs"].values() for run in found]
-    if not runs:
-        return ""
-    machine = results["machine"]
-    commits = sorted({run["commit"][:7] + ("+" if run["changed"] else "") for run in runs if run.get("commit")})
-    return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB; "
-        f"commit {', '.join(commits) or 'unknown'}."
-    )
-
-
-def limit_line(results: dict[str, Any]) -> str:
-    best = limit(results)
-    if best is None:
-        return ""
-    return (
-        f"Best matrix product: fp32 {best['fp32'] / 1e9:,.0f} GFLOP/s, bf16 {best['bf16'] / 1e9:,.0f} GFLOP/s. "
-        f"Memory: read {best['read'] / 1e9:.1f} GB/s, triad {best['triad'] / 1e9:.1f} GB/s."
-    )
-
-
-def bandwidth_line(results: dict[str, Any]) -> str:
-    """One answer at a time is bound by reading the weights: the share of the read bandwidth that ours reached."""
-    runs, best = results["runs"].get("generate-1/ours"), limit(results)
-    if not runs or best is None:
-        return ""
-    share = median(weight_bytes_moved(SMOLLM2_135M, run) / run["seconds"] / best["read"] for run in runs)
-    return f"One answer at a time, luthier reads its weights at {share:.0%} of the memory's read bandwidth."
-
-
-def growth_line(results: dict[str, Any]) -> str:
-    """What 16 times the work cost in time."""
-    runs = results["runs"].get("scaling/ours")
-    if not runs:
-        return ""
-    examples, lengths = ([run[axis][-1]["seconds"] / run[axis][0]["seconds"] for run in runs] for axis in AXES)
-    return (
-        f"Training on 16 times the examples took {_spread(examples, '.1f')} times the time, "
-        f"on examples 16 times as long {_spread(lengths, '.1f')} times."
-    )
-
-
-def tables(results: dict[str, Any]) -> str:
-    """Everything that was measured, as Markdown."""
-    groups = {key.partition("/")[0] for key in (*results["runs"], *results["missing"])}
-    parts = [group_table(results, group) for group in TITLES if group in groups]
-    said = (limit_line(results), bandwidth_line(results), growth_line(results), origin_line(results))
-    return "\n\n".join(part for part in (*parts, *said) if part)
-
-
-def between_markers(text: str, content: str) -> str:
-    """`text` with `content` between the markers. Raises ValueError where they are missing."""
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"no markers: write {BEGIN} and {END} on lines of their own where the tables shall stand")
-    pattern = re.escape(BEGIN) + r".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: f"{BEGIN}\n{content}\n{END}", text, count=1, flags=re.DOTALL)
-
-
 def main() -> None:
-    content = tables(read_json(RESULTS))
-    for name in sys.argv[1:]:
-        write_text(Path(name), between_markers(Path(name).read_text(encoding="utf-8"), content))
-    if not sys.argv[1:]:
-        print(content)
+    from bench.pages import write_pages  # which imports this file
+
+    write_pages()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The machine, the memory that the process used, and settings that make large tensors cheaper."""
+"""The machine and its kind, the memory that the process used, and settings that make large tensors cheaper."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import ctypes
 import gc
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})  # names of this machine itself
+# What /proc/cpuinfo calls the features that decide how fast matrix products are, the strongest first: on x86 each has
+# those behind it too. An ARM processor lists its own.
+FEATURES = {
+    "amx": "amx_bf16", "avx512-bf16": "avx512_bf16", "avx512": "avx512f", "avx2": "avx2",
+    "bf16": "bf16", "sve": "sve", "neon": "asimd",
+}  # fmt: skip
+_VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters (malloc.h)
 
 
@@ -135,17 +144,52 @@ def versions() -> dict[str, str]:
     return versions
 
 
+@dataclass(frozen=True)
+class Processor:
+    """What /proc/cpuinfo says. `features` are those of FEATURES that it has, the strongest first."""
+
+    vendor: str
+    name: str
+    features: tuple[str, ...]
+    cores: int
+
+
+def processor() -> Processor:
+    """The processor of this machine; without features where the system does not say."""
+    cores = os.cpu_count() or 1
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        name = platform.processor() or platform.machine()
+        return Processor(platform.machine().lower() or "unknown", name, (), cores)
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in info.splitlines())}
+    given = fields.get("vendor_id", "")
+    vendor = _VENDORS.get(given, given or ("arm" if "CPU implementer" in fields else platform.machine()))
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    features = tuple(feature for feature, flag in FEATURES.items() if flag in flags)
+    return Processor(vendor.lower(), fields.get("model name") or platform.processor() or vendor, features, cores)
+
+
+def kind(device: str) -> str:
+    """The kind of machine that a figure of speed belongs to, as a file's name: vendor, strongest feature and cores of
+    the processor, such as intel-amx-2-cores, or the name of the GPU where `device` is one.
+    """
+    if device.startswith("cuda"):
+        import torch  # only where a GPU is asked about
+
+        words = torch.cuda.get_device_name(device)
+    else:
+        found = processor()
+        words = " ".join([found.vendor, *found.features[:1], f"{found.cores} core{'s' * (found.cores != 1)}"])
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
 def describe(device: str) -> dict[str, Any]:
     """Processor, cores, memory, and the device that answers."""
-    try:
-        info = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": platform.platform(),
-        "processor": processor,
+        "processor": processor().name,
         "cores": os.cpu_count(),
         "memory_bytes": memory,
         "device": device,

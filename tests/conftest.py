@@ -31,6 +31,8 @@ LONGEST = (
     "model/test_widths",
 )
 
+RENDERING = ("tests/reports/", "tests/scratch/", "tests/suites/")  # rooms whose figures are looked into
+
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 
@@ -55,7 +57,8 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def quick_figures(request: pytest.FixtureRequest) -> Iterator[None]:
     """In `make test` figures of reports are painted and not rendered, which takes a third of a tiny study's time.
 
-    tests/reports renders them, and so does everything that is run without `-m "not slow"`, `make journeys` included.
+    Rooms whose own figures are tested render them, and so does all that is run without `-m "not slow"`, as in
+    `make journeys`.
     """
     if "not slow" not in request.config.option.markexpr:
         yield
@@ -66,7 +69,7 @@ def quick_figures(request: pytest.FixtureRequest) -> Iterator[None]:
 
     def quick(figure: Any) -> str:
         """The test that runs is what pytest says of it: studies are also made by fixtures of a session."""
-        if os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/reports/"):
+        if os.environ.get("PYTEST_CURRENT_TEST", "").startswith(RENDERING):
             return whole(figure)
         return '<svg viewBox="0 0 1 1"></svg>'
 

@@ -47,15 +47,18 @@ def write_talks(path: Path) -> None:
 
 
 def test_the_commands_of_the_readme_run(newcomer: Path) -> None:
-    """In order, as a newcomer would type them; `ask` gets the folder that `study` made."""
+    """In order, as a newcomer would type them; `ask` and `answer` get the folder that `study` made."""
     write_visits(newcomer / "visits.csv")
+    with open(newcomer / "more.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["dialogue"], *([f"Doctor: Is it day {i}?\nPatient: Worse."] for i in range(3))])
     write_answers(newcomer / "answers.csv")
     commands = commands_of(ROOT / "README.md")
-    assert [verb for verb, *_ in commands] == ["init", "check", "show", "study", "ask", "compare"]
+    assert [verb for verb, *_ in commands] == ["init", "check", "show", "study", "ask", "answer", "compare"]
     for verb, *arguments in commands:
-        if verb == "ask":
+        if verb in ("ask", "answer"):
             arguments[0] = str(next((newcomer / "studies").iterdir()))
         type_in([verb, *arguments])
+    assert len((newcomer / "notes.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
 @pytest.mark.slow

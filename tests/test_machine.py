@@ -36,6 +36,33 @@ def test_the_description_is_plain_values() -> None:
     assert found["cores"] >= 1 and found["memory_bytes"] > 1e8 and found["device"] == "cpu"
 
 
+INTEL, AMD = "vendor_id\t: GenuineIntel\nmodel name\t: Xeon", "vendor_id\t: AuthenticAMD\nmodel name\t: EPYC"
+
+
+@pytest.mark.parametrize("info, kind, features", [
+    (f"{INTEL}\nflags\t: avx2 avx512f avx512_bf16", "intel-avx512-bf16-2-cores", ("avx512-bf16", "avx512", "avx2")),
+    (f"{INTEL}\nflags\t: avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "intel-amx-2-cores",
+     ("amx", "avx512-bf16", "avx512", "avx2")),
+    (f"{AMD}\nflags\t: avx2 avx512f avx512_bf16", "amd-avx512-bf16-2-cores", ("avx512-bf16", "avx512", "avx2")),
+    (f"{AMD}\nflags\t: avx2", "amd-avx2-2-cores", ("avx2",)),
+    ("vendor_id\t: CentaurHauls\nflags\t: sse2", "centaurhauls-2-cores", ()),
+    ("CPU implementer\t: 0x41\nFeatures\t: fp asimd sve bf16", "arm-bf16-2-cores", ("bf16", "sve", "neon")),
+])  # fmt: skip
+def test_the_kind_of_machine(info: str, kind: str, features: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.Path, "read_text", lambda *_, **__: info)
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    assert machine.kind("cpu") == kind and machine.processor().features == features
+
+
+def test_a_system_that_does_not_say_has_a_kind_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(path: Path, *_: object, **__: object) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(machine.Path, "read_text", read)
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 1)
+    assert machine.kind("cpu").endswith("-1-core") and machine.processor().features == ()
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system cannot start a peak anew")
 def test_a_peak_counts_from_its_reset() -> None:
     machine.reset_peak()

@@ -26,11 +26,10 @@ def rows(path: str) -> list[dict[str, Any]]:
 
 
 def training_batches(order: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """The warm-up batch, then the timed ones: of like length, or dealt round robin where `order["mixed"]`."""
+    """The warm-up batch, then the timed ones."""
     all_rows = rows(order["rows"])
-    place = "mixed" if order.get("mixed") else "batch"
-    numbers = sorted({row[place] for row in all_rows if row[place] >= 0})[: order.get("steps")]
-    return [[row for row in all_rows if row[place] == number] for number in [-1, *numbers]]
+    numbers = sorted({row["batch"] for row in all_rows})
+    return [[row for row in all_rows if row["batch"] == number] for number in numbers]
 
 
 class Moment(NamedTuple):
@@ -48,10 +47,14 @@ def now() -> Moment:
 
 
 def peak_bytes() -> int:
-    """Most resident memory of this process, loading included, or of one that it started and waited for.
+    """Most memory that torch held on a GPU; without one, most resident memory of this process, loading included, or of
+    one that it started and waited for.
 
     The kernel's mark for this process alone, where there is one: `getrusage` also remembers the process it came from.
     """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and (held := torch.cuda.max_memory_allocated()):
+        return int(held)  # none where a tool works in another process
     children = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -81,6 +84,15 @@ def report_training(
         **took,
         **more,
     )
+
+
+def report_pretraining(
+    packages: tuple[str, ...], order: dict[str, Any], words: int, took: dict[str, float], **more: Any
+) -> None:
+    """`report` with the tokens of the timed steps and the shape; `words` are the ids of the vocabulary."""
+    tokens = order["steps"] * order["rows_a_step"] * order["row"]
+    shape = {key: order[key] for key in ("width", "layers", "heads", "row")}
+    report(packages, tokens=tokens, shape=shape | {"vocabulary": words}, **took, **more)
 
 
 def generation_batches(order: dict[str, Any]) -> list[list[dict[str, Any]]]:

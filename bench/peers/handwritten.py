@@ -27,15 +27,15 @@ def micro_batches(batch):
     return runs
 
 
-def right_padded(lists, fill):
+def right_padded(lists, fill, device):
     width = max(map(len, lists))
-    return torch.tensor([values + [fill] * (width - len(values)) for values in lists])
+    return torch.tensor([values + [fill] * (width - len(values)) for values in lists], device=device)
 
 
 def summed_loss(model, rows):
     """Cross-entropy summed over the supervised tokens of the rows. Right padding of a causal model needs no mask."""
-    ids = right_padded([row["ids"] for row in rows], 0)
-    labels = right_padded([[*row["labels"][1:], -100] for row in rows], -100)
+    ids = right_padded([row["ids"] for row in rows], 0, model.device)
+    labels = right_padded([[*row["labels"][1:], -100] for row in rows], -100, model.device)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = base.model(input_ids=ids, use_cache=False).last_hidden_state
     wanted = labels != -100
@@ -44,8 +44,8 @@ def summed_loss(model, rows):
 
 def main():
     order = common.order()
-    batches = common.training_batches(order)
-    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32)
+    batches, device = common.training_batches(order), order.get("device", "cpu")
+    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32).to(device)
     if order["method"] == "lora":
         from peft import get_peft_model
 
@@ -53,7 +53,7 @@ def main():
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=trainers.RATE[order["method"]], weight_decay=0.0, fused=True)
-    cast = torch.autocast("cpu", torch.bfloat16) if order["bf16"] else contextlib.nullcontext()
+    cast = torch.autocast(device, torch.bfloat16) if order["bf16"] else contextlib.nullcontext()
     losses, began = [], common.now()
     for number, batch in enumerate(batches):
         if number == 1:
@@ -68,6 +68,8 @@ def main():
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(total)
+    if device == "cuda":
+        torch.cuda.synchronize()
     took = common.now() - began
     precision = "bf16 autocast" if order["bf16"] else "fp32"
     common.report_training(("torch", "transformers", "peft"), batches[1:], took, losses=losses, precision=precision)

@@ -1,9 +1,15 @@
-"""luthier's generator, called as an arm of a study calls it: load, plan, generate, fold."""
+"""luthier's generator, called as an arm of a study calls it: load, plan, generate, fold.
+
+With `method`, an arm's answers: its adapter is saved, and read again onto a fresh base as `luthier ask` reads it. An
+adapter that was not trained costs what one that was costs, and the answers stay the base's.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import tempfile
+from pathlib import Path
 
 from luthier import machine
 
@@ -11,17 +17,30 @@ machine.keep_freed_memory()  # as `luthier study` does
 
 import common  # noqa: E402
 
+from luthier.adapt.methods import METHODS  # noqa: E402
 from luthier.decoding.generate import fold, generate  # noqa: E402
 from luthier.decoding.requests import Request, plan  # noqa: E402
 from luthier.decoding.speculative import NgramTable  # noqa: E402
 from luthier.model.model import load  # noqa: E402
 
 
+def loaded(order):
+    """The base, or the arm of `order["method"]` on it."""
+    base = load(order["model"], precision=order.get("precision", "auto"))
+    if "method" not in order:
+        return base
+    method = METHODS[order["method"]]
+    with tempfile.TemporaryDirectory(dir=order["scratch"]) as scratch:
+        folder = Path(scratch) / "arm"
+        method.save(method.apply(base, method.settings(), 0), folder)
+        return method.load(load(order["model"], precision=order.get("precision", "auto")), folder)
+
+
 def main():
     order = common.order()
     batches = common.generation_batches(order)
     # Without end tokens every answer runs to its limit, as in all other tools.
-    model = dataclasses.replace(load(order["model"], precision=order.get("precision", "auto")), end_ids=frozenset())
+    model = dataclasses.replace(loaded(order), end_ids=frozenset())
     if not order.get("share", True):
         importlib.import_module("luthier.decoding.padded")._shared_length = lambda *_: 0
         importlib.import_module("luthier.decoding.ragged").shared_length = lambda *_: 0

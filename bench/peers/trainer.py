@@ -1,7 +1,8 @@
 """transformers' Trainer with peft: as a course notebook writes it, and tuned by its documented options.
 
 `notebook`: fp32, every row padded to 512 tokens, rows shuffled, options left as they are.
-`tuned`: rows of like length together, padded to the longest of a pass, fused AdamW, and bf16 where `bf16` is set.
+`tuned`: rows of a pass padded to their longest, fused AdamW, and bf16 where `bf16` is set.
+`liger`: as tuned, on a GPU, with Liger's kernels in the model's place.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ def padded(rows, width=None):
 
 
 def arguments(order, steps):
-    given = trainers.options(order, steps) | {"use_cpu": True, "remove_unused_columns": False}
-    if order["style"] == "tuned":
+    given = trainers.options(order, steps) | {
+        "use_cpu": order.get("device", "cpu") == "cpu", "remove_unused_columns": False,
+        "use_liger_kernel": order["style"] == "liger",
+    }  # fmt: skip
+    if order["style"] != "notebook":
         given |= {"bf16": order["bf16"], "optim": "adamw_torch_fused", "max_grad_norm": 1.0}
     return TrainingArguments(**given)
 

@@ -54,6 +54,8 @@ class Clock(TrainerCallback):
     """Starts when the warm-up step is done and stops after the last one."""
 
     def on_step_end(self, arguments, state, control, **_):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         if state.global_step == 1:
             self.began = common.now()
         self.ended = common.now()

@@ -25,7 +25,7 @@ def main():
     batches = common.generation_batches(order)
     model = AutoModelForCausalLM.from_pretrained(
         order["model"], dtype=PRECISIONS[order["precision"]], attn_implementation="sdpa"
-    ).eval()
+    ).eval().to(order.get("device", "cpu"))  # fmt: skip
     # As many pages as the batch needs; left open, most of the memory is taken and cleared at every call.
     paging = ContinuousBatchingConfig(page_size=64, num_blocks=1536, max_batch_tokens=4096)
 
@@ -38,7 +38,7 @@ def main():
             )
             prompts = {tuple(result.prompt_ids): result.generated_tokens for result in found.values()}
             return [prompts[tuple(row["ids"])][:limit] for row in batch]
-        ids, mask = left_padded(batch)
+        ids, mask = (one.to(model.device) for one in left_padded(batch))
         written = model.generate(ids, attention_mask=mask, generation_config=settings)
         return written[:, ids.shape[1] :].tolist()
 

@@ -79,6 +79,7 @@ def save_pissa(module: Any, folder: Path) -> None:
     config.init_lora_weights, config.inference_mode = True, True
     folder.mkdir(parents=True, exist_ok=True)
     save_file(joined, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    peft_format.in_order(config)
     config.save_pretrained(folder)
 
 

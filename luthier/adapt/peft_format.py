@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     An encoder's head is new, so it is trained and saved with the adapter.
     """
     torch.manual_seed(seed)
+    _let_peft_ask()
     if model.head:
         config.modules_to_save = list(model.head)  # type: ignore[attr-defined]
     try:
@@ -52,6 +54,11 @@ def wrap(model: Model, config: peft.PeftConfig, seed: int) -> Any:
     config.base_model_name_or_path = model.name  # peft puts this machine's folder there
     float_trainable(module)
     return fuse(module)
+
+
+def _let_peft_ask() -> None:
+    """peft asks a model whether it saves memory, by a name that transformers retires. No user can change that."""
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def random_words(tokenizer: Any, count: int, seed: int) -> list[int]:
@@ -108,7 +115,16 @@ def targets(model: Model, named: str, method: str) -> str | list[str]:
 
 def save(module: Any, folder: Path) -> None:
     """PEFT's own format: adapter_config.json and adapter_model.safetensors."""
+    for config in module.peft_config.values():
+        in_order(config)
     module.save_pretrained(folder, save_embedding_layers=False)  # without the argument peft asks the hub
+
+
+def in_order(config: Any) -> None:
+    """The sets of a configuration as sorted lists: peft writes a set in an order that differs from process to process."""
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
 
 
 def read(model: Model, folder: Path) -> Any:
@@ -120,6 +136,7 @@ def read(model: Model, folder: Path) -> Any:
     config, weights = read_adapter_config(folder), tensors_of(folder / WEIGHTS)
     if config.task_type != task_type(model) or not _fits(config, weights):
         raise ModelError(f"{folder}: the adapter's weights are not those of its configuration; make the arm again")
+    _let_peft_ask()
     try:
         module = peft.PeftModel.from_pretrained(model.module, folder).eval()
         own = set(get_peft_model_state_dict(module, save_embedding_layers=False))

@@ -24,7 +24,7 @@ from luthier.adapt import peft_format
 from luthier.adapt.method import Tuning
 from luthier.adapt.settings import Prefix
 from luthier.errors import ModelError
-from luthier.model.kv_cache import GrowingLayer, growing_cache
+from luthier.model.kv_cache import GrowingLayer, behind, cache_of, growing_cache
 from luthier.model.model import Model
 from luthier.training.settings import Training
 
@@ -48,24 +48,39 @@ def apply(model: Model, settings: Prefix, seed: int) -> nn.Module:
         init_weights="zero" if settings.start == "zero" else None,
         **_shape(base.config),
     )
+    if _by_its_name not in base._forward_pre_hooks.values():
+        base.register_forward_pre_hook(_by_its_name, with_kwargs=True)
     module = peft_format.wrap(model, config, seed)
     if settings.hidden is None and settings.start in (None, "vocabulary"):
-        states = _of_random_words(base, settings.tokens, model.tokenizer, seed)
+        states = _of_random_words(model, settings.tokens, seed)
         peft.initialize_kv_prefix_from_past_key_values(module, past_key_values=states)
     return module
 
 
+def _by_its_name(base: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Gives the model its cache by the name it knows. peft says `past_key_values`, which transformers retires."""
+    if (cache := given.pop("past_key_values", None)) is not None:
+        given = behind(base, cache) | given
+    return args, given
+
+
 @torch.no_grad()
-def _of_random_words(base: Any, count: int, tokenizer: Any, seed: int) -> list[tuple[Tensor, Tensor]]:
+def _of_random_words(model: Model, count: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Each layer's keys and values (1, K, count, E) after the model has read this many random words."""
-    ids = torch.tensor([peft_format.random_words(tokenizer, count, seed)], device=base.device)
+    base: Any = model.module
+    ids = torch.tensor([peft_format.random_words(model.tokenizer, count, seed)], device=base.device)
     also = {"decoder_input_ids": ids} if base.config.is_encoder_decoder else {}
     training = base.training
     base.eval()
-    cache = base(input_ids=ids, use_cache=True, **also).past_key_values
+    cache = cache_of(model, rows=1)
+    base(input_ids=ids, **also, **behind(base, cache))
     base.train(training)
-    own: Any = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
-    return [(layer.keys.float(), layer.values.float()) for layer in own.layers]
+    return [(layer.keys.float(), layer.values.float()) for layer in _own(cache).layers]
+
+
+def _own(cache: Any) -> Any:
+    """The part of a cache that holds the decoder's own tokens."""
+    return cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
 
 
 def _shape(config: Any) -> dict[str, Any]:
@@ -81,8 +96,7 @@ def _shape(config: Any) -> dict[str, Any]:
 def answering(model: Model, module: Any) -> Model:
     """The untouched base, with the keys and values for the start of its cache. They are computed once for all rows."""
     with torch.inference_mode():
-        cache: Any = module.get_prompt(batch_size=1)
-        own: Any = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
+        own = _own(module.get_prompt(batch_size=1))
         states = [tuple(part[0].detach().to(model.dtype).clone() for part in (x.keys, x.values)) for x in own.layers]
     return model.adapted(module.get_base_model(), prefix_states=tuple((keys, values) for keys, values in states))
 

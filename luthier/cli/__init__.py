@@ -12,6 +12,7 @@
     scratch  `tokens`, `pretrain`, `scale run`, `scale fit`, `scale plan`
     plan     `plan`
     course   `learn`, `lab`, `quiz`, `kernel`, `hand-in`, `class`
+    launch   `sagemaker-train`, `sagemaker-serve`, `sagemaker-job`
     app      all verbs together
 
 Doors: `app.main`.

@@ -27,6 +27,7 @@ from luthier import machine
 from luthier.cli import screen
 
 CODES = {0, 1, 2, 130}
+READER_GONE = (errno.EPIPE, errno.EBADF)  # the reader of the output is gone, or never was there
 ADVICE = {  # what libraries raise about a user's machine or files -> what would help
     "memory": "there is not enough memory for this{}; end other programs, choose a smaller model, rank or batch_size, "
     "or bound a study with --memory{}",
@@ -60,6 +61,8 @@ WITH_TORCH = {
     "push",
     "pretrain",
     "scale run",
+    "sagemaker-train",
+    "sagemaker-serve",
 }
 # Bytes of addresses that numpy and scipy, or torch and transformers, take to load; and more for each of their threads.
 LEAST, LEAST_TORCH = (0.45e9, 0.05e9), (1.3e9, 0.1e9)
@@ -71,33 +74,37 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb and flushes standard output, so that a write error (full disk) is raised here."""
         try:
-            with _room_for_words():
+            with room_for_words():
                 _refuse_too_little_memory(sys.argv[1:])
                 result = super().invoke(ctx)
                 sys.stdout.flush()
                 return result
-        except luthier.LuthierError as error:
-            is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
-            said = f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
-            raise exit_with(error.exit_code, said) from None
-        except KeyboardInterrupt:
-            raise exit_with(130, _how_to_go_on(ctx.invoked_subcommand)) from None
-        except OSError as error:
-            screen.close()
-            if error.errno in (errno.EPIPE, errno.EBADF):  # the reader of the output is gone, or never was there
-                raise typer.Exit(1) from None
-            if lacks_memory(error):
-                raise exit_with(2, _too_little(error)) from None
-            where = f"{error.filename}: " if error.filename else "standard output or a file: "
-            raise exit_with(2, f"{where}{error.strerror or error}; make room or name another path") from None
-        except Exception as error:
-            if (advice := advice_on(error)) is None:
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, OSError):
+                screen.close()
+                if error.errno in READER_GONE:
+                    raise typer.Exit(1) from None
+            if (ending := ending_of(error, ctx.invoked_subcommand)) is None:
                 raise
-            raise exit_with(2, advice) from None
+            raise exit_with(*ending) from None
+
+
+def ending_of(error: BaseException, verb: str | None) -> tuple[int, str] | None:
+    """The exit code and the sentence that `verb` ends with because of an error; None for a bug: it has a traceback."""
+    if isinstance(error, luthier.LuthierError):
+        is_memory = isinstance(error.__cause__, Exception) and lacks_memory(error.__cause__)
+        return error.exit_code, f"{error}; {_too_little(error.__cause__)}" if is_memory else str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, _how_to_go_on(verb)
+    if isinstance(error, OSError) and not lacks_memory(error):
+        where = f"{error.filename}: " if error.filename else "standard output or a file: "
+        return 2, f"{where}{error.strerror or error}; make room or name another path"
+    advice = advice_on(error) if isinstance(error, Exception) else None
+    return None if advice is None else (2, advice)
 
 
 @contextlib.contextmanager
-def _room_for_words() -> Iterator[None]:
+def room_for_words() -> Iterator[None]:
     """Gives memory back when an error leaves the block: what was kept for that, and what the error's frames held.
 
     Where memory has ended Python itself may crash on the way to the sentence that says so.
@@ -170,7 +177,7 @@ def exit_with(code: int, sentence: str) -> typer.Exit:
 
 
 def _how_to_go_on(verb: str | None) -> str:
-    if verb in ("study", "multitask", "answer", "panel", "rate", "pretrain", "scale"):
+    if verb in ("study", "multitask", "answer", "panel", "rate", "pretrain", "scale", "sagemaker-train"):
         return f"stopped, and the work so far is saved; go on with: {command()}"
     return f"stopped, and nothing that was there is lost; start again with: {command()}"
 

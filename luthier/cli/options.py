@@ -7,6 +7,7 @@ and any other type a text as its `metavar` shows. No option has a default: an op
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 from typer.core import TyperCommand
+
+import luthier
 
 if TYPE_CHECKING:  # `--help` imports no pydantic
     from pydantic.fields import FieldInfo
@@ -28,6 +31,15 @@ Quote = Annotated[
     str | None, typer.Option(help="The sign around cells; none: quotes are signs of the texts; else it is found.")
 ]
 RowId = Annotated[str | None, typer.Option("--id", help="A column of unique names; else rows are numbered.")]
+
+
+def refuse_without_server() -> None:
+    """Raises SettingsError where what the server needs is not installed."""
+    needed = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    if needed:
+        raise luthier.SettingsError(
+            f"{needed[0]} is not installed, which the server needs: pip install 'luthier[serve]'"
+        )
 
 
 def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> None:

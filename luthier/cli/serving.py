@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 import luthier
 from luthier.cli import screen
-from luthier.cli.options import Json
+from luthier.cli.options import Json, refuse_without_server
 
 
 def serve(
@@ -36,11 +35,7 @@ def serve(
     Example:
       luthier serve studies/mine --port 8000
     """
-    needed = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
-    if needed:
-        raise luthier.SettingsError(
-            f"{needed[0]} is not installed, which the server needs: pip install 'luthier[serve]'"
-        )
+    refuse_without_server()
     luthier.serve(
         sources, host=host, port=port, arms=arm or (), key_file=key_file, allowed_hosts=allow_host or (),
         streams=max_streams, queue=queue, per_client=max_per_client, verify=verify,

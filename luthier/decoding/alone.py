@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from luthier.model.forward import decoder_start
-from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.kv_cache import behind, cache_of
 from luthier.model.logits import last_position_only
 from luthier.model.model import Model
 
@@ -28,7 +28,7 @@ class AloneDecoder:
         self.module: Any = model.module
         self.prompts = [list(prompt) for prompt in prompts]
         self.written: list[list[int]] = [[] for _ in prompts]
-        self.caches: list[Any] = [None if whole else self._cache() for _ in prompts]
+        self.caches: list[Any] = [None if whole else cache_of(model, rows=1) for _ in prompts]
 
     def start(self) -> Tensor:
         """Logits (B, V) behind each prompt."""
@@ -64,19 +64,11 @@ class AloneDecoder:
         self.written = [list(self.written[row]) for row in taken]
         self.caches = [copy.deepcopy(self.caches[row]) for row in taken]
 
-    def _cache(self) -> Any:
-        """An empty cache for one row, which starts with the model's learned prefix."""
-        if self.model.family == "encoder-decoder":
-            return two_sided_cache(self.model, rows=1)
-        cache = growing_cache(self.module.config)
-        fill_prefix(cache, self.model, rows=1)
-        return cache
-
     def _decoded(self, row: int, ids: list[int], *, begins: bool) -> Tensor:
         """Logits (1, V) behind `ids`, at whose beginning a learned prompt stands."""
         cache = self.caches[row]
         if self.whole and self.model.prefix_states is not None:
-            cache = self._cache()
+            cache = cache_of(self.model, rows=1)
         kept = {"use_cache": False} if cache is None else behind(self.module, cache)
         with last_position_only(self.module):
             return self.module(**self._inputs(ids, learned=begins), **kept).logits[:, -1]
@@ -87,7 +79,7 @@ class AloneDecoder:
         mask = torch.ones(next(iter(inputs.values())).shape[:2], dtype=torch.long, device=self.model.device)
         said, kept = self.written[row], dict[str, Any](use_cache=False)
         if self.model.prefix_states is not None:
-            kept = behind(self.module, self._cache())
+            kept = behind(self.module, cache_of(self.model, rows=1))
         with last_position_only(self.module):
             written = torch.tensor([said], device=self.model.device)
             return self.module(**inputs, attention_mask=mask, decoder_input_ids=written, **kept).logits[:, -1]

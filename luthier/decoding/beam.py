@@ -141,7 +141,7 @@ class SearchBatch:
         logprobs_BV = logits_BV.float().log_softmax(-1)
         counts = [len(search.running) for search in self.searches]
         settings = [search.request.generation for search in self.searches for _ in search.running]
-        scores_BV = penalized(logprobs_BV, settings, [row for search in self.searches for row in search.written])
+        scores_BV = penalized(logprobs_BV, settings, (row for search in self.searches for row in search.written))
         events, rows, tokens, first = list[Event](), list[int](), list[int](), 0
         for search, count in zip(self.searches, counts, strict=True):
             here = slice(first, first + count)

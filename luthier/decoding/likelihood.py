@@ -27,7 +27,7 @@ from luthier.decoding.settings import GREEDY
 from luthier.errors import ModelError
 from luthier.metrics import LIKELIHOOD
 from luthier.model.forward import Batch, collate, row_losses, supervised_logits, with_cache, with_prefix
-from luthier.model.kv_cache import behind, fill_prefix, growing_cache, two_sided_cache
+from luthier.model.kv_cache import behind, cache_of
 from luthier.model.model import Model
 from luthier.records import Example, Prompt, Score
 from luthier.results.arm_record import ArmRecord, TrainingRecord
@@ -95,7 +95,7 @@ def _batch(model: Model, prompts: Sequence[Prompt]) -> Batch:
     if model.prefix is not None:
         batch = with_prefix(batch, model.module, model.prefix)
     if model.prefix_states is not None:
-        batch = with_cache(batch, model.module, lambda rows: _prefix_cache(model, rows))
+        batch = with_cache(batch, model.module, lambda rows: cache_of(model, rows))
     return batch
 
 
@@ -151,15 +151,6 @@ def divergences(base: Model, model: Model, prompts: Sequence[Prompt]) -> list[Di
     ]
 
 
-def _prefix_cache(model: Model, rows: int) -> Any:
-    """A cache that holds the model's learned prefix for each row."""
-    if model.family == "encoder-decoder":
-        return two_sided_cache(model, rows)
-    cache = growing_cache(model.module.config)
-    fill_prefix(cache, model, rows)
-    return cache
-
-
 def _row(model: Model, prompt: Prompt, nats: float) -> ReferenceLikelihood:
     text = model.tokenizer.decode(prompt.target_ids, skip_special_tokens=True)
     return ReferenceLikelihood(
@@ -212,7 +203,7 @@ def read_tokens(model: Model, id: str, token_ids: Sequence[int], top: int = 0) -
     For a decoder. The text is read in parts of READ_TOKENS, since logits of all positions would take much memory.
     """
     module: Any = model.module
-    cache = _prefix_cache(model, 1) if model.prefix_states is not None else growing_cache(module.config)
+    cache = cache_of(model, rows=1)
     first = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
     if model.prefix is not None:
         module(inputs_embeds=model.prefix[None].to(module.dtype), **behind(module, cache))

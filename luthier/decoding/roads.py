@@ -10,7 +10,7 @@ Each way is tried on a few short rows before its first use, and the first that p
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from luthier.decoding import padded, ragged
@@ -33,10 +33,7 @@ def road_of(model: Model) -> Road:
 
 
 def _cache_is_right(model: Model) -> bool:
-    plain = replace(model, prefix=None, prefix_states=None)
-    return _CACHED.passed(
-        model.module, lambda: padded.same_as_alone(plain, lambda model, rows: AloneDecoder(model, rows, whole=False))
-    )
+    return padded.passes(_CACHED, model, partial(AloneDecoder, whole=False))
 
 
 def slow_road(model: Model) -> str | None:

@@ -9,6 +9,7 @@ Every row of a batch has its own settings and random numbers, so its choices do 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +27,13 @@ class Candidate:
     after: float
 
 
-def penalized(logits_BV: Tensor, settings: list[Generation], written: list[list[int]]) -> Tensor:
+def penalized(logits_BV: Tensor, settings: list[Generation], written: Iterable[list[int]]) -> Tensor:
     """Scores that choose the next token: the logits (B, V), where the penalty lowers those of `written` tokens, and
     -inf for a token that would repeat an n-gram of theirs.
 
     Keskar et al. 2019 (CTRL), section 4.1, divide by the penalty. A negative logit is multiplied instead, as in
-    transformers, because division would raise it. `written` holds each row's tokens, a decoder's prompt included.
+    transformers, because division would raise it. `written` holds each row's tokens, a decoder's prompt included;
+    it is read only where a setting asks for it.
     """
     if all(setting.repetition_penalty == 1 and not setting.no_repeat_ngram_size for setting in settings):
         return logits_BV

@@ -9,6 +9,7 @@
     sizes           sizes that passes and narrow weights go by, and plans count with; no torch when imported
     fingerprint     which files decide what a model answers, and their hashes; what is no longer the same is named
     encoder         an encoder with a head: what is new in it, and which vector it reads
+    windows         a model with windows of a few tokens, so that a trial of short rows goes beyond them
     attention       attention that a call chooses, the trial before a way is taken, attention by blocks
     exact           a call in fp32 whatever the precision of the weights: what rounding in 16 bits is measured by
     logits          the positions at which a call forms logits

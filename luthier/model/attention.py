@@ -32,6 +32,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from luthier.model import windows
 from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS, query_blocks
 
 NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
@@ -106,22 +107,28 @@ def refuse_unlike(how: Mapping[str, Any]) -> None:
 
 
 class Trials:
-    """Trials of a way to call models: each model is tried once, by one thread, before the first use."""
+    """Trials of a way to call models: each model is tried once, by one thread, before the first use.
+
+    A model with windows is tried with windows that the trial's rows go beyond, too (windows.py).
+    """
 
     def __init__(self) -> None:
         self._lock = RLock()
         self._passed: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
-    def passed(self, module: nn.Module, is_usual: Callable[[], bool]) -> bool:
-        """The first result of `is_usual` for `module`: whether it gives the usual logits in this way.
+    def passed(self, module: nn.Module, is_usual: Callable[[Any], bool]) -> bool:
+        """The first result of `is_usual` for `module`: whether a module gives the usual logits in this way.
 
         An error, which a model with another interface may raise, counts as False.
         """
         with self._lock:
             if module not in self._passed:
                 try:
-                    self._passed[module] = is_usual()
-                except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError):
+                    usual = is_usual(module)
+                    if usual and (narrow := windows.narrowed(module)) is not None:
+                        usual = is_usual(narrow)
+                    self._passed[module] = usual
+                except windows.WHAT_A_LIBRARY_RAISES:
                     self._passed[module] = False
             return self._passed[module]
 

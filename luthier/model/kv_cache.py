@@ -70,10 +70,21 @@ def growing_cache(config: Any) -> DynamicCache:
     return cache
 
 
+def cache_of(model: Any, rows: int) -> Any:
+    """A model's cache for `rows` rows, in which nothing stands but its learned prefix."""
+    if model.family == "encoder-decoder":
+        return two_sided_cache(model, rows)
+    cache = growing_cache(model.module.config)
+    fill_prefix(cache, model, rows)
+    return cache
+
+
 def two_sided_cache(model: Any, rows: int) -> EncoderDecoderCache:
-    """An encoder-decoder's cache. The decoder's own part grows and starts with the model's learned prefix."""
-    config = model.module.config
-    cache = EncoderDecoderCache(growing_cache(config), DynamicCache(config=config))
+    """An encoder-decoder's cache. The decoder's own part grows and starts with the model's learned prefix.
+
+    The other part keeps all that the encoder read: windows of config.json are those of the decoder's own tokens.
+    """
+    cache = EncoderDecoderCache(growing_cache(model.module.config), DynamicCache())
     fill_prefix(cache.self_attention_cache, model, rows)
     return cache
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from luthier.errors import LuthierError, ModelError
-from luthier.machine import huge_pages_for_tensors
+from luthier.machine import huge_pages_for_tensors, processor
 from luthier.model import attention, logits, prepacked, sound
 from luthier.model.allowed import look_over
 from luthier.model.encoder import load_encoder, start_head
@@ -298,12 +298,9 @@ def best_precision(device_type: str) -> str:
     """
     if device_type != "cpu":
         return "bf16"
-    try:
-        info = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "fp32"
-    amd = "AuthenticAMD" in info
-    return "bf16" if "amx_bf16" in info or (amd and "avx512_bf16" in info) else "fp32"
+    found = processor()
+    amd = found.vendor == "amd" and "avx512-bf16" in found.features
+    return "bf16" if amd or "amx" in found.features else "fp32"
 
 
 def parameter_counts(module: nn.Module) -> tuple[int, int]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
-from luthier.model.exact import as_exact, trial_tokens
+from luthier.model.exact import as_exact, as_weights, trial_tokens
 from luthier.model.model import Model
 
 
@@ -57,7 +57,7 @@ def supported(module: Any) -> bool:
     False on a GPU, whose own attention is faster. False for a learned prompt, which its module puts in front of every
     row, and with attention dropout, which needs another function.
     """
-    return _is_eligible(module) and _TRIALS.passed(module, lambda: _same_logits(module))
+    return _is_eligible(module) and _TRIALS.passed(module, _same_logits)
 
 
 def slow_road(model: Model) -> str | None:
@@ -101,7 +101,7 @@ def _same_logits(module: Any) -> bool:
             ids = torch.tensor([flat(rows, layout, 0)])
             ours = module(input_ids=ids, position_ids=position_ids, use_cache=False).logits
         again = torch.cat([ours[0, :3].expand(2, 3, -1), ours[0, 3:].view(2, 4, -1)], 1)
-        return as_exact(again, usual(), usual)
+        return as_exact(again, as_weights(module, usual()), usual)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from luthier.decoding.generate import fold, generate
 from luthier.decoding.requests import Request
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
-from luthier.files import building, locked, sha256_of
+from luthier.files import building, locked, sha256_of, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
 from luthier.model.model import Model
 from luthier.progress import say, stoppable
@@ -173,7 +173,7 @@ def pretrain(
             raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
         record.write(out)
         say(words_before(record, settings.tokens_read))
-        fit(work, out, watch)
+        fit(work, out, _evaluation(work), watch)
         record = _finished(work, record, out)
         record.write(out)
         from luthier.scratch.pretrain_page import write_page
@@ -216,8 +216,9 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     )
 
 
-def fit(work: Work, out: Path, watch: Callable[[], None] = lambda: None) -> None:
-    """Trains the model of `work`, or goes on with its training in `out`; `watch` is called before each micro-batch."""
+def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None] = lambda: None) -> None:
+    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way, and
+    `watch` is called before each micro-batch."""
     settings = work.settings
 
     def step(rows: Sequence[Row]) -> tuple[torch.Tensor, int, int]:
@@ -238,10 +239,11 @@ def fit(work: Work, out: Path, watch: Callable[[], None] = lambda: None) -> None
             evaluations=min(settings.evaluations, settings.steps), checkpoint_seconds=settings.checkpoint_seconds,
         ),
         out,
-        evaluate=_evaluation(work),
+        evaluate=evaluate,
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
         rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
         seed=settings.seed,
+        decided_by=sha256_of_text(settings.model_dump_json(), work.corpus.sha256, work.vocabulary.sha256),
         title="pretrain",
     )  # fmt: skip
 

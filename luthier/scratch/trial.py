@@ -201,7 +201,7 @@ def step_seconds(desk: Desk, cell: Cell) -> tuple[float, float, float]:
     watch, began = Watch(), time.process_time()
     with tempfile.TemporaryDirectory(prefix="luthier-trial-") as own:
         if cell.task == TEXT:
-            fit(desk.work(cell.settings), Path(own), watch)
+            fit(desk.work(cell.settings), Path(own), lambda: 0.0, watch)
         else:
             train_drawn(
                 _first(desk, cell, 0, None)[0], _draw(desk, cell), steps=FEWEST_STEPS, rows=DRAWN_ROWS,

@@ -5,6 +5,7 @@ POST /v1/chat/completions            messages -> a reply, whole or streamed
 POST /v1/completions                 a text, texts or token ids -> the same
 GET  /health                         200 while the engine answers, 503 when it ends or is dead
 GET  /metrics                        counts, in Prometheus' text format
+GET  /ping, POST /invocations        the same as SageMaker asks for it: no name is needed, {"input": "..."} is enough
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from luthier.serving import replies
@@ -40,8 +42,9 @@ from luthier.serving.replies import Conversation, ending
 from luthier.serving.served import Served
 
 RETRY_SECONDS = 2  # after which a refused client should come again
+INVOCATION_SECONDS = 55.0  # SageMaker gives an invocation 60 s, and then says nothing of why it ended
 CLIENT_GONE = 499  # nobody reads this status; nginx writes it into its log
-_REFUSALS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503)
+_REFUSALS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 504)
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorReply} for status in _REFUSALS}
 _BRANCH = re.compile(r"\[|^(str|int|float|bool|TextPart)$")
 _WORDS = {404: "there is no such address here; see /v1/models", 405: "this address takes another method"}
@@ -78,6 +81,14 @@ def make_app(served: Mapping[str, Served], engine: Engine, rules: Rules) -> Any:
         body = {"status": status, "models": kinds, "streams": writing, "waiting": waiting}
         return JSONResponse(body, 200 if status == "ok" else 503)
 
+    @app.get("/ping", response_model=Health, responses={503: {"model": Health}})
+    async def ping() -> Response:
+        return await health()
+
+    @app.post("/invocations")
+    async def invocations(body: dict[str, Any], request: Request) -> Response:
+        return await _answer(served, engine, _invoked(body, next(iter(served))), request, INVOCATION_SECONDS)
+
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> str:
         return _metrics(engine)
@@ -94,9 +105,29 @@ def _named(served: Mapping[str, Served], name: str) -> Served:
     return served[name]
 
 
+def _invoked(body: Mapping[str, Any], first: str) -> ChatRequest | CompletionRequest:
+    """The body of an invocation: messages, a prompt, or an `input`; without a model the first one is asked."""
+    fields = {"model": first, **body}
+    if "input" in fields and "prompt" not in fields and "messages" not in fields:
+        fields["prompt"] = fields.pop("input")
+    try:
+        return (ChatRequest if "messages" in fields else CompletionRequest).model_validate(fields)
+    except ValidationError as problems:
+        if not {"prompt", "messages"} & set(fields):
+            raise Refusal('the body asks nothing; send {"input": "..."}', code="missing_required_parameter") from None
+        first_error = problems.errors(include_url=False)[0]
+        named = ["input" if step == "prompt" and "input" in body else step for step in first_error["loc"]]
+        raise _invalid({**first_error, "loc": ("body", *named)}) from None
+
+
 async def _answer(
-    served: Mapping[str, Served], engine: Engine, asked: ChatRequest | CompletionRequest, request: Request
+    served: Mapping[str, Served],
+    engine: Engine,
+    asked: ChatRequest | CompletionRequest,
+    request: Request,
+    seconds: float | None = None,
 ) -> Response:
+    """seconds: how long a whole reply may take; None: as long as the client waits."""
     one = _named(served, asked.model)
     client = request.client.host if request.client else ""
     _refuse_when_full(engine, client)  # before the prompt is rendered, so that it takes no time
@@ -113,7 +144,7 @@ async def _answer(
         running = bool(options and options.continuous_usage_stats)
         return _Stream(conversation, replies.stream(conversation, chat=chat, usage=usage, running_usage=running))
     whole = replies.chat_reply(conversation) if chat else replies.completion_reply(conversation)
-    return await _unless_gone(whole, conversation, request)
+    return await _unless_gone(whole, conversation, request, seconds)
 
 
 def _refuse_when_full(engine: Engine, client: str) -> None:
@@ -151,13 +182,18 @@ class _Stream(StreamingResponse):
             self.conversation.cancel()
 
 
-async def _unless_gone(whole: Any, conversation: Conversation, request: Request) -> Response:
-    """The whole reply; a client that hangs up before it is there frees his place."""
+async def _unless_gone(whole: Any, conversation: Conversation, request: Request, seconds: float | None) -> Response:
+    """The whole reply; a client that hangs up before it is there, or that waited too long, frees his place."""
     answer, gone = asyncio.ensure_future(whole), asyncio.ensure_future(_hung_up(request))
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
+        await asyncio.wait({answer, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not answer.done():
             return Response(status_code=CLIENT_GONE)
+        if not answer.done():
+            raise Refusal(
+                f"the answer took longer than {seconds:g} s; ask for fewer tokens with 'max_tokens', or for a stream",
+                status=504, code="too_slow", kind="server_error",
+            )  # fmt: skip
         return JSONResponse(answer.result().model_dump())
     finally:
         answer.cancel()

@@ -22,7 +22,7 @@ from luthier.serving.protocol import Refusal
 MOST_BODY_BYTES = 1 << 20
 BODY_SECONDS = 30.0  # for a whole body; a client that sends a byte a minute holds nothing longer
 SEND_SECONDS = 60.0  # for one chunk: a client that reads nothing so long is taken for gone
-OPEN_PATHS = frozenset({"/health"})  # without a key
+OPEN_PATHS = frozenset({"/health", "/ping"})  # without a key
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -38,12 +38,14 @@ Send = Callable[[Any], Awaitable[None]]
 class Rules:
     """hosts: names that a request may call this server by; key: what every request must bring, None: nothing.
 
-    any_address: also take numeric addresses as hosts, which no web page can point elsewhere.
+    any_address: also take numeric addresses as hosts, which no web page can point elsewhere. any_host: take every name,
+    where something else decides who may ask, and no web page reaches the server.
     """
 
     hosts: frozenset[str] = LOCAL_HOSTS
     key: str | None = field(default=None, repr=False)
     any_address: bool = False
+    any_host: bool = False
     most_body_bytes: int = MOST_BODY_BYTES
     body_seconds: float = BODY_SECONDS
     send_seconds: float = SEND_SECONDS
@@ -93,7 +95,7 @@ class Guard:
                 )  # fmt: skip
 
     def _is_ours(self, host: str) -> bool:
-        if host in self.rules.hosts:
+        if self.rules.any_host or host in self.rules.hosts:
             return True
         try:
             return self.rules.any_address and bool(ipaddress.ip_address(host))

@@ -75,14 +75,44 @@ def serve(
     rules = rules_for(host, key_file, allowed_hosts)
     with contextlib.closing(_listening(host, port)) as listening:
         served = load_served(sources, arms, check_probes=verify)
-        keep_freed_memory()
         engine = Engine(streams=streams, waiting=queue, per_client=per_client)
-        server = _Server(_configuration(served, engine, rules), engine)
+        hello = _hello(served, Address(host, listening.getsockname()[1]), key_file)
+        _run(served, engine, rules, listening, END_SECONDS, lambda: say(hello))
+
+
+def serve_open(
+    sources: Sequence[str],
+    *,
+    host: str,
+    port: int,
+    end_seconds: float = END_SECONDS,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serves under every host name and without a key until a signal ends it: for a container that only what has checked
+    its clients can reach, such as an endpoint of SageMaker. Open answers get `end_seconds` to finish.
+    """
+    with contextlib.closing(_listening(host, port)) as listening:
+        served = load_served(sources)
         address = Address(host, listening.getsockname()[1])
-        server.when_open = lambda: say(_hello(served, address, key_file))
-        engine.start()
-        server.run(sockets=[listening])
-        engine.close(0)
+        opened = f"Serving {', '.join(served)} at {address.url}/invocations"
+        _run(served, Engine(), Rules(any_host=True), listening, end_seconds, lambda: say(opened))
+
+
+def _run(
+    served: Mapping[str, Served],
+    engine: Engine,
+    rules: Rules,
+    listening: socket.socket,
+    end_seconds: float,
+    when_open: Callable[[], None],
+) -> None:
+    """The server, from its first request to its last."""
+    keep_freed_memory()
+    server = _Server(_configuration(served, engine, rules), engine, end_seconds)
+    server.when_open = when_open
+    engine.start()
+    server.run(sockets=[listening])
+    engine.close(0)
 
 
 @contextlib.contextmanager
@@ -172,9 +202,9 @@ def _configuration(served: Mapping[str, Served], engine: Engine, rules: Rules) -
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends after the engine: open answers first."""
 
-    def __init__(self, configuration: uvicorn.Config, engine: Engine) -> None:
+    def __init__(self, configuration: uvicorn.Config, engine: Engine, end_seconds: float = END_SECONDS) -> None:
         super().__init__(configuration)
-        self.engine = engine
+        self.engine, self.end_seconds = engine, end_seconds
         self.when_open: Callable[[], None] = lambda: None
         self._ending = False
 
@@ -189,9 +219,9 @@ class _Server(uvicorn.Server):
         self._ending = True
         threading.Thread(target=self.end, name="end", daemon=True).start()
 
-    def end(self, seconds: float = END_SECONDS) -> None:
+    def end(self) -> None:
         """Refuses what is new, lets open answers end, and then stops listening."""
-        self.engine.close(seconds)
+        self.engine.close(self.end_seconds)
         self.should_exit = True
 
 

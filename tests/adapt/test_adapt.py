@@ -6,6 +6,7 @@ What moves is what was named, it starts where it claims to, and how a batch is c
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,17 @@ def test_counts_equal_the_formula(name: str, kind: str, tiny_folder: Callable[[s
 
 
 # --- prompting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lora", "prefix"])
+@pytest.mark.parametrize("kind", ["decoder-chat", "bart"])
+def test_no_name_that_transformers_retires_is_used(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    model, tuning = tiny.fresh(tiny_folder(kind)), method(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        module = tuning.apply(model, tuning.settings(), 0)
+        supervised_loss(module, collate(tiny.train_prompts(model, 2), module, model.family))[0].backward()
+    assert all(p.grad is not None for p in module.parameters() if p.requires_grad)
 
 
 def test_a_method_is_of_one_of_three_kinds() -> None:

@@ -88,7 +88,9 @@ def test_peft_reads_what_was_saved(
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *a, **k: asked.append(a))
     method(name).save(module, tmp_path)
     assert asked == []
-    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == model.name
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == model.name
+    assert all(lists == sorted(lists) for lists in config.values() if isinstance(lists, list)), "an order by chance"
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
     theirs = peft.PeftModel.from_pretrained(base_of(tiny_folder(kind), name).module, tmp_path).eval()
     virtual = CLAIMS[name].virtual

@@ -93,6 +93,15 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "class mark": (Typed("class mark folder file.txt", code=2),),  # no class is there
     "class show": (Typed("class show folder", code=2),),
     "class export": (Typed("class export --variants 2 --out out", "out"),),
+    "sagemaker-train": (Typed("sagemaker-train", code=2),),  # no job's folder is there
+    "sagemaker-serve": (Typed("sagemaker-serve", code=2),),  # the same
+    "sagemaker-job": (
+        Typed(
+            "sagemaker-job out --name n --image i --role arn:aws:iam::123456789012:role/r --s3 s3://mine "
+            "--channel task=task --set train=3",
+            "out",
+        ),
+    ),
     "score": (Typed("score answers.csv --reference summary --answer other --cluster none --json"),),
     "compare": (
         Typed(

@@ -89,14 +89,14 @@ def test_an_architecture_with_ways_of_its_own_is_left_alone(tiny_folder: Callabl
 def test_a_way_is_tried_once_and_an_error_says_no() -> None:
     trials, first, second, asked = Trials(), torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), []
 
-    def refuses() -> bool:
+    def refuses(module: Any) -> bool:
         asked.append("refuses")
         raise TypeError("another interface")
 
-    assert not trials.passed(first, refuses) and not trials.passed(first, lambda: True)
-    assert trials.passed(second, lambda: True) and asked == ["refuses"]
+    assert not trials.passed(first, refuses) and not trials.passed(first, lambda module: True)
+    assert trials.passed(second, lambda module: True) and asked == ["refuses"]
     with pytest.raises(KeyboardInterrupt):
-        trials.passed(torch.nn.Linear(1, 1), lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+        trials.passed(torch.nn.Linear(1, 1), lambda module: (_ for _ in ()).throw(KeyboardInterrupt()))
 
 
 @pytest.mark.parametrize("before", [0, 5])

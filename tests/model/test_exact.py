@@ -37,6 +37,16 @@ def test_a_call_in_fp32_is_what_the_widened_model_gives(kind: str, tiny_folder: 
     assert logits_of(narrow, [5, 6, 7, 8]).dtype == torch.bfloat16
 
 
+def test_a_convolution_computes_in_fp32_too() -> None:
+    """Of Mamba's layers: what comes in was widened before, and the weights are of 16 bits."""
+    layer = torch.nn.Conv1d(4, 4, 3, dtype=torch.bfloat16)
+    x = torch.randn(1, 4, 9)
+    with torch.no_grad(), in_fp32():
+        exact = layer(x)
+    assert torch.allclose(exact, layer.float()(x), atol=1e-6)
+    assert torch.nn.Conv1d(4, 4, 3, dtype=torch.bfloat16)(x.bfloat16()).dtype == torch.bfloat16
+
+
 def test_rounding_passes_and_a_mistake_does_not() -> None:
     exact = torch.randn(3, 400, generator=torch.Generator().manual_seed(0)) * 5
     usual = (exact + 0.01 * torch.randn(3, 400, generator=torch.Generator().manual_seed(1))).bfloat16()

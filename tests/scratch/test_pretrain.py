@@ -98,6 +98,14 @@ def test_a_finished_training_is_not_run_again_and_another_is_refused(texts: str,
         pretrain(settings(texts, seed=1), tmp_path)
 
 
+def test_a_checkpoint_of_other_settings_is_not_gone_on_with(texts: str, tmp_path: Path) -> None:
+    pretrain(settings(texts, tokens=1), tmp_path / "a")
+    (tmp_path / "a" / PretrainRecord.FILE).unlink()
+    other = settings(texts, tokens=1, learning_rate=0.003)
+    again, alone = (pretrain(other, tmp_path / name) for name in ("a", "b"))
+    assert again == alone
+
+
 @pytest.mark.parametrize("given, sentence", [
     ({"model": "lstm", "objective": "masked"}, "an LSTM reads from left to right"),
     ({"width": 30, "heads": 4}, "does not divide the width of 30"),

@@ -126,6 +126,9 @@ OWN: dict[str, dict[str, Any]] = {
     "rembert": {"output_embedding_size": WIDTH, "input_embedding_size": WIDTH},
     "roc_bert": {"shape_vocab_size": VOCABULARY, "pronunciation_vocab_size": VOCABULARY, "shape_embed_dim": WIDTH,
                  "pronunciation_embed_dim": WIDTH},
+    # Its decoder begins with a token that is no padding, which a pass without a cache would hide.
+    "t5gemma": {"decoder_start_token_id": 2},
+    "t5gemma2": {"decoder_start_token_id": 2},
     "xlstm": {"num_heads": 2, "chunk_size": 64, "num_blocks": 2},
     "xmod": {"default_language": "en_XX"},
     "xlnet": {"d_head": 8},

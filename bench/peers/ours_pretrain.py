@@ -1,0 +1,51 @@
+"""luthier pretrain's own training on the text of the benchmark: its default model and optimizer at a given width."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from luthier import machine
+
+machine.keep_freed_memory()  # as `luthier pretrain` does
+
+import common  # noqa: E402
+
+from luthier.results.lines import METRICS_FILE, Step  # noqa: E402
+from luthier.results.record import read_lines_of  # noqa: E402
+from luthier.scratch.pretrain import Pretraining, fit, prepare  # noqa: E402
+
+
+def settings(order):
+    """The defaults, but for the text, the shape and the length; the clock is looked at after each step."""
+    steps, a_step = order["steps"] + 1, order["rows_a_step"] * order["row"]
+    shape = {key: order[key] for key in ("width", "layers", "heads", "row")}
+    return Pretraining(
+        corpus=str(Path(order["text"]) / "documents.jsonl"), vocabulary=order["vocabulary"], tokens=steps * a_step,
+        batch_tokens=a_step, evaluations=steps, checkpoint_seconds=3600, **shape,
+    )  # fmt: skip
+
+
+def main():
+    order = common.order()
+    work = prepare(settings(order), Path(order["text"]) / "tokenizer")
+    stamps = []
+
+    def clock():
+        stamps.append(common.now())
+        return -len(stamps)  # each is worse than the first, so no further checkpoint is kept
+
+    with tempfile.TemporaryDirectory(dir=order["scratch"]) as scratch:
+        fit(work, Path(scratch), clock)
+        _, *steps = read_lines_of(Step, Path(scratch) / METRICS_FILE)
+    if len(steps) != order["steps"]:
+        raise SystemExit(f"Error: {len(steps)} timed steps where {order['steps']} were ordered")
+    took = stamps[-1] - stamps[0]
+    precision = {"torch.float32": "fp32", "torch.bfloat16": "bf16"}[str(next(work.module.parameters()).dtype)]
+    common.report_pretraining(
+        ("luthier", "torch"), order, work.shape.vocabulary, took, losses=[s.loss for s in steps], precision=precision
+    )
+
+
+if __name__ == "__main__":
+    main()
