@@ -55,6 +55,7 @@ for verb in FOLDER_VERBS + ABILITY_VERBS + SERVING_VERBS + COLUMN_VERBS:
 options.add_with_fields(app, plan.plan, "luthier.arms.planned:PlanSpec")
 app.command()(scratch.tokens)
 options.add_with_fields(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
+options.add_with_fields(app, scratch.trial, "luthier.scratch.trial_cells:Trial")
 app.add_typer(scratch.scale, name="scale")
 for verb in COURSE_VERBS:
     app.command()(verb)

@@ -1,4 +1,4 @@
-"""Verbs about models made from nothing: tokens, pretrain, and scale with its own verbs."""
+"""Verbs about models made from nothing: tokens, pretrain, trial, and scale with its own verbs."""
 
 from __future__ import annotations
 
@@ -183,4 +183,36 @@ def pretrain(
     if rows := bits_rows(record):
         screen.print_table(BITS_HEADER, rows)
     screen.print_lines([*record_words(record), str(out / PAGE)])
+    return None
+
+
+def trial(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What is compared: lstm, families or recipe.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write; a trial that was stopped there goes on.")],
+    as_json: Json = False,
+    **given: Any,
+) -> None:
+    """Compare small models from nothing under one budget, over several seeds, with intervals.
+
+    \b
+    lstm      a transformer and an LSTM: loss by position, recall by distance, tokens a second
+    families  decoder, encoder, encoder-decoder: which task each is good at
+    recipe    a plain decoder with each ingredient alone
+
+    \b
+    Example:
+      luthier trial recipe --minutes 30 --out recipe
+    """
+    from luthier.cli.exits import command
+    from luthier.scratch import trial as work
+    from luthier.scratch import trial_page as page
+    from luthier.scratch.trial_cells import Trial
+    from luthier.settings import settings_from
+
+    record = work.run_trial(settings_from(Trial, {"kind": kind, **given}, "trial"), out, command())
+    if as_json:
+        return screen.print_json(record.as_json())
+    screen.print_table(page.HEADER, page.mean_rows(record))
+    screen.print_lines([*page.trial_words(record), str(out / page.PAGE)])
     return None

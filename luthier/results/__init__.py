@@ -20,6 +20,7 @@
     folder            the study's folder: places, costs, log
     scaling_record    law.json, ladder.json, and a plan by laws
     pretrain_record   pretrain.json
+    trial_record      trial.json
     bench_record      bench.json, and the lines of its items
     panel_record      panel.json, and the lines of what was asked
     resume            going on with a study: whose folder it is, whether the same is asked, which look it takes

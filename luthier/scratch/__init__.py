@@ -6,7 +6,7 @@
     backtest       predictions with an interval that was tested on the points
     isoflop        approach 2: vertices of parabolas
     repeated       the law for data that is read more than once
-    figures        figures of scaling laws
+    figures        figures of scaling laws, and of trials
     scale          `scale fit` and `scale plan`
     bpe            byte-level BPE in 80 lines, equal to the library's
     vocabulary     tokenizers that are trained here: bytes, BPE, WordPiece, Unigram
@@ -27,6 +27,11 @@
     pretrain       `pretrain`: text -> the one loop -> pretrain.json
     pretrain_page  pretrain.html
     ladder         `scale run`: trainings whose largest size is predicted before it is trained
+    trial_cells    what a trial compares: arms, tasks, budgets
+    trial_means    means over seeds and units, and differences between arms
+    trial_tasks    what its models are asked beside their text, and how answers are scored
+    trial_page     trial.html
+    trial          `trial`: an LSTM, three families, or a recipe's ingredients, each under one budget
 
-Doors: `scale.fit_points`, `scale.plan`, `token_table.token_table`, `pretrain.pretrain`.
+Doors: `scale.fit_points`, `scale.plan`, `token_table.token_table`, `pretrain.pretrain`, `trial.run_trial`.
 """

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of
@@ -61,16 +61,24 @@ def train_drawn(
     learning_rate: float = 3e-3,
     seed: int = 0,
     folder: Path | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Trains a model of this room and returns its loss at each step, in nats a supervised token.
 
-    Files of the training stay in `folder`, or nowhere. Raises SettingsError when the loss is no longer a number.
+    Files of the training stay in `folder`, from which it goes on, or nowhere. `watch` is called before each step.
+    Raises SettingsError when the loss is no longer a number.
     """
     with tempfile.TemporaryDirectory(prefix="luthier-drawn-") as own:
         place = folder or Path(own)
+        place.mkdir(parents=True, exist_ok=True)
+
+        def step(batch: list[Row]) -> tuple[Tensor, int, int]:
+            watch()
+            return loss_of(module, batch)
+
         train(
             module,
-            lambda batch: loss_of(module, batch),
+            step,
             DrawnRows(draw, steps=steps, rows=rows, seed=seed),
             Training(learning_rate=learning_rate, evaluations=1, checkpoint_seconds=3600),
             place,

@@ -1,11 +1,28 @@
-"""Figures of scaling laws, as SVG: losses by compute, backtests, and optimal parameters by compute."""
+"""Figures as SVG: of scaling laws losses by compute, backtests, and optimal parameters; of trials means by band."""
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from luthier.reports.plots import BAND, BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION, draw, quiet_axes
+from luthier.reports.plots import (
+    BAND,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    draw,
+    names_beside,
+    quiet_axes,
+)
+from luthier.results.trial_record import TrialMean
 from luthier.scratch.backtest import Predictor
 from luthier.scratch.isoflop import Isoflop
 from luthier.scratch.laws import Published
@@ -82,3 +99,27 @@ def optima(made: Predictor, second: Isoflop) -> str:
 
     label = "Compute-optimal parameters by compute, of these points and of four published laws."
     return draw("optimum", label, paint, 3.6)
+
+
+def by_band(key: str, means: Sequence[TrialMean], x: str) -> str:
+    """A trial's means over bands of positions or distances, a line an arm, each point with its interval."""
+    ticks = list(dict.fromkeys(one.at for one in means))
+    arms = list(dict.fromkeys(one.arm for one in means))
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        ends = []
+        for number, (arm, colour) in enumerate(zip(arms, itertools.cycle((BLUE, VERMILLION, GREEN, ORANGE)))):
+            own = [one for one in means if one.arm == arm]
+            places = [ticks.index(one.at) + 0.08 * (number - (len(arms) - 1) / 2) for one in own]
+            values = [one.value for one in own]
+            axes.vlines(places, [one.low for one in own], [one.high for one in own], color=colour, linewidth=1.2)
+            line, marker = "-" if number == 0 else "--", "os^D"[number % 4]
+            axes.plot(places, values, line, color=colour, linewidth=1.4, marker=marker, markersize=4)
+            ends.append((arm, places[-1], values[-1], colour))
+        names_beside(figure, axes, ends)
+        quiet_axes(axes, x, means[0].measure)
+        axes.set_xticks(range(len(ticks)), [tick.replace(" to ", "\nto ") for tick in ticks], fontsize=8)
+
+    words = "; ".join(f"{arm} " + ", ".join(f"{one.value:.3f}" for one in means if one.arm == arm) for arm in arms)
+    return draw(key, f"{means[0].measure} at {x} {', '.join(ticks)}: {words}.", paint, 3.2)

@@ -80,6 +80,15 @@ class LSTM(nn.Module):
         y_BTD = torch.zeros_like(x_BTD).masked_scatter(text_BT[..., None], y_NTD[number_n, place_n])
         return y_BTD, states
 
+    @property
+    def matrices(self) -> int:
+        """Weights of the layers' matrices."""
+        return sum(p.numel() for p in self.layers.parameters() if p.dim() > 1)
+
+    def training_flops(self, tokens: int) -> float:
+        """FLOPs of training on so many tokens: 6 for each weight of a product and token."""
+        return 6.0 * tokens * (self.matrices + self.embedding.weight.numel())
+
     def decoding(self, prompts: list[tuple[int, ...]]) -> CachedDecoding:
         """For the generator (decoding/generate.py)."""
         return CachedDecoding(self, prompts, LSTMState())

@@ -35,6 +35,7 @@ from luthier.scratch import objectives
 from luthier.scratch.corpus import DOCSTRINGS, Corpus, Document, read_corpus
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.lstm import LSTM, lstm_width
+from luthier.scratch.objectives import Row
 from luthier.scratch.rows import RowBatches, loss_of
 from luthier.scratch.shape import Shape, matrices, training_flops
 from luthier.scratch.transformer import Transformer
@@ -146,10 +147,12 @@ def pretrain(
     *,
     text: Corpus | None = None,
     tokenizers: Path | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> PretrainRecord:
     """Trains a model, or goes on with a training that was stopped, and returns its record.
 
     Several trainings share a `text` that was read, and a folder of `tokenizers`; without, each reads and makes its own.
+    `watch` is called before each micro-batch.
     Raises DataError for a text that cannot be read, FolderError for a folder of another training, SettingsError when
     the loss is no longer a number.
     """
@@ -170,7 +173,7 @@ def pretrain(
             raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
         record.write(out)
         say(words_before(record, settings.tokens_read))
-        fit(work, out, _evaluation(work))
+        fit(work, out, _evaluation(work), watch)
         record = _finished(work, record, out)
         record.write(out)
         from luthier.scratch.pretrain_page import write_page
@@ -191,12 +194,17 @@ def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None)
     words.tokenizer.encode_special_tokens = True  # a text that spells END does not end there
     ids = objectives.Vocabulary(words.size, words.end)
     shape = settings.shape(ids.all(settings.objective))
+    return Work(settings, corpus, words, ids, model_of(settings, shape), shape)
+
+
+def model_of(settings: Pretraining, shape: Shape) -> nn.Module:
+    """A transformer of this shape, or an LSTM of as many parameters, with the first weights of the seed."""
     torch.manual_seed(settings.seed)
-    module: nn.Module = Transformer(shape)
-    if settings.model == "lstm":
-        count = sum(parameter.numel() for parameter in module.parameters())
-        module = LSTM(shape.vocabulary, lstm_width(count, shape.vocabulary, settings.layers), settings.layers)
-    return Work(settings, corpus, words, ids, module, shape)
+    module = Transformer(shape)
+    if settings.model == "transformer":
+        return module
+    count = sum(parameter.numel() for parameter in module.parameters())
+    return LSTM(shape.vocabulary, lstm_width(count, shape.vocabulary, settings.layers), settings.layers)
 
 
 def words_before(record: PretrainRecord, tokens: int) -> str:
@@ -208,9 +216,15 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     )
 
 
-def fit(work: Work, out: Path, evaluate: Callable[[], float]) -> None:
-    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way."""
+def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None] = lambda: None) -> None:
+    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way, and
+    `watch` is called before each micro-batch."""
     settings = work.settings
+
+    def step(rows: Sequence[Row]) -> tuple[torch.Tensor, int, int]:
+        watch()
+        return loss_of(work.module, rows)
+
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
         row=settings.row, steps=settings.steps, rows_a_step=settings.rows_a_step,
@@ -218,7 +232,7 @@ def fit(work: Work, out: Path, evaluate: Callable[[], float]) -> None:
     )  # fmt: skip
     train(
         work.module,
-        lambda rows: loss_of(work.module, rows),
+        step,
         batches,
         Training(
             learning_rate=settings.learning_rate, warmup=settings.warmup, weight_decay=settings.weight_decay,
@@ -259,8 +273,7 @@ def _record(work: Work, command: str) -> PretrainRecord:
     flops = training_flops(work.shape, settings.tokens_read, settings.row)
     inner = matrices(work.shape)
     if isinstance(work.module, LSTM):
-        inner = sum(p.numel() for p in work.module.layers.parameters() if p.dim() > 1)
-        flops = 6.0 * settings.tokens_read * (inner + work.module.embedding.weight.numel())
+        inner, flops = work.module.matrices, work.module.training_flops(settings.tokens_read)
     return PretrainRecord(
         format=1, settings=settings.model_dump(mode="json"), command=command, versions=versions(),
         corpus_sha256=work.corpus.sha256, tokenizer_sha256=work.vocabulary.sha256,

@@ -140,3 +140,14 @@ def training_flops(shape: Shape, tokens: int, row: int) -> float:
     else:
         read = flops.Read(tokens, tokens * row if shape.family == "encoder" else tokens * (row + 1) // 2, tokens)
     return float(sum(flops.training_flops(whole, moving(whole, "full", None), read).values()))
+
+
+def row_flops(shape: Shape, read: int, losses: int, written: int = 0) -> float:
+    """FLOPs of training on one row of `read` tokens with `losses` supervised positions.
+
+    An encoder-decoder reads them in its encoder, and its decoder writes `written`.
+    """
+    whole, square = planned(shape), read * (read + 1) // 2
+    one = flops.Read(read, square if shape.family == "decoder" else read * read, losses,
+                     written, written * (written + 1) // 2)  # fmt: skip
+    return float(sum(flops.training_flops(whole, moving(whole, "full", None), one).values()))

@@ -80,6 +80,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "plan": (Typed("plan --model model --arm lora --tokens 64"),),
     "tokens": (Typed("tokens text --tokenizer model"),),
     "pretrain": (Typed("pretrain --corpus file.txt --out out", code=2),),  # too short a text to hold any of it out
+    "trial": (Typed("trial recipe --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
     "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale plan": (Typed("scale plan --flops 1e21"),),

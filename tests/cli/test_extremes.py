@@ -50,6 +50,7 @@ NEEDS = {
     "plan": ["--model", "model", "--arm", "lora"],
     "tokens": ["text", "--tokenizer", "model"],
     "pretrain": ["--corpus", "file.txt", "--out", "out"],  # a text too short to hold any of it out
+    "trial": ["recipe", "--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
     "scale fit": ["points.csv", "--out", "out", "--resamples", "20"],
     "scale run": ["--minutes", "0.01", "--corpus", "file.txt", "--out", "out"],
     "scale plan": ["--flops", "1e21"],
@@ -64,6 +65,21 @@ NEEDS = {
     "class mark": ["folder", "file.txt"],
     "class show": ["folder"],
     "class export": ["--out", "out", "--variants", "2"],
+    "sagemaker-train": [],
+    "sagemaker-serve": [],
+    "sagemaker-job": [
+        "out",
+        "--name",
+        "n",
+        "--image",
+        "i",
+        "--role",
+        "arn:aws:iam::123456789012:role/r",
+        "--s3",
+        "s3://mine",
+        "--channel",
+        "task=task",
+    ],
     "score": ["answers.csv", "--reference", "summary", "--answer", "other"],
     "compare": ["answers.csv", "--reference", "summary", "--answer", "other", "--answer", "dialogue"],
 }
@@ -80,7 +96,7 @@ def kind_of(parameter: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is list else kind
 
 
-SLOW = ("study", "multitask", "pretrain", "scale run", "scale fit")  # a value takes them seconds
+SLOW = ("study", "multitask", "pretrain", "trial", "scale run", "scale fit")  # a value takes them seconds
 CASES = [
     pytest.param(
         verb, one.name, id=f"{verb}-{one.name}", marks=[pytest.mark.slow] if verb in SLOW or one.name == "probe" else []

@@ -20,6 +20,7 @@ from luthier.results.profile_record import ProfileRecord
 from luthier.results.record import Record
 from luthier.results.scaling_record import LadderRecord, LawRecord
 from luthier.results.shipped_note import ShippedNote
+from luthier.results.trial_record import TrialRecord
 from luthier.scoring.score import score
 from luthier.verdicts.compare import compare
 from luthier.verdicts.profile import profile
@@ -187,6 +188,19 @@ DOMAIN = {
                "supervised_tokens": 8900, "passes": 2.0, "steps": 24, "best_step": 24, "best_dev": None, "replayed": 5},
     "measure": "bits per byte", "level": 0.95, "inside": _CHANGE, "outside": _CHANGE, "saved_bytes": 900,
 }  # fmt: skip
+TRIAL_MEAN = {"task": "text", "measure": "bits a byte", "at": "", "arm": "plain", "value": 2.0, "low": 1.9, "high": 2.1,
+              "seeds": 3, "units": 4, "difference": None, "difference_low": None, "difference_high": None}  # fmt: skip
+TRIAL = {
+    "format": 1, "settings": {"kind": "recipe", "seeds": 3}, "command": "luthier trial", "versions": {"torch": "2"},
+    "corpus_sha256": "aa", "processors": 1.9,
+    "cells": [{"arm": "plain", "task": "text", "budget": "time", "steps": 12, "tokens_a_step": 2048,
+               "seconds_a_step": 0.1, "flops_a_step": 2e9, "parameters": 900}],
+    "results": [{"arm": "plain", "task": "text", "seed": 0, "tries": False, "learning_rate": 0.01, "steps": 12,
+                 "loss": 5.0, "scores": [{"measure": "bits a byte", "at": "", "values": [9.5, 8], "weights": [4, 5]},
+                                         {"measure": "nats a token", "at": "1", "values": [5.0], "weights": None}]}],
+    "means": [TRIAL_MEAN, TRIAL_MEAN | {"difference": -0.1, "difference_low": -0.2, "difference_high": 0.1}],
+    "finished": True,
+}  # fmt: skip
 
 
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
@@ -215,5 +229,6 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "ladder": lambda: read_back(LadderRecord, LADDER),
     "pretrained": lambda: read_back(PretrainRecord, PRETRAINED),
     "domain": lambda: read_back(DomainRecord, DOMAIN),
+    "trial": lambda: read_back(TrialRecord, TRIAL),
     "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from luthier.scratch.shape import Shape, matrices, planned, training_flops
+from luthier.scratch.shape import Shape, matrices, planned, row_flops, training_flops
 from luthier.scratch.transformer import Transformer
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -53,3 +53,15 @@ def test_flops_are_those_that_torch_counts_where_attention_is_formed_in_full(nam
     attention = 12 * shape.layers * shape.heads * shape.head_size * rows * length
     seen = {"decoder": (length + 1) / 2, "encoder": length}.get(shape.family, length + (length + 1) / 2)
     assert training_flops(shape, tokens, length) == by_weights + attention * seen
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_row_s_flops_are_those_of_a_training_on_one_such_row(name: str) -> None:
+    """An encoder-decoder's tokens are split evenly there; a row may write fewer than it reads, and then costs less."""
+    shape, length = shape_of(name), 8
+    written = length if shape.family == "encoder-decoder" else 0
+    assert row_flops(shape, length, length, written) == training_flops(shape, length + written, length)
+    if written:
+        assert row_flops(shape, length, 2, 2) < row_flops(shape, length, length, written) / 1.5
+    elif shape.family == "encoder":
+        assert row_flops(shape, length, 1) < row_flops(shape, length, length)

@@ -1,0 +1,154 @@
+"""trial.html: what the budget bought, a plot and a table for each measure, and what the intervals allow to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from luthier.reports.plots import points
+from luthier.reports.sheet import Section, write_sheet
+from luthier.results.ratings_record import FigureRow
+from luthier.results.trial_record import TrialMean, TrialRecord
+from luthier.scratch import figures
+from luthier.scratch.trial_cells import RECALL, TEXT, TEXT_TASKS
+from luthier.scratch.trial_means import BITS, LOSS, SHARE_RIGHT, between
+
+PAGE = "trial.html"
+TITLES = {
+    "lstm": "An LSTM beside a transformer",
+    "families": "Three families at equal FLOPs",
+    "recipe": "Each ingredient alone, at equal processor time",
+}
+TASKS = {
+    TEXT: "Text",
+    RECALL: "Recall",
+    TEXT_TASKS[0]: "Classification: where a piece of text is from",
+    TEXT_TASKS[1]: "Continuation: the next tokens",
+    TEXT_TASKS[2]: "Rewriting: a piece without the tokens put into it",
+}
+BEST_IS_LOW = (BITS, LOSS)
+QUALITY = (BITS, SHARE_RIGHT)
+HEADER = ("task", "measure", "arm", "mean", "95 % interval", "minus the first arm")
+
+
+def mean_rows(record: TrialRecord) -> list[tuple[str, ...]]:
+    """A row for each arm at each measure, without bands, as HEADER names them."""
+    return [(one.task, one.measure, one.arm, *_cells(one)) for one in record.means if not one.at]
+
+
+def _cells(one: TrialMean) -> tuple[str, str, str]:
+    """Mean, interval, and difference from the first arm."""
+    apart = "-"
+    if one.difference is not None and one.difference_low is not None and one.difference_high is not None:
+        apart = f"{_signed(one.difference)} ({_signed(one.difference_low)} to {_signed(one.difference_high)})"
+    return _number(one.value), f"{_number(one.low)} to {_number(one.high)}", apart
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3f}"
+
+
+def trial_words(record: TrialRecord) -> list[str]:
+    """What was found, in sentences: at each task the best arm, and whether it is told apart from the next."""
+    words = []
+    for task in dict.fromkeys(one.task for one in record.means):
+        for measure in QUALITY:
+            means = [one for one in record.means if (one.task, one.measure, one.at) == (task, measure, "")]
+            if len(means) > 1:  # an encoder gives no likelihood of a text
+                words.append(_best_words(record, sorted(means, key=lambda one: one.value), task, measure))
+    if record.settings["kind"] == "recipe":
+        words += _ingredient_words(record)
+    words.append("Each interval holds at 95 % on its own, over seeds and held-out units; of many, some will miss.")
+    return words
+
+
+def _best_words(record: TrialRecord, means: list[TrialMean], task: str, measure: str) -> str:
+    best, next_best = means[:2] if measure in BEST_IS_LOW else means[:-3:-1]
+    apart, low, high = between(record, (task, measure, ""), best.arm, next_best.arm)
+    told = "are told apart" if (high < 0 if measure in BEST_IS_LOW else low > 0) else "are not told apart"
+    return (
+        f"{TASKS[task].partition(':')[0]}: {best.arm} is first with {_number(best.value)} {measure}, "
+        f"{_signed(apart)} ({_signed(low)} to {_signed(high)}) from {next_best.arm}; the two {told}."
+    )
+
+
+def _ingredient_words(record: TrialRecord) -> list[str]:
+    """Which ingredients are better than the plain decoder, which are worse, and of which it cannot be said."""
+    sides: dict[str, list[str]] = {"Better than": [], "Worse than": [], "Not told apart from": []}
+    for one in record.means:
+        if one.measure == BITS and one.difference_low is not None and one.difference_high is not None:
+            side = "Better than" if one.difference_high < 0 else "Worse than"
+            sides[side if one.difference_low > 0 or one.difference_high < 0 else "Not told apart from"].append(one.arm)
+    first = record.cells[0].arm
+    return [f"{side} {first}: {', '.join(arms)}." for side, arms in sides.items() if arms]
+
+
+def write_page(out: Path, record: TrialRecord) -> Path:
+    """Writes the page into the trial's folder."""
+    sections = []
+    for task in dict.fromkeys(one.task for one in record.means):
+        means = [one for one in record.means if one.task == task]
+        for measure in dict.fromkeys(one.measure for one in means):
+            sections += _sections(record, task, [one for one in means if one.measure == measure])
+    sections += [
+        Section("What the budget bought", [_budget_words(record)], PLAN_HEADER, plan_rows(record)),
+        Section("Make it again", [f"text sha256 {record.corpus_sha256}"], code=record.command),
+    ]
+    return write_sheet(out / PAGE, TITLES[record.settings["kind"]], trial_words(record), sections)
+
+
+def _sections(record: TrialRecord, task: str, means: list[TrialMean]) -> list[Section]:
+    """A measure at a task: all units together, and by band where there are bands."""
+    whole, bands = [one for one in means if not one.at], [one for one in means if one.at]
+    title, measure = TASKS[task], means[0].measure
+    sections, key = [], f"{task}-{measure}".replace(" ", "-")
+    if whole:
+        drawn = [FigureRow(label=one.arm, value=one.value, low=one.low, high=one.high) for one in whole]
+        figure = points(key, drawn, measure)
+        if record.settings["kind"] == "recipe" and measure == BITS:
+            apart = [
+                FigureRow(label=one.arm, value=one.difference, low=one.difference_low, high=one.difference_high)
+                for one in whole
+                if one.difference is not None
+            ]
+            figure = points(key, apart, f"{measure}, minus {whole[0].arm}", 0.0)
+        header = ("arm", "mean", "95 % interval", f"minus {whole[0].arm}")
+        sections.append(Section(f"{title}: {measure}", [], header, [(one.arm, *_cells(one)) for one in whole], figure))
+    if bands:
+        by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
+        by_band = (by, *dict.fromkeys(one.arm for one in bands))
+        rows = [
+            (at, *(f"{_cells(one)[0]} ({_cells(one)[1]})" for one in bands if one.at == at))
+            for at in dict.fromkeys(one.at for one in bands)
+        ]
+        figure = figures.by_band(f"{key}-{by}", bands, axis)
+        sections.append(Section(f"{title}: {measure} by {by}", ["Means with 95 % intervals."], by_band, rows, figure))
+    return sections
+
+
+PLAN_HEADER = ("task", "arm", "parameters", "steps", "tokens", "processor seconds", "FLOPs", "learning rates")
+
+
+def plan_rows(record: TrialRecord) -> list[tuple[str, ...]]:
+    """A row for each cell, as PLAN_HEADER names them."""
+    rates = {(one.arm, one.task): one.learning_rate for one in record.results if not one.tries}
+    return [
+        (
+            cell.task, cell.arm, f"{cell.parameters:,}", f"{cell.steps:,}", f"{cell.steps * cell.tokens_a_step:,}",
+            f"{cell.steps * cell.seconds_a_step:,.1f}", f"{cell.steps * cell.flops_a_step:.3g}",
+            f"{rates[cell.arm, cell.task]:g}",
+        )
+        for cell in record.cells
+    ]  # fmt: skip
+
+
+def _budget_words(record: TrialRecord) -> str:
+    alike = {"time": "processor time", "tokens": "processor time, or as many tokens", "flops": "FLOPs"}
+    kind = max((cell.budget for cell in record.cells), key=["time", "flops", "tokens"].index)
+    return (
+        f"At each task the arms had as much {alike[kind]} as the first. Steps were counted from measured steps before "
+        "the first training; the learning rate of each arm is the best of those tried for an eighth of its steps."
+    )
