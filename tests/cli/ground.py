@@ -93,7 +93,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "class mark": (Typed("class mark folder file.txt", code=2),),  # no class is there
     "class show": (Typed("class show folder", code=2),),
     "class export": (Typed("class export --variants 2 --out out", "out"),),
-    "sagemaker-train": (Typed("sagemaker-train", code=2),),  # no job's folder is there
+    "sagemaker-train": (Typed("sagemaker-train", code=1),),  # no job is there; a job that fails ends with 1
     "sagemaker-serve": (Typed("sagemaker-serve", code=2),),  # the same
     "sagemaker-job": (
         Typed(
