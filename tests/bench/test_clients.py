@@ -44,8 +44,10 @@ def serve() -> Iterator[Callable[..., tuple[str, list[dict[str, Any]]]]]:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        server.request_queue_size = 64
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 64  # more than may ask at once, or the system refuses some
+
+        server = Server(("127.0.0.1", 0), Answers)
         running.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}", asked

@@ -34,7 +34,7 @@ def arm(context: StudyContext, text: str = "lora+epochs=1"):
 def decided_by(context: StudyContext, text: str = "lora+epochs=1") -> str:
     model, one = context.base(arm(context)), arm(context, text)
     plan = own_plan(context, one)
-    return _decided_by(context, one, model, plan.prompts(model.renderer), plan.dev_sha256)
+    return _decided_by(context, one, model, plan.prompts(model), plan.dev_sha256)
 
 
 def test_the_metric_the_template_and_the_dev_examples_decide_the_dev_metric(context: StudyContext) -> None:
