@@ -9,6 +9,8 @@ arm and the settings are the same, and nobody changed it: their hash stands besi
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +23,6 @@ from luthier.decoding.answers import Asking, asking
 from luthier.errors import DataError, FolderError, SettingsError
 from luthier.files import (
     append_lines,
-    cache_folder,
     locked,
     possible,
     read_lines,
@@ -103,7 +104,8 @@ def answer(
         shipped.model, prompts, shipped.answers_by, limit=limit, generation=shipped.generation, seed=shipped.seed
     )
     work = _Work(place, column, shipped, {prompt.id: (row, prompt) for row, prompt in zip(rows, prompts, strict=True)})
-    with stoppable(), locked(cache_folder() / "answering" / sha256_of_text(str(place.resolve()))[:16]):
+    mark = sha256_of_text(str(os.getuid()), str(place.resolve()))[:16]
+    with stoppable(), locked(Path(tempfile.gettempdir()) / f"luthier-answers-{mark}"):  # no lock beside a user's file
         return work.run(asked)
 
 

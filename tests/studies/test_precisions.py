@@ -18,7 +18,7 @@ from luthier.adapt.methods import METHODS
 from luthier.arms.ask import ask
 from luthier.arms.merge import merge_arm
 from luthier.arms.shipped import load_arm, verify
-from luthier.files import read_json, read_lines
+from luthier.files import read_json, read_lines, write_lines
 from luthier.model.encoder import head_parameters
 from luthier.model.model import PRECISIONS, load
 from luthier.studies.study import study
@@ -66,8 +66,12 @@ def studied(request: pytest.FixtureRequest, tiny_folder: Folders, tmp_path_facto
     kind, precision = request.param
     out = tmp_path_factory.mktemp(f"{kind}-{precision}")
     task = "dialogues:mood" if kind == "bert" else make_task(out)
+    defaults, arms, texts = DIALS, methods_of(kind), out / "texts.jsonl"
+    if "domain" in arms:  # the inputs of this task stand in its test split, too, and are left out
+        write_lines(texts, [{"text": f"House {n}: the lift is out of order. " * 8} for n in range(30)])
+        defaults += f",corpus={texts}"
     with in_precision(precision):
-        study(task, model=str(tiny_folder(kind)), arms=methods_of(kind), defaults=DIALS, train=8, dev=2, test=4,
+        study(task, model=str(tiny_folder(kind)), arms=arms, defaults=defaults, train=8, dev=2, test=4,
               out=out / "study")  # fmt: skip
     return Studied(out / "study", kind, precision)
 
