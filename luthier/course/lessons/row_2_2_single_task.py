@@ -69,11 +69,12 @@ print(rows[0]["input"], "->", rows[0]["references"][0])
 # ## A study
 #
 # The study asks the model without training, then trains LoRA on the rows, and asks again. The first arm only copies
-# the order. It is a baseline, and it shares many words with the right answer. This takes half a minute or more.
+# the order. It is a baseline, and it shares many words with the right answer. `memory` bounds what the process may hold,
+# in GB. This takes half a minute or more.
 
 # %%
 folder = luthier.study(
-    "orders", model="smollm2-135m", arms=["zero-shot", "lora-r8"], defaults={"epochs": 3}, out="study"
+    "orders", model="smollm2-135m", arms=["zero-shot", "lora-r8"], defaults={"epochs": 3}, memory=2.5, out="study"
 )
 result = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
 means = {arm: own["rouge1"]["mean"] for arm, own in result["arms"].items()}
