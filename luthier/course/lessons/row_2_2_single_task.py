@@ -69,8 +69,8 @@ print(rows[0]["input"], "->", rows[0]["references"][0])
 # ## A study
 #
 # The study asks the model without training, then trains LoRA on the rows, and asks again. The first arm only copies
-# the order. It is a baseline, and it shares many words with the right answer. `memory` bounds what training may hold, in
-# GB. This takes half a minute or more.
+# the order. It is a baseline, and it shares many words with the right answer. `memory` bounds what training may hold,
+# in GB. This takes half a minute or more.
 
 # %%
 folder = luthier.study(
