@@ -75,9 +75,9 @@ def answer(
 ) -> Answered:
     """Answers every row of `file` as the arm was measured, and writes `out`: a JSON line a row, in the file's order.
 
-    A line holds the row's cells, the answer under `column`, and under "luthier" how it came about: {"stop": why it
-    ended, "new_tokens", "tokens_cut" of the input, "sha256" of arm, settings, row and answer}. Where `out` is there
-    already, its answers are kept, and the rows that have none are asked.
+    A line holds the row's cells, the answer under `column`, and under "luthier" how it came about: {"row", "stop": why
+    it ended, "new_tokens", "tokens_cut" of the input, "shots_dropped", "sha256" of arm, settings, row and answer}.
+    Where `out` is there already, its answers are kept, and the rows that have none are asked.
 
     `source` is a study (its shipped arm, or `arm`), an arm's folder, or a model. input: the column that is asked; None
     where the arm's template names its columns. id: a column of unique names, which samples are drawn by; else the
@@ -90,7 +90,7 @@ def answer(
     place = possible(out)
     if place.suffix != ENDING:
         raise SettingsError(f"{place}: answers are written as JSON lines; give --out a name that ends in {ENDING}")
-    if place.exists() and place.samefile(possible(file)):
+    if place.exists() and possible(file).exists() and place.samefile(file):
         raise SettingsError(f"{place}: is the file that is read; give --out another name")
     keep_freed_memory()
     shipped = load_source(str(source), arm, check_probes=verify)

@@ -10,7 +10,7 @@ import typer
 
 import luthier
 from luthier.cli import screen
-from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId
+from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId, written_as
 
 
 def ask(
@@ -82,14 +82,10 @@ def answer(
     Example:
       luthier answer studies/mine visits.csv --input dialogue --out answers.jsonl
     """
-    from luthier.cli.options import typed_settings
-    from luthier.task.opened import Format
-
-    given = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
-    written = typed_settings(Format, {key: value for key, value in given.items() if value is not None}, "answer")
     answered = luthier.answer(
-        source, file, out=out, input=input, id=id, arm=arm, column=column, verify=verify, format=written
-    )
+        source, file, out=out, input=input, id=id, arm=arm, column=column, verify=verify,
+        format=written_as(encoding, delimiter, quote),
+    )  # fmt: skip
     if as_json:
         return screen.print_json(answered.as_json())
     rows = f"{answered.rows} row{'s' * (answered.rows != 1)}"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from luthier.cli import screen
-from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId
+from luthier.cli.options import Delimiter, Encoding, Json, Quote, RowId, written_as
 from luthier.metrics import DECIDING, MARGIN
-
-if TYPE_CHECKING:  # `--help` imports no pydantic
-    from luthier.task.opened import Format
 
 Answers = Annotated[list[str], typer.Option("--answer", help="A column of answers; repeat for several.")]
 Reference = Annotated[str, typer.Option(help="The column with the reference answer.")]
@@ -60,7 +57,8 @@ def score(
 
     result = scores_of_column(
         file, reference=reference, answer=answer, cluster=cluster, input=input, id=id, references=references,
-        labels=labels, format=_format(encoding, delimiter, quote), **_reading(exact, words, bleu, leave_out_reasoning),
+        labels=labels, format=written_as(encoding, delimiter, quote),
+        **_reading(exact, words, bleu, leave_out_reasoning),
     )  # fmt: skip
     return screen.print_json(result.as_json()) if as_json else screen.print_scores(result)
 
@@ -101,17 +99,9 @@ def compare(
     result = comparison_of_columns(
         file, reference=reference, answers=answer, cluster=cluster, input=input, id=id, metric=metric, margin=margin,
         baselines=baseline or [], references=references, look="count" if look is None else look, seed=seed,
-        format=_format(encoding, delimiter, quote), **_reading(exact, words, bleu, leave_out_reasoning),
+        format=written_as(encoding, delimiter, quote), **_reading(exact, words, bleu, leave_out_reasoning),
     )  # fmt: skip
     return screen.print_json(result.as_json()) if as_json else screen.print_comparison(result)
-
-
-def _format(encoding: str | None, delimiter: str | None, quote: str | None) -> Format:
-    """How the file is written, as the user says it."""
-    from luthier.settings import settings_from
-    from luthier.task.opened import Format
-
-    return settings_from(Format, {"encoding": encoding, "delimiter": delimiter, "quote": quote}, "options")
 
 
 def _reading(exact: bool, words: str | None, bleu: str | None, leave_out_reasoning: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # `--help` imports no pydantic
     from pydantic.fields import FieldInfo
 
     from luthier.settings import Settings
+    from luthier.task.opened import Format
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Encoding = Annotated[str | None, typer.Option(help="The encoding of the file, such as cp1252; else it is found.")]
@@ -40,6 +41,14 @@ def refuse_without_server() -> None:
         raise luthier.SettingsError(
             f"{needed[0]} is not installed, which the server needs: pip install 'luthier[serve]'"
         )
+
+
+def written_as(encoding: str | None, delimiter: str | None, quote: str | None) -> Format:
+    """How a file is written, as the user says it."""
+    from luthier.settings import settings_from
+    from luthier.task.opened import Format
+
+    return settings_from(Format, {"encoding": encoding, "delimiter": delimiter, "quote": quote}, "options")
 
 
 def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> None:

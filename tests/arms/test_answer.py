@@ -61,6 +61,18 @@ def test_the_test_rows_get_the_answers_of_the_study(arm: str, finished: Path, ro
     assert told.at_limit == sum(one.stop == "length" for one in measured.values())
 
 
+def test_in_bf16_too_the_answers_are_the_study_s(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Whatever this processor prefers: the rows make the batches of the study, so rounding is the same."""
+    (tmp_path / "task").mkdir()
+    place = study(
+        make_task(tmp_path / "task"), model=str(tiny_folder("decoder-chat")), arms="lora-r4", out=tmp_path / "study",
+        precision="bf16", defaults={"epochs": 1, "evaluations": 1},
+    )  # fmt: skip
+    table = write(tmp_path / "rows.jsonl", [{"text": one.input} for one in StudyFolder(place).examples()])
+    told = answer(place, table, out=tmp_path / "out.jsonl", input="text", arm="lora-r4", verify=True)
+    assert [line["answer"] for line in read(told.out)] == [one.text for one in StudyFolder(place).answers("lora-r4")]
+
+
 def test_what_is_there_is_not_asked_again(finished: Path, rows: Path, tmp_path: Path, monkeypatch: Any) -> None:
     out = tmp_path / "out.jsonl"
     answer(finished, rows, out=out, input="text", arm="lora-r4")
@@ -114,6 +126,7 @@ def test_answers_of_another_arm_or_to_other_rows_are_left_alone(
     ({"id": "size"}, DataError, "row 1, field 'size'"),
     ({"arm": "nobody"}, LuthierError, "nobody"),
     ({"file": "none.jsonl"}, DataError, "none.jsonl: cannot be read"),
+    ({"file": "none.jsonl", "begun": True}, DataError, "none.jsonl: cannot be read"),
     ({"blank": 3}, DataError, "row 3, field 'text': the input is empty; write one, or leave the row out"),
     ({"twice": 3}, DataError, "row 3: the id 'x' is already that of row 2"),
 ], ids=str)  # fmt: skip
@@ -121,6 +134,8 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(
     change: dict[str, Any], error: type[LuthierError], sentence: str, finished: Path, rows: Path, tmp_path: Path
 ) -> None:
     given = {"input": "text", "arm": "lora-r4", "out": "out.jsonl", "file": "rows.jsonl", **change}
+    if given.pop("begun", None):  # where answers are, a wrong file is still said as such
+        (tmp_path / "out.jsonl").touch()
     lines = read(rows)
     if given.pop("blank", None):
         lines[2]["text"] = " \n"
@@ -128,10 +143,10 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(
         lines[1]["name"] = lines[2]["name"] = "x"
         given["id"] = "name"
     write(rows, lines)
-    before = rows.read_bytes()
+    before, there = rows.read_bytes(), {path.name for path in tmp_path.iterdir()}
     with pytest.raises(error, match=sentence):
         answer(finished, tmp_path / given.pop("file"), **given | {"out": tmp_path / given["out"]})
-    assert rows.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert rows.read_bytes() == before and {path.name for path in tmp_path.iterdir()} == there
 
 
 def test_a_template_of_several_columns_names_what_is_asked(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
