@@ -10,10 +10,10 @@ OUT/pretrain.html      loss by step, bits a byte beside xz and bzip2, what the m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -160,17 +160,15 @@ def pretrain(
     with locked(out), stoppable():
         known = PretrainRecord.read_if_there(out)
         given = settings.model_dump(mode="json")
-        if known is not None and known.settings != given:
-            changed = next(key for key in given if known.settings.get(key) != given[key])
-            raise FolderError(f"{out}: its training has another {changed}; name a new folder with --out")
+        if known is not None:
+            refuse_other_settings(out, "training", known.settings, given)
         if known is not None and known.finished:
             return known
         work = prepare(settings, tokenizers or out / "tokenizer", text)
         record = _record(work, command)
-        if known is not None and (known.corpus_sha256, known.tokenizer_sha256) != (
-            record.corpus_sha256, record.tokenizer_sha256,
-        ):  # fmt: skip
-            raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
+        if known is not None:
+            refuse_other_text(out, (known.corpus_sha256, known.tokenizer_sha256),
+                              (record.corpus_sha256, record.tokenizer_sha256))  # fmt: skip
         record.write(out)
         say(words_before(record, settings.tokens_read))
         fit(work, out, _evaluation(work), watch)
@@ -205,6 +203,19 @@ def model_of(settings: Pretraining, shape: Shape) -> nn.Module:
         return module
     count = sum(parameter.numel() for parameter in module.parameters())
     return LSTM(shape.vocabulary, lstm_width(count, shape.vocabulary, settings.layers), settings.layers)
+
+
+def refuse_other_settings(out: Path, what: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises FolderError that names the first setting in which the folder's training, or trial, is another one."""
+    if known != given:
+        changed = next(key for key in given if known.get(key) != given[key])
+        raise FolderError(f"{out}: its {what} has another {changed}; name a new folder with --out")
+
+
+def refuse_other_text(out: Path, known: Hashable, found: Hashable) -> None:
+    """Raises FolderError where what was begun with a text would go on with another one."""
+    if known != found:
+        raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
 
 
 def words_before(record: PretrainRecord, tokens: int) -> str:

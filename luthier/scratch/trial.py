@@ -24,7 +24,7 @@ from statistics import median
 from safetensors.torch import load_file
 from torch import nn
 
-from luthier.errors import FolderError, SettingsError
+from luthier.errors import SettingsError
 from luthier.files import locked
 from luthier.machine import keep_freed_memory, versions
 from luthier.progress import say, stoppable
@@ -34,7 +34,17 @@ from luthier.scratch.corpus import Corpus, read_corpus
 from luthier.scratch.drawn import Draw, train_drawn
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.lstm import LSTM
-from luthier.scratch.pretrain import FEWEST_STEPS, Pretraining, Work, fit, model_of, prepare, pretrain
+from luthier.scratch.pretrain import (
+    FEWEST_STEPS,
+    Pretraining,
+    Work,
+    fit,
+    model_of,
+    prepare,
+    pretrain,
+    refuse_other_settings,
+    refuse_other_text,
+)
 from luthier.scratch.shape import row_flops
 from luthier.scratch.trial_cells import RECALL, TEXT, Cell, Trial, cells_of
 from luthier.scratch.trial_means import means_of
@@ -105,15 +115,14 @@ def run_trial(trial: Trial, out: Path, command: str = "") -> TrialRecord:
     with locked(out), stoppable():
         given, cells = trial.model_dump(mode="json"), cells_of(trial)
         record = TrialRecord.read_if_there(out)
-        if record is not None and record.settings != given:
-            changed = next(key for key in given if record.settings.get(key) != given[key])
-            raise FolderError(f"{out}: its trial has another {changed}; name a new folder with --out")
+        if record is not None:
+            refuse_other_settings(out, "trial", record.settings, given)
         desk = Desk(trial, out, command, read_corpus(trial.corpus))
         if record is None:
             record = _planned(desk, cells)
             record.write(out)
-        elif record.corpus_sha256 != desk.text.sha256:
-            raise FolderError(f"{out}: the text is no longer the one it began with; name a new folder with --out")
+        else:
+            refuse_other_text(out, record.corpus_sha256, desk.text.sha256)
         if not record.finished:
             say(plan_words(record))
             record = _trained(desk, cells, record)

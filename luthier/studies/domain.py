@@ -40,7 +40,6 @@ from luthier.training.batches import micro_batches
 
 LEVEL, RESAMPLES = 0.95, 2000
 HELD_OUT_BYTES = 100_000  # most of the domain that are read
-GENERAL = documents()[::2]  # of every kind: what is read out of the domain
 WEIGHTS = "weights"
 
 Read = dict[str, tuple[float, int]]  # document -> (nats, bytes or hidden tokens)
@@ -166,7 +165,7 @@ def _plan(context: StudyContext, arm: TrainedArm) -> TrainingPlan:
 
 def _read_documents(texts: DomainTexts) -> tuple[list[Document], list[Document]]:
     """What is read in the domain, and out of it."""
-    general = [Document(one.id, one.group, one.text) for one in GENERAL]
+    general = [Document(one.id, one.group, one.text) for one in documents()[::2]]  # of every kind
     return sample_of(texts.corpus.held_out, HELD_OUT_BYTES), general
 
 
