@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.console import Console
 console = Console(stderr=True, highlight=False, emoji=False)  # 'zero-shot:question:' is no emoji
 SILENT_SECONDS = 60.0  # longest silence in a log file, where there is no terminal
 _stop = threading.Event()
+_hushed: ContextVar[bool] = ContextVar("hushed", default=False)  # of one thread or task: others go on printing
 
 
 class Stopped(KeyboardInterrupt):
@@ -61,6 +63,9 @@ class Bar:
 @contextlib.contextmanager
 def bar(title: str, total: float, unit: str = "", done: float = 0) -> Iterator[Bar]:
     """A progress bar on the terminal; where there is no terminal (a log file), a line now and then."""
+    if _hushed.get():
+        yield Bar(lambda count, words: None)
+        return
     if not console.is_terminal:
         lines = _Lines(title, total, unit, done)
         yield Bar(lines.show)
@@ -108,6 +113,18 @@ class _Lines:
         say(", ".join([*parts, *([words] if words else [])]))
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Inside, `say` and `bar` print nothing: for one of many small works that share a bar."""
+    before = _hushed.set(True)
+    try:
+        yield
+    finally:
+        _hushed.reset(before)
+
+
 def say(text: str) -> None:
     """Prints one line to standard error, so that it never mixes with a result."""
+    if _hushed.get():
+        return
     console.print(text, markup=False, soft_wrap=True)  # a user's text may hold square brackets

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from luthier import progress
-from luthier.progress import Stopped, bar, check_stop, say, stoppable
+from luthier.progress import Stopped, bar, check_stop, hushed, say, stoppable
 
 
 def test_the_first_ctrl_c_waits_for_a_safe_point_and_the_second_does_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +74,24 @@ def test_without_a_terminal_a_line_whenever_a_minute_was_silent(
         "train: 1,900 of 2,000 steps, 25 s left, loss 1.5  300 tokens/s",
         "train: done in 250 s",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_many_small_works_share_one_bar(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a small work says is not shown, and another thread's words are."""
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=terminal, width=120))
+    with bar("trial", 60, "seconds") as all_of_them, hushed():
+        say("small: what it does")
+        with bar("small", 10, "steps") as own:
+            own.advance(10, "loss 1.5")
+        other = threading.Thread(target=say, args=["another thread"])
+        other.start()
+        other.join()
+        all_of_them.advance(30)
+    say("the end")
+    assert "trial" in screen.getvalue() and "another thread" in screen.getvalue() and "the end" in screen.getvalue()
+    assert "small" not in screen.getvalue() and "1.5" not in screen.getvalue()
 
 
 def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

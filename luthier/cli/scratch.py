@@ -83,6 +83,7 @@ def run(
     if as_json:
         return screen.print_json(record.as_json())
     screen.print_table(work.PREDICTION_HEADER, work.prediction_rows(record, out))
+    screen.print_table(work.RULE_HEADER, work.rule_rows(record, out))
     screen.print_lines([str(out / "points.csv")])
     return None
 

@@ -126,6 +126,13 @@ class Cell(Part):
     parameters: int
     tokens: int
     flops: Number
+    rate: Number = 1  # times the rule's learning rate
+    batch: Number = 1  # times the rule's batch
+
+    @property
+    def is_check(self) -> bool:
+        """Whether the cell checks the rule of rate and batch, and is no point."""
+        return (self.rate, self.batch) != (1, 1)
 
 
 class Prediction(Part):

@@ -8,7 +8,8 @@ A ladder has four sizes and four ratios of tokens to parameters. Two cells of th
 the spread of seeds is known. A ladder that was stopped goes on; its plan is that of the first sitting.
 
 The rule for rate and batch: every cell has pretrain's learning rate and a batch of a fiftieth of its tokens, at least
-2,048 and at most 16,384.
+2,048 and at most 16,384. Cells of the smallest and the largest size check it, with half and twice the rate, and half
+and twice the batch. They are no points.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import locked, write_text
-from luthier.progress import say
+from luthier.progress import bar, hushed, say
 from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.scaling_record import Cell, LadderRecord, Prediction
 from luthier.scratch.backtest import LEVEL, predictor
@@ -40,17 +41,21 @@ WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 SIZES = 4  # of a ladder
 RATIOS = (5, 10, 20, 40)  # tokens a parameter
 SEEDS = 3  # of the smallest size at the first and last ratio
+RULE = (1, 1)  # rate and batch, in the rule's
+BESIDE = ((0.5, 1), (2, 1), (1, 0.5), (1, 2))  # of the smallest and the largest size at the first ratio
 VOCABULARY, ROW = 512, 128
+GIGA = 1e9
 COLUMNS = ("run", "parameters", "parameters_without_embeddings", "tokens", "flops", "loss", "seed")
 
 
-def settings_of(width: int, tokens: int, seed: int, corpus: str) -> Pretraining:
-    """A cell's training: depth grows with width, and heads are 16 to 32 wide."""
-    batch = min(16_384, max(2_048, tokens // 50))
+def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[float, float] = RULE) -> Pretraining:
+    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch, in the rule's."""
+    rate, batch = beside
     return Pretraining(
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
-        heads=max(1, width // 32), tokens=tokens, row=ROW, batch_tokens=batch, seed=seed, evaluations=1,
-        held_out_bytes=100_000,
+        heads=max(1, width // 32), tokens=tokens, row=ROW, seed=seed, evaluations=1, held_out_bytes=100_000,
+        learning_rate=rate * Pretraining().learning_rate,
+        batch_tokens=int(batch * min(16_384, max(2_048, tokens // 50))),
     )  # fmt: skip
 
 
@@ -76,15 +81,20 @@ def _cells(widths: tuple[int, ...], corpus: str) -> list[Cell]:
     for width in widths:
         for ratio in RATIOS:
             repeated = width == widths[0] and ratio in (RATIOS[0], RATIOS[-1])
-            for seed in range(SEEDS if repeated else 1):
+            checked = width in (widths[0], widths[-1]) and ratio == RATIOS[0]
+            kinds = [(seed, RULE) for seed in range(SEEDS if repeated else 1)]
+            kinds += [(0, beside) for beside in BESIDE] if checked else []
+            for seed, (rate, batch) in kinds:
                 shape = settings_of(width, 10**6, 0, corpus).shape(VOCABULARY)
                 with torch.device("meta"):  # counted, not made
                     parameters = sum(parameter.numel() for parameter in Transformer(shape).parameters())
                 tokens = ratio * parameters
-                read = settings_of(width, tokens, seed, corpus).tokens_read
-                name, flops = f"w{width}-r{ratio}-s{seed}", training_flops(shape, read, ROW)
+                read = settings_of(width, tokens, seed, corpus, (rate, batch)).tokens_read
+                name = f"w{width}-r{ratio}-s{seed}"
+                name += "" if (rate, batch) == RULE else f"-rate{rate:g}-batch{batch:g}"
                 cells.append(Cell(
-                    name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=tokens, flops=flops,
+                    name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=tokens,
+                    flops=training_flops(shape, read, ROW), rate=rate, batch=batch,
                 ))  # fmt: skip
     return cells
 
@@ -127,13 +137,16 @@ def run_ladder(minutes: float, out: Path, *, corpus: str = DOCSTRINGS, command: 
         say(ladder_words(record))
         text = read_corpus(corpus)
         largest = max(cell.width for cell in record.cells)
-        for cell in record.cells:
-            if cell.width == largest and not record.predictions:
-                record = record.model_copy(update={"predictions": _predictions(record, out, largest)})
-                record.write(out)
-            settings = settings_of(cell.width, cell.tokens, cell.seed, corpus)
-            pretrain(settings, out / "cells" / cell.name, command, text=text, tokenizers=out / "tokenizer")
-            _write_points(record, out)
+        with bar("train", sum(cell.flops for cell in record.cells) / GIGA, "GFLOP") as shown:
+            for cell in record.cells:
+                if cell.width == largest and not record.predictions:
+                    record = record.model_copy(update={"predictions": _predictions(record, out, largest)})
+                    record.write(out)
+                settings = settings_of(cell.width, cell.tokens, cell.seed, corpus, (cell.rate, cell.batch))
+                with hushed():
+                    pretrain(settings, out / "cells" / cell.name, command, text=text, tokenizers=out / "tokenizer")
+                _write_points(record, out)
+                shown.advance(cell.flops / GIGA, cell.name)
         return record
 
 
@@ -148,9 +161,13 @@ def ladder_words(record: LadderRecord) -> str:
 
 
 def finished(record: LadderRecord, out: Path) -> list[tuple[Cell, PretrainRecord]]:
-    """The cells whose training has ended."""
+    """The points: cells by the rule whose training has ended."""
+    return _ended([cell for cell in record.cells if not cell.is_check], out)
+
+
+def _ended(cells: list[Cell], out: Path) -> list[tuple[Cell, PretrainRecord]]:
     found = []
-    for cell in record.cells:
+    for cell in cells:
         trained = PretrainRecord.read_if_there(out / "cells" / cell.name)
         if trained is not None and trained.finished and trained.held_out is not None:
             found.append((cell, trained))
@@ -172,7 +189,7 @@ def _predictions(record: LadderRecord, out: Path, largest: int) -> list[Predicti
     # Seeds of one cell are one run: they say nothing about other sizes.
     runs = tuple(f"{cell.width}-{cell.ratio}" for cell, _ in done)
     made = predictor(Points(n, d, losses, d, runs))
-    ahead = [cell for cell in record.cells if cell.width == largest]
+    ahead = [cell for cell in record.cells if cell.width == largest and not cell.is_check]
     loss, low, high = made.tested.interval(
         np.array([cell.parameters for cell in ahead], float), np.array([cell.tokens for cell in ahead], float)
     )
@@ -206,4 +223,19 @@ def prediction_rows(record: LadderRecord, out: Path) -> list[tuple[str, ...]]:
         inside = "-" if loss is None else "yes" if one.low <= loss <= one.high else "no"
         rows.append((one.cell, f"{one.loss:.4f}", f"{one.low:.4f} to {one.high:.4f}",
                      "-" if loss is None else f"{loss:.4f}", inside))  # fmt: skip
+    return rows
+
+
+RULE_HEADER = ("parameters", "tokens", "the rule", *(f"rate x {rate:g}, batch x {batch:g}" for rate, batch in BESIDE))
+
+
+def rule_rows(record: LadderRecord, out: Path) -> list[tuple[str, ...]]:
+    """Of each size that checks the rule: its loss by the rule in nats a byte, and how much more it is beside it."""
+    rows: list[tuple[str, ...]] = []
+    for width in sorted({cell.width for cell in record.cells if cell.is_check}):
+        cells = [cell for cell in record.cells if (cell.width, cell.ratio, cell.seed) == (width, RATIOS[0], 0)]
+        loss = {(cell.rate, cell.batch): loss_a_byte(trained) for cell, trained in _ended(cells, out)}
+        more = [f"{loss[one] - loss[RULE]:+.4f}" if {one, RULE} <= loss.keys() else "-" for one in BESIDE]
+        by_rule = f"{loss[RULE]:.4f}" if RULE in loss else "-"
+        rows.append((f"{cells[0].parameters:,}", f"{cells[0].tokens:,}", by_rule, *more))
     return rows

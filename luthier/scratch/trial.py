@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +26,7 @@ from torch import nn
 from luthier.errors import SettingsError
 from luthier.files import locked
 from luthier.machine import keep_freed_memory, versions
-from luthier.progress import say, stoppable
+from luthier.progress import bar, hushed, say, stoppable
 from luthier.results.trial_record import TrialCell, TrialRecord, TrialResult, TrialScores
 from luthier.scratch import objectives
 from luthier.scratch.corpus import Corpus, read_corpus
@@ -193,12 +192,21 @@ def _planned(desk: Desk, cells: list[Cell]) -> TrialRecord:
 
 def _measured(desk: Desk, cells: list[Cell]) -> tuple[list[float], list[float], float]:
     """Processor seconds of a step of each cell and of all else around its steps; how many processors the steps used."""
-    for cell in {cell.task: cell for cell in cells}.values():
-        step_seconds(desk, cell)  # what is made once, such as the tokenizer, is no cost of a training
+    once = {cell.task: cell for cell in cells}.values()
     seen: list[list[tuple[float, float, float]]] = [[] for _ in cells]
-    for _ in range(ROUNDS):
-        for cell, times in zip(cells, seen, strict=True):
-            times.append(step_seconds(desk, cell))
+    with bar("measure a step of every arm", len(once) + ROUNDS * len(cells), "measurements") as shown:
+
+        def measured(cell: Cell) -> tuple[float, float, float]:
+            with hushed():
+                times = step_seconds(desk, cell)
+            shown.advance()
+            return times
+
+        for cell in once:
+            measured(cell)  # what is made once, such as the tokenizer, is no cost of a training
+        for _ in range(ROUNDS):
+            for cell, times in zip(cells, seen, strict=True):
+                times.append(measured(cell))
     steps, spent = ([median(time[n] for time in times) for times in seen] for n in (0, 2))
     processor, wall = (sum(time[n] for times in seen for time in times) for n in (0, 1))
     return steps, spent, processor / wall
@@ -250,27 +258,39 @@ def _size(desk: Desk, cell: Cell) -> tuple[int, float, int]:
 def _trained(desk: Desk, cells: list[Cell], record: TrialRecord) -> TrialRecord:
     """Every training that is not there yet, kept one by one."""
     plan = {(cell.arm, cell.task): cell for cell in record.cells}
-    for cell, seed, rate in _order(desk.trial, cells, record.results):
-        planned = plan[cell.arm, cell.task]
-        steps = planned.steps if rate is None else max(FEWEST_STEPS, int(TRIED * planned.steps))
-        chosen = _best_rate(record.results, cell) if rate is None else rate
-        result = _train(desk, cell, planned, seed, steps, chosen, tries=rate is not None)
-        record = record.model_copy(update={"results": [*record.results, result]})
-        record.write(desk.out)
-        (folder_of(desk.out, cell, seed, rate) / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def seconds(trainings: list[tuple[Cell, int, float | None]]) -> float:
+        planned = ((plan[cell.arm, cell.task], rate) for cell, _, rate in trainings)
+        return sum(_steps(one, tries=rate is not None) * one.seconds_a_step for one, rate in planned)
+
+    left, whole = _order(desk.trial, cells, record.results), seconds(_order(desk.trial, cells, []))
+    with bar("train", whole, "processor seconds of steps", whole - seconds(left)) as shown:
+        for cell, seed, rate in left:
+            planned = plan[cell.arm, cell.task]
+            chosen = _best_rate(record.results, cell) if rate is None else rate
+            with hushed():
+                result = _train(desk, cell, planned, seed, chosen, tries=rate is not None)
+            record = record.model_copy(update={"results": [*record.results, result]})
+            record.write(desk.out)
+            (folder_of(desk.out, cell, seed, rate) / "checkpoint.safetensors").unlink(missing_ok=True)
+            shown.advance(seconds([(cell, seed, rate)]), f"{cell.arm}, {cell.task}: loss {result.loss:.3f}")
     return record
 
 
-def _order(trial: Trial, cells: list[Cell], done: list[TrialResult]) -> Iterator[tuple[Cell, int, float | None]]:
+def _steps(planned: TrialCell, *, tries: bool) -> int:
+    return max(FEWEST_STEPS, int(TRIED * planned.steps)) if tries else planned.steps
+
+
+def _order(trial: Trial, cells: list[Cell], done: list[TrialResult]) -> list[tuple[Cell, int, float | None]]:
     """What is still to be trained: task by task, rates first, then seed by seed, so that arms take turns."""
     known = {(one.arm, one.task, one.seed, one.learning_rate if one.tries else None) for one in done}
+    order = []
     for task in dict.fromkeys(cell.task for cell in cells):
         own = [cell for cell in cells if cell.task == task]
         wanted: list[tuple[Cell, int, float | None]] = [(cell, trial.seed, rate) for cell in own for rate in cell.rates]
         wanted += [(cell, trial.seed + n, None) for n in range(trial.seeds) for cell in own]
-        for cell, seed, rate in wanted:
-            if (cell.arm, cell.task, seed, rate) not in known:
-                yield cell, seed, rate
+        order += [one for one in wanted if (one[0].arm, one[0].task, *one[1:]) not in known]
+    return order
 
 
 def _best_rate(results: list[TrialResult], cell: Cell) -> float:
@@ -285,10 +305,9 @@ def folder_of(out: Path, cell: Cell, seed: int, rate: float | None = None) -> Pa
     return out / "runs" / (f"{name}-{seed}" if rate is None else f"{name}-rate-{rate:g}")
 
 
-def _train(
-    desk: Desk, cell: Cell, planned: TrialCell, seed: int, steps: int, rate: float, *, tries: bool
-) -> TrialResult:
+def _train(desk: Desk, cell: Cell, planned: TrialCell, seed: int, rate: float, *, tries: bool) -> TrialResult:
     folder, watch = folder_of(desk.out, cell, seed, rate if tries else None), Watch()
+    steps = _steps(planned, tries=tries)
     if cell.task == TEXT:
         loss, scores = _text(desk, cell.settings, folder, watch, seed=seed, steps=steps, rate=rate, tries=tries)
     else:
