@@ -41,15 +41,15 @@ WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 SIZES = 4  # of a ladder
 RATIOS = (5, 10, 20, 40)  # tokens a parameter
 SEEDS = 3  # of the smallest size at the first and last ratio
-RULE = (1, 1)  # rate and batch, in the rule's
-BESIDE = ((0.5, 1), (2, 1), (1, 0.5), (1, 2))  # of the smallest and the largest size at the first ratio
+RULE = (1.0, 1.0)  # rate and batch, in the rule's
+BESIDE = ((0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0))  # of the smallest and the largest size at the first ratio
 VOCABULARY, ROW = 512, 128
 GIGA = 1e9
 COLUMNS = ("run", "parameters", "parameters_without_embeddings", "tokens", "flops", "loss", "seed")
 
 
 def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[float, float] = RULE) -> Pretraining:
-    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch, in the rule's."""
+    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch in the rule's."""
     rate, batch = beside
     return Pretraining(
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
