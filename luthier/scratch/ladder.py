@@ -49,7 +49,7 @@ COLUMNS = ("run", "parameters", "parameters_without_embeddings", "tokens", "flop
 
 
 def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[float, float] = RULE) -> Pretraining:
-    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch in the rule's."""
+    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch to it."""
     rate, batch = beside
     return Pretraining(
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),

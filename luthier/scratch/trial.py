@@ -46,7 +46,7 @@ from luthier.scratch.pretrain import (
 )
 from luthier.scratch.shape import row_flops
 from luthier.scratch.trial_cells import RECALL, TEXT, Cell, Trial, cells_of
-from luthier.scratch.trial_means import means_of
+from luthier.scratch.trial_means import SECONDS, TOKENS_A_SECOND, means_of
 from luthier.scratch.trial_tasks import (
     PAIRS,
     RECALL_IDS,
@@ -59,10 +59,9 @@ from luthier.scratch.trial_tasks import (
 )
 
 DRAWN_ROWS = 32  # rows of a step where rows are drawn
-ROUNDS = 2  # in which the steps of every cell are measured
+ROUNDS = 4  # in which the steps of every cell are measured
 TRIED = 1 / 8  # of the steps, for each learning rate
 OTHERWISE = 0.25  # of the time: reading, judging, writing
-TOKENS_A_SECOND, SECONDS = "tokens a processor second", "processor seconds"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from luthier.stats.seeds import difference_over_seeds, mean_over_seeds
 
 LEVEL = 0.95
 SHARE_RIGHT, LOSS, BITS = "share right", "nats a token", "bits a byte"  # the measures of what was learned
+SECONDS, TOKENS_A_SECOND = "processor seconds", "tokens a processor second"
 Key = tuple[str, str, str]  # task, measure, band
 
 

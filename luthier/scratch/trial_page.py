@@ -10,7 +10,7 @@ from luthier.results.ratings_record import FigureRow
 from luthier.results.trial_record import TrialMean, TrialRecord
 from luthier.scratch import figures
 from luthier.scratch.trial_cells import RECALL, TEXT, TEXT_TASKS
-from luthier.scratch.trial_means import BITS, LOSS, SHARE_RIGHT, between
+from luthier.scratch.trial_means import BITS, LOSS, SECONDS, SHARE_RIGHT, between
 
 PAGE = "trial.html"
 TITLES = {
@@ -27,6 +27,7 @@ TASKS = {
 }
 BEST_IS_LOW = (BITS, LOSS)
 QUALITY = (BITS, SHARE_RIGHT)
+UNEQUAL = 0.15  # share of the first arm's processor time by which an arm may miss it
 HEADER = ("task", "measure", "arm", "mean", "95 % interval", "minus the first arm")
 
 
@@ -61,6 +62,7 @@ def trial_words(record: TrialRecord) -> list[str]:
                 words.append(_best_words(record, sorted(means, key=lambda one: one.value), task, measure))
     if record.settings["kind"] == "recipe":
         words += _ingredient_words(record)
+    words += _unequal_words(record)
     words.append("Each interval holds at 95 % on its own, over seeds and held-out units; of many, some will miss.")
     return words
 
@@ -84,6 +86,22 @@ def _ingredient_words(record: TrialRecord) -> list[str]:
             sides[side if one.difference_low > 0 or one.difference_high < 0 else "Not told apart from"].append(one.arm)
     first = record.cells[0].arm
     return [f"{side} {first}: {', '.join(arms)}." for side, arms in sides.items() if arms]
+
+
+def _unequal_words(record: TrialRecord) -> list[str]:
+    """Which arms did not take the processor time that their steps were counted for."""
+    timed = {(cell.arm, cell.task) for cell in record.cells if cell.budget == "time"}
+    seconds = {(one.arm, one.task): one.value for one in record.means if one.measure == SECONDS}
+    words = []
+    for arm, task in (one for one in seconds if one in timed):
+        first = next(cell.arm for cell in record.cells if cell.task == task)
+        times = seconds[arm, task] / seconds[first, task]
+        if abs(times - 1) > UNEQUAL:
+            words.append(
+                f"{TASKS[task].partition(':')[0]}: {arm} took {times:.2f} times the processor time of {first}, and was "
+                "to take as much. The machine's speed changed after steps were counted; repeat it on a quiet one."
+            )
+    return words
 
 
 def write_page(out: Path, record: TrialRecord) -> Path:

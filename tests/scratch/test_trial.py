@@ -18,13 +18,13 @@ from luthier.scratch import trial as work
 from luthier.scratch.corpus import read_corpus
 from luthier.scratch.objectives import IGNORE, Row
 from luthier.scratch.trial_cells import Trial, cells_of
-from luthier.scratch.trial_means import between, interval_of, means_of, table_of
+from luthier.scratch.trial_means import SECONDS, TOKENS_A_SECOND, between, interval_of, means_of, table_of
 from luthier.scratch.trial_page import mean_rows, trial_words
 from luthier.scratch.trial_tasks import Pieces, TextTask, pieces_of, recall_row, recall_scores, rights_of
 
 SMALL: dict[str, Any] = {"minutes": 0.3, "vocabulary": 300, "width": 8, "layers": 1, "heads": 1, "row": 64,
                          "batch_tokens": 128, "held_out_bytes": 1500}  # fmt: skip
-CLOCKS = (work.SECONDS, work.TOKENS_A_SECOND)
+CLOCKS = (SECONDS, TOKENS_A_SECOND)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,12 @@ def test_a_recipe_that_was_stopped_comes_to_the_same_numbers(
     assert [row[2] for row in rows[:3]] == ["plain", "Muon", "pretrain's default"] and rows[0][5] == "-"
     said = " ".join(words)
     assert all(said.count(side) <= 1 for side in ("Better than plain", "Worse than plain", "Not told apart from plain"))
+    clocks = {one.arm: one for one in whole.means if one.measure == SECONDS}
+    for times in (0.8, 1.1, 1.62):  # a machine that became slower, or faster, under one arm
+        slower = clocks["Muon"].model_copy(update={"value": times * clocks["plain"].value})
+        others = [one for one in whole.means if one.measure != SECONDS]
+        said = " ".join(trial_words(whole.model_copy(update={"means": [*others, clocks["plain"], slower]})))
+        assert (f"Muon took {times:.2f} times the processor time of plain" in said) == (times != 1.1)
     page = (tmp_path / "whole" / "trial.html").read_text()
     assert page.count("<svg") == 4 and "luthier trial recipe" in page and "minus plain" in page
 
