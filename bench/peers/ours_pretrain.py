@@ -41,7 +41,7 @@ def main():
     if len(steps) != order["steps"]:
         raise SystemExit(f"Error: {len(steps)} timed steps where {order['steps']} were ordered")
     took = stamps[-1] - stamps[0]
-    precision = {"torch.float32": "fp32", "torch.bfloat16": "bf16"}[str(next(work.module.parameters()).dtype)]
+    precision = "bf16 autocast" if work.precision == "bf16" else work.precision
     common.report_pretraining(
         ("luthier", "torch"), order, work.shape.vocabulary, took, losses=[s.loss for s in steps], precision=precision
     )

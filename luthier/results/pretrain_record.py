@@ -36,6 +36,7 @@ class PretrainRecord(Record):
     settings: SettingsTable
     command: str
     versions: dict[str, str]
+    precision: str = "fp32"  # of products
     corpus_sha256: str
     tokenizer_sha256: str
     train_documents: int

@@ -9,7 +9,7 @@ the spread of seeds is known. A ladder that was stopped goes on; its plan is tha
 
 The rule for rate and batch: every cell has pretrain's learning rate and a batch of a fiftieth of its tokens, at least
 2,048 and at most 16,384. Cells of the smallest and the largest size check it, with half and twice the rate, and half
-and twice the batch. They are no points.
+and twice the batch. They are no points. All cells compute in fp32, so that points of two machines lie on one law.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[f
     return Pretraining(
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
         heads=max(1, width // 32), tokens=tokens, row=ROW, seed=seed, evaluations=1, held_out_bytes=100_000,
-        learning_rate=rate * Pretraining().learning_rate,
+        learning_rate=rate * Pretraining().learning_rate, precision="fp32",
         batch_tokens=int(batch * min(16_384, max(2_048, tokens // 50))),
     )  # fmt: skip
 

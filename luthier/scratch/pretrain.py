@@ -26,7 +26,7 @@ from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
 from luthier.files import building, locked, sha256_of, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
-from luthier.model.model import Model
+from luthier.model.model import Model, own_precision
 from luthier.progress import say, stoppable
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.pretrain_record import BitsPerByte, PretrainRecord, TextSample
@@ -85,6 +85,9 @@ class Pretraining(Settings):
     )
     evaluations: int = Field(5, ge=1, le=1000, description="times that held-out text is read on the way")
     held_out_bytes: int = Field(400_000, ge=100, le=10**9, description="most bytes of held-out text at the end")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of products; auto: bf16 where the machine multiplies it faster, and never for an LSTM"
+    )
     checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost; 0: every step")
     seed: Seed = Field(0, description="of weights, rows and samples")
 
@@ -119,6 +122,12 @@ class Pretraining(Settings):
         """Tokens of all steps: `tokens`, rounded up to whole steps."""
         return self.steps * self.rows_a_step * self.row
 
+    def own_precision(self) -> str:
+        """'fp32' or 'bf16': what `precision` means on this machine. An LSTM's own products know fp32 alone."""
+        if self.model == "lstm":
+            return "fp32"
+        return own_precision("cpu") if self.precision == "auto" else self.precision
+
     @property
     def is_causal(self) -> bool:
         """Whether the model learns to give every token a likelihood from those before it."""
@@ -130,6 +139,7 @@ class Work:
     """Everything that a training needs, made from its settings alone."""
 
     settings: Pretraining
+    precision: str
     corpus: Corpus
     vocabulary: Vocabulary
     ids: objectives.Vocabulary
@@ -164,7 +174,7 @@ def pretrain(
             refuse_other_settings(out, "training", known.settings, given)
         if known is not None and known.finished:
             return known
-        work = prepare(settings, tokenizers or out / "tokenizer", text)
+        work = prepare(settings, tokenizers or out / "tokenizer", text, known.precision if known else None)
         record = _record(work, command)
         if known is not None:
             refuse_other_text(out, (known.corpus_sha256, known.tokenizer_sha256),
@@ -180,8 +190,8 @@ def pretrain(
         return record
 
 
-def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None) -> Work:
-    """Text, tokenizer and a model with its first weights."""
+def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None, precision: str | None = None) -> Work:
+    """Text, tokenizer and a model with its first weights. `precision`: that in which a training began."""
     corpus = text or read_corpus(settings.corpus)
     texts, taken = [], 0
     for document in corpus.train:
@@ -192,7 +202,8 @@ def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None)
     words.tokenizer.encode_special_tokens = True  # a text that spells END does not end there
     ids = objectives.Vocabulary(words.size, words.end)
     shape = settings.shape(ids.all(settings.objective))
-    return Work(settings, corpus, words, ids, model_of(settings, shape), shape)
+    precision = precision or settings.own_precision()
+    return Work(settings, precision, corpus, words, ids, model_of(settings, shape), shape)
 
 
 def model_of(settings: Pretraining, shape: Shape) -> nn.Module:
@@ -223,7 +234,7 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     return (
         f"{record.parameters:,} parameters ({record.parameters_without_embeddings:,} without embeddings), {tokens:,} "
         f"tokens of {record.train_documents:,} documents in {record.steps:,} steps: {record.flops:.2g} FLOPs, "
-        f"{record.flops / 1e11 / 60:.1f} minutes at 100 GFLOP/s"
+        f"{record.flops / 1e11 / 60:.1f} minutes at 100 GFLOP/s; products in {record.precision}"
     )
 
 
@@ -234,7 +245,7 @@ def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[]
 
     def step(rows: Sequence[Row]) -> tuple[torch.Tensor, int, int]:
         watch()
-        return loss_of(work.module, rows)
+        return loss_of(work.module, rows, work.precision)
 
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
@@ -254,7 +265,9 @@ def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[]
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
         rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
         seed=settings.seed,
-        decided_by=sha256_of_text(settings.model_dump_json(), work.corpus.sha256, work.vocabulary.sha256),
+        decided_by=sha256_of_text(
+            settings.model_dump_json(), work.precision, work.corpus.sha256, work.vocabulary.sha256
+        ),
         title="pretrain",
     )  # fmt: skip
 
@@ -287,7 +300,7 @@ def _record(work: Work, command: str) -> PretrainRecord:
         inner, flops = work.module.matrices, work.module.training_flops(settings.tokens_read)
     return PretrainRecord(
         format=1, settings=settings.model_dump(mode="json"), command=command, versions=versions(),
-        corpus_sha256=work.corpus.sha256, tokenizer_sha256=work.vocabulary.sha256,
+        precision=work.precision, corpus_sha256=work.corpus.sha256, tokenizer_sha256=work.vocabulary.sha256,
         train_documents=len(work.corpus.train), train_bytes=work.corpus.bytes, parameters=parameters,
         parameters_without_embeddings=inner, steps=settings.steps, rows_a_step=settings.rows_a_step, flops=flops,
         finished=False,

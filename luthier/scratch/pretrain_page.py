@@ -40,8 +40,8 @@ def record_words(record: PretrainRecord) -> list[str]:
     """What was trained, in sentences."""
     words = [
         f"{record.parameters:,} parameters ({record.parameters_without_embeddings:,} without embeddings) read "
-        f"{record.tokens or 0:,} tokens in {record.steps:,} steps, {record.flops:.2g} FLOPs; the last tenth of "
-        f"the steps had a loss of {record.loss or 0:.3f} nats a token."
+        f"{record.tokens or 0:,} tokens in {record.steps:,} steps, {record.flops:.2g} FLOPs, with products in "
+        f"{record.precision}; the last tenth of the steps had a loss of {record.loss or 0:.3f} nats a token."
     ]
     if record.held_out:
         words.append(

@@ -106,11 +106,17 @@ def inputs_of(rows: Sequence[Row], device: torch.device) -> tuple[dict[str, Any]
     return inputs, targets_BT
 
 
-def loss_of(module: nn.Module, rows: Sequence[Row]) -> tuple[Tensor, int, int]:
-    """(summed nats, supervised tokens, tokens read) of some rows: the loop's step."""
-    inputs, targets_BT = inputs_of(rows, next(module.parameters()).device)
+def loss_of(module: nn.Module, rows: Sequence[Row], precision: str = "fp32") -> tuple[Tensor, int, int]:
+    """(summed nats, supervised tokens, tokens read) of some rows: the loop's step.
+
+    With 'bf16' products and attention round what they read to bf16; weights, norms and the loss stay in fp32
+    (torch.autocast).
+    """
+    device = next(module.parameters()).device
+    inputs, targets_BT = inputs_of(rows, device)
     wanted_BT = targets_BT != IGNORE
-    logits_nV = module(**inputs, wanted_BT=wanted_BT)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits_nV = module(**inputs, wanted_BT=wanted_BT)
     loss = nn.functional.cross_entropy(logits_nV.float(), targets_BT[wanted_BT], reduction="sum")
     return loss, int(wanted_BT.sum()), sum(row.tokens for row in rows)
 

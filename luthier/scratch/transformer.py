@@ -253,8 +253,8 @@ class Attention(nn.Module):
         self.key = nn.Linear(shape.width, G * K, bias=shape.bias)
         self.value = nn.Linear(shape.width, G * K, bias=shape.bias)
         self.output = nn.Linear(H * K, shape.width, bias=shape.bias)
-        self.query_norm = nn.RMSNorm(K, eps=shape.epsilon) if shape.qk_norm else nn.Identity()
-        self.key_norm = nn.RMSNorm(K, eps=shape.epsilon) if shape.qk_norm else nn.Identity()
+        self.query_norm = HeadNorm(K, eps=shape.epsilon) if shape.qk_norm else nn.Identity()
+        self.key_norm = HeadNorm(K, eps=shape.epsilon) if shape.qk_norm else nn.Identity()
         self.scale = K**-0.5 if shape.scaled_attention else 1.0
         self.looks_back = name.startswith("decoder") and not name.endswith("cross")
 
@@ -300,6 +300,13 @@ class Attention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.shape.head_size)).transpose(1, 2)
+
+
+class HeadNorm(nn.RMSNorm):
+    """Of queries and keys, in its own precision: products may come in bf16 (rows.loss_of)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
 
 
 class MLP(nn.Module):

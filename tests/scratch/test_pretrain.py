@@ -10,21 +10,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from luthier.errors import FolderError, SettingsError
 from luthier.results.lines import Step
 from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.record import read_lines_of
+from luthier.scratch import pretrain as work
 from luthier.scratch.corpus import Document
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.objectives import Vocabulary
-from luthier.scratch.pretrain import Pretraining, pretrain
+from luthier.scratch.pretrain import Pretraining, fit, pretrain
 from luthier.scratch.rows import RowBatches
 from luthier.settings import settings_from
 from tests.commands import one_sentence
@@ -42,18 +45,33 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+def stopped(work_: work.Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None], after: int) -> None:
+    """`fit`, stopped in a step."""
+    steps = iter(range(after))
+
+    def counted() -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+
+    fit(work_, out, evaluate, counted)
+
+
 def settings(texts: str, **given: Any) -> Pretraining:
     return Pretraining(corpus=texts, **(SMALL | given))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("given", [
     {}, {"model": "lstm", "optimizer": "adamw"}, {"objective": "prefix"},
     {"objective": "masked", "positions": "learned"},
     {"objective": "spans", "positions": "buckets"}, {"tokenizer": "bpe", "vocabulary": 300, "cooldown": 0.3},
     {"tokenizer": "unigram", "vocabulary": 300, "positions": "alibi", "activation": "swiglu", "tied": False},
 ], ids=lambda given: "-".join(map(str, given.values())) or "causal")  # fmt: skip
-def test_every_objective_learns(given: dict[str, Any], texts: str, tmp_path: Path) -> None:
-    record = pretrain(settings(texts, **given), tmp_path)
+def test_every_objective_learns(given: dict[str, Any], precision: str, texts: str, tmp_path: Path) -> None:
+    record = pretrain(settings(texts, precision=precision, **given), tmp_path)
+    assert record.precision == ("fp32" if given.get("model") == "lstm" else precision)
+    weights = load_file(tmp_path / "weights" / "model.safetensors")
+    assert all(one.dtype == torch.float32 for one in weights.values())
     lines = read_lines_of(Step, tmp_path / "metrics.jsonl")
     assert record.finished and len(lines) == record.steps == 30
     assert record.loss is not None and record.loss < 0.85 * lines[0].loss
@@ -87,6 +105,23 @@ def test_killed_and_resumed_ends_with_the_same_weights(texts: str, tmp_path: Pat
     whole, killed = (PretrainRecord.read(tmp_path / name) for name in ("whole", "killed"))
     assert whole.weights_sha256 == killed.weights_sha256
     assert whole == killed
+
+
+def test_a_training_goes_on_in_the_precision_it_began_with(
+    texts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine decides what 'auto' means, and another one may go on. bf16 comes to about the same loss."""
+    monkeypatch.setenv("LUTHIER_PRECISION", "bf16")
+    whole = pretrain(settings(texts), tmp_path / "whole")
+    monkeypatch.setattr(work, "fit", lambda *given: stopped(*given, after=7))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(settings(texts), tmp_path / "moved")
+    monkeypatch.undo()
+    monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
+    moved, other = (pretrain(settings(texts), tmp_path / name) for name in ("moved", "other"))
+    assert moved == whole and (moved.precision, other.precision) == ("bf16", "fp32")
+    assert moved.weights_sha256 != other.weights_sha256
+    assert moved.loss == pytest.approx(other.loss, rel=0.02)
 
 
 def test_a_finished_training_is_not_run_again_and_another_is_refused(texts: str, tmp_path: Path) -> None:
