@@ -27,6 +27,7 @@ TASKS = {
 }
 BEST_IS_LOW = (BITS, LOSS)
 QUALITY = (BITS, SHARE_RIGHT)
+MOST_LINES = 4  # in one figure
 UNEQUAL = 0.15  # share of the first arm's processor time by which an arm may miss it
 HEADER = ("task", "measure", "arm", "mean", "95 % interval", "minus the first arm")
 
@@ -105,46 +106,77 @@ def _unequal_words(record: TrialRecord) -> list[str]:
 
 
 def write_page(out: Path, record: TrialRecord) -> Path:
-    """Writes the page into the trial's folder."""
-    sections = []
-    for task in dict.fromkeys(one.task for one in record.means):
-        means = [one for one in record.means if one.task == task]
-        for measure in dict.fromkeys(one.measure for one in means):
-            sections += _sections(record, task, [one for one in means if one.measure == measure])
-    sections += [
+    """Writes the page into the trial's folder: what was learned, then where in a text, then what it took."""
+    by_measure: dict[tuple[str, str], list[TrialMean]] = {}
+    for one in record.means:
+        by_measure.setdefault((one.task, one.measure), []).append(one)
+    learned, in_bands, took = [], [], []
+    for (task, measure), means in by_measure.items():
+        whole, bands = [one for one in means if not one.at], [one for one in means if one.at]
+        if whole:
+            (learned if measure in QUALITY else took).append(_section(record, task, whole))
+        if bands:
+            in_bands.append(_band_section(task, bands))
+    sections = [
+        *([_table_of_all(record)] if len(learned) > 1 else []),
+        *learned,
+        *in_bands,
+        *took,
         Section("What the budget bought", [_budget_words(record)], PLAN_HEADER, plan_rows(record)),
         Section("Make it again", [f"text sha256 {record.corpus_sha256}"], code=record.command),
     ]
     return write_sheet(out / PAGE, TITLES[record.settings["kind"]], trial_words(record), sections)
 
 
-def _sections(record: TrialRecord, task: str, means: list[TrialMean]) -> list[Section]:
-    """A measure at a task: all units together, and by band where there are bands."""
-    whole, bands = [one for one in means if not one.at], [one for one in means if one.at]
-    title, measure = TASKS[task], means[0].measure
-    sections, key = [], f"{task}-{measure}".replace(" ", "-")
-    if whole:
-        drawn = [FigureRow(label=one.arm, value=one.value, low=one.low, high=one.high) for one in whole]
-        figure = points(key, drawn, measure)
-        if record.settings["kind"] == "recipe" and measure == BITS:
-            apart = [
-                FigureRow(label=one.arm, value=one.difference, low=one.difference_low, high=one.difference_high)
-                for one in whole
-                if one.difference is not None
-            ]
-            figure = points(key, apart, f"{measure}, minus {whole[0].arm}", 0.0)
-        header = ("arm", "mean", "95 % interval", f"minus {whole[0].arm}")
-        sections.append(Section(f"{title}: {measure}", [], header, [(one.arm, *_cells(one)) for one in whole], figure))
-    if bands:
-        by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
-        by_band = (by, *dict.fromkeys(one.arm for one in bands))
-        rows = [
-            (at, *(f"{_cells(one)[0]} ({_cells(one)[1]})" for one in bands if one.at == at))
-            for at in dict.fromkeys(one.at for one in bands)
+def _table_of_all(record: TrialRecord) -> Section:
+    """A row for each arm and a column for each task's measure of what was learned."""
+    means = [one for one in record.means if one.measure in QUALITY and not one.at]
+    columns = list(dict.fromkeys((one.task, one.measure) for one in means))
+    cells = {(one.arm, one.task, one.measure): one for one in means}
+    rows = []
+    for arm in dict.fromkeys(cell.arm for cell in record.cells):
+        own = [cells.get((arm, *column)) for column in columns]
+        rows.append((arm, *("-" if one is None else f"{_cells(one)[0]} ({_cells(one)[1]})" for one in own)))
+    header = ("arm", *(f"{task}: {measure}" for task, measure in columns))
+    return Section("In one table", ["Means with 95 % intervals."], header, rows)
+
+
+def _section(record: TrialRecord, task: str, means: list[TrialMean]) -> Section:
+    """A measure at a task, of all units together."""
+    measure = means[0].measure
+    drawn = [FigureRow(label=one.arm, value=one.value, low=one.low, high=one.high) for one in means]
+    figure = points(_key(means), drawn, measure)
+    if record.settings["kind"] == "recipe" and measure == BITS:
+        apart = [
+            FigureRow(label=one.arm, value=one.difference, low=one.difference_low, high=one.difference_high)
+            for one in means
+            if one.difference is not None
         ]
-        figure = figures.by_band(f"{key}-{by}", bands, axis)
-        sections.append(Section(f"{title}: {measure} by {by}", ["Means with 95 % intervals."], by_band, rows, figure))
-    return sections
+        figure = points(_key(means), apart, f"{measure}, minus {means[0].arm}", 0.0)
+    header = ("arm", "mean", "95 % interval", f"minus {means[0].arm}")
+    return Section(f"{TASKS[task]}: {measure}", [], header, [(one.arm, *_cells(one)) for one in means], figure)
+
+
+def _band_section(task: str, means: list[TrialMean]) -> Section:
+    """A measure at a task, by band of positions or distances. Of many arms the figure draws a few."""
+    by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
+    arms = list(dict.fromkeys(one.arm for one in means))
+    rows = [
+        (at, *(f"{_cells(one)[0]} ({_cells(one)[1]})" for one in means if one.at == at))
+        for at in dict.fromkeys(one.at for one in means)
+    ]
+    texts, drawn = ["Means with 95 % intervals."], arms
+    if len(arms) > MOST_LINES:
+        last = {one.arm: one.value for one in means}  # in the last band
+        ordered = sorted(arms[1:], key=lambda arm: last[arm], reverse=means[0].measure not in BEST_IS_LOW)
+        drawn = [arms[0], *ordered[: MOST_LINES - 2], ordered[-1]]
+        texts.append(f"The figure shows {arms[0]} and, by the last {by}, the best arms and the worst one.")
+    figure = figures.by_band(f"{_key(means)}-{by}", [one for one in means if one.arm in drawn], axis)
+    return Section(f"{TASKS[task]}: {means[0].measure} by {by}", texts, (by, *arms), rows, figure)
+
+
+def _key(means: list[TrialMean]) -> str:
+    return f"{means[0].task}-{means[0].measure}".replace(" ", "-")
 
 
 PLAN_HEADER = ("task", "arm", "parameters", "steps", "tokens", "processor seconds", "FLOPs", "learning rates")
