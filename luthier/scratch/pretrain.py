@@ -77,7 +77,7 @@ class Pretraining(Settings):
     row: int = Field(256, ge=8, le=2**14, description="tokens of a row")
     batch_tokens: int = Field(4096, ge=8, le=2**24, description="tokens an optimizer step")
     optimizer: Literal["adamw", "muon"] = Field("muon", description="Muon moves matrices, and AdamW the rest")
-    learning_rate: float = Field(0.01, gt=0, le=10, description="peak learning rate")
+    learning_rate: float = Field(0.02, gt=0, le=10, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled weight decay of matrices")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     cooldown: float | None = Field(
