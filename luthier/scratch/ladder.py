@@ -7,8 +7,8 @@
 A ladder has four sizes and four ratios of tokens to parameters. Two cells of the smallest size have two more seeds, so
 the spread of seeds is known. A ladder that was stopped goes on; its plan is that of the first sitting.
 
-The rule for rate and batch: every cell has pretrain's learning rate and a batch of a thousandth of its tokens, at least
-1,024 and at most 16,384. Cells of the smallest and the largest size check it, with half and twice the rate, and half
+The rule for rate and batch: every cell has pretrain's learning rate and a batch of the square root of its tokens, at
+least 1,024. Cells of the smallest and the largest size check it, with half and twice the rate, and half
 and twice the batch. They are no points. All cells compute in fp32, so that points of two machines lie on one law.
 """
 
@@ -55,7 +55,7 @@ def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[f
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
         heads=max(1, width // 32), tokens=tokens, row=ROW, seed=seed, evaluations=1, held_out_bytes=100_000,
         learning_rate=rate * Pretraining().learning_rate, precision="fp32",
-        batch_tokens=int(batch * min(16_384, max(1_024, tokens // 1000))),
+        batch_tokens=int(batch * max(1_024, math.isqrt(tokens))),
     )  # fmt: skip
 
 
