@@ -8,8 +8,8 @@ A ladder has four sizes and four ratios of tokens to parameters. Two cells of th
 the spread of seeds is known. A ladder that was stopped goes on; its plan is that of the first sitting.
 
 The rule for rate and batch: every cell has pretrain's learning rate and a batch of the square root of its tokens, at
-least 1,024. Cells of the smallest and the largest size check it, with half and twice the rate, and half
-and twice the batch. They are no points. All cells compute in fp32, so that points of two machines lie on one law.
+least 1,024. Cells of the smallest and the largest size check it, with half and twice the rate, and half and twice the
+batch. They are no points. All cells compute in fp32, so that points of two machines lie on one law.
 """
 
 from __future__ import annotations
