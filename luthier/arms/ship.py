@@ -33,7 +33,7 @@ from luthier.machine import keep_freed_memory
 from luthier.model.model import Model
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.comparison import Comparison
-from luthier.results.domain_record import DOMAIN
+from luthier.results.names import DOMAIN
 from luthier.results.evidence import EVIDENCE_FOLDER, Evidence, Export, hashes_of, write_sums
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, PROMPTS_FILE, SCORES_FILE

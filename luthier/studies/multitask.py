@@ -31,7 +31,7 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.tasks import multi, overview
 from luthier.reports.words import mixture_words
-from luthier.results.domain_record import DOMAIN
+from luthier.results.names import DOMAIN
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
 from luthier.results.names import arm_names, keys, member_folder, slug

@@ -18,7 +18,8 @@ from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
 from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
-from luthier.results.domain_record import DOMAIN, DomainRecord
+from luthier.results.domain_record import DomainRecord
+from luthier.results.names import DOMAIN
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
