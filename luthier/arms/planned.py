@@ -215,7 +215,7 @@ class Planner:
     def setting(self) -> Setting:
         kind: Any = "cpu" if self.device.kind == "cpu" else "cuda"
         bound = self.request.memory * 1e9 if self.request.memory else None
-        return Setting(precision=self.precision, device=kind, bound=bound)
+        return Setting(precision=self.precision, device=kind, bound=bound, machine=self.device.memory)
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
         """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""
