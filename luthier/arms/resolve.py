@@ -226,12 +226,14 @@ def _tunable(where: str, spec: ArmSpec, arm_method: Method) -> tuple[str, ...]:
 
 
 def with_defaults(arms: Mapping[str, ArmSpec], defaults: Mapping[str, Any]) -> dict[str, ArmSpec]:
-    """The arms with `defaults` for settings that their method has and that they do not give themselves.
+    """The arms with `defaults` for settings that their method has and that they do not give themselves. The further
+    pretraining that an arm begins with has them too, so that it is the one of an arm `domain`.
 
     Raises SettingsError for a key that is no setting of any arm.
     """
     tables_of = {name: setting_tables(arm.method) for name, arm in arms.items()}
-    known_keys = {key for keys in tables_of.values() for key in keys}
+    texts = domain_tables() if any(arm.domain for arm in arms.values()) else {}
+    known_keys = {key for keys in (*tables_of.values(), texts) for key in keys}
     if unknown := [key for key in defaults if key not in known_keys]:
         raise SettingsError(
             f"defaults: '{unknown[0]}' is no setting of any arm here; there are: {', '.join(sorted(known_keys))}"
@@ -243,5 +245,7 @@ def with_defaults(arms: Mapping[str, ArmSpec], defaults: Mapping[str, Any]) -> d
             | getattr(arms[name], table)
             for table in ("settings", "training", "generation")
         }
+        if (domain := arms[name].domain) is not None:
+            tables["domain"] = {key: value for key, value in defaults.items() if key in texts} | domain
         filled[name] = arms[name].model_copy(update=tables)
     return filled

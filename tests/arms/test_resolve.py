@@ -30,6 +30,20 @@ def test_defaults_reach_every_arm_that_has_the_setting_and_says_nothing_itself()
     assert "epochs" not in found["soft"].tunable
 
 
+def test_defaults_reach_the_further_pretraining_that_an_arm_begins_with() -> None:
+    """Else it is another one than that of an arm `domain`, and is done twice."""
+    task = load_task("dialogues")
+    named = {name: parse(name) for name in ("domain", "lora+domain=task", "lora+domain=task+domain.epochs=2", "lora")}
+    arms = with_defaults(named, assignments("epochs=1, row=64, rank=4", "defaults"))
+    alone, begun, own, plain = (resolve(name, arm, task) for name, arm in arms.items())
+    assert isinstance(begun, TrainedArm) and begun.domain and isinstance(own, TrainedArm) and own.domain
+    assert isinstance(alone, TrainedArm) and isinstance(plain, TrainedArm) and plain.domain is None
+    assert begun.domain.training == alone.training and begun.domain.settings == alone.settings
+    assert (alone.training.epochs, alone.settings.row, own.domain.training.epochs) == (1, 64, 2)
+    with pytest.raises(SettingsError, match="'row' is no setting of any arm here"):
+        with_defaults({"lora": parse("lora")}, {"row": 64})
+
+
 def test_only_an_arm_that_trains_has_training_and_weights() -> None:
     task = load_task("dialogues")
     found = {
