@@ -116,6 +116,7 @@ class _Records:
         self, found: Comparison, scores: dict[str, list[Score]], same: Callable[[_Said, Pair | None], bool]
     ) -> tuple[str, str] | None:
         """The first two arms that these scores, compared as `found`, do not show as they were shipped."""
+        pairs: list[tuple[str, str, _Said, Comparison]]
         pairs = [(pair.a, pair.b, pair, found) for pair in self.compared.deciding_pairs]
         if self.exported:
             joined = again(self.compared, scores | self.exported)
