@@ -23,7 +23,7 @@ from luthier.records import Prompt, Score
 from luthier.results.comparison import Comparison, Pair
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, Export, hashes_of, read_sums, refuse_other
 from luthier.results.folder import StudyFolder
-from luthier.results.lines import EXAMPLES_FILE, PROMPTS_FILE
+from luthier.results.lines import EXAMPLES_FILE, PROMPTS_FILE, SCORES_FILE
 from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
@@ -124,13 +124,18 @@ class _Records:
         return next(((a, b) for a, b, said, now in pairs if not same(said, now.pair(a, b))), None)
 
     def tested(self, shipped: Shipped) -> dict[str, Any]:
-        """The whole test again. Raises ModelError where it leads to another decision."""
+        """The whole test again. Raises FolderError for scores that are not those of the stored answers, ModelError
+        where the answers of this machine lead to another decision.
+        """
         arm = self.evidence.arm
         if not self.evidence.with_examples:
             raise SettingsError(
                 f"{self.place}: was shipped without its test examples, so --test has nothing to ask; leave it out"
             )
         examples, before = self.study.examples(), {answer.id: answer for answer in self.study.answers(arm)}
+        if rescored(list(before.values()), examples, self.record.task) != self.scores[arm]:
+            path = self.study.arm(arm) / SCORES_FILE
+            raise FolderError(f"{path}: these are not the scores of the answers beside it; {self._remedy}")
         answers = answers_to(shipped, read_lines_of(Prompt, self.study.arm(arm) / PROMPTS_FILE))
         scores = self.scores | {arm: rescored(answers, examples, self.record.task)}
         if other := self._first_other(again(self.compared, scores), scores, _same_verdict):

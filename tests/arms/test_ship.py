@@ -296,7 +296,7 @@ def test_a_test_that_goes_otherwise_is_said(copy: Path) -> None:
     write_sums(copy)
     assert compared.ship.sentence != before.ship.sentence
     assert verify(copy)["probes"] == 3
-    with pytest.raises(ModelError, match="gives another verdict on"):
+    with pytest.raises(FolderError, match=r"scores\.jsonl: these are not the scores of the answers beside it"):
         verify(copy, test=True)
 
 
