@@ -147,7 +147,7 @@ def ship(
         if with_modelfile:
             write_json(part / "prompt.json", prompt_record(shipped, note))
             write_text(part / MODELFILE, modelfile(shipped, exports[-1].file))
-        evidence = _evidence(source, note, exports, with_examples)
+        evidence = evidence_of(source.name, source.record, source.compared, note, exports, with_examples)
         write_text(part / "README.md", card(evidence, note, with_modelfile))
         files = hashes_of(part)
         evidence = evidence.model_copy(update={"files": files}).sealed()
@@ -299,9 +299,10 @@ def _write_records(part: Path, source: _Source, forms: Sequence[_Form], with_exa
             write_lines_of(inside.arm(arm) / ANSWERS_FILE, answers)
 
 
-def _evidence(source: _Source, note: ShippedNote, exports: list[Export], with_examples: bool) -> Evidence:
-    """What the study itself says of the arm, and the exports beside it."""
-    name, record, compared = source.name, source.record, source.compared
+def evidence_of(
+    name: str, record: StudyRecord, compared: Comparison, note: ShippedNote, exports: list[Export], with_examples: bool
+) -> Evidence:
+    """What the study itself says of its arm `name`, and the exports beside it; without the hashes of files."""
     base: dict[str, Any] = {"base": note.base.name, "base_sha256": note.base.sha256, "precision": note.base.precision}
     return Evidence(
         format=1,

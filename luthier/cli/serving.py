@@ -26,7 +26,7 @@ def serve(
     max_per_client: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Answers of one client, written or waiting; more get a 429.")
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Ask each arm's probes first.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="First ask each arm's probes and test.")] = False,
 ) -> None:
     """Serve arms as they were measured, behind an OpenAI-compatible address. NAME answers one input with the arm's own
     template, shots and settings; NAME/raw takes messages as they come.

@@ -80,7 +80,7 @@ class Guard:
                 status=403, code="host_not_allowed", kind="permission_error",
             )  # fmt: skip
         for origin in headers.get(b"origin", []):
-            if not self._is_ours(urlsplit(origin.decode("latin-1")).hostname or ""):
+            if not self._is_ours(_host_in(origin.decode("latin-1"))):
                 raise Refusal(
                     "pages of other sites may not ask this server",
                     status=403, code="origin_not_allowed", kind="permission_error",
@@ -155,8 +155,15 @@ def _by_name(scope: Scope) -> dict[bytes, list[bytes]]:
 def _host_of(header: bytes) -> str:
     """The host of a Host header without its port, in lower case; '' where it is none."""
     try:
-        return (urlsplit("//" + header.decode("ascii")).hostname or "").rstrip(".")
-    except ValueError:  # another letter, or a bracket that does not close
+        return _host_in("//" + header.decode("ascii")).rstrip(".")
+    except UnicodeDecodeError:
+        return ""
+
+
+def _host_in(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # a bracket that does not close, or letters that only look like those of a host
         return ""
 
 

@@ -6,6 +6,7 @@ with code 0. A second signal ends it at once.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import shlex
@@ -17,17 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import possible
 from luthier.machine import LOCAL_HOSTS, keep_freed_memory
+from luthier.serving.agreement import agreement
 from luthier.serving.app import make_app
 from luthier.serving.engine import MOST_STREAMS, MOST_WAITING, Engine
 from luthier.serving.guard import Rules
 from luthier.serving.served import Served, load_served
 
 END_SECONDS = 30.0
-IDLE_SECONDS = 30  # that a connection may stay open without a request
+IDLE_SECONDS = 30  # that a connection may stay open without a whole head of a request
 FEWEST_KEY_LETTERS = 16
 LARGEST_PORT, LARGEST_STREAMS, LARGEST_QUEUE = 65_535, 64, 100_000
 
@@ -64,7 +67,8 @@ def serve(
     host: anything but this machine itself needs a `key_file`, whose only line clients send as a bearer key.
     allowed_hosts: further names under which clients may ask. streams: answers that are written at once; queue:
     requests that may wait; per_client: answers, written or waiting, of one client's address. verify: every arm is asked
-    its probes first. say: gets the lines that tell where to ask.
+    its probes first, which must be answered as measured, and then as many test prompts as there are streams, of which
+    it is said how many are. say: gets these lines, and those that tell where to ask.
     Raises LuthierError for what cannot be served.
     """
     _refuse_outside("the port", port, 0, LARGEST_PORT)
@@ -77,7 +81,18 @@ def serve(
         served = load_served(sources, arms, check_probes=verify)
         engine = Engine(streams=streams, waiting=queue, per_client=per_client)
         hello = _hello(served, Address(host, listening.getsockname()[1]), key_file)
-        _run(served, engine, rules, listening, END_SECONDS, lambda: say(hello))
+        with _started(engine):
+            if verify:
+                _say_agreement(served, streams, say)
+            _run(served, engine, rules, listening, END_SECONDS, lambda: say(hello))
+
+
+def _say_agreement(served: Mapping[str, Served], streams: int, say: Callable[[str], None]) -> None:
+    """Says of every arm how many test answers come again. By an engine of its own: the server's counts begin at 0."""
+    with _started(Engine(streams=streams)) as engine:
+        for one in served.values():
+            if (found := agreement(one, engine)) is not None:
+                say(found.sentence)
 
 
 def serve_open(
@@ -95,7 +110,18 @@ def serve_open(
         served = load_served(sources)
         address = Address(host, listening.getsockname()[1])
         opened = f"Serving {', '.join(served)} at {address.url}/invocations"
-        _run(served, Engine(), Rules(any_host=True), listening, end_seconds, lambda: say(opened))
+        with _started(Engine()) as engine:
+            _run(served, engine, Rules(any_host=True), listening, end_seconds, lambda: say(opened))
+
+
+@contextlib.contextmanager
+def _started(engine: Engine) -> Iterator[Engine]:
+    """The engine while the block runs."""
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.close(0)
 
 
 def _run(
@@ -110,9 +136,7 @@ def _run(
     keep_freed_memory()
     server = _Server(_configuration(served, engine, rules), engine, end_seconds)
     server.when_open = when_open
-    engine.start()
     server.run(sockets=[listening])
-    engine.close(0)
 
 
 @contextlib.contextmanager
@@ -195,8 +219,35 @@ def _listening(host: str, port: int) -> socket.socket:
 def _configuration(served: Mapping[str, Served], engine: Engine, rules: Rules) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(served, engine, rules), log_config=None, access_log=False, server_header=False,
-        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=5, lifespan="off", ws="none", http="h11",
+        timeout_keep_alive=IDLE_SECONDS, timeout_graceful_shutdown=5, lifespan="off", ws="none", http=_Connection,
     )  # fmt: skip
+
+
+class _Connection(H11Protocol):
+    """uvicorn's connection, closed also where no first request comes, or the rest of one's head does not.
+
+    uvicorn waits for those for ever, so that clients without a key could take every file that the process may open.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._watch()
+
+    def _watch(self) -> None:
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0 and not is_answering:
+            return self.transport.close()
+        self._watching = self.loop.call_later(left if left > 0 else self.timeout_keep_alive, self._watch)
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watching.cancel()
+        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):

@@ -108,17 +108,21 @@ compare = plain(comparison, "compare")
 def again(compared: Comparison, arms: Arms) -> Comparison:
     """These arms compared by the rules of an earlier comparison: its metric, margin, level, look, seed and baselines.
 
-    Costs and further seeds are not in compare.json, so only pairs are those of a study; the decision is made without
-    costs. Raises what `comparison` raises.
+    Costs are not in compare.json: of the arms that the bounds allow, the one that was chosen is taken for the cheapest.
+    So equal scores give the decision again, and one that the scores do not allow comes out otherwise. Further seeds are
+    not there either. Raises what `comparison` raises.
     """
+    chosen = compared.ship.arm
     return comparison(
         arms,
         deciding=compared.deciding,
         margin=compared.margin,
+        cost=None if chosen is None else {name: (name != chosen,) for name in arms},
         level=compared.level,
         baselines=compared.baseline_names(),
         seed=compared.seed,
         look=compared.look,
+        barred=compared.ship.barred,
     )
 
 

@@ -16,14 +16,16 @@ from safetensors.torch import load_file, save_file
 from luthier.arms import ship_push
 from luthier.arms.ask import ask
 from luthier.arms.merge import merge_arm
-from luthier.arms.ship import ship
+from luthier.arms.ship import evidence_of, ship
 from luthier.arms.ship_push import push
 from luthier.arms.ship_verify import verify
 from luthier.errors import FolderError, LuthierError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.results.comparison import Comparison
-from luthier.results.evidence import Evidence, write_sums
+from luthier.results.evidence import Evidence, hashes_of, write_sums
 from luthier.results.folder import StudyFolder
+from luthier.results.shipped_note import ShippedNote
+from luthier.results.study_record import StudyRecord
 from luthier.studies.study import study
 from luthier.verdicts.compare import again
 from tests.studies.test_study import make_task
@@ -273,25 +275,28 @@ def test_a_forged_evidence_is_refused(change: dict[str, Any], copy: Path) -> Non
 
 
 def test_a_test_that_goes_otherwise_is_said(copy: Path) -> None:
-    """Somebody wrote better scores, and made every hash again."""
-    place = copy / "evidence" / "arms" / ARM / "scores.jsonl"
+    """Somebody wrote better scores, compared them by the rules, and made every hash again."""
+    inside, evidence, note = StudyFolder(copy / "evidence"), Evidence.read(copy), ShippedNote.read(copy)
+    place = inside.arm(ARM) / "scores.jsonl"
     rows = [json.loads(line) for line in place.read_text().splitlines()]
     for row in rows:
         row["values"]["rouge1"] = 1.0
     place.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    compared = read_json(copy / "evidence" / "compare.json")
-    for pair in compared["pairs"]:
-        if ARM in (pair["a"], pair["b"]) and pair["verdict"]:
-            pair["verdict"] = "better" if pair["a"] == ARM else "worse"
-    write_json(copy / "evidence" / "compare.json", compared)
-    from luthier.results.evidence import hashes_of
-
-    evidence = Evidence.read(copy)
+    before = Comparison.read(inside.path)
+    scores = {arm: inside.scores(arm) for arm in before.arms}
+    compared = again(before, scores)
+    compared.write(inside.path)
+    joined = again(compared, scores | {one.arm: inside.scores(one.arm) for one in evidence.exports})
+    told = [(one, joined.pair(one.arm, ARM)) for one in evidence.exports]
+    names = ("verdict", "difference", "low", "high")
+    exports = [one.model_copy(update={name: getattr(pair, name) for name in names}) for one, pair in told]
+    forged = evidence_of(ARM, StudyRecord.read(inside.path), compared, note, exports, True)
     files = hashes_of(copy, ("SHA256SUMS", "evidence.json"))
-    evidence.model_copy(update={"files": files}).sealed().write(copy)
+    forged.model_copy(update={"files": files}).sealed().write(copy)
     write_sums(copy)
+    assert compared.ship.sentence != before.ship.sentence
     assert verify(copy)["probes"] == 3
-    with pytest.raises(ModelError, match="gives another verdict on"):
+    with pytest.raises(FolderError, match=r"scores\.jsonl: these are not the scores of the answers beside it"):
         verify(copy, test=True)
 
 

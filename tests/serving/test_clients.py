@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from luthier.decoding.generate import answered
 from luthier.decoding.likelihood import reference_nats
-from luthier.rating.judge import judge
+from luthier.decoding.requests import Request
 from luthier.records import Prompt, Vote
 from luthier.results.folder import StudyFolder
 from luthier.results.record import read_lines_of
@@ -45,7 +46,15 @@ def client(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             pytest.skip(f"LUTHIER_CLIENTS names no folder with {name}")
         environment = {**os.environ, "HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", **variables}
         command = [str(folder / name), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=540, env=environment, cwd=tmp_path)
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=540,
+            env=environment,
+            cwd=tmp_path,
+        )
 
     return run
 
@@ -59,7 +68,11 @@ def answer(running: Running) -> str:
 
 @pytest.mark.slow
 def test_a_judge_of_ours_asks_a_server_of_ours(
-    finished: Path, tmp_path: Path, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    finished: Path,
+    tmp_path: Path,
+    tiny_folder: Callable[[str], Path],
+    luthier_says: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`luthier rate --judge` with a served model as the judge: every vote holds two replies of the server."""
     monkeypatch.setenv("LUTHIER_PRECISION", "fp32")
@@ -69,9 +82,12 @@ def test_a_judge_of_ours_asks_a_server_of_ours(
     (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
     served = load_served([str(model)])
     with serving(served) as (url, engine):
-        counts = judge(study, f"{url}/v1", "judge", arms=["zero-shot", "few-shot-2"], dialogues=3)
+        said = luthier_says(
+            "rate", str(study), "--judge", f"{url}/v1", "--judge-model", "judge", "--arms", "zero-shot,few-shot-2",
+            "--dialogues", "3",
+        )  # fmt: skip
         votes = read_lines_of(Vote, study / "ratings.jsonl")
-        assert votes and all(vote.machine and len(vote.replies) == 2 for vote in votes), counts
+        assert votes and all(vote.machine and len(vote.replies) == 2 for vote in votes), said
         assert engine.counts.finished == 2 * len(votes)
 
 
@@ -124,34 +140,75 @@ def test_inspect_ai(keyed: Running, client: Any, tmp_path: Path) -> None:
     assert right == 1.0
 
 
+TASKS = {
+    "mc": "output_type: multiple_choice\ndoc_to_text: '{{question}}'\ndoc_to_choice: '{{choices}}'\n"
+    "doc_to_target: gold\ntarget_delimiter: ''\nmetric_list:\n  - metric: acc\n",
+    "gen": "output_type: generate_until\ndoc_to_text: '{{question}}'\ndoc_to_target: '{{answer}}'\n"
+    "generation_kwargs:\n  until: ['zzz']\n  max_gen_toks: 8\n  temperature: 0\n"
+    "metric_list:\n  - metric: exact_match\n",
+}
+
+
 @pytest.mark.slow
 def test_lm_eval(running: Running, client: Any, tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
-    """Multiple choice by summed log-likelihoods: its values are luthier's own."""
-    choices = [" Yes.", " No, it is full."]
-    questions = [{"question": f"Tom: Is number {n} free?", "choices": choices, "gold": n % 2} for n in range(4)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
-    (tmp_path / "mc.yaml").write_text(
-        "task: mc\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: rows.jsonl\ntest_split: test\n"
-        "output_type: multiple_choice\ndoc_to_text: '{{question}}'\ndoc_to_choice: '{{choices}}'\ndoc_to_target: gold\n"
-        "target_delimiter: ''\nmetric_list:\n  - metric: acc\n"
-    )
-    folder = tiny_folder("decoder-chat")
-    address = f"base_url={running.url}/v1/completions,tokenizer={folder},num_concurrent=2"
+    """Multiple choice by summed log-likelihoods, and written answers: accuracies and values are luthier's own."""
+    raw, choices = f"{GREEDY}/raw", [" Yes.", " No, it is full."]
+    model = running.served[raw].model
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(model.tokenizer(text)["input_ids"])
+
+    def nats(question: str, choice: str) -> float:
+        prompt = ids(question)
+        return reference_nats(model, [Prompt("p", "", prompt, ids(question + choice)[len(prompt) :])])[0]
+
+    def written(question: str) -> str:
+        (said,) = answered(model, [Request("a", ids(question), 8)])
+        return str(model.tokenizer.decode(said.tokens, skip_special_tokens=True))
+
+    texts = [f"Tom: Is number {n} free?" for n in range(4)]
+    rows = [
+        {"question": text, "choices": choices, "gold": n % 2, "answer": written(text)} for n, text in enumerate(texts)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = "dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: rows.jsonl\ntest_split: test\n"
+    for name, task in TASKS.items():
+        (tmp_path / f"{name}.yaml").write_text(f"task: {name}\n{source}{task}")
+    address = f"base_url={running.url}/v1/completions,tokenizer={tiny_folder('decoder-chat')},num_concurrent=2"
     done = client(
-        "lm_eval", "--model", "local-completions", "--model_args", f"model={GREEDY}/raw,{address}", "--tasks", "mc",
+        "lm_eval", "--model", "local-completions", "--model_args", f"model={raw},{address}", "--tasks", "mc,gen",
         "--include_path", tmp_path, "--batch_size", "2", "--output_path", tmp_path / "out", "--log_samples",
         HF_HUB_OFFLINE="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     (samples,) = (tmp_path / "out").rglob("samples_mc*.jsonl")
-    rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    model = running.served[f"{GREEDY}/raw"].model
-    for row in rows:
-        prompt = tuple(model.tokenizer(row["doc"]["question"])["input_ids"])
-        for choice, (said, _) in zip(row["doc"]["choices"], row["filtered_resps"], strict=True):
-            target = tuple(model.tokenizer(row["doc"]["question"] + choice)["input_ids"])[len(prompt) :]
-            (nats,) = reference_nats(model, [Prompt("p", "", prompt, target)])
-            assert float(said) == pytest.approx(-nats, abs=1e-3)
+    right = 0
+    for row in map(json.loads, samples.read_text().splitlines()):
+        own = [-nats(row["doc"]["question"], choice) for choice in row["doc"]["choices"]]
+        said = [float(value) for value, _ in row["filtered_resps"]]
+        assert said == pytest.approx(own, abs=1e-4)
+        right += own.index(max(own)) == row["doc"]["gold"]
+    (results,) = [json.loads(path.read_text())["results"] for path in (tmp_path / "out").rglob("results*.json")]
+    assert results["mc"]["acc,none"] == right / len(rows)
+    assert results["gen"]["exact_match,none"] == 1.0, (results, [row["answer"] for row in rows])
+
+
+@pytest.mark.slow
+def test_guidellm(running: Running, client: Any, tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
+    """A few streams: every request is answered, with as many tokens as were asked for."""
+    done = client(
+        "guidellm", "run", "--backend", f"kind=openai_http,target={running.url},model={GREEDY}", "--profile",
+        "kind=concurrent,streams=4", "--constraint", "kind=max_requests,count=16", "--tokenizer",
+        f"kind=hf_auto,model={tiny_folder('decoder-chat')}", "--data",
+        "kind=synthetic_text,prompt_tokens=32,output_tokens=8", "--output", f"kind=json,path={tmp_path / 'x.json'}",
+        "--disable-progress", HF_HUB_OFFLINE="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (one,) = json.loads((tmp_path / "x.json").read_text())["benchmarks"]
+    totals = one["metrics"]["request_totals"]
+    # guidellm stops when the last of 16 begins, so those that are open then may not count.
+    assert 12 <= totals["successful"] == totals["total"] and totals["errored"] == totals["incomplete"] == 0
+    assert one["metrics"]["output_token_count"]["successful"]["mean"] == 8
 
 
 @pytest.mark.slow

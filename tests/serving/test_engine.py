@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import random
-import resource
 import signal
 import socket
 import threading
@@ -213,23 +211,3 @@ def test_a_second_signal_ends_at_once(finished: Path, loaded: Any) -> None:
     assert not ending.force_exit and ending.engine.closed == 1
     ending.handle_exit(signal.SIGTERM, None)
     assert ending.force_exit
-
-
-@pytest.mark.slow
-def test_memory_is_flat_after_many_streams(finished: Path, loaded: Any) -> None:
-    """A thousand streams at once, twice: the second time takes no more memory than the first."""
-    count = 1000
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-
-    def round_of(running: Running) -> int:
-        limits = httpx.Limits(max_connections=count)
-        with httpx.Client(timeout=600, limits=limits) as client, ThreadPoolExecutor(count) as threads:
-            asked = [threads.submit(client.post, f"{running.url}/v1/completions", json=body(n)) for n in range(count)]
-            assert [one.result().status_code for one in asked] == [200] * count
-        gc.collect()
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * resource.getpagesize()
-
-    with server(finished, loaded, queue=2000) as running:
-        first = round_of(running)
-        assert round_of(running) < 1.05 * first

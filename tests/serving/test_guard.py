@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from luthier.errors import FolderError, SettingsError
+from luthier.serving import server
 from luthier.serving.guard import LOCAL_HOSTS, MOST_BODY_BYTES, Rules
 from luthier.serving.server import rules_for, serving
 from tests.serving.conftest import GREEDY, Running
@@ -50,7 +52,8 @@ def test_a_page_that_points_its_name_here_is_refused(host: str, status: int, run
 
 ORIGINS = [
     ("http://127.0.0.1:3000", 200), ("http://localhost", 200), ("https://evil.example", 403), ("null", 403),
-    ("http://localhost.evil.example", 403), ("file://", 403),
+    ("http://localhost.evil.example", 403), ("file://", 403), ("http://[", 403), ("http://[::1]:3000", 200),
+    ("", 403),
 ]  # fmt: skip
 
 
@@ -124,6 +127,19 @@ def raw(url: str, text: bytes, seconds: float = 10) -> bytes:
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + KEY.encode()
 
 
+def test_who_sends_no_head_is_given_up(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing at all, half a head, and half a head behind a whole request; a long answer is no idleness."""
+    monkeypatch.setattr(server, "IDLE_SECONDS", 1)
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(loaded) as (url, _), ThreadPoolExecutor(4) as threads:
+        began = time.monotonic()
+        said = [threads.submit(raw, url, text, 60) for text in (b"", whole[:20], whole + whole[:20])]
+        answers = [one.result() for one in said]
+        assert answers[:2] == [b"", b""] and b" 200 " in answers[2] and time.monotonic() - began < 50
+        long = {"model": f"{GREEDY}/raw", "prompt": "Tom:", "max_tokens": 400, "ignore_eos": True, "n": 8}
+        assert httpx.post(f"{url}/v1/completions", json=long, timeout=120).status_code == 200
+
+
 def test_a_body_that_never_ends_is_given_up(locked: str) -> None:
     slow = HEAD + b"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     assert b" 408 " in raw(locked, slow).split(b"\r\n")[0]
@@ -134,8 +150,10 @@ def test_a_body_that_never_ends_is_given_up(locked: str) -> None:
     [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
      b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
      b"GET /health HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 200_000, HEAD + b"\r\nContent-Length: -5\r\n\r\n",
-     HEAD + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
-    ids=["no http", "another version", "two hosts", "no host", "long line", "length below 0", "chunk that is none"],
+     HEAD + b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+     HEAD + b"\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"],
+    ids=["no http", "another version", "two hosts", "no host", "long line", "length below 0", "chunk that is none",
+         "a length of 5,000 digits"],
 )  # fmt: skip
 def test_no_http_is_no_answer(text: bytes, locked: str) -> None:
     said = raw(locked, text, seconds=2)

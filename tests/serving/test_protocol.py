@@ -43,6 +43,7 @@ REFUSALS: list[tuple[str, str, Any, int, str | None]] = [
     ("a list", CHAT, "[1]", 400, None),
     ("a nest without end", CHAT, "[" * 100_000, 400, None),
     ("no body", CHAT, "", 400, None),
+    ("a number of 5,000 digits", CHAT, '{"model": "MODEL", "seed": ' + "9" * 5000 + "}", 400, None),
     ("unknown model", CHAT, {"model": "gpt-4"}, 404, "model"),
     ("no model", CHAT, {"model": None}, 400, "model"),
     ("unknown field", CHAT, {"temprature": 1}, 400, "temprature"),
