@@ -88,6 +88,10 @@ def install_kernel(prefix: Path | None = None) -> Path:
         folder = (prefix / "share" / "jupyter" if prefix is not None else Path(jupyter_data_dir())) / "kernels" / KERNEL
     except RuntimeError:
         raise FolderError("you have no home folder for a kernel; name another one with --prefix") from None
-    shown = f"luthier {luthier.__version__} ({sys.executable})"
-    write_json(folder / "kernel.json", get_kernel_dict() | {"display_name": shown})
+    write_json(folder / "kernel.json", get_kernel_dict() | {"display_name": shown_name()})
     return folder
+
+
+def shown_name() -> str:
+    """What a notebook's menu calls the kernel."""
+    return f"luthier {luthier.__version__} ({sys.executable})"
