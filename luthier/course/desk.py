@@ -23,6 +23,7 @@ from luthier.files import append_lines, read_json, write_json
 
 FOLDER = ".luthier-course"
 NOBODY = ("", "nobody")
+UNSAID = "You have not said what you expect."
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,12 @@ def begin_desk(start: Path | None = None) -> Desk:
 def predict(item: str, value: Any) -> None:
     """Keeps what the learner expects, before the lesson shows what is. `item` is ROW/NAME."""
     find_desk().keep(kind="prediction", item=item, value=value)
-    print("You have not said what you expect." if value in (None, "") else f"You expect {value}.")
+    print(said_of(value))
+
+
+def said_of(value: Any) -> str:
+    """What a prediction shows."""
+    return UNSAID if value in (None, "") else f"You expect {value}."
 
 
 def ask(item: str, answer: str | float | None = None) -> None:

@@ -41,7 +41,7 @@ class LabStudy:
         """What is to be done, or to be read, of this study in a learner's folder."""
         here = desk.folder.parent if desk.folder else Path()
         if (report := here / self.folder / "report.html").is_file():
-            return f"Lab {self.week} ends in a study. Read its report: {report}. Judge it blind: luthier rate {self.folder}"
+            return f"Lab {self.week}'s study is done. Read {report}, and judge it blind: luthier rate {self.folder}"
         return f"Lab {self.week} ends in a study, of about {self.minutes} minutes: {self.command}"
 
 

@@ -70,7 +70,9 @@ def test_shown_things_have_words_and_escape_their_texts(monkeypatch: pytest.Monk
     long = Table(("share", "text"), [("11.7 %", "a text that may be broken")])._repr_html_()
     assert '<th>share</th><th class="text">text</th>' in long and '<td>11.7 %</td><td class="text">a text' in long
     broken = Tokens([":\n", "a"], [0, 1])
-    assert repr(broken) == "[:\u21b5] [a]" and ">:\u21b5</span><br><span" in broken._repr_html_()
+    assert repr(broken) == "[:\u21b5] \u27e6a\u27e7\n(\u27e6 \u27e7: shaded)"
+    assert repr(Tokens(["a", "b"], [0, 0.2])) == "[a] [b]"
+    assert ">:\u21b5</span><br><span" in broken._repr_html_()
     seen: list[object] = []
     monkeypatch.setattr(sys, "displayhook", seen.append)
     show(table)

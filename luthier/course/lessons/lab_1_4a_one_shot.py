@@ -71,8 +71,8 @@ for seed in SEEDS:
 #
 # ## Run: four draws
 #
-# Four seeds draw four examples. Two seeds may draw the same one, so these four are chosen to differ. Each example is put
-# before the same four dialogues. Each answer has at most forty tokens.
+# Four seeds draw four examples. Two seeds may draw the same one, so these four are chosen to differ. Each example is
+# put before the same four dialogues. Each answer has at most forty tokens.
 
 # %%
 

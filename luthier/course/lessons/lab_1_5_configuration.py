@@ -177,9 +177,9 @@ ask("lab1.5/concise", my_choice)
 # difference is. Type the line below in a terminal, in this folder. If you stop it, the same line goes on.
 
 # %%
-from luthier.course.labs import STUDIES
+from luthier.course import labs
 
-print(STUDIES[1].command)
+print(labs.STUDIES[1].command)
 
 # %% [markdown]
 # It writes a folder, `lab-1-study`, with a page in it: `report.html`. Find three things on that page.
@@ -193,7 +193,7 @@ print(STUDIES[1].command)
 
 # %% tags=["claim"]
 # A study gives no verdict below twenty dialogues, and this one asks more.
-assert int(STUDIES[1].settings["test"]) > 20 and STUDIES[1].folder == "lab-1-study"
+assert int(labs.STUDIES[1].settings["test"]) > 20 and labs.STUDIES[1].folder == "lab-1-study"
 
 # %% [markdown]
 # ## What this does not show

@@ -157,6 +157,6 @@ ask("lab2.2d/two-means", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# The arms here need no training, so that this step takes seconds. The study at the end of this lab makes the same tables
-# for arms that were trained. And ROUGE counts shared words. Whether a summary is true is another question, which lab
+# The arms here need no training, so that this step takes seconds. The study at the end of this lab makes the same
+# tables for arms that were trained. And ROUGE counts shared words. Whether a summary is true is another question, which lab
 # 2.2c asks people.

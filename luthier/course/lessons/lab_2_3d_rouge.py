@@ -180,9 +180,9 @@ ask("lab2.3d/not-separated", my_choice)
 # terminal, in this folder. It takes a while. If you stop it, the same line goes on.
 
 # %%
-from luthier.course.labs import STUDIES
+from luthier.course import labs
 
-print(STUDIES[2].command)
+print(labs.STUDIES[2].command)
 
 # %% [markdown]
 # It writes a folder, `lab-2-study`, with a page in it: `report.html`. Find three things on that page.
@@ -196,7 +196,7 @@ print(STUDIES[2].command)
 
 # %% tags=["claim"]
 # A study gives no verdict below twenty dialogues, and this one asks more.
-assert int(STUDIES[2].settings["test"]) > 20 and STUDIES[2].folder == "lab-2-study"
+assert int(labs.STUDIES[2].settings["test"]) > 20 and labs.STUDIES[2].folder == "lab-2-study"
 
 # %% [markdown]
 # ## What this does not show
