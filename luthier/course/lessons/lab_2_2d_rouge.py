@@ -158,5 +158,5 @@ ask("lab2.2d/two-means", my_choice)
 # ## What this does not show
 #
 # The arms here need no training, so that this step takes seconds. The study at the end of this lab makes the same
-# tables for arms that were trained. And ROUGE counts shared words. Whether a summary is true is another question, which lab
-# 2.2c asks people.
+# tables for arms that were trained. And ROUGE counts shared words. Whether a summary is true is another question, which
+# lab 2.2c asks people.
