@@ -27,15 +27,14 @@ def quick(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return newcomer
 
 
-def test_without_a_row_it_shows_where_one_stands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_row_it_shows_where_one_stands(newcomer: Path, luthier_says) -> None:
     type_in(["learn", "--json"])
-    type_in(["learn"])
-    type_in(["lab", "2"])
-    type_in(["lab"])
     type_in(["quiz"])
-    said = capsys.readouterr().out
-    assert "Next: luthier learn lab2.1a" in said and "luthier study dialogues" in said
+    said = luthier_says("learn").out
     assert re.search(r"sagemaker +The same study", said), "a row's name and its title are two words"
+    lab, both = luthier_says("lab", "2").out, luthier_says("lab").out
+    assert "Next: luthier learn lab2.1a" in lab and "luthier study dialogues" in lab and "lab1.1" not in lab
+    assert "Next: luthier learn lab1.1" in both and both.count("luthier study dialogues") == 2
     assert not (newcomer / ".luthier-course").exists(), "looking keeps nothing"
 
 

@@ -51,6 +51,7 @@ def test_what_is_to_be_done_is_said_until_the_report_is_there(tmp_path: Path, mo
     assert reports(Desk("", "nobody")) == []
 
 
+@pytest.mark.slow
 def test_a_job_s_folder_is_a_job_that_runs_and_goes_on(
     tmp_path: Path, tiny_folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

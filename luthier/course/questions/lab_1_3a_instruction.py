@@ -47,9 +47,9 @@ QUESTIONS = (
     Question(
         row="lab1.3a",
         name="none",
-        text="You read {count} answers, and not one of them begins as a dialogue. The model may still do it now and "
-        "then. In what share of its answers, at most? Find the share with which {count} answers have none by a chance "
-        "of (100 - {level}) %.",
+        text="You read {count} answers, and not one of them begins as a dialogue. The model may still do it in a share "
+        "p of its answers. How large may p be? Choose p so that seeing none in {count} answers has a chance of "
+        "(100 - {level}) %.",
         draw=_none,
         answer=lambda count, level: 100 * (1 - ((100 - level) / 100) ** (1 / count)),
         again=lambda count, level: -100 * math.expm1(math.log((100 - level) / 100) / count),
