@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, course, exits, launch, options, plan, rating, scratch, serving, studies, tasks
+from luthier.cli import (
+    arms,
+    classroom,
+    columns,
+    course,
+    exits,
+    launch,
+    options,
+    plan,
+    rating,
+    scratch,
+    serving,
+    studies,
+    tasks,
+)
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -63,4 +77,4 @@ app.command("hand-in")(course.hand_in)
 app.command("sagemaker-train", context_settings=launch.AS_TYPED)(launch.sagemaker_train)
 app.command("sagemaker-serve")(launch.sagemaker_serve)
 app.command("sagemaker-job")(launch.sagemaker_job)
-app.add_typer(course.classes, name="class")
+app.add_typer(classroom.classes, name="class")

@@ -33,15 +33,16 @@ class QuizStanding:
 
 def standing(week: int, desk: Desk) -> QuizStanding:
     """What this desk says of the quiz of a week."""
-    lines, begun = desk.lines(), takes(week, desk)
-    last = next((one for one in reversed(lines) if one.get("kind") == "quiz" and one.get("week") == week), {})
-    items = set(map(str, last.get("items") or ()))
+    lines = desk.lines()
+    begun = [one for one in lines if one.get("kind") == "quiz" and one.get("week") == week]
+    items = begun[-1].get("items") if begun else None
+    asked = set(map(str, items)) if isinstance(items, list) else set()
     right = {
         str(one.get("item")): bool(one.get("right"))
         for one in lines
-        if one.get("kind") == "answer" and one.get("take") == begun - 1 and one.get("item") in items
+        if one.get("kind") == "answer" and one.get("take") == len(begun) - 1 and one.get("item") in asked
     }
-    return QuizStanding(week, begun, len(items), sum(right.values()))
+    return QuizStanding(week, len(begun), len(asked), sum(right.values()))
 
 
 def draw_quiz(week: int, desk: Desk, take: int = 0) -> list[Asked]:
