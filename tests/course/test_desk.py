@@ -31,7 +31,7 @@ def test_what_is_predicted_and_answered_is_kept_with_the_misconception(
     ask("1.18/memory")
     assert desk.lines()[1:] == [], "a question that is only read is no answer"
     # A notebook shows the value of a cell's last line, so there is none.
-    assert ask("1.18/memory", str(value)) is None  # type: ignore[func-returns-value]
+    assert ask("1.18/memory", str(value)) is None
     assert [line["kind"] for line in desk.lines()] == ["prediction", "answer"]
     assert desk.lines()[1]["misconception"] == misconception
     said = capsys.readouterr().out
