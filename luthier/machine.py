@@ -25,6 +25,7 @@ FEATURES = {
 }  # fmt: skip
 _VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters (malloc.h)
+_MADV_NOHUGEPAGE = 15  # Linux's madvise (mman.h)
 
 
 def keep_freed_memory() -> None:
@@ -63,7 +64,21 @@ def give_back_freed_memory() -> None:
     """Hands freed memory back to the system. Use it before tensors of other sizes, which do not fit into the holes."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        libc = ctypes.CDLL("libc.so.6")
+        libc.malloc_trim(0)
+        _leave_holes_empty(libc)
+
+
+def _leave_holes_empty(libc: ctypes.CDLL) -> None:
+    """Takes back the wish for huge pages from the whole heap; torch asks again for each large tensor that it makes.
+
+    Where it asked once, the kernel (khugepaged) fills every 2 MiB that hold a single page with zeros, minutes after the
+    rest was handed back: what was freed counts again (docs/log.md). Huge pages that are in use stay.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith("[heap]"):
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_NOHUGEPAGE)
 
 
 def reset_peak() -> None:

@@ -95,6 +95,24 @@ def test_large_tensors_lie_in_huge_pages_and_no_variable_stays() -> None:
     assert run(code).split() == ["True", "False"]
 
 
+@pytest.mark.slow
+@LINUX
+def test_memory_that_is_handed_back_is_left_alone() -> None:
+    """The heap asks for huge pages no more, so the kernel fills no holes with them; a new large tensor asks again."""
+    code = (
+        "import re, luthier; luthier.study; import torch\n"
+        "from luthier import machine\n"
+        "def asking():\n"
+        "    kinds = re.findall(r'\\[heap\\].*?VmFlags:([^\\n]*)', open('/proc/self/smaps').read(), re.DOTALL)\n"
+        "    return any('hg' in flags.split() for flags in kinds)\n"
+        "machine.keep_freed_memory()\n"
+        "held = [torch.ones(1 << 20) for _ in range(20)]; before = asking()\n"
+        "del held[1:]; machine.give_back_freed_memory(); after = asking()\n"
+        "held.append(torch.ones(1 << 20)); print(before, after, asking())"
+    )
+    assert run(code).split() == ["True", "False", "True"]
+
+
 def test_what_somebody_decided_on_huge_pages_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
     with machine.huge_pages_for_tensors():

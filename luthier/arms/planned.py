@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from luthier.adapt.settings import FORMS, refuse_family, refuse_width
-from luthier.arms.domain_texts import lengths_of_texts, settings_of
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
@@ -35,7 +34,7 @@ from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, activation_terms, fixed_training
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.trainer import Loop, Shard, trainer_terms
-from luthier.results.domain_record import DOMAIN
+from luthier.results.names import DOMAIN
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
 from luthier.settings import Settings, settings_from
 from luthier.training.settings import PASSES, Training
@@ -164,6 +163,8 @@ class Planner:
         given = spec.settings | spec.training if spec.method == DOMAIN else spec.domain
         if given is None:
             return None
+        from luthier.arms.domain_texts import lengths_of_texts, settings_of  # most arms begin with no texts
+
         settings, training = settings_of(given, f"arm '{text}'")
         rows = self.request.batch or training.batch_size
         if self.task is None:
@@ -214,7 +215,7 @@ class Planner:
     def setting(self) -> Setting:
         kind: Any = "cpu" if self.device.kind == "cpu" else "cuda"
         bound = self.request.memory * 1e9 if self.request.memory else None
-        return Setting(precision=self.precision, device=kind, bound=bound)
+        return Setting(precision=self.precision, device=kind, bound=bound, machine=self.device.memory)
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
         """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""

@@ -23,7 +23,7 @@ from luthier.errors import SettingsError
 from luthier.model.model import family_of
 from luthier.model.widths import width
 from luthier.results.arm_record import ArmRecord
-from luthier.results.domain_record import DOMAIN
+from luthier.results.names import DOMAIN
 from luthier.settings import settings_from
 from luthier.task.spec import BARE
 from luthier.task.task import Task

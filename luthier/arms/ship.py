@@ -33,10 +33,10 @@ from luthier.machine import keep_freed_memory
 from luthier.model.model import Model
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.comparison import Comparison
-from luthier.results.domain_record import DOMAIN
 from luthier.results.evidence import EVIDENCE_FOLDER, Evidence, Export, hashes_of, write_sums
 from luthier.results.folder import StudyFolder
 from luthier.results.lines import ANSWERS_FILE, EXAMPLES_FILE, PROMPTS_FILE, SCORES_FILE
+from luthier.results.names import DOMAIN
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord, TaskOrigin

@@ -9,8 +9,8 @@ from luthier.arms.shipped import Shipped
 from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.results.comparison import Pair
-from luthier.results.domain_record import DOMAIN
 from luthier.results.evidence import EVIDENCE_FOLDER, SUMS_FILE, Evidence, Export
+from luthier.results.names import DOMAIN
 from luthier.results.shipped_note import ShippedNote
 
 MODELFILE = "Modelfile"

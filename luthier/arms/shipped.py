@@ -24,9 +24,8 @@ from luthier.model.sources import resolve, weights_sha256
 from luthier.model.widths import read
 from luthier.records import Answer, Example, Prompt
 from luthier.results.comparison import Comparison
-from luthier.results.domain_record import DOMAIN
 from luthier.results.lines import ANSWERS_FILE
-from luthier.results.names import arm_folder
+from luthier.results.names import DOMAIN, arm_folder
 from luthier.results.record import read_lines_of
 from luthier.results.shipped_note import Base, Probe, ShippedNote, Shot
 from luthier.settings import settings_from

@@ -25,7 +25,7 @@ from luthier.adapt.settings import FORMS, Texts
 from luthier.arms.spec import ArmSpec
 from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
-from luthier.results.domain_record import DOMAIN
+from luthier.results.names import DOMAIN
 from luthier.settings import Settings, settings_from, value_of
 from luthier.training.settings import Training
 

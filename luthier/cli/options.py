@@ -51,17 +51,28 @@ def written_as(encoding: str | None, delimiter: str | None, quote: str | None) -
     return settings_from(Format, {"encoding": encoding, "delimiter": delimiter, "quote": quote}, "options")
 
 
-def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> None:
+def add(
+    app: typer.Typer,
+    verb: Callable[..., None],
+    model: str | None = None,
+    name: str | None = None,
+    context: dict[Any, Any] | None = None,
+) -> None:
     """Adds `verb`, with an option for each field of the settings model `module:Class` that it does not declare itself.
 
-    The model is imported only when the verb runs, since pydantic is slow to import.
+    `name`: where it is another than the function's; `context`: typer's settings of its context. Options are made, and
+    the model is imported, only for the verb that is typed: all verbs' options take longer than most verbs themselves.
     """
+    called = name or verb.__name__
 
     @functools.cache
     def whole() -> Any:
-        module, _, name = model.partition(":")
+        function = verb
+        if model is not None:
+            module, _, kind = model.partition(":")
+            function = _with_fields(verb, getattr(import_module(module), kind))
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(verb.__name__)(_with_fields(verb, getattr(import_module(module), name)))
+        alone.command(called, context_settings=context)(function)
         return typer.main.get_command(alone)
 
     class Later(TyperCommand):
@@ -71,7 +82,7 @@ def add_with_fields(app: typer.Typer, verb: Callable[..., None], model: str) -> 
         def make_context(self, *arguments: Any, **options: Any) -> Any:
             return whole().make_context(*arguments, **options)
 
-    app.command(verb.__name__, cls=Later, help=inspect.getdoc(verb))(lambda: None)
+    app.command(called, cls=Later, help=inspect.getdoc(verb))(lambda: None)
 
 
 def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:

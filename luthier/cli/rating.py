@@ -23,7 +23,6 @@ import typer
 import luthier
 from luthier.cli import screen
 from luthier.cli.options import Json
-from luthier.progress import Stopped
 
 if TYPE_CHECKING:  # `--help` imports none of it
     from luthier.rating.ballot import Ballot, Question
@@ -104,6 +103,8 @@ class _Session:
                 if not self.answer(question):
                     return self.end(f"{question.total - question.done} left")
         except KeyboardInterrupt:
+            from luthier.progress import Stopped  # `--help` needs no bars
+
             raise Stopped from None
         return self.end("nothing is left to judge")
 

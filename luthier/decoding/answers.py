@@ -25,6 +25,7 @@ from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate
 from luthier.model.model import Model
+from luthier.planning.budget import Asked, Room
 from luthier.records import Answer, Prompt
 from luthier.task.prompt import shared_length
 from luthier.training.batches import micro_batches
@@ -58,9 +59,9 @@ def asking(
     """
     if by == "generation":
         requests = [Request(p.id, p.prompt_ids, limit, generation, seed_of(seed, p.id)) for p in prompts]
-        shared = shared_length([request.prompt_ids for request in requests]) if supported(model) else 0
-        longest = max((len(request.prompt_ids) + request.limit for request in requests), default=0)
-        room = answering_room(model.module, longest, bound)
+        in_one = supported(model)
+        shared = shared_length([request.prompt_ids for request in requests]) if in_one else 0
+        room = answering_room(model.module, _asked(model, requests, shared, in_one), bound) if requests else Room()
         batches = plan(requests, shared=shared, most_tokens=room.tokens)
 
         def answer(batch: list[Request], watch: Callable[..., Any] = iter) -> list[Answer]:
@@ -68,6 +69,13 @@ def asking(
 
         return Asking(batches, answer)
     return Asking(micro_batches(prompts, BATCH_TOKENS), lambda batch, watch=iter: choose_labels(model, batch))
+
+
+def _asked(model: Model, requests: Sequence[Request], shared: int, in_one: bool) -> Asked:
+    """How long the requests are."""
+    prompts = [len(request.prompt_ids) for request in requests]
+    whole = [length + request.limit for length, request in zip(prompts, requests, strict=True)]
+    return Asked(max(whole), max(1, min(whole) - shared), max(prompts), sum(prompts), model.learned, in_one)
 
 
 def choose_labels(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:

@@ -84,9 +84,13 @@ class Model:
     @property
     def renderer(self) -> Renderer:
         """The renderer that turns messages into this model's token ids."""
-        learned = 0 if self.prefix is None else len(self.prefix)
-        learned += self.prefix_states[0][0].shape[-2] if self.prefix_states else 0
-        return Renderer(self.tokenizer, self.family, self.window - learned, self.labels, self.day)
+        return Renderer(self.tokenizer, self.family, self.window - self.learned, self.labels, self.day)
+
+    @property
+    def learned(self) -> int:
+        """Learned positions in front of every prompt."""
+        prefix = 0 if self.prefix is None else len(self.prefix)
+        return prefix + (self.prefix_states[0][0].shape[-2] if self.prefix_states else 0)
 
     @property
     def begin_id(self) -> int:

@@ -29,9 +29,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.model.sizes import MOST_MEMORY_SHARE
+
 FEWEST_ROWS = 8  # fewer rows gain nothing, because memory bandwidth limits them
 MOST_ROWS = 64  # with more rows, packing takes a small part of the product's time
-MOST_MEMORY_SHARE = 1 / 8  # of the machine's memory, for the packed copy of a model's weights
 ALIGNMENT_BYTES = 64  # each packed weight starts at a multiple of this
 SAMPLED_WEIGHTS = 32  # numbers of a weight that are compared, to detect changes that torch does not count
 
@@ -112,12 +113,37 @@ def has_laid_out_weight(layer: nn.Module) -> bool:
     return layer in _IN_USE.get()
 
 
+def sizes_to_lay_out(module: nn.Module) -> list[tuple[int, int]]:
+    """(inputs, outputs) of the weights that `laid_out_weights` lays out for a batch that is large enough."""
+    return [(layer.in_features, layer.out_features) for layer in _packable(module)] if _mkl_works() else []
+
+
 def _packable(module: nn.Module) -> list[PrepackedLinear]:
     """The layers whose weights can be packed, or none if memory does not suffice for the packed copy."""
-    ready = (layer for layer in module.modules() if type(layer) is PrepackedLinear)
+    beside = _adapters(module)
+    ready = (layer for layer in module.modules() if type(layer) is PrepackedLinear and layer not in beside)
     layers = [layer for layer in ready if all(map(_plain, layer.parameters()))]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return layers if sum(layer.weight.nbytes for layer in layers) <= MOST_MEMORY_SHARE * memory else []
+    return layers if sum(layer.weight.nbytes for layer in layers) <= MOST_MEMORY_SHARE * _memory() else []
+
+
+def _adapters(module: nn.Module) -> set[nn.Module]:
+    """What a method put beside layers: peft's next to `base_layer`, others inside of a layer with a weight of its own.
+
+    Their products are too small to gain, and MKL fills their few outputs up to a whole block: 1.5 MB for a matrix of
+    16 x 576 numbers (docs/log.md).
+    """
+    found: set[nn.Module] = set()
+    for layer in module.modules():
+        if hasattr(layer, "base_layer") or layer._parameters.get("weight") is not None:
+            found.update(
+                part for name, child in layer.named_children() if name != "base_layer" for part in child.modules()
+            )
+    return found
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _plain(parameter: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from luthier.errors import SettingsError
@@ -9,6 +10,8 @@ from luthier.errors import SettingsError
 ATTENTION_BLOCK = 64  # queries at once in attention by blocks, the fastest of several sizes (docs/log.md)
 MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
 INT4_GROUP = 32  # weights that share a scale
+LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight that it lays out up to whole blocks of them (docs/log.md)
+MOST_MEMORY_SHARE = 1 / 8  # of the machine's memory: weights that take more are not laid out a second time
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ def width_called(name: str, where: str) -> Width:
     if name not in WIDTHS:
         raise SettingsError(f"{where}: the width '{name}' is not known; there are: {', '.join(WIDTHS)}")
     return WIDTHS[name]
+
+
+def laid_out_bytes(sizes: Iterable[tuple[int, int]]) -> int:
+    """Bytes of fp32 weights of (inputs, outputs) in MKL's order and its blocks (model/prepacked.py)."""
+    return 4 * sum(into * -(-out // LAID_OUT_BLOCK) * LAID_OUT_BLOCK for into, out in sizes)
 
 
 def query_blocks(length: int) -> list[tuple[int, int]]:

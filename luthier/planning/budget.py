@@ -44,6 +44,35 @@ class Room:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """How long what is answered is, in tokens.
+
+    `longest` of a prompt with its answer; `shortest` of one without what all prompts begin with. `prompt` of the
+    longest prompt, `prompts` of all. `learned` positions stand in front. `in_one`: whether rows stand in one sequence,
+    where what all begin with is held once and prompts are read in passes of PASS_TOKENS.
+    """
+
+    longest: int
+    shortest: int
+    prompt: int
+    prompts: int
+    learned: int = 0
+    in_one: bool = True
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Bytes of a batch of answers: `token` of each token, `row` of each row beside its tokens, `once` of any batch, and
+    `laid_out` of a second copy of the weights, which a batch can do without.
+    """
+
+    token: float
+    row: float = 0.0
+    once: float = 0.0
+    laid_out: float = 0.0
+
+
+@dataclass(frozen=True)
 class Example:
     """The length of one training example, and bytes that its forward pass keeps, without and with recomputation."""
 
@@ -78,19 +107,19 @@ def micro_batch(
     return MicroBatch(tokens, recomputes, each)
 
 
-def answering_room(fixed: float, cache_bytes: float, weights: float, longest: int, bound: float | None) -> Room:
-    """What a batch of answers may take. `longest` is the largest number of tokens of a prompt and its answer.
+def answering_room(fixed: float, costs: Answering, asked: Asked, bound: float | None) -> Room:
+    """What a batch of answers may take. `fixed`: bytes that do not depend on what is asked.
 
-    `cache_bytes` are those of a token's keys and values, `weights` those of the model that answers, whose laid-out copy
-    needs as many. Raises SettingsError when a batch of one does not fit.
+    Raises SettingsError when a batch of one does not fit.
     """
     if bound is None:
         return Room()
-    each = CACHE_FACTOR * cache_bytes
-    fits = int((bound - fixed) / each)
-    if fits < longest:
-        raise too_little("answering", "prompt with its answer", fixed, longest, each, bound)
-    beside_weights = int((bound - fixed - weights) / each)
+    held = fixed + costs.once
+    each = costs.token + costs.row / asked.shortest  # so many rows as there could be of the shortest
+    fits = int((bound - held) / each)
+    if fits < asked.longest:
+        raise too_little("answering", "prompt with its answer", held, asked.longest, each, bound)
+    beside_weights = int((bound - held - costs.laid_out) / each)
     return Room(beside_weights, True) if beside_weights > fits / 2 else Room(fits, False)
 
 

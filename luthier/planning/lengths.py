@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from luthier.planning.passes import Rows
@@ -50,8 +49,8 @@ class Lengths:
     @property
     def mean_answer(self) -> float:
         """New tokens of an answer: as many as a target has, up to the limit."""
-        own = self.train[: len(self.train) - self.general]
-        return min(self.answer, fmean(target for _, target in own)) if own else self.answer
+        own = [target for _, target in self.train[: len(self.train) - self.general]]
+        return min(self.answer, sum(own) / len(own)) if own else self.answer
 
     def with_general(self, rows: Sequence[Pair]) -> Lengths:
         return replace(self, train=(*self.train, *rows), general=len(rows))

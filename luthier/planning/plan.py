@@ -36,6 +36,7 @@ class PlannedArm:
     special_tokens: int = 0
     kl: bool = False
     anchor: bool = False
+    is_trained: bool = False  # whether its trained weights are there, so that it only answers
 
     @classmethod
     def of(cls, method: str, settings: Any, training: Any | None, examples: int, **more: Any) -> PlannedArm:
@@ -78,7 +79,7 @@ def plan_arm(shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, 
         "trainable": moves.trainable(shape),
     }
     try:
-        if moves.trains and lengths.train:
+        if moves.trains and lengths.train and not arm.is_trained:
             plan |= _training(shape, moves, arm, own, lengths, device)
         plan["answering"] = _answering(shape, moves, own, lengths, device)
     except SettingsError as problem:

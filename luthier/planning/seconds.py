@@ -88,7 +88,7 @@ def answering_work(
     work = Work(reading, reading / device.rate(precision, _typical_matrix(shape), 1024))
     if shape.family == "encoder" or not setting.answers:
         return work
-    rows, _ = rows_at_once(shape, setting, asked, 0.0, float(weights))
+    rows, _ = rows_at_once(shape, moving, setting, asked)
     layers = cache_layers(shape)
     held = sum(prompts) / len(prompts) + new / 2  # tokens whose keys and values a row holds, in the mean
     each = token_bytes(layers, number) * held

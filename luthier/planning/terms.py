@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
-from luthier.model.sizes import NARROW
+from luthier.model.sizes import MOST_MEMORY_SHARE, NARROW, laid_out_bytes
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -18,9 +18,9 @@ from luthier.planning.lengths import Lengths, Pair, longest_batch, micro_batches
 from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
-from luthier.planning.weights import PRECISION_BYTES, trained_module_bytes, weight_bytes
+from luthier.planning.weights import PRECISION_BYTES, narrowed, trained_module_bytes, weight_bytes
 
-LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight up to whole blocks of them (docs/log.md)
+FEWEST_ROWS = 8  # for which weights are laid out (model/prepacked.py)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Setting:
     kl: bool = False  # whether training asks a second base
     anchor: bool = False  # whether training keeps the start of what trains
     program_bytes: float = budget.PROGRAM_BYTES
+    machine: float | None = None  # bytes of its memory; None: as many as anything needs
+    in_one: bool | None = None  # whether answers stand in one sequence, where that was tried; None: as the shape says
 
 
 @dataclass(frozen=True)
@@ -129,34 +131,39 @@ def activation_terms(
 
 def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> list[Term]:
     """The bytes of answering at its peak: program, base, the model that answers, keys and values, and their reading."""
-    precision = setting.precision
-    base = _loaded_bytes(shape, precision)
-    own = moving.trains or setting.width is not None
-    weights = answering_weights(shape, moving, setting)
-    terms = [Term("program", setting.program_bytes), Term("base model beside", base)]
-    terms += [Term("weights", weights)] if own else []
-    held = sum(term.bytes for term in terms)
+    precision, in_one = setting.precision, reads_in_one(shape, setting)
+    terms = _fixed_answering(shape, moving, setting)
     if not setting.answers or not lengths.test:
         tokens = max(lengths.test, default=0)
         rows = min(len(lengths.test), max(1, 4096 // max(tokens, 1)))
         return [*terms, Term("reading", _reading_bytes(shape, rows * tokens, PRECISION_BYTES[precision]))]
     longest = max(lengths.test)
-    rows, laid_out = rows_at_once(shape, setting, lengths, held, weights if own else base)
-    number = PRECISION_BYTES[precision]
+    rows, laid_out = rows_at_once(shape, moving, setting, lengths)
+    number = _number(moving, setting)
     layers, learned = cache_layers(shape), moving.virtual + moving.prefix
     if shape.family == "encoder-decoder":
         cache = rows * row_bytes(layers, lengths.answer, longest, number)
     else:
-        begin = lengths.shared + learned if setting.device == "cpu" else 0
+        begin = lengths.shared + learned if in_one else 0
         each = longest - (lengths.shared if begin else -learned) + lengths.answer
         cache = begin * token_bytes(layers, number) + rows * row_bytes(layers, each, 0, number)
     return [
         *terms,
-        *([Term("laid-out weights", _laid_out_bytes(shape, setting))] if laid_out else []),
+        *([Term("laid-out weights", _laid_out_bytes(shape, moving, setting))] if laid_out else []),
         Term("keys and values", cache),
         Term("spare room of the cache", (budget.CACHE_FACTOR - 1) * cache),
         Term("reading", _reading_bytes(shape, _read_at_once(shape, setting, rows, longest), number)),
         Term("logits", rows * shape.vocabulary * (4 + number)),
+    ]
+
+
+def _fixed_answering(shape: Shape, moving: Moving, setting: Setting) -> list[Term]:
+    """What answering holds whatever the batch: program, the study's base, and the model that answers."""
+    own = moving.trains or setting.width is not None
+    return [
+        Term("program", setting.program_bytes),
+        Term("base model beside", _loaded_bytes(shape, setting.precision)),
+        *([Term("weights", answering_weights(shape, moving, setting))] if own else []),
     ]
 
 
@@ -171,25 +178,70 @@ def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
     return weights + 4 * sum(one.trainable for one in moving.additions if one.kind not in ("network",))
 
 
-def rows_at_once(shape: Shape, setting: Setting, lengths: Lengths, held: float, weights: float) -> tuple[int, bool]:
+def rows_at_once(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> tuple[int, bool]:
     """(sequences written at once, whether laid-out weights are used), as decoding plans them."""
-    longest, count = max(lengths.test) + lengths.answer, len(lengths.test) * setting.sequences
-    layers, number = cache_layers(shape), PRECISION_BYTES[setting.precision]
-    each = token_bytes(layers, number) + (source_bytes(layers, number) if shape.family == "encoder-decoder" else 0)
-    room = budget.answering_room(held, each, weights, longest, setting.bound)
+    count, in_one = len(lengths.test) * setting.sequences, reads_in_one(shape, setting)
+    shared = lengths.shared if in_one else 0
+    asked = budget.Asked(
+        longest=max(lengths.test) + lengths.answer,
+        shortest=min(lengths.test) - shared + lengths.answer,
+        prompt=max(lengths.test),
+        prompts=sum(lengths.test),
+        learned=moving.virtual + moving.prefix,
+        in_one=in_one,
+    )
+    laid_out = _laid_out_bytes(shape, moving, setting)
+    costs = answering_costs(shape, _number(moving, setting), asked, laid_out)
+    fixed = sum(term.bytes for term in _fixed_answering(shape, moving, setting))
+    room = budget.answering_room(fixed, costs, asked, setting.bound)
     rows = -(-count // -(-count // budget.ROWS_AT_ONCE))
-    own = max(1, max(lengths.test) - lengths.shared)
+    own = max(1, max(lengths.test) - shared)
     rows = max(1, min(rows, budget.READ_TOKENS // own * setting.sequences))  # a prompt is read once for its sequences
     if room.tokens is not None:
-        rows = max(1, min(rows, (room.tokens - lengths.shared) // (own + lengths.answer)))
-    return rows, room.laid_out and setting.device == "cpu" and setting.precision == "fp32" and rows >= 8
+        rows = max(1, min(rows, (room.tokens - shared) // (own + lengths.answer)))
+    return rows, room.laid_out and laid_out > 0 and rows >= FEWEST_ROWS
 
 
-def _laid_out_bytes(shape: Shape, setting: Setting) -> float:
-    """A second copy of the plain linear layers' weights and of the output layer's, in MKL's order and its blocks."""
-    plain = [] if setting.width in NARROW else [one for one in shape.linear if one.kind == "linear"]
+def answering_costs(shape: Shape, number: int, asked: budget.Asked, laid_out: float) -> budget.Answering:
+    """Bytes of a batch of answers. `number` are those of one activation, `laid_out` those of laid-out weights."""
+    layers = cache_layers(shape)
+    each = budget.CACHE_FACTOR * max(token_bytes(layers, number), source_bytes(layers, number))
+    logits = shape.vocabulary * (4 + number)
+    if asked.in_one:
+        read = _reading_bytes(shape, max(asked.prompt, min(asked.prompts, budget.PASS_TOKENS)), number)
+        return budget.Answering(each, logits, read + asked.learned * each, laid_out)
+    return budget.Answering(each + _reading_bytes(shape, 1, number), logits + asked.learned * each, 0.0, laid_out)
+
+
+def reads_in_one(shape: Shape, setting: Setting) -> bool:
+    """Whether answers stand in one sequence (decoding/ragged.py): of a decoder on a CPU that keeps every token."""
+    if setting.in_one is not None:
+        return setting.in_one
+    cores = [core for block in shape.writing for core in block.attentions]
+    every = not any(core.window or core.soft_capped or core.positions == "bias" for core in cores)
+    return shape.family == "decoder" and setting.device == "cpu" and every
+
+
+def _number(moving: Moving, setting: Setting) -> int:
+    """Bytes of an activation's number while an arm answers: a width of 16 bits casts all of the model."""
+    width = setting.width or moving.width
+    return PRECISION_BYTES[width if width in PRECISION_BYTES else setting.precision]
+
+
+def _laid_out_bytes(shape: Shape, moving: Moving, setting: Setting) -> int:
+    """A second copy of the plain linear layers in fp32 and of the output layer, in MKL's order and its blocks.
+
+    Nothing where they take too large a share of the machine's memory.
+    """
+    width = setting.width or moving.width
+    if setting.device != "cpu" or _number(moving, setting) < 4 or setting.precision != "fp32":
+        return 0
+    rounded = {layer.path for layer in narrowed(shape)} if width in NARROW else set()
+    plain = [one for one in shape.linear if one.kind == "linear" and one.path not in rounded]
     sizes = [*((one.inputs, one.outputs) for one in plain), (shape.width, shape.vocabulary)]
-    return 4 * sum(into * -(-out // LAID_OUT_BLOCK) * LAID_OUT_BLOCK for into, out in sizes)
+    if setting.machine is not None and 4 * sum(i * o for i, o in sizes) > MOST_MEMORY_SHARE * setting.machine:
+        return 0
+    return laid_out_bytes(sizes)
 
 
 def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:
@@ -200,6 +252,6 @@ def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:
 
 def _read_at_once(shape: Shape, setting: Setting, rows: int, longest: int) -> int:
     """Tokens of one reading pass: a decoder on a CPU reads row by row, others a padded batch."""
-    if shape.family == "decoder" and setting.device == "cpu":
+    if reads_in_one(shape, setting):
         return max(longest, min(rows * longest, budget.PASS_TOKENS))
     return min(rows * longest, budget.READ_TOKENS)

@@ -12,7 +12,6 @@ from pydantic import Field
 from luthier.results.arm_record import REMEDY, TrainingCounts
 from luthier.results.record import FirstFormat, Number, Part, Record, SettingsTable
 
-DOMAIN = "domain"  # the study's folder of such weights; in an arm's folder, the weights that it begins with
 Measure = Literal["bits per byte", "bits per hidden token"]
 
 

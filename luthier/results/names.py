@@ -18,6 +18,7 @@ from pathlib import Path
 from luthier.errors import SettingsError
 from luthier.files import refuse_link
 
+DOMAIN = "domain"  # the folder of further pretrained weights: a study's, and in an arm's those that it begins with
 MOST_BYTES = 200  # of a name; file systems allow 255, and files in the making have longer names
 ALLOWED = f"a name has 1 to {MOST_BYTES} bytes, no / or \\, no control character, no dot or blank in front"
 _SEED = re.compile(r"seed-[1-9][0-9]*")

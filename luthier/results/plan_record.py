@@ -33,7 +33,10 @@ class PlanPhase(Part):
 
 
 class ArmPlan(Part):
-    """The plan of one arm. `micro_tokens` and `recomputes` are what training will choose."""
+    """The plan of one arm. `micro_tokens` and `recomputes` are what training will choose.
+
+    `trained_as` is another arm of the study, whose trained weights this one takes.
+    """
 
     method: str
     model: str
@@ -41,6 +44,7 @@ class ArmPlan(Part):
     trainable: int
     micro_tokens: int | None = None
     recomputes: bool = False
+    trained_as: str | None = None
     domain: PlanPhase | None = None  # further pretraining, in the arm that runs it first
     training: PlanPhase | None = None
     answering: PlanPhase | None = None

@@ -45,6 +45,10 @@ class ArmTable(Part):
         limit = self.generation.get("max_new_tokens")
         return self.model_copy(update={"width": None, "scale": None, "generation": {"max_new_tokens": limit}})
 
+    def gives_training_to(self, other: ArmTable) -> bool:
+        """Whether the other arm, run after this one, takes its trained weights, which hold the whole change."""
+        return self.scale is None and self.training_alone == other.training_alone
+
     @property
     def base_width(self) -> str | None:
         """The width of the base that it was trained on, for a method that trains on narrow weights."""

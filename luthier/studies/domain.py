@@ -29,7 +29,8 @@ from luthier.model.model import Model
 from luthier.model.widths import file_bytes
 from luthier.progress import check_stop, say
 from luthier.records import Prompt
-from luthier.results.domain_record import DOMAIN, Bits, BitsChange, DomainRecord
+from luthier.results.domain_record import Bits, BitsChange, DomainRecord
+from luthier.results.names import DOMAIN
 from luthier.results.study_record import StudyRecord
 from luthier.scratch.corpus import Document
 from luthier.scratch.held_out import sample_of

@@ -32,8 +32,9 @@ from luthier.planning.terms import Setting, example_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
-from luthier.results.domain_record import DOMAIN, DomainRecord
+from luthier.results.domain_record import DomainRecord
 from luthier.results.folder import StudyFolder
+from luthier.results.names import DOMAIN
 from luthier.scoring.score import corpus_value, score
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.task import Task

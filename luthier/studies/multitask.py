@@ -31,10 +31,9 @@ from luthier.progress import say, stoppable
 from luthier.records import Example, Prompt
 from luthier.reports.tasks import multi, overview
 from luthier.reports.words import mixture_words
-from luthier.results.domain_record import DOMAIN
 from luthier.results.folder import StudyFolder
 from luthier.results.multitask_record import MemberTask, MixtureModel, MultitaskRecord
-from luthier.results.names import arm_names, keys, member_folder, slug
+from luthier.results.names import DOMAIN, arm_names, keys, member_folder, slug
 from luthier.results.resume import begin, locked_study, refuse_other_specification, stored_in
 from luthier.results.study_record import StudyRecord
 from luthier.settings import assignments, settings_from

@@ -11,7 +11,9 @@ from typing import Any
 
 from luthier.arms.domain_texts import lengths_of_texts
 from luthier.arms.resolve import Arm, TrainedArm
+from luthier.decoding.ragged import supported
 from luthier.errors import LuthierError
+from luthier.machine import describe
 from luthier.model.model import Model
 from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
@@ -20,10 +22,13 @@ from luthier.planning.terms import Setting
 from luthier.planning.words import duration, gigabytes
 from luthier.progress import say
 from luthier.records import Example
+from luthier.results.arm_record import TrainingRecord
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.studies.domain import begun_with, domain_of
 from luthier.studies.fit import StudyContext, planned_shape
 from luthier.studies.remedies import general_prompts
+from luthier.studies.runs import earlier_twin
+from luthier.studies.weights import finished_twin
 from luthier.task.prompt import draw_shots
 
 
@@ -48,6 +53,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
     begun: set[str | None] = set()
     for arm in arms:
         if not arm.method.asks_model or record.of(arm.name) is not None or folder.finished(arm.name):
+            begun.add(begun_with(arm))
             continue
         base = bases[arm.model or context.model_name]
         asked = (arm.model, arm.template, arm.shots, _train_rows(context, arm) != [], arm.generation.max_new_tokens)
@@ -55,7 +61,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
             if asked not in lengths:
                 lengths[asked] = lengths_of(context, arm, base)
             read = _with_general(context, arm, base, lengths[asked])
-            plans[arm.name] = _plan_of(context, arm, base, read, device)
+            plans[arm.name] = _plan_of(context, arm, base, read, device, *_training_of(context, arm, arms))
             if (domain := domain_of(arm)) is not None and (alike := begun_with(arm)) not in begun:
                 begun.add(alike)  # they do it once
                 plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
@@ -75,11 +81,27 @@ def say_plan(record: PlanRecord, arm: str) -> None:
     if plan.refused is not None:
         return say(f"  plan: {plan.refused}")
     parts = ", ".join(f"{name} {gigabytes(phase.peak_bytes)}" for name, phase in plan.phases.items())
+    shared = f"; trained as {plan.trained_as}" if plan.trained_as else ""
     seconds = f"; about {duration(plan.seconds)} by {record.rates} rates" if plan.seconds is not None else ""
-    say(f"  plan: {parts}{seconds}")
+    say(f"  plan: {parts}{shared}{seconds}")
 
 
-def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, device: Device | None) -> ArmPlan:
+def _training_of(context: StudyContext, arm: Arm, arms: Sequence[Arm]) -> tuple[bool, str | None]:
+    """(whether its training is there when the arm runs, the other arm whose weights it takes)."""
+    if not isinstance(arm, TrainedArm) or arm.trained_on:
+        return False, None
+    if TrainingRecord.is_in(context.folder.arm(arm.name)):
+        return True, None
+    twin = finished_twin(context, arm)
+    if twin is None and (earlier := earlier_twin(arm, arms)) is not None:
+        twin = earlier.name
+    return twin is not None, twin
+
+
+def _plan_of(
+    context: StudyContext, arm: Arm, base: Model, lengths: Lengths, device: Device | None, is_trained: bool,
+    trained_as: str | None,
+) -> ArmPlan:  # fmt: skip
     planned = PlannedArm.of(
         arm.method.name,
         arm.settings,
@@ -89,9 +111,17 @@ def _plan_of(context: StudyContext, arm: Arm, base: Model, lengths: Lengths, dev
         answers=arm.answers_by == "generation",
         sequences=arm.generation.rows,
         special_tokens=len(set(base.tokenizer.all_special_ids)),
+        is_trained=is_trained,
     )
-    setting = Setting(context.precision, device=base.device.type, bound=context.bound.bytes)
-    return plan_arm(planned_shape(base), planned, setting, lengths, device)
+    setting = Setting(
+        context.precision,
+        device=base.device.type,
+        bound=context.bound.bytes,
+        machine=float(describe("cpu")["memory_bytes"]),
+        in_one=supported(base) if arm.answers_by == "generation" else None,
+    )
+    plan = plan_arm(planned_shape(base), planned, setting, lengths, device)
+    return plan.model_copy(update={"trained_as": trained_as}) if trained_as else plan
 
 
 def _with_domain(

@@ -41,11 +41,14 @@ def trained_here(arm: Arm) -> bool:
 
 def trainings(arms: Sequence[Arm]) -> list[Arm]:
     """The arms that train, each training once: those that differ only in what is done after it take its weights."""
-    found: dict[str, Arm] = {}
-    for arm in arms:
-        if trained_here(arm):
-            found.setdefault(arm_table(arm, labelled=True).training_alone.model_dump_json(), arm)
-    return list(found.values())
+    return [arm for arm in arms if trained_here(arm) and earlier_twin(arm, arms) is None]
+
+
+def earlier_twin(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """The first of `arms` that stands before `arm` and whose trained weights it takes; None: it trains itself."""
+    own = arm_table(arm, labelled=True)
+    before = (one for one in arms[: arms.index(arm)] if trained_here(one))
+    return next((one for one in before if arm_table(one, labelled=True).gives_training_to(own)), None)
 
 
 def runs(arms: Sequence[Arm], seeds: int) -> list[Run]:

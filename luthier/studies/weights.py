@@ -18,8 +18,9 @@ from luthier.model.model import Model
 from luthier.model.widths import file_bytes, quantize, read, save, weigh
 from luthier.progress import say
 from luthier.results.arm_record import TrainingRecord, TuningResult, Weight
-from luthier.results.domain_record import DOMAIN, DomainRecord
+from luthier.results.domain_record import DomainRecord
 from luthier.results.lines import METRICS_FILE, Step
+from luthier.results.names import DOMAIN
 from luthier.results.record import read_lines_of, write_lines_of
 from luthier.results.study_record import StudyRecord
 from luthier.studies.domain import begin_with_texts, further_pretrained
@@ -111,18 +112,30 @@ def take_trained(context: StudyContext, arm: TrainedArm, folder: Path) -> Traini
 
 def _take_training_of_twin(context: StudyContext, arm: TrainedArm, folder: Path) -> None:
     """Takes the training of a finished arm that differs only in what is done after it: width, scale, how it answers."""
-    name, seed, number = arm.name.partition("/seed-")
+    if (other := finished_twin(context, arm)) is not None:
+        _copy_training(context, context.folder.arm(_under_seed_of(arm, other)), arm, folder)
+        say(f"  trained as {other}, whose weights it takes")
+
+
+def finished_twin(context: StudyContext, arm: TrainedArm) -> str | None:
+    """The finished arm, by its name without a seed, whose trained weights `arm` takes; None: there is none."""
+    name = arm.name.partition("/seed-")[0]
     tables = StudyRecord.read(context.folder.path).arms
     for other, table in tables.items():
-        same = table.scale is None and table.training_alone == tables[name].training_alone
-        if other == name or not same or not context.folder.finished(twin := other + seed + number):
+        if other == name or not table.gives_training_to(tables[name]):
+            continue
+        if not context.folder.finished(twin := _under_seed_of(arm, other)):
             continue
         source = context.folder.arm(twin)
         whole = TrainingRecord.read_if_there(source)
         if whole and file_bytes(source / arm.method.shipped) == whole.saved_bytes:  # its weights may have been removed
-            _copy_training(context, source, arm, folder)
-            say(f"  trained as {other}, whose weights it takes")
-            return
+            return other
+    return None
+
+
+def _under_seed_of(arm: TrainedArm, other: str) -> str:
+    """The name of the arm `other` under the seed of `arm`."""
+    return other + "".join(arm.name.partition("/seed-")[1:])
 
 
 def _copy_training(context: StudyContext, source: Path, arm: TrainedArm, folder: Path) -> TrainingRecord:

@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import ModelError
+from luthier.model.prepacked import sizes_to_lay_out
+from luthier.model.sizes import laid_out_bytes
 from luthier.model.widths import is_narrow, tensors
-from luthier.planning import budget
-from luthier.planning.budget import ANCHORED_BYTES, PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Room
-from luthier.planning.cache import cache_layers, token_bytes
+from luthier.planning import budget, terms
+from luthier.planning.budget import ANCHORED_BYTES, PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Asked, Room
+from luthier.planning.cache import cache_layers, source_bytes, token_bytes
 from luthier.planning.config import Config
 from luthier.planning.read import shape_from
 from luthier.records import Prompt
@@ -91,15 +93,23 @@ def micro_tokens(
     return chosen.tokens
 
 
-def answering_room(module: Any, longest: int, bound: Bound) -> Room:
-    """What a batch of answers may take. `longest` is the largest number of tokens of a prompt and its answer.
-
-    Raises SettingsError, which names the needed bytes, when a batch of one does not fit.
-    """
+def answering_room(module: Any, asked: Asked, bound: Bound) -> Room:
+    """What a batch of answers may take. Raises SettingsError, which names the needed bytes, when one does not fit."""
     if bound.bytes is None:
         return Room()
-    weights = weight_bytes(module)
-    return budget.answering_room(bound.fixed(module), cache_bytes(module), weights, longest, bound.bytes)
+    return budget.answering_room(bound.fixed(module), answering_costs(module, asked), asked, bound.bytes)
+
+
+def answering_costs(module: Any, asked: Asked) -> budget.Answering:
+    """Bytes of a batch of answers; of a model whose shape a plan does not know, keys and values and logits alone."""
+    number = next(module.parameters()).element_size()
+    laid_out = laid_out_bytes(sizes_to_lay_out(module))
+    try:
+        shape = shape_from(Config(type(module).__name__, module.config.to_dict()))
+    except ModelError:
+        vocabulary = getattr(module.config.get_text_config(decoder=True), "vocab_size", 0)
+        return budget.Answering(budget.CACHE_FACTOR * cache_bytes(module), vocabulary * (4 + number), 0.0, laid_out)
+    return terms.answering_costs(shape, number, asked, laid_out)
 
 
 def weight_bytes(*modules: nn.Module) -> int:
@@ -122,7 +132,8 @@ def cache_bytes(module: Any) -> int:
     number = next(module.parameters()).element_size()
     try:
         shape = shape_from(Config(type(module).__name__, module.config.to_dict()))
-        return token_bytes(cache_layers(shape), number)
+        layers = cache_layers(shape)
+        return max(token_bytes(layers, number), source_bytes(layers, number))
     except ModelError:
         config = module.config.get_text_config(decoder=True)
         heads = getattr(config, "num_attention_heads", None)

@@ -45,7 +45,7 @@ def heard() -> tuple[typer.Typer, list[dict[str, Any]]]:
         heard.append({"own": own, "last": last, **given})
 
     one = typer.Typer(rich_markup_mode=None)
-    options.add_with_fields(one, ask, f"{__name__}:Asked")
+    options.add(one, ask, f"{__name__}:Asked")
     one.command()(lambda: None)
     return one, heard
 

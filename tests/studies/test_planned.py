@@ -13,6 +13,7 @@ from luthier.planning.lengths import Lengths, rendered_lengths
 from luthier.planning.plan import plan_arm
 from luthier.records import Prompt
 from luthier.results.arm_record import ArmRecord
+from luthier.results.cost import Cost
 from luthier.results.lines import PROMPTS_FILE
 from luthier.results.plan_record import ArmPlan, PlanRecord
 from luthier.results.predicted import rows_of_study
@@ -48,6 +49,24 @@ def test_the_report_sets_predicted_beside_measured(finished: Path) -> None:
     for page in ("report.html", "report.md"):
         text = (finished / page).read_text(encoding="utf-8")
         assert "Predicted and measured" in text and "training memory" in text
+
+
+def test_an_arm_that_takes_another_s_weights_costs_answering_alone(finished: Path, tmp_path: Path) -> None:
+    """Nothing is predicted that is not measured; of finished arms and of those that run before."""
+    copy = Path(shutil.copytree(finished, tmp_path / "study"))
+    table, task = StudyRecord.read(copy).specification, StudyRecord.read(copy).task.folder
+    trained = {"lora-r4": None, "lora-r2": None}
+    takes = {"lora-r4@int8": "lora-r4", "lora-r4+temperature=0.5": "lora-r4", "lora-r2+scale=0.5": "lora-r2"}
+    study(task, model=table["model"], arms=",".join([*trained, *takes]), out=copy)
+    plans, cost = PlanRecord.read(copy).arms, Cost.read(copy)
+    assert {name: plans[name].trained_as for name in trained | takes} == trained | takes
+    for name in trained | takes:
+        measured = cost.of(name).train_seconds > 0
+        assert measured == (name in trained) == (plans[name].training is not None), name
+        assert plans[name].answering is not None
+    what = {(row.arm, row.what) for row in rows_of_study(copy)}
+    assert {arm for arm, kind in what if kind.startswith("training")} == set(trained)
+    assert {arm for arm, kind in what if kind == "answering memory"} == {"zero-shot", *trained, *takes}
 
 
 def test_the_plan_is_there_before_the_first_arm_and_stays(

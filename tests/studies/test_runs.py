@@ -39,6 +39,8 @@ def test_an_arm_that_takes_the_weights_of_another_is_no_training_of_its_own() ->
     said = training_notes(arms(*names), 3, 0)
     assert "4 trained arms (lora, lora-r4, full, lora+max_new_tokens=9) under 3 seeds: 12 trainings" in said[0]
     assert said[-1].endswith("has the same training: lora@int8, lora+temperature=0.7, lora+scale=0.5.")
+    parts_first = trainings(arms("lora+scale=0.5", "lora", "lora@int8"))  # a part of a change is not the whole of it
+    assert [arm.name for arm in parts_first] == ["lora+scale=0.5", "lora"]
 
 
 def test_the_time_left_goes_by_the_same_arm_and_tuning_is_not_repeated() -> None:

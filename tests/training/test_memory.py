@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from luthier.decoding.answers import asking
 from luthier.decoding.requests import Request, plan
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
-from luthier.planning.budget import CACHE_FACTOR, PROGRAM_BYTES, Room
+from luthier.model.prepacked import PrepackedLinear
+from luthier.planning.budget import CACHE_FACTOR, PROGRAM_BYTES, Asked, Room
 from luthier.records import Prompt
 from luthier.training import memory
 from luthier.training.batches import length_of
@@ -150,12 +152,19 @@ def test_a_token_takes_its_keys_and_values_in_every_layer(kind: str, tiny_folder
 
 
 def test_a_bound_shortens_batches_of_answers_and_then_weights_are_not_laid_out(case: Case) -> None:
-    each, weights = CACHE_FACTOR * cache_bytes(case.module), weight_bytes(case.module)
+    """Beside keys and values: a pass that reads, logits of every row, and whole blocks of what MKL lays out."""
+    config, asked = case.module.config, Asked(longest=20, shortest=15, prompt=12, prompts=30)
+    inside = 4 * (3 * config.intermediate_size + 8 * config.hidden_size)
+    each = CACHE_FACTOR * cache_bytes(case.module) + config.vocab_size * 8 / 15
+    plain = [one for one in case.module.modules() if type(one) is PrepackedLinear]
+    weights = sum(4 * one.in_features * 512 * math.ceil(one.out_features / 512) for one in plain)
+    assert weights > 2 * weight_bytes(case.module)  # of layers of few outputs
 
     def room(tokens: int, more: float = 0) -> Room:
-        return answering_room(case.module, 20, Bound(case.fixed(False) + more + (tokens + 0.5) * each))
+        bound = Bound(case.fixed(False) + 30 * inside + more + (tokens + 0.5) * each)
+        return answering_room(case.module, asked, bound)
 
-    assert answering_room(case.module, 20, NO_BOUND) == Room(None, True)
+    assert answering_room(case.module, asked, NO_BOUND) == Room(None, True)
     many = int(weights / each)
     assert room(3 * many, more=weights) == Room(3 * many, True)
     assert room(many // 2) == Room(many // 2, False)
@@ -179,7 +188,8 @@ def test_answers_under_a_bound_are_the_same(tiny_folder: Callable[[str], Path]) 
     tiny.scramble(model.module)
     prompts = tiny.train_prompts(model, 12)
     longest = max(len(p.prompt_ids) for p in prompts) + 6
-    bound = Bound(Bound(1).fixed(model.module) + 2.5 * longest * CACHE_FACTOR * cache_bytes(model.module))
+    costs = memory.answering_costs(model.module, Asked(longest, longest, longest, 12 * longest))
+    bound = Bound(Bound(1).fixed(model.module) + costs.once + 2.5 * longest * costs.token)
     free, bounded = (asking(model, prompts, "generation", limit=6, bound=some) for some in (NO_BOUND, bound))
     assert len(bounded.batches) > len(free.batches) == 1
     texts = [{a.id: a.text for batch in some.batches for a in some.answer(batch)} for some in (free, bounded)]
