@@ -56,6 +56,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises FolderError when the disk refuses.
     """
     refuse_link(path)
+    _refuse_device(path)
     with _refusals(path):
         _make(path.parent)
         part = _aside(path)
@@ -81,6 +82,7 @@ def building(folder: Path) -> Iterator[Path]:
     refuses.
     """
     refuse_link(folder)
+    _refuse_device(folder)
     with _refusals(folder):
         _make(folder.parent)
         sweep(folder)
@@ -299,6 +301,14 @@ def refuse_link(path: Path) -> None:
     """Raises FolderError where `path` is a symbolic link: what is written or read there would lie elsewhere."""
     if path.is_symlink():
         raise FolderError(f"{path}: is a symbolic link, and links inside a study are not followed; put the file there")
+
+
+def _refuse_device(path: Path) -> None:
+    """Raises FolderError where `path` is no file and no folder, such as /dev/null: a user with all rights would replace
+    the device of the whole machine by a file."""
+    with _refusals(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise FolderError(f"{path}: is a device or a pipe, and no file; name a file")
 
 
 def refuse_links_in(folder: Path) -> None:

@@ -27,7 +27,7 @@ NAMED = sorted(
 def test_the_commands_of_the_course_run(newcomer: Path) -> None:
     pytest.importorskip("jupytext", reason="pip install 'luthier[course]'")
     commands = commands_of(ROOT / "docs" / "course.md")
-    assert [verb for verb, *_ in commands] == ["learn"] * 4 + ["quiz", "kernel"] + ["class"] * 3
+    assert [verb for verb, *_ in commands] == ["learn"] * 4 + ["lab", "quiz", "kernel"] + ["class"] * 3
     for verb, *arguments in commands:
         own = ["--prefix", "here"] if verb == "kernel" else []  # not into the home of whoever tests
         type_in([verb, *arguments, *own], keys="1\na\n" * 200)

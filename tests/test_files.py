@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from luthier.errors import FolderError
 from luthier.files import (
     append_lines,
+    building,
     cache_folder,
     inside,
     locked,
@@ -315,6 +316,18 @@ def test_a_user_without_a_home_is_told_what_to_set(variable: str | None, monkeyp
         monkeypatch.setenv(variable, "~nobody/cache")
     with pytest.raises(FolderError, match=r"this user has no home folder, .*; set LUTHIER_CACHE to a folder"):
         cache_folder()
+
+
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FolderError, match="is a device or a pipe"):
+        write_text(pipe, "x")
+    with pytest.raises(FolderError, match="is a device or a pipe"), building(pipe):
+        pass
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "caf\udce9", "b" * 300, "c/" * 3000])

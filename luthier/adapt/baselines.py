@@ -5,6 +5,7 @@ An arm has to beat them to be of use: `copy` where answers are texts, the other 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -38,7 +39,10 @@ def nearest(settings: Nearest, train: Sequence[Example], asked: Sequence[Example
     vectors = TfidfVectorizer(analyzer=_terms)
     rows = vectors.fit_transform([example.input for example in train])
     voters = KNeighborsClassifier(min(settings.neighbours, len(train)), metric="cosine", algorithm="brute")
-    voters.fit(rows, [example.references[0] for example in train])
+    with warnings.catch_warnings():
+        # Of targets that are texts nearly each is a class of its own, which is meant.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        voters.fit(rows, [example.references[0] for example in train])
     labels = voters.predict(vectors.transform([example.input for example in asked]))
     return [Answer(example.id, str(label)) for example, label in zip(asked, labels, strict=True)]
 

@@ -99,8 +99,8 @@ class _Records:
             )
         found, said_ship = again(self.compared, self.scores), self.compared.ship
         wrong = next((f"'{name}'" for name in _DECIDED if getattr(found.ship, name) != getattr(said_ship, name)), None)
-        if wrong is None and (other := self._first_other(found, self.scores, _same_numbers)):
-            wrong = f"the comparison of {' and '.join(other)}"
+        if wrong is None and (pair := self._first_other(found, self.scores, _same_numbers)):
+            wrong = f"the comparison of {' and '.join(pair)}"
         if wrong:
             raise FolderError(
                 f"{Comparison.path_in(self.study.path)}: {wrong} is not what the scores beside it give; {self._remedy}"

@@ -11,7 +11,8 @@
     columns  `score`, `compare`
     scratch  `tokens`, `pretrain`, `scale run`, `scale fit`, `scale plan`
     plan     `plan`
-    course   `learn`, `lab`, `quiz`, `kernel`, `hand-in`, `class`
+    course   `learn`, `lab`, `quiz`, `kernel`, `hand-in`
+    classroom `class issue`, `class mark`, `class show`, `class export`
     launch   `sagemaker-train`, `sagemaker-serve`, `sagemaker-job`
     app      all verbs together
 

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.cli import arms, columns, course, exits, launch, options, plan, rating, scratch, serving, studies, tasks
+from luthier.cli import (
+    arms,
+    classroom,
+    columns,
+    course,
+    exits,
+    launch,
+    options,
+    plan,
+    rating,
+    scratch,
+    serving,
+    studies,
+    tasks,
+)
 
 app = typer.Typer(cls=exits.Verbs, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -63,4 +77,4 @@ options.add(app, course.hand_in, name="hand-in")
 options.add(app, launch.sagemaker_train, name="sagemaker-train", context=launch.AS_TYPED)
 options.add(app, launch.sagemaker_serve, name="sagemaker-serve")
 options.add(app, launch.sagemaker_job, name="sagemaker-job")
-app.add_typer(course.classes, name="class")
+app.add_typer(classroom.classes, name="class")

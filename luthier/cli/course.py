@@ -1,7 +1,9 @@
-"""Verbs of the course: learn, quiz, lab, kernel, hand-in, and class with its own verbs."""
+"""Verbs of the course for who learns: learn, quiz, lab, kernel, hand-in."""
 
 from __future__ import annotations
 
+import importlib.util
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,19 +23,7 @@ if TYPE_CHECKING:  # `--help` imports none of it
     from luthier.course.source import Cell, Lesson
 
 
-classes = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    help="""Teach a class: issue tickets, mark hand-ins, show marks, export questions.
-
-\b
-Example:
-  luthier class issue mine ann ben
-""",
-)
-
-Folder = Annotated[Path, typer.Argument(metavar="CLASS", help="The class's folder.")]
+_END_OF_INPUT = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
 
 
 def learn(
@@ -70,11 +60,11 @@ def learn(
 
 
 def quiz(
-    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1 or 2.")],
+    week: Annotated[int | None, typer.Argument(metavar="WEEK", min=1, max=2, help="1 or 2.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take the quiz of a week. Each answer is marked at once, and a wrong one is told what it mistakes. Whoever takes
-    it again gets other numbers. --json prints the questions alone.
+    """Take the quiz of a week; without a week see how you did. Each answer is marked at once, and a wrong one is told
+    what it mistakes. Whoever takes it again gets other numbers. --json prints the questions alone.
 
     \b
     Example:
@@ -83,6 +73,8 @@ def quiz(
     from luthier.course.desk import begin_desk
     from luthier.course.quiz import draw_quiz, result, takes
 
+    if week is None:
+        return _show_quizzes(as_json)
     desk = begin_desk()
     take = takes(week, desk)
     asked = draw_quiz(week, desk, take)
@@ -91,6 +83,7 @@ def quiz(
     if as_json:
         return screen.print_json([{"item": one.question.item, "text": one.text} for one in asked])
     desk.keep(kind="quiz", week=week, items=[one.question.item for one in asked])
+    screen.print_lines([f"{len(asked)} questions. Enter skips one. {_END_OF_INPUT} ends the quiz."])
     marks: list[Mark] = []
     for number, one in enumerate(asked, 1):
         screen.print_lines(["", f"{number} of {len(asked)} (lesson {one.question.row})", one.text])
@@ -98,22 +91,70 @@ def quiz(
             break
         marks.append(mark)
     screen.print_lines(["", *result(asked, marks)])
+    return None
+
+
+def _show_quizzes(as_json: bool) -> None:
+    from luthier.course import deck
+    from luthier.course.desk import find_desk
+    from luthier.course.quiz import standing
+
+    found = [standing(week, find_desk()) for week in deck.QUIZZES]
+    if as_json:
+        from dataclasses import asdict
+
+        return screen.print_json([asdict(one) for one in found])
+    rows = [(str(one.week), str(one.takes), f"{one.right} of {one.questions}" if one.takes else "-") for one in found]
+    screen.print_table(("quiz of week", "taken", "right the last time"), rows)
+    screen.print_lines(["Take one with: luthier quiz 1"])
+    return None
 
 
 def lab(
-    week: Annotated[int, typer.Argument(metavar="WEEK", min=1, max=2, help="1: prompting. 2: fine-tuning and PEFT.")],
+    which: Annotated[
+        str | None,
+        typer.Argument(metavar="LAB", help="1: prompting. 2: fine-tuning and PEFT. job: a lab's study on SageMaker."),
+    ] = None,
+    sagemaker: Annotated[Path | None, typer.Option(help="With job: the training job's folder, which is made.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the steps of a lab, and where you stand. Each step is a lesson: luthier learn lab1.1.
+    """Show the steps of the labs, where you stand, and what comes next. Each step is a lesson, and each lab ends in a
+    study. `lab job` writes lab 2's study as the folder of a SageMaker training job, to be tried here.
 
     \b
     Example:
       luthier lab 1
+      luthier lab job --sagemaker job
     """
     from luthier.course.desk import find_desk
+    from luthier.course.labs import STUDIES
     from luthier.course.reading import standings
 
-    _show_standings([one for one in standings(find_desk()) if one.row.id.startswith(f"lab{week}.")], as_json)
+    if which not in (None, "job", *map(str, STUDIES)):
+        raise SettingsError(f"there is no lab '{which}'; there are 1, 2 and job")
+    if (which == "job") != (sagemaker is not None):
+        raise SettingsError("a job needs its folder: luthier lab job --sagemaker DIR")
+    if sagemaker is not None:
+        return _write_lab_job(sagemaker)
+    desk, weeks = find_desk(), [int(which)] if which else list(STUDIES)
+    steps = tuple(f"lab{week}." for week in weeks)
+    _show_standings([one for one in standings(desk) if one.row.id.startswith(steps)], as_json)
+    if not as_json:
+        screen.print_lines([STUDIES[week].standing(desk) for week in weeks])
+    return None
+
+
+def _write_lab_job(folder: Path) -> None:
+    from luthier.course.labs import write_lab_job
+
+    write_lab_job(folder)
+    here = f"SAGEMAKER_BASE_DIR={shlex.quote(str(folder))} luthier"
+    screen.print_lines([
+        f"{folder}: a training job of lab 2's study, as SageMaker gives it to a machine. Nothing runs yet.",
+        f"Run it here; after a kill the same line goes on: {here} sagemaker-train",
+        f"Ask the arm that it ships: {here} sagemaker-serve",
+        "Write one for Amazon's machines: luthier sagemaker-job --help",
+    ])  # fmt: skip
 
 
 def kernel(
@@ -125,10 +166,10 @@ def kernel(
     Example:
       luthier kernel
     """
-    from luthier.course.notebook import KERNEL, install_kernel
+    from luthier.course.notebook import install_kernel, shown_name
 
     folder = install_kernel(prefix)
-    screen.print_lines([f"{folder}: the kernel '{KERNEL}' runs {sys.executable}. Choose it in the notebook's menu."])
+    screen.print_lines([f"{folder}: in a notebook's menu of kernels choose '{shown_name()}'."])
 
 
 def hand_in() -> None:
@@ -145,103 +186,6 @@ def hand_in() -> None:
     screen.print_lines(["It holds:", *(f"  {name}" for name in work.packed_in(path)), f"{path}: hand this file in."])
 
 
-@classes.command()
-def issue(
-    folder: Folder,
-    learners: Annotated[list[str] | None, typer.Argument(metavar="LEARNER...", help="Names of learners.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file with a name on each line.")] = None,
-    row: Annotated[
-        list[str] | None, typer.Option(help="A row that is marked; repeat; else all that are there.")
-    ] = None,
-) -> None:
-    """Begin a class, or add learners to it. Each gets a ticket, which gives him numbers of his own.
-
-    \b
-    Example:
-      luthier class issue mine ann ben
-    """
-    from luthier.course import classroom
-
-    names = [*(learners or ()), *(screen.input_text(None, file).splitlines() if file else ())]
-    made = classroom.issue(folder, names, row or ())
-    screen.print_lines(
-        [f"{folder / 'tickets'}: {len(made.learners)} tickets. Each learner types: luthier learn --ticket FILE"]
-    )
-
-
-@classes.command()
-def mark(
-    folder: Folder,
-    hand_ins: Annotated[list[Path], typer.Argument(metavar="HAND-IN...", help="Zip files, or folders of them.")],
-    as_json: Json = False,
-) -> None:
-    """Mark hand-ins. Functions are called in a process under limits, questions are recomputed from their seeds. Mark
-    those of strangers inside a container. Writes grades for Moodle and Canvas, feedback pages and a page of the class.
-
-    \b
-    Example:
-      luthier class mark mine hand-ins
-    """
-    from luthier.course import classroom
-
-    classroom.mark_class(folder, hand_ins)
-    _show_marks(folder, as_json)
-
-
-@classes.command()
-def show(folder: Folder, as_json: Json = False) -> None:
-    """Show the marks of a class.
-
-    \b
-    Example:
-      luthier class show mine
-    """
-    _show_marks(folder, as_json)
-
-
-@classes.command()
-def export(
-    out: Annotated[Path, typer.Option(help="The file to write; with --nbgrader the folder.")],
-    week: Annotated[int | None, typer.Option(min=1, max=2, help="The questions of this week alone.")] = None,
-    variants: Annotated[int, typer.Option(min=1, max=1000, help="How many variants of a computed question.")] = 20,
-    nbgrader: Annotated[bool, typer.Option("--nbgrader", help="Write lessons as nbgrader's source notebooks.")] = False,
-) -> None:
-    """Write the course's questions as Moodle's XML, to be imported into its question bank; or lessons for nbgrader.
-
-    \b
-    Example:
-      luthier class export --week 1 --out week-1.xml
-    """
-    from luthier.course import deck
-    from luthier.course.moodle import moodle_xml
-    from luthier.files import write_text
-
-    if nbgrader:
-        from luthier.course.notebook import nbgrader_notebook
-
-        lessons = {row.lesson: row for row in deck.rows() if row.done and week in (None, row.week)}
-        for name, row in lessons.items():
-            write_text(out / name / f"{name}.ipynb", nbgrader_notebook(deck.lesson_of(row)))
-        return screen.print_lines([f"{out}: {len(lessons)} notebooks"])
-    questions = list(deck.every_question(week))
-    write_text(out, moodle_xml(questions, variants))
-    screen.print_lines([f"{out}: {len(questions)} questions"])
-
-
-def _show_marks(folder: Path, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from luthier.course.classroom import read_marks
-
-    sheets = read_marks(folder)
-    if as_json:
-        return screen.print_json([asdict(sheet) for sheet in sheets])
-    rows = [(sheet.learner or sheet.file, f"{sheet.points:.2f} of {sheet.most}") for sheet in sheets]
-    screen.print_table(("learner", "points"), rows)
-    screen.print_lines([f"{sheet.learner or sheet.file}: {note}" for sheet in sheets for note in sheet.notes])
-    return None
-
-
 def _show_standings(found: list[Standing], as_json: bool) -> None:
     if as_json:
         return screen.print_json([
@@ -249,26 +193,35 @@ def _show_standings(found: list[Standing], as_json: bool) -> None:
              "questions": one.questions, "answered": one.answered, "right": one.right}
             for one in found
         ])  # fmt: skip
+    wide = max((len(one.row.id) for one in found), default=0)
     rows = [
-        (f"{one.row.id:<8}{one.row.title}", "open" if not one.row.done else "yes" if one.predicted else "-",
+        (f"{one.row.id:<{wide}}  {one.row.title}", "open" if not one.row.done else "yes" if one.predicted else "-",
          f"{one.right} of {one.questions}" if one.row.done else "")
         for one in found
     ]  # fmt: skip
     screen.print_table(("row", "predicted", "right"), rows)
-    there = sum(one.row.done for one in found)
-    screen.print_lines([f"{there} of {len(found)} lessons are written. Begin one with: luthier learn ROW"])
+    ahead = next((one.row.id for one in found if one.row.done and one.right < one.questions), None)
+    if ahead is None:
+        screen.print_lines(["Every question is answered right."])
+        return None
+    screen.print_lines([f"Next: luthier learn {ahead} (a notebook to work in: --notebook; a web page: --page)"])
     return None
 
 
 def _write_notebook(lesson: Lesson) -> None:
-    from luthier.course.notebook import notebook
+    from luthier.course.notebook import kernel_folder, notebook
     from luthier.files import write_text
 
     path = Path(f"{lesson.name}.ipynb")
     if path.exists():
         raise SettingsError(f"{path} is there already, perhaps with your answers; move it away for a new one")
     write_text(path, notebook(lesson.for_learners()))
-    screen.print_lines([str(path)])
+    lines = [f"{path}: open it in Jupyter, Colab or VS Code, and fill its cells from the top."]
+    if kernel_folder() is None:
+        lines.append("It needs a kernel that runs this environment. Make it once: luthier kernel")
+    if importlib.util.find_spec("jupyterlab") is None and importlib.util.find_spec("notebook") is None:
+        lines.append("Jupyter's own page is one more package: pip install jupyterlab, then jupyter lab")
+    screen.print_lines(lines)
 
 
 def _write_page(lesson: Lesson, desk: Desk, as_pdf: bool) -> None:

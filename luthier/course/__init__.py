@@ -12,6 +12,7 @@
     recorded  a lesson run cell by cell, with what each cell showed
     page      a lesson with its outputs as one page, and as a PDF
     reading   a learner with a lesson: kept outputs, what is asked, where he stands
+    labs      the study that a lab ends in, as a command and as a SageMaker job
     quiz      the quiz of a week
     notebook  a lesson as a notebook, and a kernel for it
     hand_in   what a learner hands in, packed and read

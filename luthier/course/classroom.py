@@ -34,7 +34,7 @@ CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section", "luthier")
 RUBRIC = """# What people judge
 
 Numbers are marked by program. For what a learner writes in his own words, and for answers that he rated by eye, give
-0, 1 or 2 points for each line.
+0, 1 or 2 points for each line. The hand-in of a lab holds the report of its study: lab-1-study/report.md.
 
 | | 0 | 1 | 2 |
 |---|---|---|---|

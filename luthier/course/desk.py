@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from luthier.course import deck
-from luthier.course.question import Asked, Mark, seed_of
+from luthier.course.question import Asked, seed_of
 from luthier.course.question import ask as asked
 from luthier.errors import FolderError
 from luthier.files import append_lines, read_json, write_json
 
 FOLDER = ".luthier-course"
 NOBODY = ("", "nobody")
+UNSAID = "You have not said what you expect."
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,25 @@ def begin_desk(start: Path | None = None) -> Desk:
 def predict(item: str, value: Any) -> None:
     """Keeps what the learner expects, before the lesson shows what is. `item` is ROW/NAME."""
     find_desk().keep(kind="prediction", item=item, value=value)
-    print("You have not said what you expect." if value in (None, "") else f"You expect {value}.")
+    print(said_of(value))
 
 
-def ask(item: str, answer: str | float | None = None) -> Mark | None:
-    """Prints a question of the course; with an answer, also whether it is right and which misconception it shows."""
+def said_of(value: Any) -> str:
+    """What a prediction shows."""
+    return UNSAID if value in (None, "") else f"You expect {value}."
+
+
+def ask(item: str, answer: str | float | None = None) -> None:
+    """Prints a question of the course; with an answer, also whether it is right and which misconception it shows.
+
+    It returns nothing, since a notebook would show that below what is printed.
+    """
     desk = find_desk()
     question = desk.question(item)
     print(question.text)
     if answer in (None, ""):
-        return None
+        return
     mark = question.mark(str(answer))
     if mark.readable:
         desk.keep(kind="answer", item=item, answer=str(answer), right=mark.right, misconception=mark.misconception)
     print(mark.says)
-    return mark

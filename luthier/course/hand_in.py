@@ -23,6 +23,7 @@ from typing import Any
 from luthier.course import deck
 from luthier.course.desk import FOLDER, Desk
 from luthier.course.holes import names_in, names_of, world_of
+from luthier.course.labs import reports
 from luthier.course.source import Lesson
 from luthier.errors import DataError, FolderError
 from luthier.files import replacing
@@ -50,7 +51,8 @@ class HandIn:
 
 
 def pack(desk: Desk, folder: Path) -> Path:
-    """Packs what a learner did into a zip in `folder`: his desk, and files near it that are named after lessons.
+    """Packs what a learner did into a zip in `folder`: his desk, files near it that are named after lessons, and the
+    reports of his labs' studies.
 
     Raises FolderError where there is nothing to hand in.
     """
@@ -60,7 +62,7 @@ def pack(desk: Desk, folder: Path) -> Path:
     safe = re.sub(r"[^\w.-]+", "-", desk.learner)[:60]
     out = folder / f"hand-in-{safe}.zip"
     with replacing(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in [*own, *_copies(desk.folder.parent)]:
+        for path in [*own, *_copies(desk.folder.parent), *reports(desk)]:
             entry = zipfile.ZipInfo(path.relative_to(desk.folder.parent).as_posix(), _changed(path))
             entry.compress_type = zipfile.ZIP_DEFLATED
             packed.writestr(entry, path.read_bytes())

@@ -15,6 +15,9 @@ from luthier.files import write_json
 
 KERNEL = "luthier"
 FORMAT = "py:percent"
+QUIET = (
+    "ignore:IProgress not found"  # progress bars as text are fine, and a learner need not read of it in each notebook
+)
 
 
 def refuse_without_jupyter() -> None:
@@ -88,6 +91,11 @@ def install_kernel(prefix: Path | None = None) -> Path:
         folder = (prefix / "share" / "jupyter" if prefix is not None else Path(jupyter_data_dir())) / "kernels" / KERNEL
     except RuntimeError:
         raise FolderError("you have no home folder for a kernel; name another one with --prefix") from None
-    shown = f"luthier {luthier.__version__} ({sys.executable})"
-    write_json(folder / "kernel.json", get_kernel_dict() | {"display_name": shown})
+    own = {"display_name": shown_name(), "env": {"PYTHONWARNINGS": QUIET}}
+    write_json(folder / "kernel.json", get_kernel_dict() | own)
     return folder
+
+
+def shown_name() -> str:
+    """What a notebook's menu calls the kernel."""
+    return f"luthier {luthier.__version__} ({sys.executable})"

@@ -9,10 +9,11 @@ import html
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luthier.course.child import finished
-from luthier.course.desk import Desk
+from luthier.course.desk import UNSAID, Desk, said_of
 from luthier.course.reading import asked_in
 from luthier.course.recorded import Output
 from luthier.course.source import Cell, Lesson
@@ -70,8 +71,7 @@ summary { padding: .3rem .8rem; cursor: pointer; font-size: .875rem; color: var(
 def page(lesson: Lesson, outputs: Sequence[Sequence[Output]], desk: Desk) -> str:
     """The lesson as learners get it, with outputs, as HTML. Questions have the numbers of this desk."""
     cells = "\n".join(
-        _cell(cell, _questions(cell, desk) if cell.has("question") else out)
-        for cell, out in zip(lesson.for_learners().cells, outputs, strict=True)
+        _cell(cell, _own(cell, out, desk)) for cell, out in zip(lesson.for_learners().cells, outputs, strict=True)
     )
     return around(lesson.title, cells)
 
@@ -86,9 +86,16 @@ def around(title: str, body: str) -> str:
     )
 
 
-def _questions(cell: Cell, desk: Desk) -> list[Output]:
-    """What a question cell asks. Its kept output has the numbers of nobody, since a lesson runs in an empty folder."""
-    return [Output("text", desk.question(item).text) for item in asked_in(cell, "ask")]
+def _own(cell: Cell, outputs: Sequence[Output], desk: Desk) -> Sequence[Output]:
+    """A cell's output as this desk has it. A lesson runs in an empty folder, so what is kept is of nobody."""
+    if cell.has("question"):
+        return [Output("text", desk.question(item).text) for item in asked_in(cell, "ask")]
+    if cell.has("predict"):
+        last = {line.get("item"): line.get("value") for line in desk.lines() if line.get("kind") == "prediction"}
+        own = [Output("text", said_of(last[item])) for item in asked_in(cell, "predict") if last.get(item)]
+        rest = [replace(one, text=one.text.replace(f"{UNSAID}\n", "")) for one in outputs]
+        return [*own, *(one for one in rest if one.text)]
+    return outputs
 
 
 def _cell(cell: Cell, outputs: Sequence[Output]) -> str:

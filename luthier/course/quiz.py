@@ -6,6 +6,7 @@ week, desk --draw_quiz--> [Asked, ...] --result--> sentences
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 from luthier.course import deck
@@ -18,6 +19,30 @@ FROM_A_ROW = 2
 def takes(week: int, desk: Desk) -> int:
     """How often this desk has begun the quiz of a week."""
     return sum(line.get("kind") == "quiz" and line.get("week") == week for line in desk.lines())
+
+
+@dataclass(frozen=True)
+class QuizStanding:
+    """The quiz of a week: how often it was begun, and how many of its questions were right the last time."""
+
+    week: int
+    takes: int
+    questions: int
+    right: int
+
+
+def standing(week: int, desk: Desk) -> QuizStanding:
+    """What this desk says of the quiz of a week."""
+    lines = desk.lines()
+    begun = [one for one in lines if one.get("kind") == "quiz" and one.get("week") == week]
+    items = begun[-1].get("items") if begun else None
+    asked = set(map(str, items)) if isinstance(items, list) else set()
+    right = {
+        str(one.get("item")): bool(one.get("right"))
+        for one in lines
+        if one.get("kind") == "answer" and one.get("take") == len(begun) - 1 and one.get("item") in asked
+    }
+    return QuizStanding(week, len(begun), len(asked), sum(right.values()))
 
 
 def draw_quiz(week: int, desk: Desk, take: int = 0) -> list[Asked]:

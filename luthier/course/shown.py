@@ -74,11 +74,15 @@ def table_html(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     return f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+_SHADED = "\N{MATHEMATICAL LEFT WHITE SQUARE BRACKET}\N{MATHEMATICAL RIGHT WHITE SQUARE BRACKET}"
+
+
 @dataclass(frozen=True, repr=False)
 class Tokens:
     """Pieces of a text, each with a share from 0 to 1 that shades it; `notes` stand in the tooltip.
 
-    A line break is shown as a sign, and behind its piece a new line begins.
+    A line break is shown as a sign, and behind its piece a new line begins. In words, pieces that are shaded for half
+    or more stand in other brackets.
     """
 
     pieces: Sequence[str]
@@ -86,7 +90,10 @@ class Tokens:
     notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return " ".join(f"[{_with_signs(piece)}]" for piece in self.pieces)
+        dark = [share >= 0.5 for share in self.shares]
+        brackets = [_SHADED if one else "[]" for one in dark]
+        painted = (f"{ends[0]}{_with_signs(piece)}{ends[1]}" for piece, ends in zip(self.pieces, brackets, strict=True))
+        return " ".join(painted) + (f"\n({_SHADED[0]} {_SHADED[1]}: shaded)" if any(dark) and not all(dark) else "")
 
     def _repr_html_(self) -> str:
         notes = self.notes or [f"{share:.2f}" for share in self.shares]

@@ -14,17 +14,18 @@ folders, with settings in SM_HPS and on the command line. They name SM_HP_* diff
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import possible, read_json
+from luthier.files import building, possible, read_json, write_json
 
 BASE, BASE_VARIABLE, SETTINGS_VARIABLE = "/opt/ml", "SAGEMAKER_BASE_DIR", "SM_HPS"
 SHOWN_CHARACTERS = 1024  # of the file `failure`, by DescribeTrainingJob
-HYPERPARAMETERS = "hyperparameters.json"
+CONFIG, HYPERPARAMETERS = "input/config", "hyperparameters.json"
 OF_THE_PLATFORM = ("sagemaker_", "_tuning_")  # how settings begin that are not ours, whatever comes after
 
 
@@ -67,7 +68,7 @@ class Job:
     def read(cls, environment: Mapping[str, str], words: Sequence[str] = ()) -> Job:
         """The job in whose folders this process runs. Raises LuthierError for settings or files that are none."""
         base = base_of(environment)
-        config = base / "input" / "config"
+        config = base / CONFIG
         resources = _table(config / "resourceconfig.json") or {}
         hosts, host = resources.get("hosts") or [], resources.get("current_host")
         if not isinstance(hosts, list) or not all(isinstance(one, str) for one in [*hosts, host or ""]):
@@ -81,6 +82,28 @@ def base_of(environment: Mapping[str, str]) -> Path:
     if not base.is_dir():
         raise FolderError(f"{base}: no such folder, so this is no job of SageMaker; name one with {BASE_VARIABLE}")
     return base.resolve()
+
+
+def new_job(base: Path, channels: Mapping[str, Path], settings: Mapping[str, str]) -> None:
+    """Writes the folder of a job as SageMaker makes it: a copy of each channel's folder, and settings as texts.
+
+    Raises FolderError where there is something already.
+    """
+    base = possible(base)
+    refuse_used(base)
+    with building(base) as part:
+        job = Job(part, settings)
+        for name, folder in channels.items():
+            shutil.copytree(folder, job.data / name)
+        for path in (job.checkpoints, job.model, job.output):
+            path.mkdir(parents=True)
+        write_json(part / CONFIG / HYPERPARAMETERS, dict(settings))
+
+
+def refuse_used(folder: Path) -> None:
+    """Raises FolderError for a folder that holds something, or a file of this name."""
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise FolderError(f"{folder}: there is something already; choose a new folder")
 
 
 def write_failure(base: Path, sentence: str) -> None:

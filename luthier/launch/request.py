@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from luthier.errors import FolderError, SettingsError
 from luthier.files import building, possible, write_json, write_text
-from luthier.launch.contract import BASE, carried, decoded
+from luthier.launch.contract import BASE, carried, decoded, refuse_used
 from luthier.launch.sagemaker import refuse_unknown
 from luthier.settings import Settings, settings_from
 
@@ -111,8 +111,7 @@ def write_job(out: str | Path, given: Mapping[str, Any]) -> list[str]:
     for name, source in spec.channels.items():
         if not source.startswith("s3://") and not Path(source).is_dir():
             raise FolderError(f"{source}: no such folder, for the channel '{name}'; give one, or an address in S3")
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise FolderError(f"{out}: there is something already; choose a new folder")
+    refuse_used(out)
     commands = commands_of(spec, out)
     with building(out) as part:
         write_json(part / REQUEST, request_of(spec))

@@ -110,7 +110,9 @@ def write_page(out: Path, record: TrialRecord) -> Path:
     by_measure: dict[tuple[str, str], list[TrialMean]] = {}
     for one in record.means:
         by_measure.setdefault((one.task, one.measure), []).append(one)
-    learned, in_bands, took = [], [], []
+    learned: list[Section] = []
+    in_bands: list[Section] = []
+    took: list[Section] = []
     for (task, measure), means in by_measure.items():
         whole, bands = [one for one in means if not one.at], [one for one in means if one.at]
         if whole:

@@ -262,6 +262,10 @@ def test_the_baselines_of_labels() -> None:
     assert [answer.text for answer in commonest(None, train, asked)] == ["land", "land"]  # type: ignore[arg-type]
     assert nearest(Nearest(), train, asked)[0].text == "land"
     assert nearest(Nearest(), train, train[:1])[0].text == "sea"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of texts each is a class of its own, and nobody is to read of that
+        texts = [Example(str(i), f"word{i} the", (f"a text of {i}",)) for i in range(40)]
+        assert nearest(Nearest(), texts, texts[:1])[0].text == "a text of 0"
     assert len(nearest(Nearest(neighbours=9), train, asked)) == 2  # more neighbours than rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,14 @@ def quick(newcomer: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return newcomer
 
 
-def test_without_a_row_it_shows_where_one_stands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_row_it_shows_where_one_stands(newcomer: Path, luthier_says) -> None:
     type_in(["learn", "--json"])
-    type_in(["learn"])
-    type_in(["lab", "2"])
+    type_in(["quiz"])
+    said = luthier_says("learn").out
+    assert re.search(r"sagemaker +The same study", said), "a row's name and its title are two words"
+    lab, both = luthier_says("lab", "2").out, luthier_says("lab").out
+    assert "Next: luthier learn lab2.1a" in lab and "luthier study dialogues" in lab and "lab1.1" not in lab
+    assert "Next: luthier learn lab1.1" in both and both.count("luthier study dialogues") == 2
     assert not (newcomer / ".luthier-course").exists(), "looking keeps nothing"
 
 
@@ -61,6 +66,28 @@ def test_a_quiz_is_marked_and_the_next_one_has_other_numbers(newcomer: Path, lut
     type_in(["quiz", "1"], keys="\n" * 200)
     after = [line["kind"] for line in find_desk(newcomer).lines()]
     assert after == [*kinds, "quiz"]  # an empty line skips a question, and is no answer
+
+
+def test_quizzes_are_listed_with_what_was_right(newcomer: Path, luthier_says) -> None:
+    assert [one["takes"] for one in json.loads(luthier_says("quiz", "--json").out)] == [0, 0]
+    begun = luthier_says("quiz", "1").out  # nothing is typed
+    assert begun.splitlines()[0].endswith("ends the quiz.") and "questions." in begun.splitlines()[0]
+    assert [one["takes"] for one in json.loads(luthier_says("quiz", "--json").out)] == [1, 0]
+
+
+def test_a_lab_s_job_is_a_folder_and_what_to_type(newcomer: Path, luthier_says) -> None:
+    said = luthier_says("lab", "job", "--sagemaker", "a job")
+    assert said.code == 0 and "SAGEMAKER_BASE_DIR='a job' luthier sagemaker-train" in said.out
+    assert (newcomer / "a job" / "input" / "data" / "task" / "task.toml").is_file()
+    for words, sentence in (
+        (["job"], "a job needs its folder"),
+        (["1", "--sagemaker", "b"], "a job needs its folder"),
+        (["3"], "there is no lab '3'"),
+        (["job", "--sagemaker", "a job"], "there is something already"),
+    ):
+        said = luthier_says("lab", *words)
+        assert said.code in exits.CODES and said.code and sentence in said.err
+    assert not (newcomer / "b").exists()
 
 
 def test_what_is_not_there_is_a_sentence(newcomer: Path, luthier_says) -> None:

@@ -169,11 +169,12 @@ def test_copies_are_packed_whatever_they_are_called_and_wherever_they_lie(tmp_pa
         "luthier/course/lessons/row_1_18_compute.py",
         "luthier/course/deck.toml",
     )
-    for name in (*copies, *others):
+    report = "lab-1-study/report.md"
+    for name in (*copies, *others, report, "lab-1-study/answers.jsonl"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(notebook(CELLS)[1] if name.lower().endswith(".ipynb") else b"x = 1" * 1000)
     path = pack(desk, tmp_path / "week")
-    assert packed_in(path) == [".luthier-course/learner.json", *sorted(copies)]
+    assert packed_in(path) == [".luthier-course/learner.json", *sorted(copies), report]
     with zipfile.ZipFile(path) as made:
         assert {one.compress_type for one in made.infolist()} == {zipfile.ZIP_DEFLATED}
     assert set(read_hand_in(path).functions) == {"row_1_18_compute"}

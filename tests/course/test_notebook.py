@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +36,12 @@ def test_a_kernel_runs_this_interpreter_and_a_notebook_names_it(
 ) -> None:
     folder = notebook.install_kernel(tmp_path)
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-    import sys
-
     assert spec["argv"][0] == sys.executable and "luthier" in spec["display_name"]
+    code = "import warnings\nfor text in ('IProgress not found. Please', 'another'): warnings.warn(text)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **spec["env"]}, capture_output=True, text=True, check=True
+    )
+    assert "UserWarning: another" in done.stderr and "UserWarning: IProgress" not in done.stderr
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
     assert notebook.kernel_folder() is not None
     lesson = deck.lesson_of(deck.row_of("1.18"))

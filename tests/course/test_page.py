@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from luthier.course import deck
-from luthier.course.desk import Desk
+from luthier.course.desk import UNSAID, Desk
 from luthier.course.page import CHROMIUM, markdown, page, print_pdf
 from luthier.course.recorded import Output, from_json, recorded, to_json
 from luthier.course.source import parse
@@ -92,6 +92,21 @@ def test_a_page_asks_with_the_numbers_of_its_learner() -> None:
     made = page(lesson, [[], [Output("text", ben.question("1.18/memory").text)]], ann)
     assert html.escape(ann.question("1.18/memory").text) in made
     assert html.escape(ben.question("1.18/memory").text) not in made
+
+
+def test_a_page_shows_what_its_learner_expects_and_of_others_nothing(tmp_path: Path) -> None:
+    lesson = parse(
+        '# %% [markdown]\n# # 9.9\n\n# %% tags=["predict"]\npredict("9.9/a", None)\npredict("9.9/b", None)\n', "lesson"
+    )
+    kept = [[], [Output("text", f"{UNSAID}\n{UNSAID}\n")]]
+    ann = Desk("salt", "ann", tmp_path)
+    assert UNSAID not in page(lesson, kept, ann)
+    for value in ("three", "four"):
+        ann.keep(kind="prediction", item="9.9/a", value=value)
+    made = page(lesson, kept, ann)
+    assert "You expect four." in made and "three" not in made and UNSAID not in made
+    also = [[], [Output("text", f"{UNSAID}\nseen\n")]]
+    assert "seen" in (made := page(lesson, also, ann)) and UNSAID not in made, "what else the cell shows stays"
 
 
 def test_markdown_shows_html_as_it_is_written() -> None:

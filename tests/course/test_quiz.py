@@ -9,7 +9,7 @@ import pytest
 from luthier.course import deck
 from luthier.course.desk import Desk
 from luthier.course.question import Question
-from luthier.course.quiz import draw_quiz, result, takes
+from luthier.course.quiz import QuizStanding, draw_quiz, result, standing, takes
 
 
 @pytest.mark.parametrize("week", [1, 2])
@@ -44,3 +44,15 @@ def test_the_result_names_misconceptions_and_lessons(tmp_path: Path) -> None:
     assert takes(1, desk) == 0
     desk.keep(kind="quiz", week=1)
     assert (takes(1, desk), takes(2, desk)) == (1, 0)
+
+
+def test_a_standing_is_of_the_last_take(tmp_path: Path) -> None:
+    desk = Desk("salt", "ann", tmp_path)
+    assert standing(1, desk) == QuizStanding(1, 0, 0, 0)
+    for take, rights in ((0, (True, True)), (1, (True, False))):
+        desk.keep(kind="quiz", week=1, items=["1.1/a", "1.2/b", "1.3/c"])
+        for item, right in zip(("1.1/a", "1.2/b"), rights, strict=True):
+            desk.keep(kind="answer", item=item, take=take, right=right)
+    desk.keep(kind="answer", item="1.3/c", right=True)  # in a lesson, and not in the quiz
+    assert standing(1, desk) == QuizStanding(1, 2, 3, 1)
+    assert standing(2, desk).takes == 0

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Lab 1.1 Kernel and dependencies
 #
-# A notebook is a page in a browser. Its cells run elsewhere: in a Python process that is called the kernel. In this lab
-# you find out which Python that is, and prove that it has what the next labs need.
+# A notebook is a page in a browser. Its cells run elsewhere: in a Python process that is called the kernel. Here you
+# find out which Python that is, and prove that it has what the next steps need.
 
 # %% [markdown]
 # ## Predict

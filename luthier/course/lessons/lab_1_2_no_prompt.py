@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 1.2 Summaries without prompt engineering
 #
-# You give a model a dialogue and nothing else. What does it do? In this lab you read its answers, score them, and
+# You give a model a dialogue and nothing else. What does it do? Here you read its answers, score them, and
 # compare them with something that needs no model at all: the first lines of the dialogue, copied.
 
 # %% [markdown]
@@ -154,4 +154,4 @@ ask("lab1.2/fluent", my_choice)
 # ## What this does not show
 #
 # Six dialogues are few. And ROUGE-1 is not what a reader wants. A copy is no summary, although it scores well. Read the
-# answers as well as the numbers. The next lab says to the model what it has to do.
+# answers as well as the numbers. The next step says to the model what it has to do.

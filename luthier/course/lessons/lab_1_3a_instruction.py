@@ -2,7 +2,7 @@
 # # Lab 1.3a Zero shot with an instruction
 #
 # Now you say what the model has to do. That is an instruction, and with no example beside it the prompt is called zero
-# shot. In this lab you write the instruction, read the answers, and ask how sure their score is.
+# shot. Here you write the instruction, read the answers, and ask how sure their score is.
 
 # %% [markdown]
 # ## Predict
@@ -53,8 +53,8 @@ print(f"{len(pieces)} tokens, of which your instruction has {len(model.tokenizer
 # %% [markdown]
 # ## Run: does it obey?
 #
-# All six answers, with your instruction. Beside each stands how much of it is copied: the share of its runs of four
-# words that stand in the dialogue.
+# All six answers, with your instruction. Beside each answer you see how much of it is copied. Four words in a row count
+# as copied if the dialogue has them too.
 
 # %%
 import re
@@ -87,20 +87,22 @@ assert disobeyed >= 2
 # %%
 from luthier.stats.intervals import mean_of
 
-rouge = [score.values["rouge1"] for score in luthier.score(usual, dialogues, ["rouge1"])]
+rouge = [score.values["rouge1"] for score in scores]
 estimate = mean_of(rouge)
 low, high = estimate.interval(0.95)
 show(bars("ROUGE-1 of each dialogue", [(one.id, value) for one, value in zip(dialogues, rouge)]))
-print(f"mean {estimate.value:.3f}, 95 % interval {low:.3f} to {high:.3f}")
+print(f"your instruction: mean {estimate.value:.3f}, 95 % interval {low:.3f} to {high:.3f}")
 
 # %% [markdown]
 # The dialogues differ much from each other. So the mean of six says little about the mean of all such dialogues. The
 # interval says how little: it is wide.
 
 # %% tags=["claim"]
-# The interval of six dialogues is wider than 0.05, and it holds the mean.
-assert high - low > 0.05
-assert low < estimate.value < high
+# With the usual instruction the interval of six dialogues is wider than 0.05, and it holds the mean.
+usual_mean = mean_of([score.values["rouge1"] for score in luthier.score(usual, dialogues, ["rouge1"])])
+lowest, highest = usual_mean.interval(0.95)
+assert highest - lowest > 0.05
+assert lowest < usual_mean.value < highest
 
 # %% [markdown]
 # ## Fill a hole
@@ -145,4 +147,4 @@ ask("lab1.3a/obeyed", my_choice)
 # ## What this does not show
 #
 # Larger models obey far more often, because they were trained on more instructions. Whether your instruction is better
-# than the usual one cannot be said from six dialogues. The next lab compares two templates, dialogue by dialogue.
+# than the usual one cannot be said from six dialogues. The next step compares two templates, dialogue by dialogue.

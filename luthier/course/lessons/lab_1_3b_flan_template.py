@@ -2,7 +2,7 @@
 # # Lab 1.3b Zero shot with FLAN-T5's template
 #
 # The same task can be put in many ways. FLAN-T5 was trained with several templates for each task. One of them puts the
-# question behind the dialogue. In this lab you compare two templates on the same dialogues, and find the right word for
+# question behind the dialogue. Here you compare two templates on the same dialogues, and find the right word for
 # what you saw.
 
 # %% [markdown]
@@ -168,6 +168,6 @@ ask("lab1.3b/verdict", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# FLAN-T5 saw its own templates in training, and SmolLM2 did not. So this lab does not say how FLAN-T5 does with them.
-# And a higher ROUGE-1 may come from copying: read what both templates made. A full comparison takes all sixty test
-# dialogues: `luthier study dialogues --arms zero-shot:plain,zero-shot:question`.
+# FLAN-T5 saw its own templates in training, and SmolLM2 did not. So nothing here says how FLAN-T5 does with them.
+# And a higher ROUGE-1 may come from copying: read what both templates made. The study at the end of this lab compares
+# them on more dialogues.

@@ -2,7 +2,7 @@
 # # Lab 1.4b Few shots
 #
 # If one example helps, three help more? That cannot be said before you know whether the model has seen all three. A
-# model reads at most so many tokens: its context window. In this lab you count what really stands in the prompt.
+# model reads at most so many tokens: its context window. Here you count what really stands in the prompt.
 
 # %% [markdown]
 # ## Predict

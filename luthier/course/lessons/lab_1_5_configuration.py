@@ -171,7 +171,32 @@ my_choice = ""  # @param {type:"string"}
 ask("lab1.5/concise", my_choice)
 
 # %% [markdown]
+# ## The end of lab 1: a study
+#
+# You have read a few answers at each step. A study asks all arms on the same dialogues, and says how sure the
+# difference is. Type the line below in a terminal, in this folder. If you stop it, the same line goes on.
+
+# %%
+from luthier.course import labs
+
+print(labs.STUDIES[1].command)
+
+# %% [markdown]
+# It writes a folder, `lab-1-study`, with a page in it: `report.html`. Find three things on that page.
+#
+# 1. Which arm would you ship, and what does the report say?
+# 2. How many dialogues would show a difference that is smaller?
+# 3. Which answer has a high score and is wrong?
+#
+# Then judge pairs yourself, and see afterwards who wrote what: `luthier rate lab-1-study`. At the end
+# `luthier hand-in` packs your lessons, your answers and this report.
+
+# %% tags=["claim"]
+# A study gives no verdict below twenty dialogues, and this one asks more.
+assert int(labs.STUDIES[1].settings["test"]) > 20 and labs.STUDIES[1].folder == "lab-1-study"
+
+# %% [markdown]
 # ## What this does not show
 #
 # Nothing here says which dials give better summaries. For that take more dialogues, and several seeds of each, because
-# a drawn answer is one of many. In a study: `luthier study dialogues --arms zero-shot,zero-shot+temperature=0.7`.
+# a drawn answer is one of many. In a study an arm has its dials in its name: `zero-shot+temperature=0.7`.

@@ -2,7 +2,7 @@
 # # Lab 2.1a Kernel and dependencies
 #
 # A cell runs in some Python, with some versions of some packages. If these are not the ones you think, nothing below
-# means what it says. In this lab a cell proves what it runs in. Then you read a LoRA configuration and know what it
+# means what it says. Here a cell proves what it runs in. Then you read a LoRA configuration and know what it
 # trains, before a weight is loaded.
 
 # %% [markdown]

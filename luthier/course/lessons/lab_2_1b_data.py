@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.1b Data and model
 #
-# Before anything is trained, somebody has to look at the rows. In this lab a seed spoils a copy of a task. You find
+# Before anything is trained, somebody has to look at the rows. Here a seed spoils a copy of a task. You find
 # what is wrong with it, first by hand and then with a check. You also count the rows that do not fit into a model.
 
 # %% [markdown]

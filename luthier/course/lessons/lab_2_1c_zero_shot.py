@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.1c The model at zero shot
 #
-# Before a model is tuned, its own answers are kept. They are the baseline. In this lab you find a mistake that many
+# Before a model is tuned, its own answers are kept. They are the baseline. Here you find a mistake that many
 # notebooks make with this baseline: the model answers in training mode.
 
 # %% [markdown]

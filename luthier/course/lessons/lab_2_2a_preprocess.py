@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.2a Preprocessing
 #
-# A training reads tokens, and learns from some of them. In this lab you turn a dialogue and its summary into what the
+# A training reads tokens, and learns from some of them. Here you turn a dialogue and its summary into what the
 # training gets. You write the labels yourself: which position has a target, and which has none.
 
 # %% [markdown]

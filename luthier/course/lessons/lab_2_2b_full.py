@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.2b Full fine-tuning
 #
-# A training is a number of steps, and each step reads a batch of rows. In this lab you find a notebook's mistake: it
+# A training is a number of steps, and each step reads a batch of rows. Here you find a notebook's mistake: it
 # trains for a single step, and then judges the model. You count what a step reads, and see what steps are needed.
 
 # %% [markdown]
@@ -173,4 +173,4 @@ ask("lab2.2b/one-step", my_choice)
 # ## What this does not show
 #
 # How many epochs are enough depends on the task, the model and the rate. Dev shows it: luthier keeps the step that was
-# best there. A full fine-tuning of a real model takes minutes: `luthier study dialogues --arms zero-shot,full`.
+# best there. A full fine-tuning of a real model takes minutes. The study at the end of this lab has one.

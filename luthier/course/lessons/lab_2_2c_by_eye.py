@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.2c Full fine-tuning judged by people
 #
-# ROUGE counts words. People read. In this lab you judge pairs of summaries by keys, without knowing who wrote which.
+# ROUGE counts words. People read. Here you judge pairs of summaries by keys, without knowing who wrote which.
 # Some pairs are planted: there one of the two is surely better. They tell whether you were reading.
 
 # %% [markdown]
@@ -186,5 +186,5 @@ ask("lab2.2c/planted", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# The two arms here need no model. So the lab takes seconds. For a study of yours, `luthier rate` opens the
+# The two arms here need no model. So this step takes seconds. For a study of yours, `luthier rate` opens the
 # ballot. One reader is one taste. Several people, who judge the same pairs, show how much of a verdict is taste.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.2d Full fine-tuning judged by ROUGE
 #
-# A notebook prints two means of ROUGE and says that one model is better. In this lab you compute them again, find out
+# A notebook prints two means of ROUGE and says that one model is better. Here you compute them again, find out
 # why the same answers can have two different means, and say with an interval what the difference is.
 
 # %% [markdown]
@@ -157,6 +157,6 @@ ask("lab2.2d/two-means", my_choice)
 # %% [markdown]
 # ## What this does not show
 #
-# The arms here need no training, so that the lab takes seconds. With your study's answers the cells are the same:
-# `luthier study dialogues --arms zero-shot,full` writes them. And ROUGE counts shared words. Whether a summary is true
-# is another question, which lab 2.2c asks people.
+# The arms here need no training, so that this step takes seconds. The study at the end of this lab makes the same
+# tables for arms that were trained. And ROUGE counts shared words. Whether a summary is true is another question, which
+# lab 2.2c asks people.

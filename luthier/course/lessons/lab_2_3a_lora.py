@@ -2,7 +2,7 @@
 # # Lab 2.3a The LoRA model
 #
 # LoRA adds two thin matrices to a layer, and only these learn. You have to say which layers get them, and how thin they
-# are. In this lab you write the target modules down and count what trains, before anything is loaded.
+# are. Here you write the target modules down and count what trains, before anything is loaded.
 
 # %% [markdown]
 # ## Predict

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.3b Training the adapter
 #
-# A trained adapter is worth nothing until another program can load it. In this lab you train a small one, save it, and
+# A trained adapter is worth nothing until another program can load it. Here you train a small one, save it, and
 # let a new process load it onto a fresh model. Then you compare what both say to the same probes.
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.3c LoRA judged by people
 #
-# You have judged pairs by keys. A metric has judged them too. In this lab you ask how often the two agree, and you meet
+# You have judged pairs by keys. A metric has judged them too. Here you ask how often the two agree, and you meet
 # summaries that a metric loves and a reader rejects.
 
 # %% [markdown]

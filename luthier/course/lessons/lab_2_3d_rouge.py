@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lab 2.3d LoRA judged by ROUGE
 #
-# Four arms have answered one test set. Which one do you ship? The highest mean is not an answer yet. In this lab you
+# Four arms have answered one test set. Which one do you ship? The highest mean is not an answer yet. Here you
 # compare all four at once, find the cheapest one that is good enough, and learn how many dialogues are missing where
 # nobody can tell.
 
@@ -174,8 +174,32 @@ my_choice = ""  # @param {type:"string"}
 ask("lab2.3d/not-separated", my_choice)
 
 # %% [markdown]
+# ## The end of lab 2: a study
+#
+# Now train for real: full fine-tuning and LoRA on the same rows, beside the model as it is. Type the line below in a
+# terminal, in this folder. It takes a while. If you stop it, the same line goes on.
+
+# %%
+from luthier.course import labs
+
+print(labs.STUDIES[2].command)
+
+# %% [markdown]
+# It writes a folder, `lab-2-study`, with a page in it: `report.html`. Find three things on that page.
+#
+# 1. What does full fine-tuning gain over the model as it is, with its interval?
+# 2. Which arm is shipped? If none is, what would it take?
+# 3. How large is what each arm adds on the disk?
+#
+# Then judge pairs of full fine-tuning and LoRA blind: `luthier rate lab-2-study`. At the end `luthier hand-in` packs
+# your lessons, your answers and this report. The same study as a job of SageMaker: `luthier lab job --sagemaker job`.
+
+# %% tags=["claim"]
+# A study gives no verdict below twenty dialogues, and this one asks more.
+assert int(labs.STUDIES[2].settings["test"]) > 20 and labs.STUDIES[2].folder == "lab-2-study"
+
+# %% [markdown]
 # ## What this does not show
 #
-# The truth was set by hand, so that you can see what an interval makes of it. Your own arms have another truth, and
-# `luthier study` with four arms prints the same tables. And the decision rests on one metric. Read answers before you
-# ship.
+# The truth of the four arms above was set by hand, so that you can see what an interval makes of it. The arms of your
+# study have another truth. And the decision rests on one metric. Read answers before you ship.

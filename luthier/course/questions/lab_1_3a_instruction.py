@@ -47,8 +47,9 @@ QUESTIONS = (
     Question(
         row="lab1.3a",
         name="none",
-        text="You read {count} answers, and not one of them begins as a dialogue. Up to which share could the model "
-        "still do it? Take the share at which {count} answers without one have a chance of (100 - {level}) %.",
+        text="You read {count} answers, and not one of them begins as a dialogue. The model may still do it in a share "
+        "p of its answers. How large may p be? Choose p so that seeing none in {count} answers has a chance of "
+        "(100 - {level}) %.",
         draw=_none,
         answer=lambda count, level: 100 * (1 - ((100 - level) / 100) ** (1 / count)),
         again=lambda count, level: -100 * math.expm1(math.log((100 - level) / 100) / count),

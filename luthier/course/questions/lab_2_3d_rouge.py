@@ -42,9 +42,9 @@ QUESTIONS = (
     Question(
         row="lab2.3d",
         name="ship",
-        text="The margin is {margin} thousandths. For each arm stand its size, its mean, and the lower bound of its "
-        "mean minus the best of the others, in thousandths: {lines}. Which arm is shipped? (Answer with its name, or "
-        "with: cannot tell.)",
+        text="Four arms, with means and bounds in thousandths: {lines}. A bound is how far an arm may be behind the "
+        "best of the others. The margin is {margin} thousandths. Which arm is shipped? (Answer with its name, or with: "
+        "cannot tell.)",
         draw=_arms,
         answer=_ship,
         again=_again,
