@@ -16,9 +16,8 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 from safetensors.torch import load_file
 from torch import nn
@@ -59,7 +58,8 @@ from luthier.scratch.trial_tasks import (
 )
 
 DRAWN_ROWS = 32  # rows of a step where rows are drawn
-ROUNDS = 4  # in which the steps of every cell are measured
+ROUNDS = 4  # in which the steps of every cell are measured, each on rows of its own
+MEASURED_STEPS = 20  # in a round
 TRIED = 1 / 8  # of the steps, for each learning rate
 OTHERWISE = 0.25  # of the time: reading, judging, writing
 
@@ -76,10 +76,11 @@ class Watch:
         self.wall.append(time.perf_counter())
 
     def seconds(self) -> tuple[float, float]:
-        """Processor and wall seconds of a whole step, the middle of those seen; the first one is left out."""
-        processor, wall = (
-            median(later - one for one, later in pairwise(times[1:])) for times in (self.processor, self.wall)
-        )
+        """Processor and wall seconds of a step, the mean of those seen; the first one is left out.
+
+        No median: an LSTM takes three times as long for rows of several documents as for rows of one.
+        """
+        processor, wall = ((times[-1] - times[1]) / (len(times) - 2) for times in (self.processor, self.wall))
         return max(processor, 1e-6), max(wall, 1e-6)  # a clock may be coarse
 
 
@@ -195,36 +196,38 @@ def _measured(desk: Desk, cells: list[Cell]) -> tuple[list[float], list[float], 
     seen: list[list[tuple[float, float, float]]] = [[] for _ in cells]
     with bar("measure a step of every arm", len(once) + ROUNDS * len(cells), "measurements") as shown:
 
-        def measured(cell: Cell) -> tuple[float, float, float]:
+        def measured(cell: Cell, number: int) -> tuple[float, float, float]:
             with hushed():
-                times = step_seconds(desk, cell)
+                times = step_seconds(desk, cell, number)
             shown.advance()
             return times
 
         for cell in once:
-            measured(cell)  # what is made once, such as the tokenizer, is no cost of a training
-        for _ in range(ROUNDS):
+            measured(cell, 0)  # what is made once, such as the tokenizer, is no cost of a training
+        for number in range(ROUNDS):
             for cell, times in zip(cells, seen, strict=True):
-                times.append(measured(cell))
-    steps, spent = ([median(time[n] for time in times) for times in seen] for n in (0, 2))
+                times.append(measured(cell, number))
+    steps, spent = ([fmean(time[n] for time in times) for times in seen] for n in (0, 2))
     processor, wall = (sum(time[n] for times in seen for time in times) for n in (0, 1))
     return steps, spent, processor / wall
 
 
-def step_seconds(desk: Desk, cell: Cell) -> tuple[float, float, float]:
+def step_seconds(desk: Desk, cell: Cell, seed: int) -> tuple[float, float, float]:
     """Processor and wall seconds of a step of the cell's training, from a few of them in a folder of their own; and
-    processor seconds of what is done around them."""
+    processor seconds of what is done around them. `seed` draws the rows."""
     watch, began = Watch(), time.process_time()
+    tokens = MEASURED_STEPS * cell.settings.rows_a_step * cell.settings.row
+    settings = cell.settings.model_copy(update={"seed": seed, "tokens": tokens})
     with tempfile.TemporaryDirectory(prefix="luthier-trial-") as own:
         if cell.task == TEXT:
-            fit(desk.work(cell.settings), Path(own), lambda: 0.0, watch)
+            fit(desk.work(settings), Path(own), lambda: 0.0, watch)
         else:
             train_drawn(
-                _first(desk, cell, 0, None)[0], _draw(desk, cell), steps=FEWEST_STEPS, rows=DRAWN_ROWS,
+                _first(desk, cell, seed, None)[0], _draw(desk, cell), steps=MEASURED_STEPS, rows=DRAWN_ROWS, seed=seed,
                 folder=Path(own), watch=watch,
             )  # fmt: skip
     processor, wall = watch.seconds()
-    return processor, wall, max(0.0, time.process_time() - began - FEWEST_STEPS * processor)
+    return processor, wall, max(0.0, time.process_time() - began - MEASURED_STEPS * processor)
 
 
 def _size(desk: Desk, cell: Cell) -> tuple[int, float, int]:
