@@ -71,4 +71,5 @@ def _select_positions(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, .
     # An adapter of the output layer contains another one, whose input is selected already. So the layer must match.
     if selection is None or selection[0] is not layer:
         return None
-    return (selection[1](inputs[0]), *inputs[1:])
+    # Of a part of a tensor torch's matmul makes a product for each row, and a copy of the weight for each of them.
+    return (selection[1](inputs[0]).contiguous(), *inputs[1:])

@@ -47,6 +47,16 @@ def test_logits_are_formed_only_where_asked(kind: str, tiny_folder: Callable[[st
     assert two.shape == (2, whole.shape[-1]) and torch.allclose(two, whole[0, [1, 3]], atol=1e-5)
 
 
+def test_the_output_layer_reads_no_part_of_a_tensor(tiny_folder: Callable[[str], Path]) -> None:
+    """Else torch copies its weight for every row: 3 GB for 56 rows of SmolLM2."""
+    module, seen = tiny.fresh(tiny_folder("decoder-chat")).module, []
+    make_ready(module)
+    output_layer(module).register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    with last_position_only(module), torch.inference_mode():
+        module(input_ids=IDS.repeat(3, 1))
+    assert [(tuple(one.shape[:2]), one.is_contiguous()) for one in seen] == [((3, 1), True)]
+
+
 def test_an_adapter_of_the_output_layer_is_selected_for_once(tiny_folder: Callable[[str], Path]) -> None:
     """The layer below it stands ready too, and would select from what was selected."""
     base: Any = tiny.fresh(tiny_folder("gpt2")).module
