@@ -46,7 +46,7 @@ def losses(made: Predictor) -> str:
             tokens = np.geomspace(one.tokens_n.min(), one.tokens_n.max(), 30)
             axes.plot(6 * size * tokens, law.loss(size, tokens), color=SKY, linewidth=0.6)
         axes.plot(points.flops_n, points.losses_n, ".", color=BLUE, markersize=4)
-        quiet_axes(axes, "training compute (FLOPs)", "loss (nats a token)")
+        quiet_axes(axes, "training compute (FLOPs)", "loss (nats)")
 
     label = f"{len(points)} losses by compute, and the law's lowest loss with its interval."
     return draw("loss", label, paint, 3.4)

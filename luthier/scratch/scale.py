@@ -208,6 +208,9 @@ def _isoflop_row(second: Isoflop) -> IsoflopRow:
 # ------------------------------------------------------------------------------------------------------------- page
 
 
+NO_FLOOR = 1e-6  # nats
+
+
 def law_words(record: LawRecord) -> list[str]:
     """What the fit says, in sentences."""
     exponent = record.parameters.exponent
@@ -223,6 +226,8 @@ def law_words(record: LawRecord) -> list[str]:
         f"Compute-optimal parameters grow as C^{exponent.value:.3f} ({exponent.low:.3f} to {exponent.high:.3f}).",
         width,
     ]
+    if record.parameters.e.value < NO_FLOOR:
+        words.append("E is at zero: the points are too far from the loss that no model gets below to show it.")
     if record.left_out:
         named = "; ".join(f"row {one.row} ({one.run}): {one.reason}" for one in record.left_out)
         count = "1 point was" if len(record.left_out) == 1 else f"{len(record.left_out)} points were"
@@ -300,7 +305,7 @@ def _write_page(out: Path, record: LawRecord, made: Predictor, second: Isoflop) 
         for one in record.isoflop.budgets
     ]
     sections = [
-        Section("The law", ["L = E + A / N^alpha + B / D^beta, in nats a token; intervals by resampling whole runs."],
+        Section("The law", ["L = E + A / N^alpha + B / D^beta, in nats; intervals by resampling whole runs."],
                 ("", "value", "90 % interval"), law_rows(record), drawn["loss"]),
         Section("How wrong it was about larger points",
                 ["Each law was fitted below a quantile of compute and predicted the points above it. Covered: inside "

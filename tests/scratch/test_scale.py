@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luthier.results.scaling_record import LawRecord
+from luthier.results.scaling_record import LawRecord, Ranged
 from luthier.scratch.repeated import half_lives
-from luthier.scratch.scale import as_tested, fit_points, law_in, plan
+from luthier.scratch.scale import as_tested, fit_points, law_in, law_words, plan
 from tests.commands import one_sentence
 from tests.scratch.test_law_fit import TRUE, synthetic
 from tests.scratch.test_repeated import with_repeats
@@ -40,6 +40,13 @@ def test_a_fit_writes_its_record_figures_and_page(law: Path) -> None:
     assert page.count("<svg") == 3 and "<script" not in page and "approach 2" in page
     for figure in ("loss", "backtest", "optimum"):
         assert (law / f"{figure}.svg").read_text().startswith("<svg ")
+
+
+def test_a_law_without_a_floor_says_so(law: Path) -> None:
+    record = LawRecord.read(law)
+    none = record.parameters.model_copy(update={"e": Ranged(value=1e-11, low=1e-11, high=2e-11)})
+    said = [" ".join(law_words(record.model_copy(update={"parameters": one}))) for one in (record.parameters, none)]
+    assert ["E is at zero" in words for words in said] == [False, True]
 
 
 def test_two_fits_write_the_same_bytes(points_file: Path, law: Path, tmp_path: Path) -> None:
