@@ -175,7 +175,8 @@ def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
     merged = precision == "fp32" and not moving.width and kinds <= {"lora", "dora", "head"}
     if setting.width or moving.whole_module_fp32 or merged:
         return weights
-    return weights + 4 * sum(one.trainable for one in moving.additions if one.kind not in ("network",))
+    beside = [one for one in moving.additions if one.kind != "network"]
+    return weights + 4 * sum(one.trainable + one.frozen for one in beside)  # pissa's start is saved with its update
 
 
 def rows_at_once(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> tuple[int, bool]:
