@@ -199,14 +199,18 @@ def kind(device: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
+def memory_bytes() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def describe(device: str) -> dict[str, Any]:
     """Processor, cores, memory, and the device that answers."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": platform.platform(),
         "processor": processor().name,
         "cores": os.cpu_count(),
-        "memory_bytes": memory,
+        "memory_bytes": memory_bytes(),
         "device": device,
     }
 

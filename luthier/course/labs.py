@@ -20,11 +20,10 @@ REPORTS = ("report.md", "compare.json", "ratings.json")  # of a study: what a pe
 
 @dataclass(frozen=True)
 class LabStudy:
-    """The study of a week's lab: settings of `luthier study` as texts, and how long it takes on two cores."""
+    """The study of a week's lab: settings of `luthier study` as texts."""
 
     week: int
     settings: Mapping[str, str]
-    minutes: int
 
     @property
     def folder(self) -> str:
@@ -42,12 +41,12 @@ class LabStudy:
         here = desk.folder.parent if desk.folder else Path()
         if (report := here / self.folder / "report.html").is_file():
             return f"Lab {self.week}'s study is done. Read {report}, and judge it blind: luthier rate {self.folder}"
-        return f"Lab {self.week} ends in a study, of about {self.minutes} minutes: {self.command}"
+        return f"Lab {self.week} ends in a study, which says how long each arm will take: {self.command}"
 
 
 STUDIES = {
-    1: LabStudy(1, {"arms": "zero-shot,zero-shot:question,few-shot-1", "dev": "8", "test": "24"}, 10),
-    2: LabStudy(2, {"arms": "zero-shot,full,lora-r8", "train": "48", "dev": "8", "test": "24"}, 20),
+    1: LabStudy(1, {"arms": "zero-shot,zero-shot:question,few-shot-1", "dev": "8", "test": "24"}),
+    2: LabStudy(2, {"arms": "zero-shot,full,lora-r8", "train": "48", "dev": "8", "test": "24"}),
 }
 
 

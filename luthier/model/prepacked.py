@@ -17,7 +17,6 @@ import contextlib
 import ctypes
 import functools
 import mmap
-import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -29,9 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luthier.model.sizes import MOST_MEMORY_SHARE
+from luthier.machine import memory_bytes
+from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE
 
-FEWEST_ROWS = 8  # fewer rows gain nothing, because memory bandwidth limits them
 MOST_ROWS = 64  # with more rows, packing takes a small part of the product's time
 ALIGNMENT_BYTES = 64  # each packed weight starts at a multiple of this
 SAMPLED_WEIGHTS = 32  # numbers of a weight that are compared, to detect changes that torch does not count
@@ -123,7 +122,7 @@ def _packable(module: nn.Module) -> list[PrepackedLinear]:
     beside = _adapters(module)
     ready = (layer for layer in module.modules() if type(layer) is PrepackedLinear and layer not in beside)
     layers = [layer for layer in ready if all(map(_plain, layer.parameters()))]
-    return layers if sum(layer.weight.nbytes for layer in layers) <= MOST_MEMORY_SHARE * _memory() else []
+    return layers if sum(layer.weight.nbytes for layer in layers) <= MOST_MEMORY_SHARE * memory_bytes() else []
 
 
 def _adapters(module: nn.Module) -> set[nn.Module]:
@@ -139,11 +138,6 @@ def _adapters(module: nn.Module) -> set[nn.Module]:
                 part for name, child in layer.named_children() if name != "base_layer" for part in child.modules()
             )
     return found
-
-
-def _memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _plain(parameter: Tensor) -> bool:

@@ -11,6 +11,7 @@ ATTENTION_BLOCK = 64  # queries at once in attention by blocks, the fastest of s
 MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
 INT4_GROUP = 32  # weights that share a scale
 LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight that it lays out up to whole blocks of them (docs/log.md)
+FEWEST_ROWS = 8  # for which weights are laid out: fewer gain nothing, because memory bandwidth limits them
 MOST_MEMORY_SHARE = 1 / 8  # of the machine's memory: weights that take more are not laid out a second time
 
 

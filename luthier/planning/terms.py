@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
-from luthier.model.sizes import MOST_MEMORY_SHARE, NARROW, laid_out_bytes
+from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE, NARROW, laid_out_bytes
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -19,8 +19,6 @@ from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, narrowed, trained_module_bytes, weight_bytes
-
-FEWEST_ROWS = 8  # for which weights are laid out (model/prepacked.py)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ def _cells(one: TrialMean) -> tuple[str, str, str]:
     return _number(one.value), f"{_number(one.low)} to {_number(one.high)}", apart
 
 
+def _whole_cell(one: TrialMean) -> str:
+    mean, interval, _ = _cells(one)
+    return f"{mean} ({interval})"
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
 
@@ -100,7 +105,7 @@ def _unequal_words(record: TrialRecord) -> list[str]:
         if abs(times - 1) > UNEQUAL:
             words.append(
                 f"{TASKS[task].partition(':')[0]}: {arm} took {times:.2f} times the processor time of {first}, and was "
-                "to take as much. The machine's speed changed after steps were counted; repeat it on a quiet one."
+                "to take as much. Its steps took another time than was measured before; repeat it on a quiet machine."
             )
     return words
 
@@ -138,7 +143,7 @@ def _table_of_all(record: TrialRecord) -> Section:
     rows = []
     for arm in dict.fromkeys(cell.arm for cell in record.cells):
         own = [cells.get((arm, *column)) for column in columns]
-        rows.append((arm, *("-" if one is None else f"{_cells(one)[0]} ({_cells(one)[1]})" for one in own)))
+        rows.append((arm, *("-" if one is None else _whole_cell(one) for one in own)))
     header = ("arm", *(f"{task}: {measure}" for task, measure in columns))
     return Section("In one table", ["Means with 95 % intervals."], header, rows)
 
@@ -163,10 +168,7 @@ def _band_section(task: str, means: list[TrialMean]) -> Section:
     """A measure at a task, by band of positions or distances. Of many arms the figure draws a few."""
     by, axis = ("distance", "tokens behind the first place") if task == RECALL else ("position", "position")
     arms = list(dict.fromkeys(one.arm for one in means))
-    rows = [
-        (at, *(f"{_cells(one)[0]} ({_cells(one)[1]})" for one in means if one.at == at))
-        for at in dict.fromkeys(one.at for one in means)
-    ]
+    rows = [(at, *(_whole_cell(one) for one in means if one.at == at)) for at in dict.fromkeys(one.at for one in means)]
     texts, drawn = ["Means with 95 % intervals."], arms
     if len(arms) > MOST_LINES:
         last = {one.arm: one.value for one in means}  # in the last band

@@ -13,7 +13,7 @@ from luthier.arms.domain_texts import lengths_of_texts
 from luthier.arms.resolve import Arm, TrainedArm
 from luthier.decoding.ragged import supported
 from luthier.errors import LuthierError
-from luthier.machine import describe
+from luthier.machine import memory_bytes
 from luthier.model.model import Model
 from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
@@ -117,7 +117,7 @@ def _plan_of(
         context.precision,
         device=base.device.type,
         bound=context.bound.bytes,
-        machine=float(describe("cpu")["memory_bytes"]),
+        machine=float(memory_bytes()),
         in_one=supported(base) if arm.answers_by == "generation" else None,
     )
     plan = plan_arm(planned_shape(base), planned, setting, lengths, device)

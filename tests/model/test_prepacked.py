@@ -17,7 +17,8 @@ from torch import nn
 from luthier.decoding.generate import generate
 from luthier.decoding.requests import Request
 from luthier.model import prepacked as module_of
-from luthier.model.prepacked import FEWEST_ROWS, MOST_ROWS, has_laid_out_weight, laid_out_weights, make_ready
+from luthier.model.prepacked import MOST_ROWS, has_laid_out_weight, laid_out_weights, make_ready
+from luthier.model.sizes import FEWEST_ROWS
 from tests import tiny
 
 needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch has no MKL")

@@ -122,6 +122,6 @@ def test_weights_that_take_too_much_of_the_machine_are_not_laid_out(
     model, shape = tiny.fresh(folder), shape_of(str(folder))
     weights = 4 * sum(inputs * outputs for inputs, outputs in sizes_to_lay_out(model.module))
     for machine, fits in ((8 * weights, True), (8 * weights - 1, False)):
-        monkeypatch.setattr(prepacked, "_memory", lambda size=machine: size)
+        monkeypatch.setattr(prepacked, "memory_bytes", lambda size=machine: size)
         assert bool(sizes_to_lay_out(model.module)) == fits
         assert bool(laid_out(shape, NOTHING, Setting("fp32", machine=machine))) == fits
