@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from luthier.adapt.method import Tuning, float_trainable
+from luthier.adapt.method import Tuning
 from luthier.errors import ModelError
 from luthier.model.model import Model
 from luthier.model.quiet import quiet
@@ -19,21 +18,15 @@ from luthier.training.settings import PASSES, Training
 
 
 def apply(model: Model, settings: Settings, seed: int) -> nn.Module:
-    """The module, or an fp32 copy if its precision is not fp32, because trainable weights are fp32."""
-    module = model.module if model.dtype == torch.float32 else copy.deepcopy(model.module)
-    for parameter in module.parameters():
+    """The module itself, in its own precision: weights narrower than fp32 have masters (training/masters.py)."""
+    for parameter in model.module.parameters():
         parameter.requires_grad_(True)
-    float_trainable(module)
-    return fuse(module)
+    return fuse(model.module)
 
 
 def answering(model: Model, module: nn.Module) -> Model:
-    """The trained weights at the study's precision, as a new process loads them."""
-    if module is model.module:
-        return model
-    asked = copy.deepcopy(model.module)
-    asked.load_state_dict(module.state_dict())
-    return model.adapted(asked)
+    """The model itself: its own weights moved."""
+    return model
 
 
 def save(module: Any, folder: Path) -> None:

@@ -3,8 +3,8 @@
     select    the last blocks, the norms, the biases, or modules by name
     bitfit    the biases alone (Ben Zaken et al. 2022, section 3)
 
-Trainable parameters: those of the named parts. They are fp32, and in training the other parameters are too, because a
-layer cannot multiply a bf16 input by an fp32 weight.
+Trainable parameters: those of the named parts, in the model's own precision. In bf16 they have fp32 masters while they
+train (training/masters.py), because a layer cannot multiply a bf16 input by an fp32 weight.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILE = "selected.safetensors"
 
 
 def apply(model: Model, settings: Select, seed: int) -> nn.Module:
-    """The module, or an fp32 copy of a bf16 one. Only the parameters that `settings` names require a gradient.
+    """The module itself. Only the parameters that `settings` names require a gradient.
 
     Raises SettingsError when the model has no such part.
     """
@@ -88,7 +88,7 @@ def _of_module(model: Model, target: str) -> list[nn.Parameter]:
 
 
 def save(module: nn.Module, folder: Path) -> None:
-    """The moved tensors alone, by their names in the model, in fp32."""
+    """The moved tensors alone, by their names in the model, in the precision in which they answer."""
     folder.mkdir(parents=True, exist_ok=True)
     moved = {name: p.detach().contiguous() for name, p in module.named_parameters() if p.requires_grad}
     save_file(moved, folder / FILE, metadata={"format": "pt"})

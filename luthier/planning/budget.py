@@ -20,6 +20,7 @@ ROWS_AT_ONCE = 64  # answers written at once
 READ_TOKENS = 24_576  # padded prompt tokens of a batch of answers
 PASS_TOKENS = 2048  # tokens that a decoder without padding reads in one pass (docs/log.md)
 TRAINED_BYTES = 16  # of a parameter that trains, beside itself: gradient, two moments of AdamW, the best value so far
+MASTER_BYTES = 4  # more of one that is narrower than fp32: its master
 ANCHORED_BYTES = 8  # more of such a parameter under anchor: its start, and its distance from there
 
 

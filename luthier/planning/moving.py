@@ -53,8 +53,7 @@ class Moving:
     """What trains: the model's own weights and biases by the path of their layer, and what is added.
 
     `virtual` is the number of learned positions in front of the input, `prefix` that of learned keys and values.
-    `width` is the width of a narrow base. With `whole_module_fp32` the module that trains is in fp32, whatever the
-    study's precision, because a layer cannot multiply a bf16 input by an fp32 weight.
+    `width` is the width of a narrow base.
     """
 
     weights: frozenset[str] = frozenset()
@@ -63,7 +62,6 @@ class Moving:
     virtual: int = 0
     prefix: int = 0
     width: str | None = None
-    whole_module_fp32: bool = False
     fuses: bool = True  # whether luthier gives the module its fused layers (training/fused.py)
 
     @property
@@ -140,7 +138,7 @@ def _bitfit(shape: Shape, settings: Any) -> Moving:
     if not biases:
         raise SettingsError(f"{shape.name}: this model has no biases; choose select-last-2, or lora")
     head = _head(shape)
-    return Moving(frozenset(one.path for one in head), biases | {one.path for one in head}, whole_module_fp32=True)
+    return Moving(frozenset(one.path for one in head), biases | {one.path for one in head})
 
 
 def _head_alone(shape: Shape, settings: Any) -> Moving:
@@ -152,7 +150,7 @@ def _chosen(shape: Shape, layers: Sequence[Layer]) -> Moving:
     paths = {layer.path for layer in [*layers, *_head(shape)]}
     # A tied weight is one parameter, which moves where it belongs.
     owners = {layer.tied_to for layer in layers if layer.tied_to}
-    return Moving(frozenset(paths | owners), frozenset(paths), whole_module_fp32=True)
+    return Moving(frozenset(paths | owners), frozenset(paths))
 
 
 def _inside(shape: Shape, name: str) -> list[Layer]:

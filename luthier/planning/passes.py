@@ -66,7 +66,7 @@ def luthier_pass(shape: Shape, moving: Moving, precision: str, device: str, reco
     special = any(one.window or one.soft_capped for one in attention)
     own = device == "cpu" and shape.family == "decoder" and not (unlike or learned or special or recompute)
     return Pass(
-        number=4 if moving.whole_module_fp32 or precision == "fp32" else 2,
+        number=4 if precision == "fp32" else 2,
         attention="blocks" if own else "kernel",
         fused_norms=moving.fuses and not shape.model_type.startswith("gemma"),
         on_cpu=device == "cpu",

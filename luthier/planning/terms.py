@@ -18,7 +18,7 @@ from luthier.planning.lengths import Lengths, Pair, longest_batch, micro_batches
 from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
-from luthier.planning.weights import PRECISION_BYTES, narrowed, trained_module_bytes, weight_bytes
+from luthier.planning.weights import PRECISION_BYTES, mastered, narrowed, trained_module_bytes, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
     """What training holds whatever the batch: program, weights, gradients, states, and the best values so far."""
     precision, trainable = setting.precision, moving.trainable(shape)
     base = _loaded_bytes(shape, precision)
-    copied = moving.whole_module_fp32 and PRECISION_BYTES[precision] < 4
     return [
         Term("program", setting.program_bytes),
         Term("base model beside", base),
-        *([Term("weights that were copied", base)] if copied else []),
         *([Term("base for kl", base)] if setting.kl else []),
         Term("weights", trained_module_bytes(shape, moving, precision)),
+        *([Term("masters", budget.MASTER_BYTES * wide)] if (wide := mastered(shape, moving, precision)) else []),
         Term("gradients", 4 * trainable),
         Term("optimizer states", 8 * trainable),
         Term("best values so far", 4 * trainable),
@@ -171,7 +170,7 @@ def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
     weights = weight_bytes(shape, precision, width)
     kinds = {one.kind for one in moving.additions}
     merged = precision == "fp32" and not moving.width and kinds <= {"lora", "dora", "head"}
-    if setting.width or moving.whole_module_fp32 or merged:
+    if setting.width or merged:
         return weights
     beside = [one for one in moving.additions if one.kind != "network"]
     return weights + 4 * sum(one.trainable + one.frozen for one in beside)  # pissa's start is saved with its update

@@ -45,11 +45,16 @@ def weight_bytes(shape: Shape, precision: str, width: str | None = None) -> int:
 def trained_module_bytes(shape: Shape, moving: Moving, precision: str) -> int:
     """Bytes of the parameters of the module that trains, gradients and states apart.
 
-    What trains is fp32. A method that moves the model's own weights trains an fp32 copy of all of them.
+    What a method adds is fp32; the model's own weights train in the precision of the study.
     """
     head = sum(layer.parameters for layer in shape.layers if shape.in_head(layer))
-    if moving.whole_module_fp32:
-        return 4 * shape.parameters
     added = 4 * sum(one.trainable for one in moving.additions) + 4 * sum(one.frozen for one in moving.additions)
     wide_head = head * (4 - PRECISION_BYTES[precision])  # an encoder's head is fp32, whatever the body's precision
     return weight_bytes(shape, precision, moving.width) + wide_head + added
+
+
+def mastered(shape: Shape, moving: Moving, precision: str) -> int:
+    """Trainable parameters with an fp32 master beside them: the model's own in 16 bits. A head is fp32."""
+    if PRECISION_BYTES[precision] == 4:
+        return 0
+    return sum(moving.own_of(layer) for layer in shape.layers if not shape.in_head(layer))

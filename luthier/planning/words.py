@@ -5,10 +5,10 @@ from __future__ import annotations
 WHY = {
     "program": "the interpreter, PyTorch and its libraries, and what they hold ready",
     "base model beside": "a study keeps the unchanged base loaded for the arms that only prompt it",
-    "weights that were copied": "the base that was loaded for this arm, of which training takes an fp32 copy",
     "base for kl": "a second unchanged base, which kl asks about every row",
     "start of what trains": "what anchor pulls back to, and the distance from there, in fp32",
     "weights": "all weights of the model, at their widths, with block scales and what the method adds",
+    "masters": "of each own weight in bf16 that trains one in fp32, which takes the steps",
     "gradients": "one number in fp32 for each parameter that trains",
     "optimizer states": "AdamW's two moments of each parameter that trains",
     "best values so far": "the trained parameters of the checkpoint that was best on dev",

@@ -40,6 +40,7 @@ from luthier.studies.remedies import Penalties, general_prompts
 from luthier.task.task import Task
 from luthier.training.batches import Batches, length_of
 from luthier.training.loop import Trained, train
+from luthier.training.masters import Masters
 from luthier.training.memory import NO_BOUND, Bound, KeptBytes, micro_tokens
 
 MicroStep = Callable[[list[Prompt]], tuple[Any, int, int]]  # micro-batch -> loss, count, tokens
@@ -154,12 +155,12 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
     asked = arm.method.answering(model, module)
     own = plan.prompts(asked)
     replayed = general_prompts(asked.renderer, arm.training, len(own), context.seed)
-    del asked  # of an arm that trains an fp32 copy it is a third one
     prompts = [*own, *replayed]
     trainable, parameters = parameter_counts(module)
     say(f"  {trainable:,} of {parameters:,} parameters move ({trainable / parameters:.2%}); {len(prompts)} examples")
     passes = arm.training.passes(len(own))
-    penalties = Penalties.of(arm.training, module, lambda: context.base(arm))
+    masters = Masters(module)
+    penalties = Penalties.of(arm.training, masters, lambda: context.base(arm))
     bound = penalties.bound(context.bound, model.module)
 
     def forward(micro_batch: list[Prompt]) -> Tensor:
@@ -188,7 +189,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
 
     rates = arm.method.rates(arm.settings, module) if arm.method.rates else None
     trained = train(
-        module, _making_room(step), batches, arm.training, folder,
+        module, _making_room(step), batches, arm.training, folder, masters=masters,
         evaluate=partial(evaluate, plan.dev) if plan.dev else None, rates=rates, seed=context.seed, title=title,
         log=partial(context.folder.log, arm=arm.name),
         decided_by=_decided_by(context, arm, model, prompts, plan.dev_sha256),

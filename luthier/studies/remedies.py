@@ -25,6 +25,7 @@ from luthier.model.model import Model
 from luthier.records import Example, Prompt
 from luthier.suites.texts import general
 from luthier.task.prompt import Renderer
+from luthier.training.masters import Masters
 from luthier.training.memory import Bound
 from luthier.training.settings import Training
 
@@ -58,9 +59,9 @@ class Penalties:
     start: Sequence[tuple[nn.Parameter, Tensor]]  # what trains, and a copy of its start
 
     @classmethod
-    def of(cls, training: Training, module: nn.Module, fresh: Callable[[], Model]) -> Penalties:
-        """Before the training: `module` is at its start; `fresh` loads the base once more, for kl."""
-        moving = [p for p in module.parameters() if p.requires_grad] if training.anchor else []
+    def of(cls, training: Training, masters: Masters, fresh: Callable[[], Model]) -> Penalties:
+        """Before the training: `masters` are at their start; `fresh` loads the base once more, for kl."""
+        moving = masters.moved.values() if training.anchor else ()
         return cls(training, fresh() if training.kl else None, [(p, p.detach().clone()) for p in moving])
 
     def loss(self, module: nn.Module, prompts: Sequence[Prompt], batch: Batch) -> tuple[Tensor, int]:

@@ -4,6 +4,7 @@
     settings    how an arm is trained; imports no torch
     memory      how many tokens a batch may hold under a bound on memory
     loop        train(): the one loop
+    masters     fp32 masters of weights that train in bf16
     optimizers  AdamW and Muon for training from nothing; a schedule with a trunk
     fused       LoRA and RMS norm with fewer passes over memory
     probe       the rates of this machine, measured for later plans

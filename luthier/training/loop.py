@@ -24,6 +24,7 @@ from luthier.files import replacing
 from luthier.progress import Stopped, bar, check_stop, say
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
+from luthier.training.masters import Masters
 from luthier.training.settings import Training
 
 # Largest share of the time that writing checkpoints may take. Full fine-tuning writes 12 bytes a parameter.
@@ -63,6 +64,7 @@ def train(
     settings: Training,
     folder: Path,
     *,
+    masters: Masters | None = None,
     evaluate: Callable[[], float] | None = None,
     rates: Mapping[str, float] | None = None,
     optimizers: Callable[[dict[str, nn.Parameter]], list[torch.optim.Optimizer]] | None = None,
@@ -73,6 +75,8 @@ def train(
     log: Callable[..., None] = lambda event, **about: None,
 ) -> Trained:
     """Trains the parameters of `module` that require a gradient and leaves the best checkpoint in them.
+
+    What is narrower than fp32 moves by `masters`; without them the loop makes its own.
 
     `step(micro_batch)` returns (summed loss, count to divide by, tokens seen). The gradient of an optimizer step is
     the sum over its micro-batches, divided once by their common count. So the split into micro-batches does not change
@@ -87,7 +91,8 @@ def train(
     and was `decided_by` the same; otherwise begins anew, and says so.
     Raises SettingsError when no parameter requires a gradient or the loss is not finite.
     """
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    masters = masters or Masters(module)
+    parameters = masters.moved
     if not parameters:
         raise SettingsError("no parameter requires a gradient, so there is nothing to train; choose another method")
     used: list[torch.optim.Optimizer] = (
@@ -105,6 +110,7 @@ def train(
     )
     state = _State(parameters, used, batches, folder, decided_by)
     state.resume()
+    masters.write()
     total = len(batches)
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
 
@@ -134,6 +140,7 @@ def train(
             for optimizer in used:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
+            masters.write()
 
             seconds = time.monotonic() - began
             state.advance(tokens, count, seconds)
@@ -167,6 +174,8 @@ def train(
                 if settings.checkpoint_seconds:
                     pause = max(settings.checkpoint_seconds, (saved_at - began) / MOST_SAVING)
     state.restore_best()
+    masters.write()
+    masters.close()
     module.eval()
     return state.result()
 

@@ -36,8 +36,8 @@ KeptBytes = Callable[[Prompt, bool], float]  # (example, whether layers are comp
 class Bound:
     """The most bytes that the process may hold. `bytes` None means no bound.
 
-    `beside` are models that stay loaded beside the one that is trained or asked: the study's base, the base of an fp32
-    copy, and the base that kl asks.
+    `beside` are models that stay loaded beside the one that is trained or asked: the study's base, and the base that
+    kl asks.
     """
 
     bytes: float | None = None
@@ -122,9 +122,10 @@ def weight_bytes(*modules: nn.Module) -> int:
 
 
 def trained_bytes(module: nn.Module, anchored: bool = False) -> int:
-    """Bytes of gradient, two moments and best value of the trainable parameters, and of their start if `anchored`."""
+    """Bytes of gradient, two moments, best value and master of what trains, and of its start if `anchored`."""
     each = TRAINED_BYTES + (ANCHORED_BYTES if anchored else 0)
-    return sum(each * p.numel() for p in module.parameters() if p.requires_grad)
+    moving = [p for p in module.parameters() if p.requires_grad]
+    return sum((each + (budget.MASTER_BYTES if p.element_size() < 4 else 0)) * p.numel() for p in moving)
 
 
 def cache_bytes(module: Any) -> int:
