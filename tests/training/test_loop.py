@@ -37,8 +37,11 @@ class Killed(BaseException):
 class Run:
     """One training of a tiny model in a folder; every run begins from the same weights and does the same."""
 
-    def __init__(self, model_folder: Path, folder: Path, name: str = "lora", training: Training = SETTINGS) -> None:
-        self.model: Model = tiny.fresh(model_folder)
+    def __init__(
+        self, model_folder: Path, folder: Path, name: str = "lora", training: Training = SETTINGS,
+        precision: str = "fp32",
+    ) -> None:  # fmt: skip
+        self.model: Model = tiny.fresh(model_folder, precision)
         settings = method(name).settings(**({"rank": 4, "dropout": 0.2} if name == "lora" else {}))
         self.module = method(name).apply(self.model, settings, 0)
         prompts = tiny.train_prompts(self.model, 10)

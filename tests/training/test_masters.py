@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,21 +13,9 @@ from luthier.adapt.methods import method
 from luthier.model.forward import collate
 from luthier.studies.remedies import Penalties
 from luthier.training.masters import Masters
+from luthier.training.settings import Training
 from tests import tiny
-from tests.training.test_loop import SETTINGS, Killed, Run, interrupt, same
-
-
-class Narrow(Run):
-    """A training of a tiny model in bf16 whose own weights move."""
-
-    def __init__(self, model_folder: Path, folder: Path, name: str = "full") -> None:
-        super().__init__(model_folder, folder, name, replace_rate(0.01))
-        self.model = tiny.fresh(model_folder, "bf16")
-        self.module = method(name).apply(self.model, method(name).settings(), 0)
-
-
-def replace_rate(rate: float) -> Any:
-    return SETTINGS.model_copy(update={"learning_rate": rate})
+from tests.training.test_loop import Killed, Run, interrupt, kill, same
 
 
 def test_steps_that_bf16_cannot_hold_add_up() -> None:
@@ -62,30 +49,26 @@ def test_what_is_fp32_is_its_own_master() -> None:
     assert {name: p is layer.weight for name, p in Masters(layer).moved.items()} == {"weight": True}
 
 
-@pytest.mark.parametrize("kind", ["decoder-chat", "t5", "bert"])
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-tied", "bert"])
 @pytest.mark.parametrize("name", ["full", "select"])
 def test_a_killed_training_in_bf16_ends_in_the_same_weights(
     name: str, kind: str, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    whole, killed = (Narrow(tiny_folder(kind), tmp_path / folder, name) for folder in ("whole", "killed"))
+    whole, killed, again = (
+        Run(tiny_folder(kind), tmp_path / folder, name, precision="bf16") for folder in ("whole", "killed", "killed")
+    )
     whole.train()
-
-    def kill() -> None:
-        raise Killed
-
     with pytest.raises(Killed):
         interrupt(killed, 4, kill)
-    again = Narrow(tiny_folder(kind), tmp_path / "killed", name)
     again.train()
+    assert {p.dtype for p in whole.model.module.parameters()} >= {torch.bfloat16}
     assert same(whole.module, again.module) and whole.metrics() == again.metrics()
 
 
 def test_full_in_bf16_learns_what_it_learns_in_fp32(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     losses = {}
     for precision in ("fp32", "bf16"):
-        run = Narrow(tiny_folder("decoder-chat"), tmp_path / precision)
-        run.model = tiny.fresh(tiny_folder("decoder-chat"), precision)
-        run.module = method("full").apply(run.model, method("full").settings(), 0)
+        run = Run(tiny_folder("decoder-chat"), tmp_path / precision, "full", precision=precision)
         run.train()
         losses[precision] = [row["loss_sum"] / row["count"] for row in run.metrics()]
     # bf16 keeps 8 bits: a loss of 5 is right to .02, and so is the way down.
@@ -96,8 +79,8 @@ def test_full_in_bf16_learns_what_it_learns_in_fp32(tiny_folder: Callable[[str],
 def test_anchor_pulls_the_masters(tiny_folder: Callable[[str], Path]) -> None:
     model = tiny.fresh(tiny_folder("decoder-chat"), "bf16")
     module = method("full").apply(model, method("full").settings(), 0)
-    masters, training = Masters(module), replace_rate(0.01).model_copy(update={"anchor": 0.5})
-    penalties = Penalties.of(training, masters, lambda: model)
+    masters = Masters(module)
+    penalties = Penalties.of(Training(anchor=0.5), masters, lambda: model)
     prompts = tiny.train_prompts(model, 2)
     gradients = []
     for moved in (0.0, 1e-5):  # less than bf16 knows
