@@ -1,9 +1,14 @@
-"""The same layers with fewer passes over memory: LoRA and RMS norm, each as one step of the backward pass.
+"""The same layers with fewer passes over memory, LoRA and RMS norm, each as one step of the backward pass; and
+embeddings and layer norms whose gradients in 16 bits are summed in fp32.
 
 The products of the weights run near the processor's limit already. Much of the remaining time of a training step goes
 to small operations between them, which read and write whole activations. Each class below computes what the module it
 replaces computes and keeps less for the backward pass. Parameters and names stay, so state dicts, PEFT's files and
 `isinstance` see no difference. `fuse` replaces only modules that it knows to be plain. Measurements: docs/log.md.
+
+In 16 bits PyTorch's kernels for a processor add the gradients of an embedding's and of a layer norm's parameters token
+by token in 16 bits: 4,096 ones give 256 in bf16, because 256 + 1 is 256 there. A product or a sum adds in fp32 and
+rounds once, and so do the two layers below.
 
     shapes: N tokens (all leading dimensions together), D width in, E width out, r rank
 """
@@ -37,6 +42,8 @@ def _replace(layer: nn.Module) -> None:
         layer.__class__ = LoraLinear
     elif _is_rms_norm(layer):
         layer.__class__ = _fused_rms_norm(type(layer))  # type: ignore[arg-type]
+    elif isinstance(layer, nn.Embedding | nn.LayerNorm) and _is_narrow(layer):
+        layer.__class__ = _summing_in_fp32(type(layer))
 
 
 # --------------------------------------------------------------------------------------------------------- LoRA
@@ -153,3 +160,82 @@ class _RmsNorm(torch.autograd.Function):
         along = torch.linalg.vecdot(dnormed, normed).unsqueeze_(-1).div_(-normed.shape[-1])
         dweight = (dy * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         return (dnormed.addcmul_(normed, along) * scale).to(dy.dtype), dweight, None
+
+
+# ------------------------------------------------------------------------------- sums over tokens, in 16 bits
+
+
+def _is_narrow(layer: Any) -> bool:
+    """Whether a layer has weights in 16 bits on a processor, and is not replaced yet."""
+    weight = layer.weight
+    plain = weight is not None and weight.device.type == "cpu" and weight.dtype in NARROW
+    return plain and not isinstance(layer, _Embedding | _LayerNorm)
+
+
+@functools.cache
+def _summing_in_fp32(kind: type) -> type:
+    """`kind` with ours as its parent, so that its own forward pass calls ours: BART's embedding scales what it gets."""
+    base, ours = (nn.Embedding, _Embedding) if issubclass(kind, nn.Embedding) else (nn.LayerNorm, _LayerNorm)
+    return type(kind.__name__, (ours,) if kind is base else (kind, ours), {"__module__": kind.__module__})
+
+
+class _Embedding(nn.Embedding):
+    def forward(self, input: Tensor) -> Tensor:
+        other = self.max_norm is not None or self.scale_grad_by_freq or self.sparse
+        if other or not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return super().forward(input)
+        return _Rows.apply(input, self.weight, self.padding_idx)
+
+
+class _Rows(torch.autograd.Function):
+    """The rows of a table. Of its gradient only the rows that were asked for are ever in fp32."""
+
+    @staticmethod
+    def forward(ctx: Any, ids: Tensor, weight_VD: Tensor, padding: int | None):  # type: ignore[no-untyped-def, override]
+        ctx.save_for_backward(ids)
+        ctx.shape, ctx.padding = weight_VD.shape, padding
+        return F.embedding(ids, weight_VD)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor):  # type: ignore[no-untyped-def, override]
+        asked_U, where = ctx.saved_tensors[0].unique(return_inverse=True)
+        sums_UD = torch.ops.aten.embedding_dense_backward(dy.float(), where, len(asked_U), -1, False)
+        dweight_VD = dy.new_zeros(ctx.shape)
+        dweight_VD[asked_U] = sums_UD.to(dy.dtype)
+        if ctx.padding is not None:
+            dweight_VD[ctx.padding] = 0
+        return None, dweight_VD, None
+
+
+class _LayerNorm(nn.LayerNorm):
+    def forward(self, input: Tensor) -> Tensor:
+        moves = any(p.requires_grad for p in self.parameters(recurse=False))
+        if not (moves and torch.is_grad_enabled() and input.dtype == self.weight.dtype):
+            return super().forward(input)
+        return _Normed.apply(input, self.weight, self.bias, self.eps)
+
+
+class _Normed(torch.autograd.Function):
+    """Layer norm (Ba et al. 2016, equation 4) with mean and scale of each vector in fp32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float):  # type: ignore[no-untyped-def, override]
+        wide_bias = None if bias is None else bias.float()
+        y, mean, scale = torch.native_layer_norm(x, weight.shape, weight.float(), wide_bias, epsilon)
+        ctx.save_for_backward(x, mean, scale, weight)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor):  # type: ignore[no-untyped-def, override]
+        x, mean, scale, weight = ctx.saved_tensors
+        dx = torch.ops.aten.native_layer_norm_backward(
+            dy, x, weight.shape, mean, scale, weight.float(), None, [True, False, False]
+        )[0]
+        tokens, dweight, dbias = [*range(x.dim() - weight.dim())], None, None
+        if ctx.needs_input_grad[1]:
+            dweight = (x - mean).mul_(scale).mul_(dy).sum(tokens).to(weight.dtype)
+        if ctx.needs_input_grad[2]:
+            dbias = dy.sum(tokens, dtype=torch.float32).to(weight.dtype)
+        return dx, dweight, dbias, None

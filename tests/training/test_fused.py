@@ -11,10 +11,11 @@ import pytest
 import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import nn
+from transformers.models.bart.modeling_bart import BartScaledWordEmbedding
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from luthier.training.fused import LoraLinear, fuse
+from luthier.training.fused import LoraLinear, _Embedding, _LayerNorm, fuse
 from tests import tiny
 
 
@@ -127,3 +128,59 @@ def test_a_model_may_change_in_place_what_a_layer_gives() -> None:
     y[:, 0] = 0.0
     y.mul_(2).sum().backward()
     assert layer.lora_B["default"].weight.grad is not None  # type: ignore[union-attr]
+
+
+# --- sums over tokens, in 16 bits ---------------------------------------------------------------------------------
+
+
+SUMMING: dict[str, Callable[[], nn.Module]] = {
+    "embedding": lambda: nn.Embedding(4, 8),
+    "padded": lambda: nn.Embedding(4, 8, padding_idx=0),
+    "scaled": lambda: BartScaledWordEmbedding(4, 8, 1, embed_scale=3.0),
+    "norm": lambda: nn.LayerNorm(8),
+    "norm without a bias": lambda: nn.LayerNorm(8, bias=False),
+    "norm of two axes": lambda: nn.LayerNorm((2, 8)),
+}
+
+
+@pytest.mark.parametrize("name", SUMMING)
+def test_gradients_in_16_bits_are_those_of_fp32_rounded_once(name: str) -> None:
+    """Of 4,096 vectors: PyTorch's own sums in bf16 stop at 256 times what they add."""
+    torch.manual_seed(0)
+    layer, wide = SUMMING[name]().bfloat16(), SUMMING[name]()
+    wide.load_state_dict(layer.state_dict())
+    ids, kind = torch.randint(0, 4, (64, 64)), type(layer)
+    x, given = torch.randn(64, 64, 2, 8).bfloat16(), torch.rand(64, 64, 2, 8).bfloat16()
+
+    def found(module: nn.Module, dtype: torch.dtype) -> list[torch.Tensor]:
+        if not isinstance(module, nn.Embedding):
+            return gradients_of(module, x.to(dtype), given.to(dtype))
+        module.zero_grad(set_to_none=True)
+        y = module(ids)
+        y.backward(given[:, :, 0].to(dtype))
+        return [y.detach(), *(p.grad for p in module.parameters() if p.grad is not None)]
+
+    before = found(layer, torch.bfloat16)[0]
+    fuse(fuse(layer))
+    assert isinstance(layer, kind) and type(layer).__name__ == kind.__name__
+    mine = found(layer, torch.bfloat16)
+    assert torch.equal(mine[0], before)
+    for narrow, expected in zip(mine, found(wide, torch.float32), strict=True):
+        assert narrow.dtype == torch.bfloat16
+        assert (narrow.float() - expected).norm() <= 2**-8 * expected.norm()
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "bart", "t5-untied"])
+def test_in_16_bits_each_embedding_and_norm_of_a_model_is_ours(kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    narrow, wide = (fuse(tiny.fresh(tiny_folder(kind), precision).module) for precision in ("bf16", "fp32"))
+    summing = [layer for layer in narrow.modules() if isinstance(layer, nn.Embedding | nn.LayerNorm)]
+    assert summing and all(isinstance(layer, _Embedding | _LayerNorm) for layer in summing)
+    assert not any(isinstance(layer, _Embedding | _LayerNorm) for layer in wide.modules())
+
+
+def test_what_does_not_move_is_computed_as_before() -> None:
+    layer = fuse(nn.LayerNorm(8).bfloat16().requires_grad_(False))
+    y = layer(torch.randn(2, 8).bfloat16().requires_grad_())
+    assert type(y.grad_fn).__name__ == "NativeLayerNormBackward0"
+    table = fuse(nn.Embedding(4, 8, max_norm=1.0).bfloat16())
+    assert type(table(torch.tensor([1])).grad_fn).__name__ == "EmbeddingBackward0"
