@@ -89,6 +89,7 @@ def test_what_moves_is_held_five_times() -> None:
         400,
         4 * 400,
     )  # itself; gradient, two moments, the best so far
+    assert trained_bytes(layer.bfloat16()) == 5 * 400  # and in 16 bits its master
     assert trained_bytes(layer.requires_grad_(False)) == 0
 
 
