@@ -26,6 +26,7 @@ from luthier.studies.remedies import Penalties, general_prompts
 from luthier.studies.spec import StudySpec
 from luthier.suites.texts import general
 from luthier.task.task import load_task
+from luthier.training.masters import Masters
 from luthier.training.memory import Bound, kept_bytes, weight_bytes
 from luthier.training.settings import Training
 from tests import tiny
@@ -64,7 +65,7 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
     module = model.module
     batch = collate(prompts, module, "decoder")
     start = {name: p.detach().clone() for name, p in module.named_parameters()}
-    penalties = Penalties.of(Training(kl=0.5, anchor=0.2), module, lambda: base)
+    penalties = Penalties.of(Training(kl=0.5, anchor=0.2), Masters(module), lambda: base)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -90,7 +91,7 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
 
     got = gradient(loss) - gradient(supervised_loss(module, batch)[0])
     pulled = torch.cat([(count * 0.2 * (p - start[name])).detach().flatten() for name, p in module.named_parameters()])
-    kl_alone = gradient(Penalties.of(Training(kl=0.5), module, lambda: base).loss(module, prompts, batch)[0])
+    kl_alone = gradient(Penalties.of(Training(kl=0.5), Masters(module), lambda: base).loss(module, prompts, batch)[0])
     kl_alone -= gradient(supervised_loss(module, batch)[0])
     torch.testing.assert_close(got, pulled + kl_alone, rtol=1e-3, atol=1e-4)
     one = Penalties(Training(kl=0.5), base, ())
@@ -100,24 +101,25 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
     torch.testing.assert_close(own, by_hand, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["lora", "full"])
-def test_what_penalties_hold_is_what_a_plan_says(name: str, tiny_folder: Folder) -> None:
+@pytest.mark.parametrize("name, precision", [("lora", "fp32"), ("full", "fp32"), ("full", "bf16")])
+def test_what_penalties_hold_is_what_a_plan_says(name: str, precision: str, tiny_folder: Folder) -> None:
     """A second base, what trains as it was at its start, and the base's log-probabilities of each row."""
     folder, row, training = str(tiny_folder("decoder-chat")), METHODS[name], Training(kl=0.1, anchor=0.1)
-    model, base = (load(folder, precision="fp32") for _ in range(2))
+    model, base = (load(folder, precision=precision) for _ in range(2))
     module = row.apply(model, row.settings(), 0)
     shape = shape_of(folder)
     moves = moving(shape, name, row.settings())
-    penalties = Penalties.of(training, module, lambda: load(folder, precision="fp32"))
+    masters = Masters(module)
+    penalties = Penalties.of(training, masters, lambda: load(folder, precision=precision))
     (prompt,) = tiny.train_prompts(model, 1)
     held, said, kept, planned = [], [], [], []
 
     def forward(by_row: Penalties) -> torch.Tensor:
         return by_row.loss(module, [prompt], collate([prompt], module, "decoder"))[0]
 
-    for one, of in ((Penalties.of(Training(), module, lambda: base), Training()), (penalties, training)):
+    for one, of in ((Penalties.of(Training(), masters, lambda: base), Training()), (penalties, training)):
         bound = one.bound(Bound(1.0, base.module), model.module)
-        setting = PlannedArm.of(name, row.settings(), of, 10).within(Setting("fp32"))
+        setting = PlannedArm.of(name, row.settings(), of, 10).within(Setting(precision))
         held.append(bound.fixed(module))
         said.append(sum(term.bytes for term in fixed_training(shape, moves, setting)))
         kept.append(kept_bytes(module, partial(forward, replace(one, start=()))))
@@ -131,7 +133,7 @@ def test_a_training_pulled_to_its_start_stays_nearer_to_it(tiny_folder: Folder) 
     def moved(anchor: float) -> float:
         model = load(str(tiny_folder("decoder-chat")), precision="fp32")
         prompts = tiny.train_prompts(model, 4)
-        penalties = Penalties.of(Training(anchor=anchor), model.module, lambda: model)
+        penalties = Penalties.of(Training(anchor=anchor), Masters(model.module), lambda: model)
         start = [p.detach().clone() for p in model.module.parameters()]
         optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
         for _ in range(5):
@@ -222,7 +224,7 @@ def test_the_whole_arm_stands_before_its_scaled_ones_and_once(tmp_path: Path) ->
 def test_an_encoder_may_be_anchored(tiny_folder: Folder) -> None:
     model = load(str(tiny_folder("bert")), precision="fp32", labels=tiny.LABELS)
     prompts = [model.renderer.prompt(example, "{input}", train=True) for example in tiny.labelled(4)]
-    penalties = Penalties.of(Training(anchor=0.1), model.module, lambda: model)
+    penalties = Penalties.of(Training(anchor=0.1), Masters(model.module), lambda: model)
     batch = collate(prompts, model.module, model.family)
     loss, count = penalties.loss(model.module, prompts, batch)
     plain, same = supervised_loss(model.module, batch)
