@@ -4,7 +4,7 @@
     bitfit    the biases alone (Ben Zaken et al. 2022, section 3)
 
 Trainable parameters: those of the named parts, in the model's own precision. In bf16 they have fp32 masters while they
-train (training/masters.py), because a layer cannot multiply a bf16 input by an fp32 weight.
+train (training/masters.py).
 """
 
 from __future__ import annotations

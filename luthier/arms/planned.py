@@ -61,7 +61,7 @@ class PlanSpec(Settings):
     batch: int | None = Field(None, ge=1, le=2**20, description="examples of an optimizer step; None: the arm's own")
     answer: int = Field(ANSWER, description=f"the most new tokens of an answer; None: {ANSWER}")
     bits: Literal["32", "16", "8", "4"] | None = Field(
-        None, description="of the frozen weights; None: 32 on a CPU, 16 on another device"
+        None, description="of the model's weights; None: 32 on a CPU, 16 on another device"
     )
     device: str = Field(HERE, description=f"a listed device, such as a100; None: '{HERE}', this machine's processor")
     devices: int = Field(1, description="how many devices a Trainer's loop runs on; None: 1")

@@ -8,7 +8,7 @@ trained with the *mean* over tokens, and say so in `1_Pooling/config.json` (Reim
 section 3). For them the head reads the mean, which classifies better (docs/log.md). ModernBERT's configuration calls
 this choice `classifier_pooling`. The same key is set here, so a saved classifier loads as it was trained.
 
-The head is fp32, whatever the body's precision. Every method trains the head, and trainable weights are fp32. A head in
+The head is fp32, whatever the body's precision: every method trains it, and what is new to a model is fp32. A head in
 the body's precision would be rounded when it is saved, and answer differently from the trained one. The head is small
 and reads one vector a row, so fp32 costs hardly any time. Its modules cast their inputs to their own precision.
 

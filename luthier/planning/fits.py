@@ -19,7 +19,7 @@ WIDEST_FIRST = ("32", "16", "8", "4")  # bits of a frozen weight
 
 @dataclass(frozen=True)
 class Question:
-    """An arm as `fits` varies it. `bits` of the frozen weights; `rows` at once; `tokens` of the longest row.
+    """An arm as `fits` varies it. `bits` of the model's weights; `rows` at once; `tokens` of the longest row.
 
     `trains`: whether rows and recomputation are a choice. `shards`: whether the loop may be split over devices.
     """
@@ -120,8 +120,9 @@ def _changes(question: Question, memory: float, peak: Peak, most: int = 3) -> li
     if question.trains and not question.recompute:
         steps.append(("compute the blocks again on the way back", {"recompute": True}))
     narrower = WIDEST_FIRST[WIDEST_FIRST.index(question.bits) + 1 :] if question.bits in WIDEST_FIRST else ()
-    steps += [(f"{bits} bits for frozen weights", {"bits": bits}) for bits in narrower]
-    if question.method in ("full", "domain", "select", "bitfit"):
+    own = question.method in ("full", "domain", "select", "bitfit")  # its own weights move
+    steps += [(f"{bits} bits for {'the' if own else 'frozen'} weights", {"bits": bits}) for bits in narrower]
+    if own:
         steps.append(("lora instead of " + question.method, {"method": "lora"}))
     if question.tokens > 1:
         steps.append(("rows half as long", {"tokens": question.tokens // 2}))

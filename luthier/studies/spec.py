@@ -56,7 +56,7 @@ class StudySpec(LeanSettings):
     )
     memory: float | None = Field(None, gt=0, le=MOST_GB, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="precision of frozen weights and of answering"
+        "auto", description="precision of the model's weights, and of answering"
     )
 
     panel: bool = Field(
@@ -104,7 +104,7 @@ class MultitaskSpec(Settings):
     seed: Seed = Field(0, description="seed of samples, mixture, adapters, batches and sampling")
     memory: float | None = Field(None, gt=0, le=MOST_GB, description="GB that the process may hold; None: what is fast")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="precision of frozen weights and of answering"
+        "auto", description="precision of the model's weights, and of answering"
     )
 
 
