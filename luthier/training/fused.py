@@ -43,7 +43,7 @@ def _replace(layer: nn.Module) -> None:
     elif _is_rms_norm(layer):
         layer.__class__ = _fused_rms_norm(type(layer))  # type: ignore[arg-type]
     elif isinstance(layer, nn.Embedding | nn.LayerNorm) and _is_narrow(layer):
-        layer.__class__ = _summing_in_fp32(type(layer))
+        layer.__class__ = _summing_in_fp32(type(layer))  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------------------------- LoRA

@@ -186,6 +186,8 @@ def test_the_most_rows_the_widest_bits_and_the_cheapest_changes() -> None:
         ("one row at a time", 25), ("compute the blocks again on the way back", 28), ("4 bits for frozen weights", 45),
     ]  # fmt: skip
     assert all(one.bytes <= 45 for one in found.changes)
+    own = fits(Question("32", 8, 500, False, "full"), 130, peak).changes  # of full no weight is frozen
+    assert ("16 bits for the weights", 120) in [(one.words, one.bytes) for one in own]
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 1.3])
