@@ -80,7 +80,7 @@ def test_a_probe_leaves_nothing_behind(case: Case) -> None:
     case.kept()
     before = alive()
     case.kept()
-    assert alive() == before
+    assert alive() <= before  # what other tests left may go in between
 
 
 def test_what_moves_is_held_five_times() -> None:
