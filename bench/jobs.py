@@ -92,7 +92,10 @@ PRETRAINING = {
 
 
 def pretraining_jobs(group: str) -> list[Job]:
-    """Our loop from nothing, nanoGPT's own, and one written by hand, on the same text, shape and tokens a step."""
+    """Our loop from nothing with its own optimizer and with the others', nanoGPT's, and one written by hand.
+
+    All on the same text, shape and tokens a step.
+    """
     shape, seconds = PRETRAINING[group]
 
     def job(name: str, label: str, file: str, **more: Any) -> Job:
@@ -104,6 +107,7 @@ def pretraining_jobs(group: str) -> list[Job]:
 
     return [
         job("ours", "luthier pretrain", "ours_pretrain.py", environment={}),
+        job("ours-adamw", "luthier pretrain, AdamW", "ours_pretrain.py", environment={}, options={"optimizer": "adamw"}),
         nanogpt("nanogpt", "nanoGPT"),
         nanogpt("nanogpt-compiled", "nanoGPT, compiled", options={"compile": True}, extra=True),
         job("handwritten", "a loop of torch's own layers", "handwritten_pretrain.py"),
