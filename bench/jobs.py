@@ -92,18 +92,24 @@ PRETRAINING = {
 
 
 def pretraining_jobs(group: str) -> list[Job]:
-    """Our loop from nothing, nanoGPT's own, and one written by hand, on the same text, shape and tokens a step."""
+    """Our loop from nothing with its own optimizer and with the others', nanoGPT's, and one written by hand.
+
+    All on the same text, shape and tokens a step.
+    """
     shape, seconds = PRETRAINING[group]
 
     def job(name: str, label: str, file: str, **more: Any) -> Job:
         kept = {"needs": ("torch",), "environment": MEMORY, "seconds": seconds} | more
         return Job(group, name, label, file, shape | {"bf16": BF16} | kept.pop("options", {}), **kept)
 
+    adamw = {"optimizer": "adamw"}
+
     def nanogpt(name: str, label: str, **more: Any) -> Job:
         return job(name, label, "nanogpt_pretrain.py", clone="nanoGPT", **more)
 
     return [
         job("ours", "luthier pretrain", "ours_pretrain.py", environment={}),
+        job("ours-adamw", "luthier pretrain, AdamW", "ours_pretrain.py", environment={}, options=adamw),
         nanogpt("nanogpt", "nanoGPT"),
         nanogpt("nanogpt-compiled", "nanoGPT, compiled", options={"compile": True}, extra=True),
         job("handwritten", "a loop of torch's own layers", "handwritten_pretrain.py"),

@@ -27,6 +27,7 @@ TITLES = {
     "gpu-generate-48": "On a GPU: generation, one batch of 48",
 }
 Runs = list[dict[str, Any]]
+FIRST_TOKENS = ("first_token_alone", "first_token_beside", "first_token_few")
 
 
 def work(group: str) -> str:
@@ -91,7 +92,7 @@ def _rate_rows(results: dict[str, Any], group: str, rows: dict[str, Runs]) -> tu
     ours, best, kind = rows.get(f"{group}/ours", []), limit(results), work(group)
     more = {
         "generate": ["first answer as luthier's"],
-        "serve": ["first token alone", "of 16 streams"],
+        "serve": ["first token alone", "beside 15 streams", "of 16 at once"],
     }.get(kind, [])  # fmt: skip
     heads = [
         TITLES[group], "tokens/s" if kind in ("train", "pretrain") else "new tokens/s", "luthier is faster by",
@@ -114,7 +115,7 @@ def _row(label: str, group: str, runs: Runs, ours: Runs, best: dict[str, float] 
     if work(group) == "generate":
         cells.append("" if mine or not ours else _agreement(ours[0]["answer"], runs[0]["answer"]))
     if work(group) == "serve":
-        cells += [_median(runs, name, ".2f", " s") for name in ("first_token_alone", "first_token_few")]
+        cells += [_median(runs, name, ".2f", " s") for name in FIRST_TOKENS]
     return [*cells, str(len(runs))]
 
 

@@ -1,13 +1,16 @@
 """Clients of an OpenAI-compatible server: streams over HTTP, as many at once as asked for, and what all servers report.
 
-Three measurements in one order: the first token of a request that is alone (the median of several), that of FEW streams
-at once, and the rate of all rows at once.
+Four measurements in one order: the first token of a request that is alone (the median of several), of the same request
+that comes while FEW - 1 others are written (each is followed by the next), of FEW that come at the same moment, and the
+rate of all rows at once.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import common
@@ -16,8 +19,8 @@ import httpx
 ALONE, FEW = 3, 16  # requests one after the other; streams at once for the time to the first token
 
 
-def ask(url, body):
-    """(seconds to the first text, tokens written) of one stream.
+def ask(url, body, writes=lambda: None):
+    """(seconds to the first text, tokens written) of one stream. `writes` is called when its first text is there.
 
     The tokens are those of the server's own count, else the limit where it says that the limit was reached.
     """
@@ -28,7 +31,9 @@ def ask(url, body):
         for line in reply.iter_lines():
             if not line.startswith("data: {"):
                 continue
-            first = first or (common.now() - began)["seconds"]
+            if first is None:
+                first = (common.now() - began)["seconds"]
+                writes()
             piece = json.loads(line[6:])
             if piece.get("error"):
                 raise SystemExit(f"Error: {str(piece['error'])[:200]}")
@@ -50,8 +55,31 @@ def measured(url, order, batches, body_of, worked, after_warm_up=lambda: None):
         with ThreadPoolExecutor(streams) as clients:
             return list(clients.map(lambda row: ask(url, body_of(row, limit)), some))
 
-    middle = rows[len(rows) // 2]
-    alone = statistics.median(ask(url, body_of(middle, 8))[0] for _ in range(ALONE))
+    def first_of(body):
+        return statistics.median(ask(url, body)[0] for _ in range(ALONE))
+
+    def beside_others(body):
+        """`first_of` while FEW - 1 others are written, each followed by the next; it begins when all have begun."""
+        done, writing = threading.Event(), set()
+
+        def keep_asking(place):
+            while not done.is_set():
+                ask(url, body_of(rows[place], limit), lambda: writing.add(place))
+
+        with ThreadPoolExecutor(FEW - 1) as others:
+            asking = [others.submit(keep_asking, place) for place in range(FEW - 1)]
+            while len(writing) < FEW - 1 and not any(other.done() for other in asking):
+                time.sleep(0.01)
+            try:
+                first = first_of(body)
+            finally:
+                done.set()
+            for other in asking:
+                other.result()
+        return first
+
+    middle = body_of(rows[len(rows) // 2], 8)
+    alone, beside = first_of(middle), beside_others(middle)
     few = statistics.median(first for first, _ in at_once(rows[:: max(1, len(rows) // FEW)][:FEW], FEW))
     after_warm_up()
     began, work = common.now(), worked()
@@ -62,6 +90,7 @@ def measured(url, order, batches, body_of, worked, after_warm_up=lambda: None):
         took,
         {
             "first_token_alone": alone,
+            "first_token_beside": beside,
             "first_token_few": few,
             "first_token": statistics.median(first for first, _ in said),
         },

@@ -1,4 +1,7 @@
-"""luthier pretrain's own training on the text of the benchmark: its default model and optimizer at a given width."""
+"""luthier pretrain's own training on the text of the benchmark: its default model at a given width.
+
+Its default optimizer is Muon. The others train with AdamW, which an order can ask for.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from luthier.scratch.pretrain import Pretraining, fit, prepare  # noqa: E402
 def settings(order):
     """The defaults, but for the text, the shape and the length; the clock is looked at after each step."""
     steps, a_step = order["steps"] + 1, order["rows_a_step"] * order["row"]
-    shape = {key: order[key] for key in ("width", "layers", "heads", "row")}
+    shape = {key: order[key] for key in ("width", "layers", "heads", "row", "optimizer") if key in order}
     return Pretraining(
         corpus=str(Path(order["text"]) / "documents.jsonl"), vocabulary=order["vocabulary"], tokens=steps * a_step,
         batch_tokens=a_step, evaluations=steps, checkpoint_seconds=3600, **shape,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -55,7 +56,8 @@ def rows() -> tuple[Row, ...]:
 
 
 def row_of(name: str) -> Row:
-    """A row by its id, such as 1.13. Raises SettingsError naming rows that there are."""
+    """A row by its id, such as 1.13; `Lab 1.2` is lab1.2. Raises SettingsError naming rows that there are."""
+    name = re.sub(r"[\s_-]", "", name.lower())
     for row in rows():
         if row.id == name:
             return row

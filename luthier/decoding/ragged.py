@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from luthier.decoding.rows import Group, Phase, Rows, Span, group_of
 from luthier.model.attention import Trials, attending, causal_attention, is_ready, keeps_every_token, refuse_unlike
-from luthier.model.exact import as_weights, near, related
+from luthier.model.exact import as_alone, trial_tokens
 from luthier.model.logits import positions_only
 from luthier.model.model import Model
 from luthier.planning.budget import PASS_TOKENS
@@ -109,13 +109,19 @@ def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Ten
 def _mixed(
     query_RKGE: Tensor, beginning: tuple[Tensor, Tensor], keys_RKES: Tensor, values_RKSE: Tensor, hidden_R1GS: Tensor
 ) -> Tensor:
-    """Attention of a group's queries over shared and own keys, with one softmax over both -> (R, K, G, E)."""
-    scores_RKGS = (query_RKGE @ keys_RKES).add_(hidden_R1GS)
+    """Attention of a group's queries over shared and own keys, with one softmax over both -> (R, K, G, E).
+
+    Scores are fp32, as where rows are read.
+    """
+    scored_in, kind = torch.promote_types(query_RKGE.dtype, torch.float32), values_RKSE.dtype
+    query_RKGE = query_RKGE.to(scored_in)
+    scores_RKGS = (query_RKGE @ keys_RKES.to(scored_in)).add_(hidden_R1GS)
     shared_keys_KEP, shared_values_KPE = beginning
     shared = shared_keys_KEP.shape[-1]
     if not shared:
-        return scores_RKGS.softmax(-1) @ values_RKSE
-    weights = torch.cat([_product_with_shared(query_RKGE, shared_keys_KEP), scores_RKGS], -1).softmax(-1)
+        return scores_RKGS.softmax(-1).to(kind) @ values_RKSE
+    scores_RKGP = _product_with_shared(query_RKGE, shared_keys_KEP.to(scored_in))
+    weights = torch.cat([scores_RKGP, scores_RKGS], -1).softmax(-1).to(kind)
     return weights[..., shared:] @ values_RKSE + _product_with_shared(weights[..., :shared], shared_values_KPE)
 
 
@@ -296,18 +302,16 @@ def is_eligible(module: Any) -> bool:
     return keeps_every_token(module) and is_ready(module) and next(module.parameters()).device.type == "cpu"
 
 
-@torch.inference_mode()
+@torch.no_grad()  # and not inference mode, in which a view of a widened weight cannot be made
 def _same_logits(model: Model) -> bool:
-    one, two, three, *others = range(1, 12)
+    module: Any = model.module
+    one, two, three, *others = trial_tokens(module.config.get_text_config(decoder=True).vocab_size, range(1, 12))
     rows, next_tokens = [[one, two, three, *others[:2]], [one, two, three, *others[4:]]], others[2:4]
     longer = [[*row, token] for row, token in zip(rows, next_tokens, strict=True)]
 
-    usual_BV = torch.stack(
-        [model.module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)]
-    )
+    def usual_BV() -> Tensor:
+        return torch.stack([module(torch.tensor([row]), use_cache=False).logits[0, -1] for row in (*rows, *longer)])
+
     decoder = RaggedDecoder(model, rows, least=2)
     ours_BV = torch.cat([decoder.start(), decoder.step(torch.tensor(next_tokens))])
-    if getattr(model.module, "is_quantized", False):
-        return related(ours_BV, usual_BV)
-    # Near each other and not to fp32: answers must stay those of the usual road.
-    return near(ours_BV, as_weights(model.module, usual_BV))
+    return as_alone(module, ours_BV, usual_BV(), usual_BV)

@@ -136,16 +136,14 @@ class Trials:
 # ------------------------------------------------------------------------------------------- attention by blocks
 
 
-def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float, *, wide: bool = False) -> Tensor:
+def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:
     """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E).
 
-    wide: scores in fp32, as the fused kernel has them; in bf16 a score of 100 is off by up to .25.
-    Answering has them in the weights' precision, in which it writes too: a token has one rounding, read or written.
+    Scores are fp32, as the fused kernel has them; in bf16 a score of 100 is off by up to .25.
     """
     if k_BKSE.shape[2] <= MOST_KEYS:
         q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
-        scored_in = torch.promote_types(q_BHTE.dtype, torch.float32) if wide else q_BHTE.dtype
-        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, scored_in)
+        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale)
     length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
     mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
     return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
@@ -155,8 +153,8 @@ class _BlockAttention(torch.autograd.Function):
     """softmax(q k^T * scale) v by blocks of queries. Heads that share a key head share one product."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, scored_in: torch.dtype):  # type: ignore[no-untyped-def, override]
-        out, kept = torch.empty_like(q), []
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float):  # type: ignore[no-untyped-def, override]
+        out, kept, scored_in = torch.empty_like(q), [], torch.promote_types(q.dtype, torch.float32)
         hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in).triu(1)
         for block in _blocks(q, k):
             queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
@@ -182,7 +180,7 @@ class _BlockAttention(torch.autograd.Function):
             dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype).mul_(ctx.scale)
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
-        return dq, dk, dv, None, None
+        return dq, dk, dv, None
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,9 @@ def attention(
         return torch.cat([both[0].expand(layout.rows, -1, -1, -1), both[1]], 2) if layout.shared else both[1]
 
     queries, keys, values = parts(query), parts(key), parts(value)
-    rows = causal_attention(queries[1], behind(keys), behind(values), scale, wide=True)
+    rows = causal_attention(queries[1], behind(keys), behind(values), scale)
     outputs = rows.transpose(1, 2).flatten(0, 1)
     if layout.shared:
-        beginning = causal_attention(queries[0], keys[0], values[0], scale, wide=True)
+        beginning = causal_attention(queries[0], keys[0], values[0], scale)
         outputs = torch.cat([beginning[0].transpose(0, 1), outputs])
     return outputs[None], None

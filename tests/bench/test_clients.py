@@ -92,6 +92,6 @@ def test_every_row_is_asked_once_under_the_clock(clients: ModuleType, serve: Cal
 
     counts, took, more = clients.measured(url, order, ROWS, body, lambda: next(work), lambda: forgot.append(len(asked)))
     assert counts == [8] * 40 and took["work_seconds"] == 2.5
-    assert forgot == [1 + clients.ALONE + clients.FEW]
+    assert forgot[0] >= 1 + 2 * clients.ALONE + (clients.FEW - 1) + clients.FEW
     assert sorted(one["prompt"][0] for one in asked[forgot[0] :]) == list(range(40))
-    assert set(more) == {"first_token_alone", "first_token_few", "first_token"}
+    assert set(more) == {"first_token_alone", "first_token_beside", "first_token_few", "first_token"}

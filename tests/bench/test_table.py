@@ -116,11 +116,12 @@ def test_the_table_says_how_long_an_answer_stays_ours() -> None:
 
 
 def test_a_server_s_row_has_the_time_to_the_first_token() -> None:
-    first = {"first_token_alone": 0.2, "first_token_few": 1.5}
+    first = {"first_token_alone": 0.2, "first_token_beside": 0.5, "first_token_few": 1.5}
     runs = {"serve/ours": [generation_run([], **first)], "serve/offline": [generation_run([])]}
     lines = group_table(results(labels=dict.fromkeys(runs, "x"), runs=runs, missing={}), "serve").splitlines()
-    assert "first token alone | of 16 streams" in lines[0] and "| 0.20 s | 1.50 s |" in lines[2]
-    assert "|  |  | 1 |" in lines[3]
+    assert "first token alone | beside 15 streams | of 16 at once" in lines[0]
+    assert "| 0.20 s | 0.50 s | 1.50 s |" in lines[2]
+    assert "|  |  |  | 1 |" in lines[3]
 
 
 def test_a_busy_machine_s_row_is_the_ratio() -> None:

@@ -44,3 +44,8 @@ def test_a_row_that_is_done_without_questions_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(deck, "rows", lambda: (row,))
     with pytest.raises(SettingsError, match=r"row 1\.18 is done .* questions/row_9_9_none\.py is not there"):
         deck.questions_of(row)
+
+
+@pytest.mark.parametrize("said", ["lab1.2", "lab-1.2", "Lab 1.2", "LAB_1.2"])
+def test_a_row_is_found_as_people_write_it(said: str) -> None:
+    assert deck.row_of(said).id == "lab1.2"

@@ -122,30 +122,48 @@ def test_fifty_steps_have_the_losses_of_a_plain_loop(
             assert mine == pytest.approx(theirs, rel=tolerance), f"steps {start + 1} to {start + 5}"
 
 
-def same_before_the_first_difference(precision: str) -> float:
-    """The share of greedy tokens that equal transformers' own, counted up to each answer's first difference.
+NEW = 24  # tokens of an answer
 
-    One at a time on both sides: in bf16 a batch sums in another order than a single row, in transformers' generate too.
-    """
-    model, new = load("smollm2-135m", precision=precision, device="cpu"), 24
-    prompts = short_prompts(model, train=False)[:5]
-    said: dict[str, list[int]] = {}
-    for prompt in prompts:
-        said[prompt.id] = [event.token for event in generate(model, [Request(prompt.id, prompt.prompt_ids, new)])]
-    same = total = 0
+
+def answers(model: Model, prompts: dict[str, tuple[int, ...]], limit: int) -> dict[str, list[int]]:
+    """Our greedy tokens, all prompts in one call."""
+    said: dict[str, list[int]] = {name: [] for name in prompts}
+    for event in generate(model, [Request(name, ids, limit) for name, ids in prompts.items()]):
+        said[event.id].append(event.token)
+    return said
+
+
+def transformers_answer(model: Model, ids: tuple[int, ...], limit: int) -> list[int]:
     module: Any = model.module
-    for prompt in prompts:
-        ids = torch.tensor([prompt.prompt_ids])
-        out = module.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, pad_token_id=0
-        )
-        theirs = out[0, ids.shape[1] :].tolist()
-        mine = said[prompt.id]
-        same += next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), len(mine))
-        total += len(mine)
-    return same / total
+    asked = torch.tensor([ids])
+    out = module.generate(
+        asked, attention_mask=torch.ones_like(asked), max_new_tokens=limit, do_sample=False, pad_token_id=0
+    )
+    tokens: list[int] = out[0, len(ids) :].tolist()
+    return tokens
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 1.0), ("bf16", 0.97)])
-def test_greedy_answers_are_transformers_own(precision: str, least: float) -> None:
-    assert same_before_the_first_difference(precision) >= least
+def test_greedy_answers_in_fp32_are_transformers_own() -> None:
+    model = load("smollm2-135m", precision="fp32", device="cpu")
+    prompts = {prompt.id: prompt.prompt_ids for prompt in short_prompts(model, train=False)[:5]}
+    assert answers(model, prompts, NEW) == {name: transformers_answer(model, ids, NEW) for name, ids in prompts.items()}
+
+
+def test_greedy_tokens_in_bf16_are_those_of_fp32() -> None:
+    """Each token after fp32's own. A whole answer would not do: behind one near tie that falls the other way it is
+    another answer, in transformers' own batches as in ours (docs/decisions/0023-busy-machine.md).
+    """
+    exact = load("smollm2-135m", precision="fp32", device="cpu")
+    narrow = load("smollm2-135m", precision="bf16", device="cpu")
+    prompts = {prompt.id: prompt.prompt_ids for prompt in short_prompts(exact, train=False)[:12]}
+    right = answers(exact, prompts, NEW)
+    asked = {f"{name} {at}": (*ids, *right[name][:at]) for name, ids in prompts.items() for at in range(NEW - 1)}
+    said = answers(narrow, asked, 2)  # the first token comes of reading, the second of writing
+    same = total = 0
+    for name in prompts:
+        for at in range(NEW - 1):
+            ours, theirs = said[f"{name} {at}"], right[name][at : at + 2]
+            same, total = same + (ours[0] == theirs[0]), total + 1
+            if ours[0] == theirs[0] and len(ours) == len(theirs) == 2:
+                same, total = same + (ours[1] == theirs[1]), total + 1
+    assert total > 12 * NEW and same / total >= 0.97
