@@ -6,14 +6,16 @@ says. Only activations depend on the tokens in memory at once; everything else i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from luthier.errors import SettingsError
+from luthier.planning.lengths import Pair, cut_by_length
 
 USUAL_TOKENS = {"cpu": 2048, "cuda": 16_384}  # padded tokens of a micro-batch, by device (docs/log.md)
 PROGRAM_BYTES = 0.6e9  # bytes of the interpreter, its libraries, and what they hold ready (docs/log.md)
 BACKWARD_FACTOR = 1.35  # kept bytes and the backward pass's own tensors, as a multiple of the kept bytes (docs/log.md)
+SAMPLED_BATCHES = 5  # of a training, whose micro-batches a bound is held against
 TOKENS_MULTIPLE = 64  # a micro-batch holds a multiple of this many tokens
 CACHE_FACTOR = 1.25  # keys and values, the cache's spare room and what reading takes, as a multiple of keys and values
 ROWS_AT_ONCE = 64  # answers written at once
@@ -26,11 +28,10 @@ ANCHORED_BYTES = 8  # more of such a parameter under anchor: its start, and its 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """`tokens` that a micro-batch may hold, whether layers are computed again, and the bytes of a token, if bounded."""
+    """`tokens` that a micro-batch may hold, padding included, and whether layers are computed again."""
 
     tokens: int
     recomputes: bool = False
-    bytes_a_token: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,39 +74,46 @@ class Answering:
     laid_out: float = 0.0
 
 
-@dataclass(frozen=True)
-class Example:
-    """The length of one training example, and bytes that its forward pass keeps, without and with recomputation."""
-
-    length: int
-    kept: Callable[[], float]
-    kept_recomputing: Callable[[], float]
+# (the rows of a micro-batch, whether layers are computed again) -> bytes that their forward pass keeps.
+Kept = Callable[[Sequence[Pair], bool], float]
 
 
 def micro_batch(
-    fixed: float, shortest: Example, longest: Example, layers: int, bound: float | None, usual: int
+    fixed: float, rows: Sequence[Pair], batch_size: int, kept: Kept, bound: float | None, usual: int
 ) -> MicroBatch:
-    """The most padded tokens of a micro-batch.
+    """The most padded tokens of a micro-batch whose forward and backward pass keep the bound, whatever its rows.
 
-    `fixed`: bytes that do not depend on the batch; `bound`: the most bytes; `usual`: tokens without a bound. Where even
-    the longest example does not fit, every layer keeps its input alone and is computed again. Raises SettingsError,
-    which names the needed bytes, when no size keeps the bound.
+    `fixed`: bytes that do not depend on the batch; `bound`: the most bytes; `usual`: tokens without a bound. Where an
+    example alone does not fit, every layer keeps its input alone and is computed again. Raises SettingsError, which
+    names the needed bytes, when even so no example fits.
     """
     if bound is None:
         return MicroBatch(usual)
-    each, recomputes = BACKWARD_FACTOR * shortest.kept() / shortest.length, False
-    if fixed + each * longest.length <= bound:
-        # Attention keeps more for each token of a long row.
-        each = BACKWARD_FACTOR * longest.kept() / longest.length
-    if fixed + each * longest.length > bound:
-        one_layer, recomputes = each / layers, True
-        again = BACKWARD_FACTOR * shortest.kept_recomputing() / shortest.length
-        each = one_layer + 2 * again  # most of it are logits, which backward holds twice
-    fits = int((bound - fixed) / each)
-    if fits < longest.length:
-        raise too_little("training", "example", fixed, longest.length, each, bound)
-    tokens = min(usual, max(longest.length, fits // TOKENS_MULTIPLE * TOKENS_MULTIPLE))
-    return MicroBatch(tokens, recomputes, each)
+    batches = sample_batches(rows, batch_size)
+
+    def needed(steps: int, recomputes: bool) -> float:
+        cut = [one for batch in batches for one in cut_by_length(batch, steps * TOKENS_MULTIPLE, sum)]
+        return fixed + BACKWARD_FACTOR * max(kept(one, recomputes) for one in cut)
+
+    recomputes = needed(1, False) > bound
+    if recomputes and (least := needed(1, True)) > bound:
+        raise too_little("training", "example", fixed, max(map(sum, rows)), least, bound)
+    most = max(1, usual // TOKENS_MULTIPLE)
+    if needed(most, recomputes) <= bound:
+        return MicroBatch(usual, recomputes)
+    fits = 1
+    while most - fits > 1:
+        middle = (fits + most) // 2
+        fits, most = (middle, most) if needed(middle, recomputes) <= bound else (fits, middle)
+    return MicroBatch(fits * TOKENS_MULTIPLE, recomputes)
+
+
+def sample_batches(rows: Sequence[Pair], batch_size: int) -> list[tuple[Pair, ...]]:
+    """Batches of neighbours in length, as training makes them: the longest, the shortest, and some between."""
+    ordered = sorted(rows, key=sum, reverse=True)
+    last = max(0, len(ordered) - batch_size)
+    starts = sorted({round(last * part / (SAMPLED_BATCHES - 1)) for part in range(SAMPLED_BATCHES)})
+    return list(dict.fromkeys(tuple(ordered[start : start + batch_size]) for start in starts))
 
 
 def answering_room(fixed: float, costs: Answering, asked: Asked, bound: float | None) -> Room:
@@ -119,14 +127,15 @@ def answering_room(fixed: float, costs: Answering, asked: Asked, bound: float | 
     each = costs.token + costs.row / asked.shortest  # so many rows as there could be of the shortest
     fits = int((bound - held) / each)
     if fits < asked.longest:
-        raise too_little("answering", "prompt with its answer", held, asked.longest, each, bound)
+        needed = held + each * asked.longest
+        raise too_little("answering", "prompt with its answer", held, asked.longest, needed, bound)
     beside_weights = int((bound - held - costs.laid_out) / each)
     return Room(beside_weights, True) if beside_weights > fits / 2 else Room(fits, False)
 
 
-def too_little(what: str, unit: str, fixed: float, tokens: int, each: float, bound: float) -> SettingsError:
+def too_little(what: str, unit: str, fixed: float, tokens: int, needed: float, bound: float) -> SettingsError:
     return SettingsError(
         f"memory: {what} with {fixed / 1e9:.1f} GB of weights and program, and the longest {unit}, {tokens} tokens, "
-        f"needs {(fixed + each * tokens) / 1e9:.1f} GB; the bound is {bound / 1e9:.1f} GB; allow more, or "
+        f"needs {needed / 1e9:.1f} GB; the bound is {bound / 1e9:.1f} GB; allow more, or "
         "shorten the input"
     )

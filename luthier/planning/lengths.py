@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from luthier.planning.passes import Rows
 from luthier.planning.shape import Shape
 from luthier.records import Example
 
+T = TypeVar("T")
 Pair = tuple[int, int]  # tokens of a prompt and of its target
 
 
@@ -37,10 +38,6 @@ class Lengths:
     @property
     def longest(self) -> Pair:
         return max(self.train, key=sum)
-
-    @property
-    def shortest(self) -> Pair:
-        return min(self.train, key=sum)
 
     @property
     def train_tokens(self) -> int:
@@ -93,17 +90,15 @@ def rows_of(shape: Shape, pairs: Sequence[Pair], shared: int = 0) -> Rows:
     return Rows(len(pairs), sum(longest), longest[1], max(shared, 0), supervised)
 
 
-def micro_batches(batch: Sequence[Pair], micro_tokens: int) -> list[list[Pair]]:
-    """A batch, sorted by length and cut into micro-batches of at most `micro_tokens` padded tokens, as in training."""
-    cut: list[list[Pair]] = []
-    for pair in sorted(batch, key=sum):
-        if cut and (len(cut[-1]) + 1) * sum(pair) <= micro_tokens:
-            cut[-1].append(pair)
+def cut_by_length(batch: Sequence[T], micro_tokens: int, length: Callable[[T], int]) -> list[list[T]]:
+    """A batch, sorted by length and cut into micro-batches of at most `micro_tokens` padded tokens.
+
+    A micro-batch holds at least one example, however long that is.
+    """
+    cut: list[list[T]] = []
+    for one in sorted(batch, key=length):
+        if cut and (len(cut[-1]) + 1) * length(one) <= micro_tokens:
+            cut[-1].append(one)
         else:
-            cut.append([pair])
+            cut.append([one])
     return cut
-
-
-def longest_batch(lengths: Lengths, batch_size: int) -> list[Pair]:
-    """The longest examples together: training sorts by length, so such a batch comes up."""
-    return sorted(lengths.train, key=sum, reverse=True)[:batch_size]

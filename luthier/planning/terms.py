@@ -7,6 +7,7 @@ see trainer.py.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from luthier.defaults import BATCH
@@ -14,7 +15,7 @@ from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE, NARROW, laid_out
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
-from luthier.planning.lengths import Lengths, Pair, longest_batch, micro_batches, rows_of
+from luthier.planning.lengths import Lengths, Pair, cut_by_length, rows_of
 from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
@@ -48,15 +49,14 @@ class Term:
     bytes: float
 
 
-def example_of(shape: Shape, moving: Moving, setting: Setting, pair: Pair) -> budget.Example:
-    """One training example, with the bytes that its forward pass keeps. The walk over the shape happens when asked."""
+def kept_of(shape: Shape, moving: Moving, setting: Setting) -> budget.Kept:
+    """The bytes that a forward pass over the rows of a micro-batch keeps."""
 
-    def bytes_kept(recompute: bool) -> float:
+    def bytes_kept(rows: Sequence[Pair], recompute: bool) -> float:
         how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)
-        found = _kept(shape, moving, setting, rows_of(shape, [pair]), how)
-        return float(sum(value for name, value in found.items() if name != "one block, computed again"))
+        return float(sum(_kept(shape, moving, setting, rows_of(shape, rows), how).values()))
 
-    return budget.Example(sum(pair), lambda: bytes_kept(False), lambda: bytes_kept(True))
+    return bytes_kept
 
 
 def _kept(shape: Shape, moving: Moving, setting: Setting, rows: Rows, how: Pass) -> Counter[str]:
@@ -92,21 +92,16 @@ def micro_batch(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths
     """What training will choose for these examples. Raises SettingsError when the bound is too tight."""
     if setting.micro_tokens is not None:
         return budget.MicroBatch(setting.micro_tokens)
-    shortest, longest = (example_of(shape, moving, setting, pair) for pair in (lengths.shortest, lengths.longest))
     fixed = sum(term.bytes for term in fixed_training(shape, moving, setting))
-    usual = budget.USUAL_TOKENS[setting.device]
-    return budget.micro_batch(fixed, shortest, longest, depth(shape), setting.bound, usual)
-
-
-def depth(shape: Shape) -> int:
-    """transformers' num_hidden_layers: the blocks of the first stack."""
-    return len(shape.reading or shape.writing)
+    usual, asked = budget.USUAL_TOKENS[setting.device], kept_of(shape, moving, setting)
+    return budget.micro_batch(fixed, lengths.train, setting.batch_size, asked, setting.bound, usual)
 
 
 def training_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> list[Term]:
-    """The bytes of training at its peak: the fixed ones, and the activations of the longest micro-batch."""
+    """The bytes of training at its peak: the fixed ones, and the activations of the micro-batch that keeps most."""
     chosen = micro_batch(shape, moving, setting, lengths)
-    batches = micro_batches(longest_batch(lengths, setting.batch_size), chosen.tokens)
+    sampled = budget.sample_batches(lengths.train, setting.batch_size)
+    batches = [one for batch in sampled for one in cut_by_length(batch, chosen.tokens, sum)]
     every = [activation_terms(shape, moving, setting, rows, lengths.shared, chosen.recomputes) for rows in batches]
     return [*fixed_training(shape, moving, setting), *max(every, key=lambda terms: sum(one.bytes for one in terms))]
 

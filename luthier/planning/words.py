@@ -12,7 +12,7 @@ WHY = {
     "gradients": "one number in fp32 for each parameter that trains",
     "optimizer states": "AdamW's two moments of each parameter that trains",
     "best values so far": "the trained parameters of the checkpoint that was best on dev",
-    "kept activations": "what the forward pass of the longest micro-batch keeps for the backward pass",
+    "kept activations": "what the forward pass keeps for the backward pass, of the micro-batch that keeps most",
     "log-probabilities": "in fp32, over the vocabulary, at the positions that have a loss",
     "backward pass": "gradients of activations on their way back, and memory between blocks that are freed",
     "laid-out weights": "a second copy of the linear layers in the order that products of few rows read fastest",

@@ -24,11 +24,12 @@ from luthier.files import sha256_of_text
 from luthier.metrics import DESCRIPTIVE, METRICS
 from luthier.model.forward import collate
 from luthier.model.model import Model, load, parameter_counts
+from luthier.planning.budget import Kept
 from luthier.planning.config import config_in
 from luthier.planning.moving import moving
 from luthier.planning.read import shape_from
 from luthier.planning.shape import Shape
-from luthier.planning.terms import Setting, example_of
+from luthier.planning.terms import Setting, kept_of
 from luthier.progress import say
 from luthier.records import Answer, Example, Prompt, Score
 from luthier.results.arm_record import TrainingCounts
@@ -41,7 +42,7 @@ from luthier.task.task import Task
 from luthier.training.batches import Batches, length_of
 from luthier.training.loop import Trained, train
 from luthier.training.masters import Masters
-from luthier.training.memory import NO_BOUND, Bound, KeptBytes, micro_tokens
+from luthier.training.memory import NO_BOUND, Bound, micro_tokens
 
 MicroStep = Callable[[list[Prompt]], tuple[Any, int, int]]  # micro-batch -> loss, count, tokens
 
@@ -171,7 +172,7 @@ def fit(context: StudyContext, arm: TrainedArm, folder: Path, title: str, plan: 
         prompts,
         batch_size=arm.training.batch_size,
         micro_tokens=arm.training.micro_tokens
-        or micro_tokens(module, forward, prompts, bound, planned_kept(context, model, arm)),
+        or micro_tokens(module, forward, prompts, bound, planned_kept(context, model, arm), arm.training.batch_size),
         epochs=passes,
         seed=context.seed,
     )
@@ -232,8 +233,8 @@ def planned_shape(model: Model) -> Shape:
     return shape_from(config_in(model.folder, model.name), max(1, len(model.labels)))
 
 
-def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBytes | None:
-    """What a plan says that a forward pass over one example keeps. None: nothing asks, or it cannot be planned."""
+def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> Kept | None:
+    """What a plan says that a forward pass keeps. None: nothing asks, or it cannot be planned."""
     if context.bound.bytes is None:
         return None
     try:
@@ -242,12 +243,7 @@ def planned_kept(context: StudyContext, model: Model, arm: TrainedArm) -> KeptBy
     except (ModelError, SettingsError):
         return None
     setting = Setting(precision=context.precision, device=model.device.type, kl=arm.training.kl > 0)
-
-    def kept(prompt: Prompt, recomputing: bool) -> float:
-        example = example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids or ())))
-        return example.kept_recomputing() if recomputing else example.kept()
-
-    return kept
+    return kept_of(shape, moves, setting)
 
 
 def ask_dev(context: StudyContext, arm: Arm, asked: Model, bound: Bound) -> float:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from luthier.errors import SettingsError
+from luthier.planning.lengths import cut_by_length
 from luthier.records import Prompt
 
 MicroBatches = list[list[Prompt]]
@@ -68,17 +69,8 @@ class Batches:
 
 
 def micro_batches(batch: Sequence[Prompt], micro_tokens: int) -> MicroBatches:
-    """The batch, sorted by length and cut into micro-batches of at most `micro_tokens` padded tokens.
-
-    A micro-batch holds at least one example, however long that is.
-    """
-    cut: MicroBatches = []
-    for prompt in sorted(batch, key=length_of):
-        if cut and (len(cut[-1]) + 1) * length_of(prompt) <= micro_tokens:
-            cut[-1].append(prompt)
-        else:
-            cut.append([prompt])
-    return cut
+    """The batch, cut into micro-batches of at most `micro_tokens` padded tokens."""
+    return cut_by_length(batch, micro_tokens, length_of)
 
 
 def length_of(prompt: Prompt) -> int:

@@ -10,6 +10,7 @@ Answering holds the keys and values of every token of a batch. Dev answers come 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,19 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.defaults import BATCH
 from luthier.errors import ModelError
 from luthier.model.prepacked import sizes_to_lay_out
 from luthier.model.sizes import laid_out_bytes
 from luthier.model.widths import is_narrow, tensors
 from luthier.planning import budget, terms
-from luthier.planning.budget import ANCHORED_BYTES, PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Asked, Room
+from luthier.planning.budget import ANCHORED_BYTES, PROGRAM_BYTES, TRAINED_BYTES, USUAL_TOKENS, Asked, Kept, Room
 from luthier.planning.cache import cache_layers, source_bytes, token_bytes
 from luthier.planning.config import Config
 from luthier.planning.read import shape_from
 from luthier.records import Prompt
 from luthier.training.batches import length_of
-
-KeptBytes = Callable[[Prompt, bool], float]  # (example, whether layers are computed again) -> bytes kept
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def micro_tokens(
     loss: Callable[[list[Prompt]], Tensor],
     prompts: Sequence[Prompt],
     bound: Bound,
-    planned: KeptBytes | None = None,
+    planned: Kept | None = None,
+    batch_size: int = BATCH,
 ) -> int:
     """The most padded tokens of a micro-batch. Switches recomputation on where the bound needs it.
 
@@ -74,23 +75,40 @@ def micro_tokens(
     usual = USUAL_TOKENS[next(module.parameters()).device.type]
     if bound.bytes is None:
         return usual
-
-    def example(prompt: Prompt) -> budget.Example:
-        def kept(recomputing: bool) -> float:
-            if planned is not None:
-                return planned(prompt, recomputing)
-            if recomputing:
-                _recompute(module)
-            return kept_bytes(module, lambda: loss([prompt]))
-
-        return budget.Example(length_of(prompt), lambda: kept(False), lambda: kept(True))
-
-    shortest, longest = min(prompts, key=length_of), max(prompts, key=length_of)
-    layers = _layers(module)
-    chosen = budget.micro_batch(bound.fixed(module), example(shortest), example(longest), layers, bound.bytes, usual)
+    rows, fixed = [(len(one.prompt_ids), len(one.target_ids or ())) for one in prompts], bound.fixed(module)
+    kept = planned or _measured(module, loss, prompts, bound.bytes - fixed)
+    chosen = budget.micro_batch(fixed, rows, batch_size, kept, bound.bytes, usual)
     if chosen.recomputes:
         _recompute(module)
     return chosen.tokens
+
+
+def _measured(module: Any, loss: Callable[[list[Prompt]], Tensor], prompts: Sequence[Prompt], room: float) -> Kept:
+    """Bytes of a micro-batch by those of a token, which forward passes over the shortest and longest example measure.
+
+    The longest is read only where `room`, in bytes, seems to hold it. Attention keeps more for each token of it.
+    """
+    shortest, longest = min(prompts, key=length_of), max(prompts, key=length_of)
+
+    def of_token(prompt: Prompt) -> float:
+        return kept_bytes(module, lambda: loss([prompt])) / length_of(prompt)
+
+    @functools.cache
+    def each() -> float:
+        short = of_token(shortest)
+        fits = budget.BACKWARD_FACTOR * short * length_of(longest) <= room
+        return max(short, of_token(longest)) if fits else short
+
+    @functools.cache
+    def again() -> float:
+        one_layer = each() / _layers(module)
+        _recompute(module)
+        return one_layer + 2 * of_token(shortest)  # most of it are logits, which backward holds twice
+
+    def kept(rows: Sequence[tuple[int, int]], recomputes: bool) -> float:
+        return len(rows) * max(map(sum, rows)) * (again() if recomputes else each())
+
+    return kept
 
 
 def answering_room(module: Any, asked: Asked, bound: Bound) -> Room:

@@ -16,15 +16,15 @@ from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
 from luthier.planning import budget
 from luthier.planning.kept import kept
-from luthier.planning.lengths import Lengths, longest_batch, micro_batches, rows_of
+from luthier.planning.lengths import Lengths, rows_of
 from luthier.planning.moving import NOTHING, moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.read import shape_of
 from luthier.planning.terms import (
     Setting,
     answering_terms,
-    example_of,
     fixed_training,
+    kept_of,
     micro_batch,
     training_terms,
 )
@@ -137,11 +137,8 @@ def test_a_bound_enforces_what_the_plan_says(
     bound = Bound(1.0, base.module).while_training(model.module)
     # Buffers are no parameters; all else is equal to the byte.
     assert bound.fixed(module) == pytest.approx(fixed, abs=1)
-    one = budget.BACKWARD_FACTOR * example_of(shape, moves, setting, lengths.longest).kept()
-
-    def planned(prompt: Prompt, recomputing: bool) -> float:
-        example = example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids or ())))
-        return example.kept_recomputing() if recomputing else example.kept()
+    planned = kept_of(shape, moves, setting)
+    one = budget.BACKWARD_FACTOR * planned([lengths.longest], False)
 
     for more in (0.05, 0.75, 1.5, 3.0, 9.0):
         allowed = fixed + more * one
@@ -164,18 +161,35 @@ def test_a_bound_enforces_what_the_plan_says(
             break  # a fresh module has another base beside it
 
 
-def test_micro_batches_are_cut_as_training_cuts_them() -> None:
-    from luthier.training import batches
+LONG_AND_SHORT = [(200, 4), (180, 9), (40, 38), (30, 30), (12, 30), (10, 30), (9, 30), (8, 30), (170, 1), (60, 2)]
 
-    lengths = [(30, 5), (80, 9), (12, 3), (44, 6), (60, 1), (61, 7)]
-    prompts = [Prompt(f"{i}", "", (1,) * p, (1,) * t) for i, (p, t) in enumerate(lengths)]
-    for most in (1, 70, 130, 10**6):
-        theirs = [
-            [(len(p.prompt_ids), len(p.target_ids or ())) for p in rows]
-            for rows in batches.micro_batches(prompts, most)
-        ]
-        assert micro_batches(lengths, most) == theirs
-    assert longest_batch(Lengths(tuple(lengths), (), (), 5), 2) == [(80, 9), (61, 7)]
+
+@pytest.mark.parametrize("name", ["lora", "lora-plus", "full", "select", "prefix", "soft"])
+@pytest.mark.parametrize("kind", ["decoder-chat", "gpt2", "t5-untied"])
+def test_no_micro_batch_goes_beyond_the_bound(name: str, kind: str, tiny_folder: Callable[[str], Path]) -> None:
+    """Whatever its rows: long prompts with short targets, and many short prompts, which keep more for each token."""
+    shape = shape_of(str(tiny_folder(kind)))
+    moves = moving(shape, name, settings_of(name))
+    lengths = Lengths(tuple(LONG_AND_SHORT), (), (), 40)
+    plain = Setting("fp32", batch_size=4)
+    fixed = sum(term.bytes for term in fixed_training(shape, moves, plain))
+    peaks = []
+    for more in (0.3, 0.5, 0.7, 0.9, 1.0):
+        without = sum(term.bytes for term in training_terms(shape, moves, plain, lengths))
+        setting = replace(plain, bound=fixed + more * (without - fixed))
+        try:
+            peaks.append(sum(term.bytes for term in training_terms(shape, moves, setting, lengths)) / setting.bound)
+        except SettingsError:
+            continue
+    assert peaks and max(peaks) <= 1 and peaks[-1] == 1
+
+
+def test_sampled_batches_are_neighbours_in_length() -> None:
+    sampled = budget.sample_batches(LONG_AND_SHORT, 4)
+    assert [sum(batch[0]) for batch in sampled] == [204, 171, 78, 62, 42]
+    assert [len(batch) for batch in sampled] == [4] * 5
+    assert budget.sample_batches(LONG_AND_SHORT, 100) == [tuple(sorted(LONG_AND_SHORT, key=sum, reverse=True))]
+    assert len(budget.sample_batches([(9, 1)] * 50, 4)) == 1
 
 
 # ---------------------------------------------------------------------------------------------------------- terms

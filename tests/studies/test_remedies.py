@@ -21,7 +21,7 @@ from luthier.model.model import load
 from luthier.planning.moving import moving
 from luthier.planning.plan import PlannedArm
 from luthier.planning.read import shape_of
-from luthier.planning.terms import Setting, example_of, fixed_training
+from luthier.planning.terms import Setting, fixed_training, kept_of
 from luthier.studies.remedies import Penalties, general_prompts
 from luthier.studies.spec import StudySpec
 from luthier.suites.texts import general
@@ -123,7 +123,8 @@ def test_what_penalties_hold_is_what_a_plan_says(name: str, precision: str, tiny
         held.append(bound.fixed(module))
         said.append(sum(term.bytes for term in fixed_training(shape, moves, setting)))
         kept.append(kept_bytes(module, partial(forward, replace(one, start=()))))
-        planned.append(example_of(shape, moves, setting, (len(prompt.prompt_ids), len(prompt.target_ids))).kept())
+        pair = len(prompt.prompt_ids), len(prompt.target_ids)
+        planned.append(kept_of(shape, moves, setting)([pair], False))
     assert held == pytest.approx(said, abs=1) and held[1] > held[0] + weight_bytes(base.module)
     assert kept[1] - kept[0] == pytest.approx(planned[1] - planned[0], rel=0.02)
     assert planned[1] - planned[0] == 4 * len(prompt.target_ids) * 380  # one number for each token and word
