@@ -10,6 +10,7 @@ from torch import nn
 
 from luthier.adapt.method import Tuning
 from luthier.errors import ModelError
+from luthier.model.dither import rounded
 from luthier.model.model import Model
 from luthier.model.quiet import quiet
 from luthier.settings import Settings
@@ -48,7 +49,8 @@ def load(model: Model, folder: Path) -> Model:
     fits = all(name in own_weights and own_weights[name].shape == weight.shape for name, weight in weights.items())
     if not fits or any(weight.data_ptr() not in filled for weight in own_weights.values()):
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
-    model.module.load_state_dict(weights, strict=False)
+    taken = {name: rounded(weight, own_weights[name].dtype) for name, weight in weights.items()}
+    model.module.load_state_dict(taken, strict=False)
     return model
 
 
@@ -62,7 +64,7 @@ def scale_saved(model: Model, folder: Path, scale: float) -> None:
     base = model.module.state_dict()
     for path in sorted(folder.glob("*.safetensors")):
         moved = {
-            name: torch.lerp(base[name].float().cpu(), value.float(), scale).to(value.dtype).contiguous()
+            name: rounded(torch.lerp(base[name].float().cpu(), value.float(), scale), value.dtype).contiguous()
             for name, value in load_file(path).items()
         }
         save_file(moved, path, {"format": "pt"})

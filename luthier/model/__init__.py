@@ -11,6 +11,7 @@
     encoder         an encoder with a head: what is new in it, and which vector it reads
     windows         a model with windows of a few tokens, so that a trial of short rows goes beyond them
     attention       attention that a call chooses, the trial before a way is taken, attention by blocks
+    dither          rounding to bf16 that keeps what small changes add up to
     exact           a call in fp32 whatever the precision of the weights: what rounding in 16 bits is measured by
     logits          the positions at which a call forms logits
     prepacked       weights laid out once for the products of few rows, for the calls that bring them

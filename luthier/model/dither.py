@@ -1,10 +1,10 @@
 """Rounding to bf16 that keeps what small changes add up to.
 
-bf16 has 8 bits of mantissa, and a model's weights often stand on its numbers exactly. A training that moves each of them
-by less than half the gap to the next number then changes nothing, if every weight is rounded to the nearest: on
-SmolLM2-135M seven steps at a rate of 2e-5 vanish (docs/decisions/0038-masters.md). Here a weight is rounded up as often
-as it lies above the number below, so that sums over many weights stay right (Gupta et al. 2015, "Deep learning with
-limited numerical precision", section 3, there with random thresholds).
+bf16 has 8 bits of mantissa, and a model's weights often stand on its numbers exactly. A training that moves each of
+them by less than half the gap to the next number changes nothing, if all are rounded to the nearest: of seven steps at a
+rate of 2e-5 SmolLM2-135M then saw little (docs/decisions/0038-masters.md). Here a weight is rounded up as often as it
+lies above the number below, so that sums over many weights stay right (Gupta et al. 2015, "Deep learning with limited
+numerical precision", section 3, there with random thresholds).
 
 The thresholds are fixed, so equal values give equal weights, in every process. They go through multiples of a golden
 ratio: neighbours have thresholds far from each other, and each of 65,536 comes once.

@@ -13,6 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from luthier.model.dither import rounded
+
 
 class Masters:
     """The parameters that an optimizer moves, one for each trainable parameter of a module.
@@ -36,10 +38,10 @@ class Masters:
             self._hooks.append(parameter.register_post_accumulate_grad_hook(_adds_to(master)))
 
     def write(self) -> None:
-        """Rounds the masters into the module. After each step, and after masters were read from a file."""
+        """Rounds the masters into the module, dithered. After each step, and after masters were read from a file."""
         with torch.no_grad():
             for parameter, master in self._narrow:
-                parameter.copy_(master)
+                parameter.copy_(rounded(master, parameter.dtype))
 
     def close(self) -> None:
         """Leaves the module as it was found: its gradients are its own again."""
