@@ -1,8 +1,8 @@
 """Rounding to bf16 that keeps what small changes add up to.
 
 bf16 has 8 bits of mantissa, and a model's weights often stand on its numbers exactly. A training that moves each of
-them by less than half the gap to the next number changes nothing, if all are rounded to the nearest: of seven steps at a
-rate of 2e-5 SmolLM2-135M then saw little (docs/decisions/0038-masters.md). Here a weight is rounded up as often as it
+them by less than half the gap to the next number changes nothing, if all are rounded to the nearest: SmolLM2-135M then
+saw little of seven steps at a rate of 2e-5 (docs/decisions/0038-masters.md). Here a weight is rounded up as often as it
 lies above the number below, so that sums over many weights stay right (Gupta et al. 2015, "Deep learning with limited
 numerical precision", section 3, there with random thresholds).
 
