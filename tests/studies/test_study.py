@@ -378,10 +378,13 @@ def test_another_base_or_template_is_refused(change: dict, sentence: str, finish
         load_arm(place)
 
 
-def test_asking_an_arm_gives_the_answer_of_the_study(finished: Path) -> None:
-    examples = {row["id"]: row for row in read_lines(finished / "examples.jsonl")}
-    for row in read_lines(finished / "arms" / "lora-r4" / "answers.jsonl")[:3]:
-        pieces = list(ask(finished, examples[row["id"]]["input"], arm="lora-r4"))
+def test_asking_an_arm_gives_the_answer_of_the_study(task_folder: Path, tmp_path: Path, tiny_folder) -> None:
+    """In fp32. In bf16 one row rounds otherwise than a batch, and behind a near tie an answer is another one."""
+    model, out = str(tiny_folder("decoder-chat")), tmp_path / "out"
+    study(task_folder, model=model, arms="lora-r4", out=out, precision="fp32")
+    examples = {row["id"]: row for row in read_lines(out / "examples.jsonl")}
+    for row in read_lines(out / "arms" / "lora-r4" / "answers.jsonl")[:3]:
+        pieces = list(ask(out, examples[row["id"]]["input"], arm="lora-r4"))
         assert "".join(pieces).strip() == row["text"]
 
 
