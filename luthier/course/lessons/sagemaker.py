@@ -161,13 +161,12 @@ for name in ("compare.json", *(f"arms/{arm}/{file}.jsonl" for arm in arms for fi
 # each question to `/invocations`. Here both are asked without a network. The server needs the extra `serve`.
 
 # %%
-import asyncio
 import importlib.util
 
 
-async def asked(folder: Path) -> list:
+def asked(folder: Path) -> list:
     """What an endpoint answers, asked in this process."""
-    import httpx
+    from starlette.testclient import TestClient
 
     from luthier.serving.app import make_app
     from luthier.serving.engine import Engine
@@ -176,18 +175,16 @@ async def asked(folder: Path) -> list:
 
     served, engine = load_served([str(folder)]), Engine()
     engine.start()
-    app = httpx.ASGITransport(app=make_app(served, engine, Rules(any_host=True)))
-    async with httpx.AsyncClient(transport=app, base_url="http://endpoint") as client:
-        ping = await client.get("/ping")
-        reply = await client.post("/invocations", json={"input": ROWS[0][0]}, timeout=60)
+    with TestClient(make_app(served, engine, Rules(any_host=True))) as client:
+        replies = [client.get("/ping"), client.post("/invocations", json={"input": ROWS[0][0]})]
     engine.close(0)
-    return [ping, reply]
+    return replies
 
 
 endpoint = Path(shutil.copytree(home / "model", "endpoint"))
 statuses = [200, 200]
-if importlib.util.find_spec("fastapi"):
-    replies = asyncio.run(asked(endpoint / "arm"))
+if all(importlib.util.find_spec(name) for name in ("fastapi", "httpx")):
+    replies = asked(endpoint / "arm")
     statuses = [one.status_code for one in replies]
     print("/ping:", replies[0].json()["status"])
     print("/invocations:", repr(replies[1].json()["choices"][0]["text"]), replies[1].json()["luthier"]["measured"])
