@@ -49,8 +49,7 @@ def load(model: Model, folder: Path) -> Model:
     fits = all(name in own_weights and own_weights[name].shape == weight.shape for name, weight in weights.items())
     if not fits or any(weight.data_ptr() not in filled for weight in own_weights.values()):
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
-    taken = {name: rounded(weight, own_weights[name].dtype) for name, weight in weights.items()}
-    model.module.load_state_dict(taken, strict=False)
+    model.module.load_state_dict(weights, strict=False)
     return model
 
 

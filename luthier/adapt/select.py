@@ -21,7 +21,6 @@ from luthier.adapt import full
 from luthier.adapt.method import Tuning, freeze
 from luthier.adapt.settings import NoSettings, Select
 from luthier.errors import ModelError, SettingsError
-from luthier.model.dither import rounded
 from luthier.model.encoder import head_parameters
 from luthier.model.model import Model
 from luthier.training.settings import PASSES, Training
@@ -103,7 +102,7 @@ def load(model: Model, folder: Path) -> Model:
         raise ModelError(f"{folder}: these weights are not of {model.name}; load them with the model they were made of")
     with torch.no_grad():
         for name, value in moved.items():
-            own_parameters[name].copy_(rounded(value, own_parameters[name].dtype))
+            own_parameters[name].copy_(value)
     return model
 
 

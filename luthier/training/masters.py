@@ -7,13 +7,13 @@ backward pass run in the module's own precision: what is trained is what will an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from luthier.model.dither import rounded
+from luthier.model.exact import NARROW
 
 
 class Masters:
@@ -30,12 +30,12 @@ class Masters:
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if parameter.dtype in (torch.float32, torch.float64):
+            if parameter.dtype not in NARROW:
                 self.moved[name] = parameter
                 continue
             self.moved[name] = master = nn.Parameter(parameter.detach().float())
             self._narrow.append((parameter, master))
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(_adds_to(master)))
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(partial(_hand_over, master)))
 
     def write(self) -> None:
         """Rounds the masters into the module, dithered. After each step, and after masters were read from a file."""
@@ -49,11 +49,8 @@ class Masters:
             hook.remove()
 
 
-def _adds_to(master: nn.Parameter) -> Callable[[Tensor], None]:
-    return partial(_hand_over, master)
-
-
 def _hand_over(master: nn.Parameter, parameter: Tensor) -> None:
+    """Adds a gradient that a backward pass has made to the master's."""
     gradient, parameter.grad = parameter.grad, None
     assert gradient is not None
     if master.grad is None:
