@@ -180,17 +180,17 @@ def serving_jobs() -> list[Job]:
     about = {"batch": 48, "precision": precision}
     client = ("uvicorn", "httpx")
 
-    def other(name: str, label: str, seconds: int, needs: tuple[str, ...], **more: Any) -> Job:
+    def server(name: str, label: str, seconds: int, needs: tuple[str, ...], **more: Any) -> Job:
         options = about | {"server": name} | more.pop("options", {})
-        return Job("serve", name, label, "other_serve.py", options, (*client, *needs), MEMORY, seconds=seconds, **more)
+        return Job("serve", name, label, "servers.py", options, (*client, *needs), MEMORY, seconds=seconds, **more)
 
     wide = {"weights": "gguf-16bit", "precision": "fp16 weights", "weight_bits": 16}
     return [
-        Job("serve", "ours", "luthier serve", "ours_serve.py", about, client, seconds=120),
+        server("ours", "luthier serve", 120, ("torch",), options={"server": "luthier"}),
         Job("serve", "offline", "luthier, one batch of 48", "ours_generate.py", about, ("torch",), seconds=60),
-        other("llamacpp", "llama-cpp-python's server", 300, ("llama_cpp", "sse_starlette"), options=wide),
-        other("llama-server", "llama.cpp's llama-server", 200, (), program="llama-server", options=wide),
-        other("transformers", "transformers serve", 200, ("openai",)),
+        server("llamacpp", "llama-cpp-python's server", 300, ("llama_cpp", "sse_starlette"), options=wide),
+        server("llama-server", "llama.cpp's llama-server", 200, (), program="llama-server", options=wide),
+        server("transformers", "transformers serve", 200, ("openai",)),
     ]
 
 

@@ -20,9 +20,8 @@ from luthier.decoding.speculative import NgramTable
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut
-from luthier.planning.budget import PASS_TOKENS
 
-JOIN_TOKENS = 128  # of new prompts, read between two steps: so long others wait
+JOIN_TOKENS = 384  # of new prompts, read in the pass that writes others: so long they wait, and most prompts fit
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Batch:
     """Requests that are answered together: each `step` gives every open row its next token.
 
     With a `beginning` the batch stays open: requests whose prompts begin with it `join` and `leave` between two steps,
-    and a step reads JOIN_TOKENS of new prompts while others are written, more where more come than are written.
+    and a step also reads at most JOIN_TOKENS of new prompts in its pass.
     `ngrams` then stays as it is: a table of all answers would grow for ever. Raises ModelError where the model's rows
     cannot join (`can_join`).
 
@@ -100,21 +99,15 @@ class Batch:
 
         Context managers surround each forward pass alone, so none is open while the caller handles an event.
         """
-        events = []
-        if self.rows:
-            last_B = torch.tensor([row.written[-1] for row in self.rows], device=self.model.device)
-            with self.weights.in_use():
-                logits_BV = self.decoder.step(last_B)
-            events += self._choose(self.rows, logits_BV)
-            self._drop_finished()
-        if self.coming:
-            with self.weights.in_use():
-                places, logits_BV = self._read()
-            new, self.coming = self.coming[: len(places)], self.coming[len(places) :]
-            events += self._choose(new, logits_BV) if new else []
-            for place, row in zip(places, new, strict=True):
-                self.rows.insert(place, row)
-            self._drop_finished()
+        if not self.is_open:
+            return []
+        with self.weights.in_use():
+            logits_BV, places, logits_RV = self._pass()
+        new, self.coming = self.coming[: len(places)], self.coming[len(places) :]
+        events = self._choose(self.rows, logits_BV) + self._choose(new, logits_RV)
+        for place, row in zip(places, new, strict=True):
+            self.rows.insert(place, row)
+        self._drop_finished()
         return events
 
     def _row(self, request: Request) -> _Row:
@@ -122,22 +115,25 @@ class Batch:
         written = list(request.prompt_ids) if model.family == "decoder" else [decoder_start(model.module)]
         return _Row(request, written, torch.Generator().manual_seed(request.seed) if drawn else None)
 
-    def _read(self) -> tuple[list[int], Tensor]:
-        """The places of the rows whose prompts are read now, and logits (B, V) behind them."""
-        if not self.joins:
-            logits_BV = self.decoder.start()
+    def _pass(self) -> tuple[Tensor, list[int], Tensor]:
+        """Logits (B, V) of the open rows, the places of those whose prompts are read now, and their logits (R, V)."""
+        if self.coming and not self.joins:
+            logits_RV = self.decoder.start()
             if self.copies is not None:
-                rows = torch.arange(len(self.copies)).repeat_interleave(self.copies).to(logits_BV.device)
+                rows = torch.arange(len(self.copies)).repeat_interleave(self.copies).to(logits_RV.device)
                 self.decoder.rearrange(rows)
-                logits_BV = logits_BV[rows]
-            return list(range(len(self.coming))), logits_BV
-        # Few who write wait a little longer for many who come: else most steps would be of few rows.
-        share = len(self.coming) // len(self.rows) if self.rows else PASS_TOKENS
-        places, logits_BV = self.decoder.read_some(min(PASS_TOKENS, JOIN_TOKENS * max(1, share)))
-        return places, logits_BV
+                logits_RV = logits_RV[rows]
+            return logits_RV[:0], list(range(len(self.coming))), logits_RV
+        last_B = torch.tensor([row.written[-1] for row in self.rows], dtype=torch.long, device=self.model.device)
+        if not self.coming:
+            logits_BV = self.decoder.step(last_B)
+            return logits_BV, [], logits_BV[:0]
+        return self.decoder.step_and_read(last_B, JOIN_TOKENS)
 
     def _choose(self, rows: Sequence[_Row], logits_BV: Tensor) -> list[Event]:
         """The next token of each row, and why those that are finished stopped."""
+        if not rows:
+            return []
         settings = [row.request.generation for row in rows]
         logits_BV = logits_BV.float()
         scores_BV = penalized(logits_BV, settings, [row.written for row in rows])

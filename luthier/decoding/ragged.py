@@ -5,14 +5,16 @@ Most batches have a few long rows and many short ones, so padding to the longest
 
     reading    input_ids (1, N) = [row 1][row 2]...      a row attends to the shared beginning and to itself
     writing    input_ids (1, B) = one token of each open row; of a single row the next few (1, T)
+    both       input_ids (1, B + N) = one token of each open row, then parts of rows that joined
 
 The shared beginning (a learned prompt, a system message, shots) is read once, and memory holds its keys and values
 once. Every row's queries meet them in one product (Juravsky et al. 2024, "Hydragen", section 3). A row's own keys and
 values lie beside those of rows of similar length, aligned at their ends, so that the next token of all of them is one
 column. The method is exact; `supported` compares its logits with the usual ones before the first use.
 
-A decoder that is made with a `beginning` lets rows join while others are written. `read_some` reads their prompts in
-pieces between two steps, and puts each row that is read into a group with room.
+A decoder that is made with a `beginning` lets rows join while others are written. `step_and_read` reads their prompts
+in pieces, in the passes that write the others, and puts each row that is read into a group with room. What a newcomer
+has in common with an open row, such as a system message, is copied and not read again.
 
     shapes: N tokens of all rows, B rows, R rows of a group, S keys of a group, P shared keys, H heads, K key heads,
             G = H / K, E width of a head, T next tokens of a row
@@ -37,6 +39,8 @@ from luthier.planning.budget import PASS_TOKENS
 from luthier.task.prompt import shared_length
 
 _TRIALS = Trials()
+LEAST_SHARED = 16  # tokens; fewer are read again for each row
+_NOTHING = torch.zeros(0, dtype=torch.long)
 
 
 # ---------------------------------------------------------------------------------------------------- attention
@@ -47,7 +51,7 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query (1, H, N, E), key and value with K heads -> (1, N, H, E)."""
     refuse_unlike(how)
-    phase = {Phase.BEGINNING: _begin, Phase.READING: _read, Phase.WRITING: _write}[rows.phase]
+    phase = {Phase.BEGINNING: _begin, Phase.READING: _read, Phase.WRITING: _write, Phase.BOTH: _both}[rows.phase]
     scale = how.get("scaling") or query.shape[-1] ** -0.5
     return phase(rows, module, query, key, value, scale), None
 
@@ -89,7 +93,7 @@ def _read(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tens
 def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """The next T tokens of every row, one behind the other: (1, H, B T, E) -> (1, B T, H, E)."""
     beginning, start, outputs = rows.beginning(module, key), 0, []
-    grouped, count = query.shape[1] // key.shape[1], query.shape[2] // sum(group.rows for group in rows.groups)
+    grouped, count = query.shape[1] // key.shape[1], query.shape[2] // rows.count
     query_BKTGE = (query[0] * scale).unflatten(1, (-1, count)).unflatten(0, (-1, grouped)).permute(2, 0, 3, 1, 4)
     key_BKTE, value_BKTE = (x[0].unflatten(1, (-1, count)).transpose(0, 1) for x in (key, value))
     for group in rows.groups:
@@ -104,6 +108,14 @@ def _write(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Ten
         mixed = _mixed(query_BKTGE[here].flatten(2, 3), beginning, keys_RKES, values_RKSE, hidden)
         outputs.append(mixed.unflatten(2, (count, grouped)).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs).flatten(1, 2)[None]
+
+
+def _both(rows: Rows, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """`_write` of the first tokens, one of each open row, and `_read` of those behind them."""
+    count = rows.count
+    written = _write(rows, module, query[:, :, :count], key[:, :, :count], value[:, :, :count], scale)
+    read = _read(rows, module, query[:, :, count:], key[:, :, count:], value[:, :, count:], scale)
+    return torch.cat([written, read], 1)
 
 
 def _mixed(
@@ -151,7 +163,7 @@ class RaggedDecoder:
         self,
         model: Model,
         prompts: Sequence[Sequence[int]],
-        least: int = 16,
+        least: int = LEAST_SHARED,
         beginning: Sequence[int] | None = None,
     ) -> None:
         """A shared beginning is read apart if it has at least `least` tokens.
@@ -163,7 +175,7 @@ class RaggedDecoder:
         shared = shared_length(prompts)
         self.joins = beginning is not None
         self.shared = beginning if beginning is not None else prompts[0][: shared if shared >= least else 0]
-        self.own = [prompt[len(self.shared) :] for prompt in prompts]
+        self.own = [prompt[len(self.shared) :] for prompt in prompts]  # of each open row, without its answer
         self.rows = Rows([len(ids) for ids in self.own], model.dtype, model.prefix_states)
         self.arrivals: list[_Arrival] = []
         learned = 0 if model.prefix_states is None else model.prefix_states[0][0].shape[-2]
@@ -193,53 +205,79 @@ class RaggedDecoder:
         own = prompt[len(self.shared) :]
         self.arrivals.append(_Arrival(own, group_of([len(own)], self.model.dtype)))
 
-    def read_some(self, most: int) -> tuple[list[int], Tensor]:
-        """Reads at most `most` tokens of the rows that joined, in their order.
+    def step_and_read(self, tokens_B: Tensor, most: int) -> tuple[Tensor, list[int], Tensor]:
+        """`step`, and in the same pass at most `most` tokens of the rows that joined are read, in their order.
 
-        Returns logits (R, V) behind those that are read to their end, and the place of each among all rows: its index
-        when it and those before it are inserted one after the other.
+        Returns logits (B, V) of the open rows; the place of each row that is read to its end: its index when it and
+        those before it are inserted one after the other; and logits (R, V) behind those.
         """
         spans, tokens = list[Span](), list[Sequence[int]]()
         for arrival in self.arrivals:
-            part = arrival.tokens[arrival.read : arrival.read + most]
             if not most:
                 break
+            if not arrival.read:
+                arrival.read = self._copied(arrival)
+            part = arrival.tokens[arrival.read : arrival.read + most]
             spans.append(Span(arrival.group, 0, arrival.read, arrival.read + len(part), len(arrival.tokens)))
             tokens.append(part)
             arrival.read += len(part)
             most -= len(part)
         done = [arrival for arrival in self.arrivals if arrival.read == len(arrival.tokens)]
-        logits_RV = self._read(spans, tokens)[: len(done)]
+        logits = self._read(spans, tokens, tokens_B)
         self.arrivals = self.arrivals[len(done) :]
+        return logits[: len(tokens_B)], self._take_in(done), logits[len(tokens_B) :][: len(done)]
+
+    def _copied(self, arrival: _Arrival) -> int:
+        """How many first tokens of this row are those of an open row, whose keys and values it takes."""
+        lengths = [shared_length([tokens, arrival.tokens]) for tokens in self.own]
+        count = max(lengths, default=0)
+        if count < LEAST_SHARED:
+            return 0
+        group, index = self.rows.group_at(lengths.index(count))
+        theirs = slice(group.starts[index], group.starts[index] + count)
+        for layer, (keys, values) in group.held.items():
+            own_keys, own_values = arrival.group.of(layer, values)
+            own_keys[0, ..., :count], own_values[0, :, :count] = keys[index, ..., theirs], values[index, :, theirs]
+        return count
+
+    def _take_in(self, done: Sequence[_Arrival]) -> list[int]:
+        """The places of these rows, which have been read."""
         places = []
         for arrival in done:
             places.append(self.rows.take_in(arrival.group))
+            self.own.insert(places[-1], arrival.tokens)
             position = torch.tensor([self.common_length + len(arrival.tokens)])
             before, after = self.position_B[: places[-1]], self.position_B[places[-1] :]
             self.position_B = torch.cat([before, position, after])
-        return places, logits_RV
+        return places
 
     def forget(self, arrival: int) -> None:
         """Forgets a row that joined and is not read to its end, by its place among them."""
         del self.arrivals[arrival]
 
-    def _read(self, spans: list[Span], tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Logits (R, V) behind the last token of each span."""
-        self.rows.phase, self.rows.reading = Phase.READING, spans
+    def _read(self, spans: list[Span], tokens: Sequence[Sequence[int]], tokens_B: Tensor | None = None) -> Tensor:
+        """Logits (B + R, V) behind one more token of each row, if they are given, and behind the last of each span."""
+        written, positions_B = (0, _NOTHING) if tokens_B is None else (len(tokens_B), self._next_positions())
+        self.rows.phase, self.rows.reading = Phase.BOTH if written else Phase.READING, spans
         first = self.common_length
-        positions = torch.cat([torch.arange(first + span.start, first + span.end) for span in spans])
-        ends = (torch.tensor([len(part) for part in tokens]).cumsum(0) - 1).tolist()
-        ids = torch.tensor([[token for part in tokens for token in part]])
-        logits = self._forward(ends, positions, input_ids=ids)
+        positions = [torch.arange(first + span.start, first + span.end) for span in spans]
+        ends = (torch.tensor([len(part) for part in tokens]).cumsum(0) - 1 + written).tolist()
+        ids = torch.tensor([token for part in tokens for token in part])
+        ids = torch.cat([_NOTHING if tokens_B is None else tokens_B, ids])
+        logits = self._forward([*range(written), *ends], torch.cat([positions_B, *positions]), input_ids=ids[None])
         self.rows.phase = Phase.WRITING
         return logits
 
-    def step(self, tokens_B: Tensor) -> Tensor:
-        """Logits (B, V) behind one more token of each row."""
+    def _next_positions(self) -> Tensor:
+        """The positions (B,) of one more token of each row, for which columns are added."""
         for group in self.rows.groups:
             group.next_columns(1)
         positions, self.position_B = self.position_B, self.position_B + 1
-        return self._forward(list(range(len(tokens_B))), positions, input_ids=tokens_B[None])
+        return positions
+
+    def step(self, tokens_B: Tensor) -> Tensor:
+        """Logits (B, V) behind one more token of each row."""
+        return self._forward(list(range(len(tokens_B))), self._next_positions(), input_ids=tokens_B[None])
 
     def read_on(self, tokens: list[int]) -> Tensor:
         """Logits (T, V) behind each of T more tokens of the only row."""
@@ -251,13 +289,13 @@ class RaggedDecoder:
     def take_back(self, count: int) -> None:
         """Forgets the last `count` tokens of the only row."""
         (group,) = self.rows.groups
-        group.width -= count
+        group.end -= count
         self.position_B = self.position_B - count
 
     def keep(self, rows: Tensor) -> list[int]:
         """Keeps these rows and forgets the others. Returns which row stands at each place now."""
         order = self.rows.keep(rows.tolist(), in_place=self.joins)
-        self.position_B = self.position_B[order]
+        self.position_B, self.own = self.position_B[order], [self.own[row] for row in order]
         return order
 
     def rearrange(self, rows: Tensor, columns: int | None = None) -> None:
@@ -266,7 +304,7 @@ class RaggedDecoder:
         A row may be taken several times, or not at all. `columns`: how many tokens were written since they were one.
         """
         self.rows.rearrange(rows.tolist(), columns)
-        self.position_B = self.position_B[rows]
+        self.position_B, self.own = self.position_B[rows], [self.own[row] for row in rows.tolist()]
 
     def _forward(self, selected: list[int], position_ids: Tensor, **inputs: Tensor) -> Tensor:
         """Logits (len(selected), V) at these indices of the sequence; `position_ids` count in each token's own row."""

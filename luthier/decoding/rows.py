@@ -30,6 +30,7 @@ class Phase(Enum):
     BEGINNING = "what all rows begin with"
     READING = "whole rows, one behind the other"
     WRITING = "the next token of every row, or the next few"
+    BOTH = "the next token of every row, then parts of rows that joined"
 
 
 @dataclass
@@ -37,17 +38,27 @@ class Group:
     """Rows that end in the same column, with each attention layer's keys (R, K, E, S) and values (R, K, S, E).
 
     Keys are stored transposed, as the product of a decoding step needs them. Spare columns are allocated in advance,
-    and spare rows once a row joined. `starts` are the first columns of the rows.
+    and spare rows and columns before the rows once a row joined. `starts` are the first columns of the rows.
     """
 
     starts: list[int]
-    width: int  # columns in use
+    end: int  # the column behind the last one in use
     hidden_R11S: Tensor  # added to scores: -inf where a column is no token of the row
     held: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         return len(self.starts)
+
+    @property
+    def used(self) -> slice:
+        """Columns in use."""
+        return slice(min(self.starts), self.end)
+
+    @property
+    def width(self) -> int:
+        """How many columns are in use."""
+        return self.end - min(self.starts)
 
     def of(self, layer: nn.Module, like_1KNE: Tensor) -> tuple[Tensor, Tensor]:
         """Views of the layer's keys and values in use, to read from and to write to."""
@@ -56,20 +67,22 @@ class Group:
             keys = like_1KNE.new_zeros(rows, heads, width, room)
             self.held[layer] = keys, like_1KNE.new_zeros(rows, heads, room, width)
         keys, values = self.held[layer]
-        return keys[: self.rows, ..., : self.width], values[: self.rows, :, : self.width]
+        return keys[: self.rows, ..., self.used], values[: self.rows, :, self.used]
 
     @property
     def hidden(self) -> Tensor:
         """What is added to the scores of the rows and columns in use."""
-        return self.hidden_R11S[: self.rows, ..., : self.width]
+        return self.hidden_R11S[: self.rows, ..., self.used]
 
     def next_columns(self, count: int) -> None:
         """Adds columns for `count` (at most BLOCK) more tokens of every row."""
-        if self.width + count > self.hidden_R11S.shape[-1]:
-            self.hidden_R11S = F.pad(self.hidden_R11S, (0, BLOCK))
+        if self.end + count > self.hidden_R11S.shape[-1]:
+            unused = max(0, min(self.starts) - MOST_GAP)  # rows that are longer may still join
+            self.hidden_R11S = F.pad(self.hidden_R11S, (-unused, BLOCK))
             for layer, (keys, values) in self.held.items():
-                self.held[layer] = F.pad(keys, (0, BLOCK)), F.pad(values, (0, 0, 0, BLOCK))
-        self.width += count
+                self.held[layer] = F.pad(keys, (-unused, BLOCK)), F.pad(values, (0, 0, -unused, BLOCK))
+            self.starts, self.end = [start - unused for start in self.starts], self.end - unused
+        self.end += count
 
     def keep(self, rows: list[int]) -> None:
         """Keeps these rows, in this order, and forgets the others."""
@@ -87,7 +100,7 @@ class Group:
             for layer, (keys, values) in self.held.items():
                 self.held[layer] = keys[rows], values[rows]
             return
-        last = slice(self.width - columns, self.width)
+        last = slice(self.end - columns, self.end)
         for keys, values in self.held.values():
             keys[..., last] = keys[..., last][rows]
             values[:, :, last] = values[:, :, last][rows]
@@ -99,41 +112,39 @@ class Group:
             order[place] = row
             self.hidden_R11S[place] = self.hidden_R11S[row]
             for keys, values in self.held.values():
-                keys[place, ..., : self.width] = keys[row, ..., : self.width]
-                values[place, :, : self.width] = values[row, :, : self.width]
+                keys[place, ..., : self.end] = keys[row, ..., : self.end]
+                values[place, :, : self.end] = values[row, :, : self.end]
         self.starts = [self.starts[row] for row in order]
         return order
 
     def take_in(self, other: Group) -> None:
         """Adds the only row of `other`, which has been read, so that it ends in the same column."""
-        unused = min(self.starts) if min(self.starts) >= BLOCK else 0
-        width = max(self.width - unused, other.width)
-        if unused or self.rows == len(self.hidden_R11S) or width > self.width:
-            self._move(width)
-        row, start = self.rows, self.width - other.width
+        if self.rows == len(self.hidden_R11S) or other.width > self.end:
+            self._move(max(self.width, other.width))
+        row, start = self.rows, self.end - other.width
         self.starts.append(start)
         self.hidden_R11S[row, ..., :start] = float("-inf")
         self.hidden_R11S[row, ..., start:] = 0
         for layer, (keys, values) in self.held.items():
             new_keys, new_values = other.held[layer]
-            keys[row, ..., start : self.width] = new_keys[0, ..., : other.width]
-            values[row, :, start : self.width] = new_values[0, :, : other.width]
+            keys[row, ..., start : self.end] = new_keys[0, ..., other.used]
+            values[row, :, start : self.end] = new_values[0, :, other.used]
 
     def _move(self, width: int) -> None:
-        """New memory for GROUP rows of `width` columns and a few more; the rows still end in the last one in use."""
-        rows, kept = self.rows, min(self.width, width)
-        ours, new = slice(self.width - kept, self.width), slice(width - kept, width)
-        hidden = self.hidden_R11S.new_zeros(GROUP, 1, 1, width + BLOCK)
-        hidden[:rows, ..., : width - kept] = float("-inf")
-        hidden[:rows, ..., new] = self.hidden_R11S[:rows, ..., ours]
+        """New memory for GROUP rows of `width` columns, with some before them for longer rows and some behind them."""
+        rows, old, end = self.rows, self.used, width + MOST_GAP
+        new = slice(end - self.width, end)
+        hidden = self.hidden_R11S.new_zeros(GROUP, 1, 1, end + BLOCK)
+        hidden[:rows, ..., : new.start] = float("-inf")
+        hidden[:rows, ..., new] = self.hidden
         for layer, (keys, values) in self.held.items():
-            keys_GKES = keys.new_zeros(GROUP, *keys.shape[1:3], width + BLOCK)
-            keys_GKES[:rows, ..., new] = keys[:rows, ..., ours]
-            values_GKSE = values.new_zeros(GROUP, values.shape[1], width + BLOCK, values.shape[3])
-            values_GKSE[:rows, :, new] = values[:rows, :, ours]
+            keys_GKES = keys.new_zeros(GROUP, *keys.shape[1:3], end + BLOCK)
+            keys_GKES[:rows, ..., new] = keys[:rows, ..., old]
+            values_GKSE = values.new_zeros(GROUP, values.shape[1], end + BLOCK, values.shape[3])
+            values_GKSE[:rows, :, new] = values[:rows, :, old]
             self.held[layer] = keys_GKES, values_GKSE
-        self.starts = [start + width - self.width for start in self.starts]
-        self.hidden_R11S, self.width = hidden, width
+        self.starts = [start + end - self.end for start in self.starts]
+        self.hidden_R11S, self.end = hidden, end
 
 
 @dataclass(frozen=True)
@@ -167,6 +178,19 @@ class Rows:
             keys_KPE, values_KPE = self.learned[layer.layer_idx] if self.learned else (empty_KPE, empty_KPE)
             self.shared[layer] = keys_KPE.to(like_1KNE).transpose(1, 2).contiguous(), values_KPE.to(like_1KNE)
         return self.shared[layer]
+
+    @property
+    def count(self) -> int:
+        """Rows that are being written."""
+        return sum(group.rows for group in self.groups)
+
+    def group_at(self, row: int) -> tuple[Group, int]:
+        """The group of a row, and its index there."""
+        for group in self.groups:
+            if row < group.rows:
+                return group, row
+            row -= group.rows
+        raise IndexError(f"there are {self.count} rows")
 
     def spans(self, rows: Sequence[int]) -> list[Span]:
         """The whole rows, before any row left or joined."""
@@ -207,7 +231,7 @@ class Rows:
         far = best is None or (abs(best.width - newcomer.width) > MOST_GAP and len(self.groups) < FEW_GROUPS)
         if best is None or far:
             self.groups.append(newcomer)
-            return sum(group.rows for group in self.groups) - 1
+            return self.count - 1
         best.take_in(newcomer)
         return sum(group.rows for group in self.groups[: self.groups.index(best) + 1]) - 1
 

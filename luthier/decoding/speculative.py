@@ -69,9 +69,7 @@ class SpeculativeDecoder:
 
     def step(self, tokens_B: Tensor) -> Tensor:
         """Logits (B, V) behind one more token of each row."""
-        tokens = tokens_B.tolist()
-        for text, token in zip(self.texts, tokens, strict=True):
-            text.append(token)
+        tokens = self._written(tokens_B)
         if len(tokens) > 1:
             return self.decoder.step(tokens_B)
         if self.guesses and self.guesses[0] == tokens[0]:
@@ -97,19 +95,28 @@ class SpeculativeDecoder:
         self.texts, self.ends = [list(self.texts[row]) for row in rows], [self.ends[row] for row in rows]
 
     def join(self, prompt: Sequence[int], limit: int) -> None:
-        """One more row, which `read_some` reads."""
+        """One more row, which `step_and_read` reads."""
         self.decoder.join(prompt)
         self.coming.append((list(prompt), len(prompt) + limit))
 
-    def read_some(self, most: int) -> tuple[list[int], Tensor]:
+    def step_and_read(self, tokens_B: Tensor, most: int) -> tuple[Tensor, list[int], Tensor]:
         """As RaggedDecoder's."""
-        places, logits_RV = self._without_guesses().read_some(most)
+        decoder = self._without_guesses()
+        self._written(tokens_B)
+        logits_BV, places, logits_RV = decoder.step_and_read(tokens_B, most)
         for place in places:
             text, end = self.coming.pop(0)
             self.texts.insert(place, text)
             self.ends.insert(place, end)
             self.own_ngrams, self.added_tokens = NgramTable(), 1  # another row may be the last
-        return places, logits_RV
+        return logits_BV, places, logits_RV
+
+    def _written(self, tokens_B: Tensor) -> list[int]:
+        """These tokens, one more of each row's text."""
+        tokens: list[int] = tokens_B.tolist()
+        for text, token in zip(self.texts, tokens, strict=True):
+            text.append(token)
+        return tokens
 
     def _without_guesses(self) -> RaggedDecoder:
         """The decoder, in which no guess stands behind the only row any more."""

@@ -84,14 +84,18 @@ def test_an_error_ends_the_run(clients: ModuleType, serve: Callable[..., Any]) -
 
 def test_every_row_is_asked_once_under_the_clock(clients: ModuleType, serve: Callable[..., Any]) -> None:
     url, asked = serve([piece("length")])
-    work, forgot = iter((1.0, 3.5)), []
+    work, before = iter((1.0, 3.5)), list[int]()
     order = {"new_tokens": 8, "batch": 40}
 
     def body(row: dict[str, Any], limit: int) -> dict[str, Any]:
         return {"prompt": row["ids"], "max_tokens": limit}
 
-    counts, took, more = clients.measured(url, order, ROWS, body, lambda: next(work), lambda: forgot.append(len(asked)))
+    def worked() -> float:
+        before.append(len(asked))
+        return next(work)
+
+    counts, took, more = clients.measured(url, order, ROWS, body, worked)
     assert counts == [8] * 40 and took["work_seconds"] == 2.5
-    assert forgot[0] >= 1 + 2 * clients.ALONE + (clients.FEW - 1) + clients.FEW
-    assert sorted(one["prompt"][0] for one in asked[forgot[0] :]) == list(range(40))
+    assert before[0] >= 1 + 2 * clients.ALONE + (clients.FEW - 1) + clients.FEW
+    assert sorted(one["prompt"][0] for one in asked[before[0] :]) == list(range(40))
     assert set(more) == {"first_token_alone", "first_token_beside", "first_token_few", "first_token"}

@@ -6,16 +6,19 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from luthier.adapt.methods import method
-from luthier.decoding.batch import JOIN_TOKENS, Batch
+from luthier.decoding import batch as batch_module
+from luthier.decoding.batch import Batch
 from luthier.decoding.decoders import can_join
 from luthier.decoding.generate import fold, generate
+from luthier.decoding.ragged import LEAST_SHARED, RaggedDecoder
 from luthier.decoding.requests import Event, Request
-from luthier.decoding.rows import BLOCK, GROUP
+from luthier.decoding.rows import BLOCK, GROUP, MOST_GAP
 from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import ModelError
@@ -111,11 +114,15 @@ def test_one_may_join_an_adapted_model(name: str, tiny_folder: Callable[[str], P
     assert all(same(said[id], expected[id]) and said[id] for id in expected)
 
 
-def test_a_long_prompt_is_read_in_pieces_while_others_write(tiny_folder: Callable[[str], Path]) -> None:
-    model = tiny.fresh(tiny_folder("decoder-chat"))
-    long = Request("long", tuple(5 + i % 290 for i in range(3 * JOIN_TOKENS + 1)), 4, ends=False)
+def test_a_long_prompt_is_read_in_pieces_in_the_passes_that_write_others(
+    tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_module, "JOIN_TOKENS", 100)
+    model, passes = tiny.fresh(tiny_folder("decoder-chat")), list[int]()
+    long = Request("long", tuple(5 + i % 290 for i in range(301)), 4, ends=False)
     short = Request("short", (7, 8, 9), 12, ends=False)
     batch, said = Batch(model, beginning=()), list[str]()
+    model.module.register_forward_pre_hook(lambda *_: passes.append(len(said)))
     batch.join(short)
     said += [event.id for event in batch.step()]
     batch.join(long)
@@ -123,6 +130,7 @@ def test_a_long_prompt_is_read_in_pieces_while_others_write(tiny_folder: Callabl
         said += [event.id for event in batch.step()]
     assert said[:5] == ["short"] * 5 and said[5] == "long", "one token of the open row for each piece of the prompt"
     assert said.count("long") == 4 and said.count("short") == 12
+    assert len(passes) == 12
 
 
 def test_the_answers_folded_are_those_of_the_generator(tiny_folder: Callable[[str], Path]) -> None:
@@ -152,6 +160,38 @@ def test_rows_of_other_models_join_nobody(kind: str, tiny_folder: Callable[[str]
         Batch(model, beginning=())
 
 
+@pytest.mark.parametrize("shared", [LEAST_SHARED - 1, LEAST_SHARED, 60])
+def test_what_a_newcomer_shares_with_an_open_row_is_not_read_again(
+    shared: int, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the answer that it gets alone, whoever has left and whatever was written meanwhile."""
+    model, dice = tiny.fresh(tiny_folder("decoder-chat")), random.Random(shared)
+    common = tuple(dice.randrange(5, 290) for _ in range(shared))
+    requests = [
+        Request(f"r{i}", (*common, *(dice.randrange(5, 290) for _ in range(dice.choice([1, 4, 30])))), 9, ends=False)
+        for i in range(12)
+    ]  # fmt: skip
+    expected, read = alone(model, requests), list[int]()
+    reading = RaggedDecoder._read
+
+    def counted(self: RaggedDecoder, spans: Any, tokens: Any, *more: Any) -> Any:
+        read.append(sum(map(len, tokens)))
+        return reading(self, spans, tokens, *more)
+
+    monkeypatch.setattr(RaggedDecoder, "_read", counted)
+    batch, said = Batch(model, beginning=()), dict[str, list[Any]]()
+    for request in requests:
+        batch.join(request)
+        for event in (*batch.step(), *batch.step()):
+            said.setdefault(event.id, []).append(event)
+    while batch.is_open:
+        for event in batch.step():
+            said[event.id].append(event)
+    assert all(same(said[id], expected[id]) for id in expected)
+    again = 0 if shared >= LEAST_SHARED else shared
+    assert sum(read) == shared + sum(len(r.prompt_ids) - shared for r in requests) + again * (len(requests) - 1)
+
+
 def test_memory_does_not_grow_with_the_number_of_answers(tiny_folder: Callable[[str], Path]) -> None:
     """The columns of a group that never gets empty are freed again."""
     model = tiny.fresh(tiny_folder("decoder-chat"))
@@ -161,6 +201,6 @@ def test_memory_does_not_grow_with_the_number_of_answers(tiny_folder: Callable[[
         for _ in range(7):
             batch.step()
         widest = max(widest, *(group.hidden_R11S.shape[-1] for group in batch.decoder.decoder.rows.groups))
-    assert widest <= 4 * BLOCK
+    assert widest <= MOST_GAP + 3 * BLOCK
     with torch.inference_mode():
         assert all(group.rows <= GROUP for group in batch.decoder.decoder.rows.groups)

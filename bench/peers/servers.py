@@ -1,7 +1,8 @@
-"""Other servers on this machine, asked as ours is: llama-cpp-python's, llama.cpp's llama-server, transformers serve.
+"""Servers on this machine: luthier's, llama-cpp-python's, llama.cpp's llama-server, transformers serve.
 
-Each is started by its own command with the options that its documentation gives for many clients, and gets the prompts
-as text, whose ids are those that all tools get. The end token is forbidden, or ignored, as the server can.
+Each is a process of its own, started by its own command with the options that its documentation gives for many clients.
+It gets the prompts as ids, or as text whose ids are those that all tools get. The end token is forbidden, or ignored,
+as the server can. What the answers say is compared elsewhere.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ END = 2
 START_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
 CONTEXT = 512  # tokens of the longest prompt with its answer, about: the room of one stream
+
+
+def luthier(order, port):
+    return [sys.executable, "-m", "luthier", "serve", order["model"], "--port", port]
 
 
 def llamacpp(order, port):
@@ -53,26 +58,29 @@ def transformers(order, port):
     ]  # fmt: skip
 
 
-COMMANDS = {"llamacpp": llamacpp, "llama-server": llama_server, "transformers": transformers}
-PACKAGES = {"llamacpp": ("llama_cpp_python",), "llama-server": (), "transformers": ("transformers", "torch")}
-
-
+COMMANDS = {"luthier": luthier, "llamacpp": llamacpp, "llama-server": llama_server, "transformers": transformers}
+PACKAGES = {
+    "luthier": ("luthier", "torch", "transformers", "uvicorn"), "llamacpp": ("llama_cpp_python",), "llama-server": (),
+    "transformers": ("transformers", "torch"),
+}  # fmt: skip
 READY = {"llama-server": "/health"}  # which says 503 until the model is loaded; the others answer when it is
 
 
 def body_of(order):
     """How each server is asked for exactly so many tokens of its likeliest answer."""
     endless = {
+        "luthier": {"temperature": 0.0, "ignore_eos": True, "stream_options": {"include_usage": True}},
         "llamacpp": {"temperature": 0.0, "logit_bias": {str(END): -100.0, "0": -100.0}},
         "llama-server": {"temperature": 0.0, "ignore_eos": True},
         "transformers": {
             "generation_config": json.dumps({"do_sample": False, "eos_token_id": -1, "pad_token_id": END})
         },
     }[order["server"]]
-    model = order["model"] if order["server"] == "transformers" else "model"
+    names = {"transformers": order["model"], "luthier": Path(order["model"]).name}
+    model = names.get(order["server"], "model")
 
     def body(row, limit):
-        given = row["ids"] if order["server"] == "llama-server" else row["text"]
+        given = row["ids"] if order["server"] in ("luthier", "llama-server") else row["text"]
         return {"model": model, "prompt": given, "max_tokens": limit} | endless
 
     return body
@@ -109,6 +117,12 @@ def worked(server):
     return (int(fields[11]) + int(fields[12])) / TICKS + time.process_time()
 
 
+def longest_step(url):
+    """Seconds of the longest step of luthier's server so far."""
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("luthier_longest_step_seconds ")))
+
+
 def main():
     order = common.order()
     batches = common.generation_batches(order)
@@ -117,8 +131,11 @@ def main():
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     ready = url + READY.get(order["server"], "/v1/models")
+    os.environ["LUTHIER_PRECISION"] = order["precision"]
     with running(COMMANDS[order["server"]](order, str(port)), ready) as server:
         counts, took, more = clients.measured(url, order, batches, body_of(order), lambda: worked(server))
+        if order["server"] == "luthier":
+            more["longest_step"] = longest_step(url)
     bits = order.get("weight_bits", 32 if order["precision"] == "fp32" else 16)
     common.report_counts(
         PACKAGES[order["server"]], order, batches, counts, took, precision=order["precision"], weight_bits=bits, **more
