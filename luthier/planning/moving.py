@@ -75,7 +75,8 @@ class Moving:
 
     def own(self, shape: Shape) -> int:
         """Trainable parameters of the model itself."""
-        return sum(self.own_of(layer) for layer in shape.layers)
+        moves = self.weights or self.biases
+        return sum(self.own_of(layer) for layer in shape.layers) if moves else 0
 
     def own_of(self, layer: Layer) -> int:
         weight = layer.weights if layer.path in self.weights and not layer.tied_to else 0
