@@ -190,7 +190,7 @@ def command() -> str:
 
 
 def prepare() -> None:
-    """Opens the streams that the caller closed, prevents encoding errors, hides the warnings of libraries, ends fast."""
+    """Opens the streams that the caller closed, prevents encoding errors, hides warnings of libraries, ends fast."""
     # A stream that the caller closed is None, and the next file that is opened would take its place.
     for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:  # standard output refuses to be written: a result that is lost is no success
