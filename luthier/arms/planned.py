@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+import luthier
 from luthier.adapt.settings import FORMS, refuse_family, refuse_width
 from luthier.arms.short_form import name_of, parse
 from luthier.arms.spec import ArmSpec
@@ -112,9 +113,11 @@ class Planner:
         self.request = request
         self._lengths: dict[Asked, Lengths] = {}  # a task's rows are rendered once for arms that are asked alike
         self.config = config_of(request.model)
-        self.task = _load_task(request.task) if request.task else None
+        self.task = luthier.load_task(request.task) if request.task else None
         self.labels = len(self.task.labels) if self.task and self.task.labels else USUAL_LABELS
         self.shape = shape_from(self.config, self.labels)
+        if self.task and not self.task.labels and self.shape.family == "encoder":
+            raise SettingsError(f"plan: {request.model} is an encoder, which writes no text; choose a model that does")
         self.device: Device = device(request.device)
         self.folder = folder_of(request.model)
         self.special_tokens = len(special_tokens(self.folder)) if self.folder else 0
@@ -392,9 +395,3 @@ def lengths_of(task: Task, asked: Asked, renderer: Renderer) -> Lengths:
         renderer, task.template(asked.template), shots, train if asked.trains else [], dev[:MOST_DEV], test,
         renderer.room_for(max(asked.answer, task.spec.answer.max_new_tokens)), asked.answer,
     )  # fmt: skip
-
-
-def _load_task(name: str) -> Task:
-    from luthier.task.task import load_task
-
-    return load_task(name)

@@ -58,6 +58,8 @@ FOLDER_VERBS: tuple[Callable[..., None], ...] = (arms.ask, arms.answer, arms.mer
 ABILITY_VERBS: tuple[Callable[..., None], ...] = (studies.panel, arms.bench)
 SERVING_VERBS: tuple[Callable[..., None], ...] = (serving.serve, serving.ship, serving.verify, serving.push)
 COLUMN_VERBS: tuple[Callable[..., None], ...] = (columns.score, columns.compare)
+SCALE_VERBS: tuple[Callable[..., None], ...] = (scratch.fit, scratch.run, scratch.plan)
+CLASS_VERBS: tuple[Callable[..., None], ...] = (classroom.issue, classroom.mark, classroom.show, classroom.export)
 COURSE_VERBS: tuple[Callable[..., None], ...] = (course.learn, course.lab, course.quiz, course.kernel)
 
 for verb in TASK_VERBS:
@@ -70,6 +72,8 @@ options.add(app, plan.plan, "luthier.arms.planned:PlanSpec")
 options.add(app, scratch.tokens)
 options.add(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
 options.add(app, scratch.trial, "luthier.scratch.trial_cells:Trial")
+for verb in SCALE_VERBS:
+    options.add(scratch.scale, verb)
 app.add_typer(scratch.scale, name="scale")
 for verb in COURSE_VERBS:
     options.add(app, verb)
@@ -77,4 +81,6 @@ options.add(app, course.hand_in, name="hand-in")
 options.add(app, launch.sagemaker_train, name="sagemaker-train", context=launch.AS_TYPED)
 options.add(app, launch.sagemaker_serve, name="sagemaker-serve")
 options.add(app, launch.sagemaker_job, name="sagemaker-job")
+for verb in CLASS_VERBS:
+    options.add(classroom.classes, verb)
 app.add_typer(classroom.classes, name="class")

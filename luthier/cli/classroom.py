@@ -25,7 +25,6 @@ Example:
 Folder = Annotated[Path, typer.Argument(metavar="CLASS", help="The class's folder.")]
 
 
-@classes.command()
 def issue(
     folder: Folder,
     learners: Annotated[list[str] | None, typer.Argument(metavar="LEARNER...", help="Names of learners.")] = None,
@@ -49,7 +48,6 @@ def issue(
     )
 
 
-@classes.command()
 def mark(
     folder: Folder,
     hand_ins: Annotated[list[Path], typer.Argument(metavar="HAND-IN...", help="Zip files, or folders of them.")],
@@ -68,7 +66,6 @@ def mark(
     _show_marks(folder, as_json)
 
 
-@classes.command()
 def show(folder: Folder, as_json: Json = False) -> None:
     """Show the marks of a class.
 
@@ -79,7 +76,6 @@ def show(folder: Folder, as_json: Json = False) -> None:
     _show_marks(folder, as_json)
 
 
-@classes.command()
 def export(
     out: Annotated[Path, typer.Option(help="The file to write; with --nbgrader the folder.")],
     week: Annotated[int | None, typer.Option(min=1, max=2, help="The questions of this week alone.")] = None,

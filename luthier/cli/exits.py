@@ -6,8 +6,10 @@ it. 130: stopped by Ctrl-C; the sentence gives the command that continues. A tra
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import gc
 import math
 import mmap
 import os
@@ -188,7 +190,7 @@ def command() -> str:
 
 
 def prepare() -> None:
-    """Opens the streams that the caller closed, prevents encoding errors, and hides the warnings of libraries."""
+    """Opens the streams that the caller closed, prevents encoding errors, hides warnings of libraries, ends fast."""
     # A stream that the caller closed is None, and the next file that is opened would take its place.
     for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:  # standard output refuses to be written: a result that is lost is no success
@@ -197,6 +199,7 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal of few letters shows \u27e6 rather than a traceback
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")
+    atexit.register(gc.freeze)  # Python would look for garbage among all that is left, which the system takes anyway
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # pydantic would look for some in every package
     if not sys.warnoptions:  # warnings of libraries are for developers, who use -W
         warnings.simplefilter("ignore")

@@ -25,7 +25,6 @@ Example:
 Law = Annotated[Path | None, typer.Option(help="A folder made by `scale fit`; its law is planned with, too.")]
 
 
-@scale.command()
 def fit(
     points: Annotated[Path, typer.Argument(metavar="POINTS", help="A csv, tsv or jsonl file, one training a row.")],
     out: Annotated[
@@ -63,7 +62,6 @@ def fit(
     return None
 
 
-@scale.command()
 def run(
     minutes: Annotated[float, typer.Option(help="How long it may take, about.")],
     out: Annotated[Path, typer.Option(help="The folder to write; a ladder that was stopped there goes on.")],
@@ -88,7 +86,6 @@ def run(
     return None
 
 
-@scale.command()
 def plan(
     flops: Annotated[float, typer.Option(help="The compute to spend, such as 1e21.")],
     law: Law = None,

@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from luthier import machine
 from luthier.errors import FolderError, SettingsError
 from luthier.files import cache_folder
-from luthier.machine import describe, threads
 from luthier.results.record import FirstFormat, Number, Part, Record
 
 SHARE = {"cuda": 0.45, "cpu": 0.6, "mps": 0.45}  # of a stated peak that large products of a training reach
@@ -113,7 +113,7 @@ def this_machine(kind: str) -> Device | None:
 
 def processor() -> Device:
     """This machine's processor: its memory, and its measured rates where a probe of it is kept, else a laptop's."""
-    plain = replace(DEVICES["laptop"], name=HERE, memory=float(describe("cpu")["memory_bytes"]))
+    plain = replace(DEVICES["laptop"], name=HERE, memory=float(machine.memory_bytes()))
     rates = _rates_of("cpu")
     return plain if rates is None else replace(plain, bandwidth=float(rates.bandwidth), measured=rates)
 
@@ -121,9 +121,9 @@ def processor() -> Device:
 def _rates_of(kind: str) -> Rates | None:
     """Kept rates that were measured on a machine with this processor, and with as many threads where it computes."""
     rates = kept_rates()
-    if rates is None or (rates.processor, rates.device) != (describe("cpu")["processor"], kind):
+    if rates is None or (rates.processor, rates.device) != (machine.processor().name, kind):
         return None
-    return rates if kind != "cpu" or rates.threads == threads() else None
+    return rates if kind != "cpu" or rates.threads == machine.threads() else None
 
 
 def kept_rates() -> Rates | None:

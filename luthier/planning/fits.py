@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from luthier.planning.devices import DEVICES, Device
@@ -68,6 +69,7 @@ Peak = Callable[[Question], float | None]  # bytes; None where the method does n
 
 def fits(question: Question, memory: float, peak: Peak) -> Fits:
     """What of `question` fits into `memory` bytes. `peak` plans it."""
+    peak = cache(peak)  # the ways of asking overlap
     needed = peak(question)
     total = float("inf") if needed is None else needed
     return Fits(

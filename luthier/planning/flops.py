@@ -43,7 +43,7 @@ def head_parameters(shape: Shape) -> int:
     """Parameters of the output layer, or of an encoder's head."""
     if shape.output is not None:
         return shape.at(shape.output).weights
-    return sum(layer.weights for layer in shape.layers if layer.is_linear and shape.in_head(layer))
+    return sum(layer.weights for layer in shape.head_layers if layer.is_linear)
 
 
 def _attention(block: Block, squares: int) -> int:

@@ -10,6 +10,7 @@ of one block (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from luthier.model.sizes import MOST_KEYS, query_blocks
@@ -105,9 +106,13 @@ class _Walk:
     ) -> Counter[str]:
         total: Counter[str] = Counter()
         inside: Counter[str] = Counter()
+        known: dict[Hashable, tuple[Kept, bool]] = {}  # blocks that are alike and begin alike keep the same
         for number, block in enumerate(blocks):
             flowed = self.flows or source_flows
-            one = self._block(block, tokens, row, source, source_flows)
+            alike = (self.shape.like[block.path], self._moved(block), self.flows)
+            if alike not in known:
+                known[alike] = self._block(block, tokens, row, source, source_flows), self.flows
+            one, self.flows = known[alike]
             recomputed = self.how.recompute == "blocks" or (self.how.recompute != "none" and number % 2 == 0)
             if recomputed and (flowed or one.total):
                 total["inputs of the blocks that are computed again"] += tokens * self.shape.width * self.how.number
@@ -130,6 +135,15 @@ class _Walk:
         self._norms(out, block, tokens, self._norm_count(block) - len(cores))
         self._feed_forward(out, block, feed, tokens)
         return out
+
+    def _moved(self, block: Block) -> Hashable:
+        """What the method moves in a block and adds to it."""
+        moving = self.moving
+        return tuple(
+            (one.path in moving.weights, one.path in moving.biases, beside and beside.placeless)
+            for one in block.layers
+            for beside in (moving.beside(one.path),)
+        )
 
     def _norm_count(self, block: Block) -> int:
         return sum(1 for norm in block.norms if norm.outputs == self.shape.width)

@@ -47,6 +47,11 @@ class Addition:
     frozen: int = 0
     inner: int = 0
 
+    @property
+    def placeless(self) -> tuple[str, int, int, int]:
+        """The addition as it would be anywhere."""
+        return self.kind, self.trainable, self.frozen, self.inner
+
 
 @dataclass(frozen=True)
 class Moving:
@@ -70,7 +75,8 @@ class Moving:
 
     def own(self, shape: Shape) -> int:
         """Trainable parameters of the model itself."""
-        return sum(self.own_of(layer) for layer in shape.layers)
+        moves = self.weights or self.biases
+        return sum(self.own_of(layer) for layer in shape.layers) if moves else 0
 
     def own_of(self, layer: Layer) -> int:
         weight = layer.weights if layer.path in self.weights and not layer.tied_to else 0
@@ -137,17 +143,17 @@ def _bitfit(shape: Shape, settings: Any) -> Moving:
     biases = frozenset(layer.path for layer in shape.layers if layer.bias)
     if not biases:
         raise SettingsError(f"{shape.name}: this model has no biases; choose select-last-2, or lora")
-    head = _head(shape)
+    head = shape.head_layers
     return Moving(frozenset(one.path for one in head), biases | {one.path for one in head})
 
 
 def _head_alone(shape: Shape, settings: Any) -> Moving:
-    head = frozenset(layer.path for layer in _head(shape))
+    head = frozenset(layer.path for layer in shape.head_layers)
     return Moving(head, head)
 
 
 def _chosen(shape: Shape, layers: Sequence[Layer]) -> Moving:
-    paths = {layer.path for layer in [*layers, *_head(shape)]}
+    paths = {layer.path for layer in [*layers, *shape.head_layers]}
     # A tied weight is one parameter, which moves where it belongs.
     owners = {layer.tied_to for layer in layers if layer.tied_to}
     return Moving(frozenset(paths | owners), frozenset(paths))
@@ -161,14 +167,10 @@ def _inside(shape: Shape, name: str) -> list[Layer]:
     return found
 
 
-def _head(shape: Shape) -> list[Layer]:
-    return [layer for layer in shape.layers if shape.in_head(layer)]
-
-
 # --------------------------------------------------------------------------------------------- added beside layers
 
 
-def _adapted(shape: Shape, settings: Any, method: str = "lora") -> list[Layer]:
+def _adapted(shape: Shape, settings: Any, method: str = "lora") -> Sequence[Layer]:
     """The layers that LoRA and its variants adapt."""
     if settings.targets == "all-linear":
         return shape.linear
@@ -253,7 +255,7 @@ def _bottleneck(shape: Shape, settings: Any) -> Moving:
 def _with_head(shape: Shape, additions: list[Addition], width: str | None = None) -> Moving:
     """An encoder's head is copied by peft: the copy trains, the original stays, and no adapter stands inside it."""
     outside = [one for one in additions if not any(f".{part}." in f".{one.path}." for part in shape.head)]
-    copies = [Addition(layer.path, "head", layer.parameters) for layer in _head(shape)]
+    copies = [Addition(layer.path, "head", layer.parameters) for layer in shape.head_layers]
     return Moving(additions=(*outside, *copies), width=width)
 
 

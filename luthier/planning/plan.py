@@ -104,7 +104,7 @@ def _training(
     shape: Shape, moves: Moving, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None
 ) -> Mapping[str, Any]:
     chosen = micro_batch(shape, moves, setting, lengths)
-    terms = training_terms(shape, moves, setting, lengths)
+    terms = training_terms(shape, moves, setting, lengths, chosen)
     flops, seconds = 0, None
     if device is not None:
         how = luthier_pass(shape, moves, setting.precision, setting.device, chosen.recomputes)

@@ -7,7 +7,7 @@ which matrices are tied, and which part of a block each layer is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -99,6 +99,12 @@ class Block:
     def norms(self) -> list[Layer]:
         return [layer for layer in self.layers if layer.kind == "norm"]
 
+    @property
+    def placeless(self) -> Block:
+        """The block as it would be anywhere, so that blocks can be compared."""
+        layers = (replace(layer, path=layer.path.removeprefix(self.path)) for layer in self.layers)
+        return replace(self, path="", layers=tuple(layers))
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -129,11 +135,16 @@ class Shape:
         """All parameters; tied ones count once."""
         return sum(layer.parameters for layer in self.layers)
 
-    @property
-    def linear(self) -> list[Layer]:
+    @cached_property
+    def linear(self) -> tuple[Layer, ...]:
         """The linear layers of blocks, and of an encoder's body outside of them: no output layer and no head."""
         made = (layer for layer in self.layers if layer.is_linear and layer.path != self.output)
-        return [layer for layer in made if not self.in_head(layer)]
+        return tuple(layer for layer in made if not self.in_head(layer))
+
+    @cached_property
+    def head_layers(self) -> tuple[Layer, ...]:
+        """The layers of an encoder's new head."""
+        return tuple(layer for layer in self.layers if self.in_head(layer))
 
     def in_head(self, layer: Layer) -> bool:
         return any(layer.is_inside(part) for part in self.head)
@@ -147,6 +158,12 @@ class Shape:
     def reading(self) -> list[Block]:
         """The blocks of an encoder-decoder's encoder."""
         return [block for block in self.blocks if block.stack == "encoder" and self.family == "encoder-decoder"]
+
+    @cached_property
+    def like(self) -> dict[str, str]:
+        """Path of a block -> path of the first that differs from it in nothing but its place."""
+        first: dict[Block, str] = {}
+        return {block.path: first.setdefault(block.placeless, block.path) for block in self.blocks}
 
     def at(self, path: str) -> Layer:
         return next(layer for layer in self.layers if layer.path == path)

@@ -84,7 +84,7 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
 
 def _loaded_bytes(shape: Shape, precision: str) -> int:
     """Bytes of a freshly loaded model: an encoder's head is fp32."""
-    head = sum(layer.parameters for layer in shape.layers if shape.in_head(layer))
+    head = sum(layer.parameters for layer in shape.head_layers)
     return weight_bytes(shape, precision) + head * (4 - PRECISION_BYTES[precision])
 
 
@@ -97,9 +97,14 @@ def micro_batch(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths
     return budget.micro_batch(fixed, lengths.train, setting.batch_size, asked, setting.bound, usual)
 
 
-def training_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> list[Term]:
-    """The bytes of training at its peak: the fixed ones, and the activations of the micro-batch that keeps most."""
-    chosen = micro_batch(shape, moving, setting, lengths)
+def training_terms(
+    shape: Shape, moving: Moving, setting: Setting, lengths: Lengths, chosen: budget.MicroBatch | None = None
+) -> list[Term]:
+    """The bytes of training at its peak: the fixed ones, and the activations of the micro-batch that keeps most.
+
+    `chosen` is what micro_batch says of the same; None: it is asked.
+    """
+    chosen = chosen or micro_batch(shape, moving, setting, lengths)
     sampled = budget.sample_batches(lengths.train, setting.batch_size)
     batches = [one for batch in sampled for one in cut_by_length(batch, chosen.tokens, sum)]
     every = [activation_terms(shape, moving, setting, rows, lengths.shared, chosen.recomputes) for rows in batches]

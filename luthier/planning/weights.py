@@ -47,7 +47,7 @@ def trained_module_bytes(shape: Shape, moving: Moving, precision: str) -> int:
 
     What a method adds is fp32; the model's own weights train in the precision of the study.
     """
-    head = sum(layer.parameters for layer in shape.layers if shape.in_head(layer))
+    head = sum(layer.parameters for layer in shape.head_layers)
     added = 4 * sum(one.trainable for one in moving.additions) + 4 * sum(one.frozen for one in moving.additions)
     wide_head = head * (4 - PRECISION_BYTES[precision])  # an encoder's head is fp32, whatever the body's precision
     return weight_bytes(shape, precision, moving.width) + wide_head + added
@@ -57,4 +57,4 @@ def mastered(shape: Shape, moving: Moving, precision: str) -> int:
     """Trainable parameters with an fp32 master beside them: the model's own in 16 bits. A head is fp32."""
     if PRECISION_BYTES[precision] == 4:
         return 0
-    return sum(moving.own_of(layer) for layer in shape.layers if not shape.in_head(layer))
+    return sum(moving.own_of(layer) for layer in shape.layers if layer not in shape.head_layers)

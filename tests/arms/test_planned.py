@@ -167,6 +167,12 @@ def test_what_does_not_go_together_is_a_sentence(asked: dict[str, Any], says: st
         plan("llama-3.1-8b", **asked)
 
 
+def test_an_encoder_is_not_planned_for_a_task_of_texts(tiny_folder: Callable[[str], Path]) -> None:
+    with pytest.raises(LuthierError, match="is an encoder, which writes no text; choose a model that does"):
+        plan(str(tiny_folder("bert")), arms=("head",), task="dialogues")
+    assert plan(str(tiny_folder("bert")), arms=("head",), task="dialogues:mood").arms["head"].training is not None
+
+
 def test_sharded_full_training_takes_less_on_each_device() -> None:
     on: dict[str, Any] = {"arms": ("full",), "device": "a100", "accounting": "transformers"}
     peaks = {"none": plan("llama-3.2-1b", **on).arms["full"].peak_bytes}

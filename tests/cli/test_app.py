@@ -50,11 +50,11 @@ def test_a_name_means_the_same_whatever_was_imported_before():
 # --- what is imported, and how long it takes ----------------------------------------------------------------------
 
 
-def imported(*arguments: Any) -> list[str]:
-    """Which of the heavy modules a verb has imported when it ends."""
+def imported(*arguments: Any, among: tuple[str, ...] = HEAVY) -> list[str]:
+    """Which of these modules a verb has imported when it ends."""
     code = (
         "import sys\nfrom luthier.cli.app import main\ntry: main()\nexcept SystemExit as end: assert not end.code\n"
-        f"print([name for name in {HEAVY} if name in sys.modules])"
+        f"print([name for name in {among} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -79,6 +79,22 @@ def test_no_verb_without_a_model_imports_torch(answers):
     assert imported("compare", answers, *columns, "--answer", "other") == []
     code = f"import luthier, sys\nprint([name for name in {(*HEAVY, 'numpy', 'rich')} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_plan_without_a_task_imports_nothing_that_reads_tasks_or_tokens_or_models():
+    libraries = (*HEAVY, "numpy", "jinja2", "tokenizers", "safetensors", "huggingface_hub")
+    rooms = ("scoring.words", "task.task", "task.prompt", "arms.domain_texts", "model.model", "studies.study")
+    among = (*libraries, *(f"luthier.{room}" for room in rooms))
+    arms = ("--arm", "lora", "--arm", "full", "--arm", "zero-shot")
+    assert imported("plan", "--model", "llama-3.1-8b", *arms, "--terms", "--device", "a100", among=among) == []
+    assert imported("plan", "--model", "flan-t5-base", "--json", among=(*among, "rich")) == []
+
+
+def test_no_verb_s_options_are_made_before_it_is_typed():
+    verbs = typer.main.get_command(app.app).commands
+    verbs |= verbs["scale"].commands | verbs["class"].commands
+    assert [name for name, verb in verbs.items() if verb.params] == []
+    assert len(verbs) > 30
 
 
 def test_help_takes_less_than_four_tenths_of_a_second():

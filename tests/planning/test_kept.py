@@ -116,6 +116,32 @@ def test_recomputation_keeps_inputs_alone() -> None:
     assert sum(again.values()) < sum(half.values()) < sum(plain.values())
 
 
+@pytest.mark.parametrize("name", ["full", "select", "bitfit", "lora", "dora", "ia3", "bottleneck", "soft", "prefix"])
+@pytest.mark.parametrize("model", ["smollm2-135m", "gpt2", "t5-small", "bart-large", "bert-base-uncased"])
+def test_blocks_that_are_alike_keep_the_same(name: str, model: str) -> None:
+    """They are walked once. Here each is walked, because none is said to be like another."""
+    shape, each = shape_of(model), shape_of(model)
+    each.__dict__["like"] = {block.path: block.path for block in each.blocks}  # what the cached property would hold
+    assert len(set(shape.like.values())) < len(shape.blocks)
+    try:
+        moves = moving(shape, name, settings_of(name))
+    except SettingsError:  # biases that a model has not, layers that are not known
+        pytest.skip(f"{name} does not go with {model}")
+    for recompute in (False, True):
+        how = luthier_pass(shape, moves, "bf16", "cpu", recompute)
+        rows = rows_of(shape, [(90, 12), (40, 30)])
+        assert kept(shape, moves, rows, how) == kept(each, moves, rows, how)
+
+
+def test_blocks_of_other_windows_and_sizes_are_not_alike() -> None:
+    shape = shape_of("smollm2-135m")
+    first, *others = shape.blocks
+    wider = replace(others[3], inner=others[3].inner + 1)
+    window = replace(others[5], attentions=(replace(others[5].attentions[0], window=64),))
+    mixed = replace(shape, blocks=(first, *others[:3], wider, others[4], window, *others[6:]))
+    assert {mixed.like[one.path] for one in mixed.blocks} == {first.path, wider.path, window.path}
+
+
 # --------------------------------------------------------------------------------- what is enforced is what is said
 
 
