@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from luthier.model.attention import causal_attention
 from luthier.scratch.cached import CachedDecoding
 from luthier.scratch.shape import Shape
 
@@ -181,11 +182,13 @@ class Stack(nn.Module):
         scores = None
         if not (plain and maps is None and self.shape.positions not in ("alibi", "buckets")):
             scores = (self._bias(at_BT, reads_BS) + self._mask(documents_BT, all_BS, prefix_BT)).to(x_BTD)
+        # Nothing later is seen, and nothing that moves is added to the scores: attention may go by blocks.
+        causal = self.kind == "decoder" and prefix_BT is None and cache is None and maps is None and self.buckets is None
         cross = None
         if encoded is not None:
             cross = HIDDEN * (documents_BT[:, None, :, None] != encoded[1][:, None, None, :]).float()
         for block in self.blocks:
-            x_BTD = block(x_BTD, scores, turn, encoded, cross, cache, maps)
+            x_BTD = block(x_BTD, scores, turn, encoded, cross, cache, maps, causal)
         return self.norm(x_BTD)
 
     def _mask(self, documents_BT: Tensor, all_BS: Tensor, prefix_BT: Tensor | None) -> Tensor:
@@ -230,9 +233,10 @@ class Block(nn.Module):
         cross: Tensor | None,
         cache: Cache | None,
         maps: dict[str, Tensor] | None,
+        causal: bool,
     ) -> Tensor:
         y = self.attention_norm(x_BTD) if self.pre else x_BTD
-        x_BTD = x_BTD + self.attention(y, y, scores, turn, cache, maps)
+        x_BTD = x_BTD + self.attention(y, y, scores, turn, cache, maps, causal)
         x_BTD = x_BTD if self.pre else self.attention_norm(x_BTD)
         if self.cross is not None and self.cross_norm is not None and encoded is not None and cross is not None:
             y = self.cross_norm(x_BTD) if self.pre else x_BTD
@@ -266,20 +270,29 @@ class Attention(nn.Module):
         turn: tuple[Tensor, Tensor] | None,
         cache: Cache | None,
         maps: dict[str, Tensor] | None,
+        causal: bool = False,
     ) -> Tensor:
         q_BHTK = self.query_norm(self._heads(self.query(x_BTD)))
         q_BHTK = q_BHTK if turn is None else turned(q_BHTK, turn)
         k_BGSK, v_BGSK = self._read(x_BTD, source_BSD, turn, cache)
+        if causal:
+            mixed = causal_attention(q_BHTK, k_BGSK, v_BGSK, self.scale, scores)
+        else:
+            mixed = self._mixed(q_BHTK, k_BGSK, v_BGSK, scores, maps)
+        y: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return y
+
+    def _mixed(
+        self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, scores: Tensor | None, maps: dict[str, Tensor] | None
+    ) -> Tensor:
+        """What each query takes from the values; the attention itself goes into `maps`."""
         shared = self.shape.heads // self.shape.keys
         k_BHSK, v_BHSK = (one.repeat_interleave(shared, 1) if shared > 1 else one for one in (k_BGSK, v_BGSK))
         if scores is None or maps is None:
-            causal = scores is None and self.looks_back and x_BTD.shape[1] > 1
-            mixed = F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, scores, is_causal=causal, scale=self.scale)
-        else:
-            maps[self.name] = (q_BHTK @ k_BHSK.transpose(-1, -2) * self.scale + scores).softmax(-1)
-            mixed = maps[self.name] @ v_BHSK
-        y: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return y
+            causal = scores is None and self.looks_back and q_BHTK.shape[2] > 1
+            return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, scores, is_causal=causal, scale=self.scale)
+        maps[self.name] = (q_BHTK @ k_BHSK.transpose(-1, -2) * self.scale + scores).softmax(-1)
+        return maps[self.name] @ v_BHSK
 
     def _read(
         self, x_BTD: Tensor, source_BSD: Tensor, turn: tuple[Tensor, Tensor] | None, cache: Cache | None
