@@ -92,8 +92,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x
 
 
-def _symmetric(left: Tensor, right: Tensor, beta: float = 0.0, plus: Tensor | None = None, alpha: float = 1.0) -> Tensor:
-    """beta plus + alpha left @ right, known to be symmetric: what is above the diagonal's blocks is copied from below."""
+def _symmetric(left: Tensor, right: Tensor, beta: float = 0, plus: Tensor | None = None, alpha: float = 1) -> Tensor:
+    """beta plus + alpha left @ right, known to be symmetric: what is above the blocks of the diagonal is copied."""
     size = len(left)
     out, block = left.new_empty(size, size), BLOCK if size > 2 * BLOCK else size
     for start in range(0, size, block):
