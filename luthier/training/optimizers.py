@@ -4,8 +4,8 @@ adamw   AdamW on every parameter (Loshchilov and Hutter 2019); weight decay on m
 muon    Muon on the matrices inside the blocks (Jordan et al. 2024), scaled to AdamW's updates (Liu et al. 2025), so
         that one learning rate serves both; AdamW on embeddings, the output layer, norms and biases
 
-torch.optim.Muon computes the same steps. At width 512 the products of its Newton-Schulz iteration took more than a
-fifth of a training step of 4,096 tokens. `orthogonal` needs 40 % fewer of them (docs/decisions/0039-muon.md).
+torch.optim.Muon computes the same steps. At width 512 they took a quarter of a training step of 4,096 tokens, most
+of it for the products of a Newton-Schulz iteration. `orthogonal` needs a third fewer (docs/decisions/0039-muon.md).
 """
 
 from __future__ import annotations
