@@ -136,31 +136,43 @@ class Trials:
 # ------------------------------------------------------------------------------------------- attention by blocks
 
 
-def causal_attention(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float) -> Tensor:
+def causal_attention(
+    q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, scale: float, added: Tensor | None = None
+) -> Tensor:
     """Attention of the last T of S positions, each over all positions up to its own -> (B, H, T, E).
 
-    Scores are fp32, as the fused kernel has them; in bf16 a score of 100 is off by up to .25.
+    Scores are fp32, as the fused kernel has them; in bf16 a score of 100 is off by up to .25. `added` (1 or B, 1 or H,
+    T, S) is added to the scores and gets no gradient. Under autocast the products are made in its precision, as torch's
+    own attention makes them.
     """
+    kind = q_BHTE.device.type
+    if torch.is_autocast_enabled(kind):
+        q_BHTE, k_BKSE, v_BKSE = (x.to(torch.get_autocast_dtype(kind)) for x in (q_BHTE, k_BKSE, v_BKSE))
     if k_BKSE.shape[2] <= MOST_KEYS:
         q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
-        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale)
+        with torch.autocast(kind, enabled=False):
+            return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, added)
     length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
-    mask = torch.ones(length, seen, dtype=torch.bool).tril(seen - length)
+    mask = torch.ones(length, seen, dtype=torch.bool, device=q_BHTE.device).tril(seen - length)
+    if added is not None:
+        mask = added.masked_fill(~mask, float("-inf")).to(q_BHTE.dtype)
     return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
 
 
 class _BlockAttention(torch.autograd.Function):
-    """softmax(q k^T * scale) v by blocks of queries. Heads that share a key head share one product."""
+    """softmax(q k^T * scale + added) v by blocks of queries. Heads that share a key head share one product."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float):  # type: ignore[no-untyped-def, override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, added: Tensor | None):  # type: ignore[no-untyped-def, override]
         out, kept, scored_in = torch.empty_like(q), [], torch.promote_types(q.dtype, torch.float32)
-        hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in).triu(1)
+        hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in, device=q.device).triu(1)
         for block in _blocks(q, k):
             queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
             scores = torch.bmm(queries, keys_T).mul_(scale)
             square = scores.view(-1, block.size, scores.shape[-1])[..., -block.size :]
             square.add_(hidden[: block.size, : block.size])
+            if added is not None:
+                block.as_queries(scores, q).add_(added[..., block.start : block.end, : block.seen])
             weights = scores.softmax(-1).to(q.dtype)
             out[:, :, block.start : block.end] = block.as_queries(torch.bmm(weights, block.keys(v)), q)
             kept.append(weights)
@@ -180,7 +192,7 @@ class _BlockAttention(torch.autograd.Function):
             dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype).mul_(ctx.scale)
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
-        return dq, dk, dv, None
+        return dq, dk, dv, None, None
 
 
 @dataclass(frozen=True)
@@ -202,7 +214,8 @@ class _Block:
         return x[:, :, self.start : self.end].reshape(rows * heads // self.groups, self.groups * self.size, width)
 
     def as_queries(self, x: Tensor, like: Tensor) -> Tensor:
-        return x.view(*like.shape[:2], self.size, like.shape[3])
+        """(B K, G size, ...) -> (B, H, size, ...)"""
+        return x.view(*like.shape[:2], self.size, x.shape[-1])
 
     def keys_of(self, x: Tensor) -> Tensor:
         return x[:, :, : self.seen]

@@ -14,6 +14,7 @@
     neighbours     a token's nearest ones, by embedding and in context; needs torch
     shape          the shape of a model: its settings, parameters and FLOPs
     cached         how a decoder of this room writes through the one generator
+    fused          the transformer's norms, turns and squared ReLU with fewer passes over memory, for training
     transformer    one transformer: decoder, encoder, encoder-decoder, every choice of its shape
     imported       weights of transformers' Llama, GPT-2, BERT and T5 in it
     attention_map  attention of every head as SVG

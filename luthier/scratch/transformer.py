@@ -20,7 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from luthier.model.attention import causal_attention
+from luthier.scratch import fused
 from luthier.scratch.cached import CachedDecoding
+from luthier.scratch.fused import HeadNorm, RMSNorm
 from luthier.scratch.shape import Shape
 
 HIDDEN = torch.finfo(torch.float32).min / 2  # a score that softmax makes 0; infinity would make NaN of an empty row
@@ -32,9 +35,7 @@ class Cache:
 
     documents_BS: Tensor | None = None
     plain: bool = True  # every row is one document without padding so far
-    encoded: tuple[Tensor, Tensor] | None = (
-        None  # of the source, once: hidden states (B, S, D) and its documents (B, S)
-    )
+    encoded: tuple[Tensor, Tensor] | None = None  # of the source, once: hidden states (B, S, D), documents (B, S)
     layers: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # (B, G, S, K) each
 
     def select(self, rows: Tensor) -> None:
@@ -181,11 +182,13 @@ class Stack(nn.Module):
         scores = None
         if not (plain and maps is None and self.shape.positions not in ("alibi", "buckets")):
             scores = (self._bias(at_BT, reads_BS) + self._mask(documents_BT, all_BS, prefix_BT)).to(x_BTD)
+        # Nothing later is seen, and nothing that moves is added to the scores: attention may go by blocks.
+        causal = self.kind == "decoder" and all(one is None for one in (prefix_BT, cache, maps, self.buckets))
         cross = None
         if encoded is not None:
             cross = HIDDEN * (documents_BT[:, None, :, None] != encoded[1][:, None, None, :]).float()
         for block in self.blocks:
-            x_BTD = block(x_BTD, scores, turn, encoded, cross, cache, maps)
+            x_BTD = block(x_BTD, scores, turn, encoded, cross, cache, maps, causal)
         return self.norm(x_BTD)
 
     def _mask(self, documents_BT: Tensor, all_BS: Tensor, prefix_BT: Tensor | None) -> Tensor:
@@ -230,9 +233,10 @@ class Block(nn.Module):
         cross: Tensor | None,
         cache: Cache | None,
         maps: dict[str, Tensor] | None,
+        causal: bool,
     ) -> Tensor:
         y = self.attention_norm(x_BTD) if self.pre else x_BTD
-        x_BTD = x_BTD + self.attention(y, y, scores, turn, cache, maps)
+        x_BTD = x_BTD + self.attention(y, y, scores, turn, cache, maps, causal)
         x_BTD = x_BTD if self.pre else self.attention_norm(x_BTD)
         if self.cross is not None and self.cross_norm is not None and encoded is not None and cross is not None:
             y = self.cross_norm(x_BTD) if self.pre else x_BTD
@@ -266,20 +270,28 @@ class Attention(nn.Module):
         turn: tuple[Tensor, Tensor] | None,
         cache: Cache | None,
         maps: dict[str, Tensor] | None,
+        causal: bool = False,
     ) -> Tensor:
-        q_BHTK = self.query_norm(self._heads(self.query(x_BTD)))
-        q_BHTK = q_BHTK if turn is None else turned(q_BHTK, turn)
+        q_BHTK = normed_and_turned(self._heads(self.query(x_BTD)), self.query_norm, turn)
         k_BGSK, v_BGSK = self._read(x_BTD, source_BSD, turn, cache)
+        if causal:
+            mixed = causal_attention(q_BHTK, k_BGSK, v_BGSK, self.scale, scores)
+        else:
+            mixed = self._mixed(q_BHTK, k_BGSK, v_BGSK, scores, maps)
+        y: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return y
+
+    def _mixed(
+        self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, scores: Tensor | None, maps: dict[str, Tensor] | None
+    ) -> Tensor:
+        """What each query takes from the values; the attention itself goes into `maps`."""
         shared = self.shape.heads // self.shape.keys
         k_BHSK, v_BHSK = (one.repeat_interleave(shared, 1) if shared > 1 else one for one in (k_BGSK, v_BGSK))
         if scores is None or maps is None:
-            causal = scores is None and self.looks_back and x_BTD.shape[1] > 1
-            mixed = F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, scores, is_causal=causal, scale=self.scale)
-        else:
-            maps[self.name] = (q_BHTK @ k_BHSK.transpose(-1, -2) * self.scale + scores).softmax(-1)
-            mixed = maps[self.name] @ v_BHSK
-        y: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return y
+            causal = scores is None and self.looks_back and q_BHTK.shape[2] > 1
+            return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, scores, is_causal=causal, scale=self.scale)
+        maps[self.name] = (q_BHTK @ k_BHSK.transpose(-1, -2) * self.scale + scores).softmax(-1)
+        return maps[self.name] @ v_BHSK
 
     def _read(
         self, x_BTD: Tensor, source_BSD: Tensor, turn: tuple[Tensor, Tensor] | None, cache: Cache | None
@@ -288,8 +300,7 @@ class Attention(nn.Module):
         is_cross = source_BSD is not x_BTD
         if cache is not None and is_cross and self.name in cache.layers:
             return cache.layers[self.name]
-        k_BGSK = self.key_norm(self._heads(self.key(source_BSD)))
-        k_BGSK = k_BGSK if turn is None else turned(k_BGSK, turn)
+        k_BGSK = normed_and_turned(self._heads(self.key(source_BSD)), self.key_norm, turn)
         v_BGSK = self._heads(self.value(source_BSD))
         if cache is not None and not is_cross and self.name in cache.layers:
             old_k, old_v = cache.layers[self.name]
@@ -302,11 +313,12 @@ class Attention(nn.Module):
         return x.unflatten(-1, (-1, self.shape.head_size)).transpose(1, 2)
 
 
-class HeadNorm(nn.RMSNorm):
-    """Of queries and keys, in its own precision: products may come in bf16 (rows.loss_of)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.to(self.weight.dtype))
+def normed_and_turned(x_BHTK: Tensor, norm: nn.Module, turn: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Queries or keys as they meet: normed where the shape asks for it, and turned where positions are rotary."""
+    if isinstance(norm, HeadNorm) and turn is not None and torch.is_grad_enabled():
+        return fused.normed_and_turned(x_BHTK, norm.weight, float(norm.eps or 0), *turn)
+    x_BHTK = norm(x_BHTK)
+    return x_BHTK if turn is None else turned(x_BHTK, turn)
 
 
 class MLP(nn.Module):
@@ -327,13 +339,13 @@ class MLP(nn.Module):
         elif self.activation.startswith("gelu"):
             y_BTF = F.gelu(y_BTF, approximate="tanh" if self.activation == "gelu-tanh" else "none")
         else:
-            y_BTF = F.relu(y_BTF) if self.activation == "relu" else F.relu(y_BTF).square()
+            y_BTF = F.relu(y_BTF) if self.activation == "relu" else fused.squared_relu(y_BTF)
         y: Tensor = self.down(y_BTF)
         return y
 
 
 def norm_of(shape: Shape) -> nn.Module:
-    kind = nn.RMSNorm if shape.norm == "rms" else nn.LayerNorm
+    kind = RMSNorm if shape.norm == "rms" else nn.LayerNorm
     return kind(shape.width, eps=shape.epsilon)
 
 

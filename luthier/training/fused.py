@@ -113,7 +113,7 @@ class _LoraProduct(torch.autograd.Function):
 def _is_rms_norm(layer: Any) -> bool:
     """Whether a layer is x / rms(x) * weight (Zhang & Sennrich 2019, equation 4), as in Llama and T5.
 
-    A few vectors go through the layer and through `_RmsNorm`; both must agree.
+    A few vectors go through the layer and through `RmsNormed`; both must agree.
     """
     plain = "variance_epsilon" in layer.__dict__ and {*layer._parameters} == {"weight"} and not layer._modules
     if not plain or hasattr(layer, "is_fused") or [*inspect.signature(layer.forward).parameters] != ["hidden_states"]:
@@ -123,7 +123,7 @@ def _is_rms_norm(layer: Any) -> bool:
         return False
     x = torch.linspace(-2, 3, 4 * width, device=weight_D.device).view(4, width).to(weight_D.dtype)
     with torch.no_grad():
-        ours = _RmsNorm.apply(x, weight_D, layer.variance_epsilon)
+        ours = RmsNormed.apply(x, weight_D, layer.variance_epsilon)
         return torch.allclose(layer(x), ours, rtol=IN_16_BITS if weight_D.dtype in NARROW else 1e-4, atol=1e-5)
 
 
@@ -135,12 +135,12 @@ def _fused_rms_norm(kind: type) -> type:
         # Without a backward pass the module's own operations are faster.
         if hidden_states.dtype != self.weight.dtype or not torch.is_grad_enabled():
             return kind.forward(self, hidden_states)  # type: ignore[attr-defined]
-        return _RmsNorm.apply(hidden_states, self.weight, self.variance_epsilon)
+        return RmsNormed.apply(hidden_states, self.weight, self.variance_epsilon)
 
     return type(kind.__name__, (kind,), {"forward": forward, "is_fused": True, "__module__": kind.__module__})
 
 
-class _RmsNorm(torch.autograd.Function):
+class RmsNormed(torch.autograd.Function):
     """RMS norm in two passes over memory forward and three backward; its single operations take nine."""
 
     @staticmethod
