@@ -20,6 +20,10 @@ from typing import TYPE_CHECKING, Any
 _OPENMP = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
 if "torch" not in sys.modules and not any(name in os.environ for name in _OPENMP):
     os.environ["GOMP_SPINCOUNT"] = "3000"
+# oneDNN keeps a program for each shape of a product in bf16, 1,024 of them in .6 GB. Later batches have other shapes,
+# and one pass needs some dozens (docs/log.md, 2026-11-30). It reads this at its first product.
+if "torch" not in sys.modules:
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt.method import Method as Method
