@@ -201,7 +201,7 @@ class RaggedDecoder:
             self._forward([-1], positions, inputs_embeds=embeds_1PD)
 
     def join(self, prompt: Sequence[int]) -> None:
-        """One more row, which `step_and_read` reads. It has the decoder's beginning and at least one token behind it."""
+        """One more row, for `step_and_read`. It has the decoder's beginning and at least one token behind it."""
         own = prompt[len(self.shared) :]
         self.arrivals.append(_Arrival(own, group_of([len(own)], self.model.dtype)))
 
