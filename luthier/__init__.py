@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 _OPENMP = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
 if "torch" not in sys.modules and not any(name in os.environ for name in _OPENMP):
     os.environ["GOMP_SPINCOUNT"] = "3000"
-# oneDNN keeps a program for each shape of a product in bf16, 1,024 of them in .6 GB. Later batches have other shapes,
-# and one pass needs some dozens (docs/log.md, 2026-11-30). It reads this at its first product.
+# oneDNN keeps a program for each shape of a product in bf16, 1,024 of them in .6 GB, and torch what it made of them
+# again. Later batches have other shapes, and one pass needs some dozens (docs/log.md, 2026-11-30). Both are read at the
+# first product.
 if "torch" not in sys.modules:
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    for _kept in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(_kept, "64")
 
 if TYPE_CHECKING:  # what type checkers and editors read; _HOMES is what runs, and a test holds the two equal
     from luthier.adapt.method import Method as Method

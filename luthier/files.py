@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -72,6 +73,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def replacing_through(path: Path) -> Iterator[Path]:
+    """`replacing` for a library that opens its file itself, and perhaps others beside it: where it has to write.
+
+    Raises FolderError when the disk refuses.
+    """
+    refuse_link(path)
+    _refuse_device(path)
+    with _refusals(path):
+        _make(path.parent)
+        part = _aside(path)
+        part.mkdir()
+        try:
+            yield part / path.name
+            _sync_all(part)
+            os.replace(part / path.name, path)
+            _sync_names(path.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -154,10 +176,15 @@ def _sync_names(folder: Path) -> None:
 
 
 def _sync_all(folder: Path) -> None:
-    """Brings every file below a folder to disk, then the names, the deepest first."""
+    """Brings every file below a folder to disk, then the names, the deepest first.
+
+    A file is readable and writable for whom the folder is: safetensors makes its files for the user alone.
+    """
+    allowed = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for above, _, files in os.walk(folder, topdown=False):
         for name in files:
             with open(Path(above) / name, "rb") as file:
+                os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) | allowed)
                 os.fsync(file.fileno())
         _sync_names(Path(above))
 

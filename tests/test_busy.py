@@ -1,6 +1,6 @@
 """What torch's libraries are told before it is loaded, and never over what the user chose.
 
-OpenMP's threads do not spin for long, and oneDNN keeps few programs.
+OpenMP's threads do not spin for long; oneDNN and torch keep few programs of products.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import pytest
 
 ASK = "import luthier, os; print({name: os.environ.get(name) for name in luthier._OPENMP})"
 NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
-KEPT = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-ASK_KEPT = f"import luthier, os; print({{'kept': os.environ.get('{KEPT}')}})"
+KEPT = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+ASK_KEPT = f"import luthier, os; print({{name: os.environ.get(name) for name in {KEPT}}})"
 
 
 def said(code: str, **chosen: str) -> dict[str, str | None]:
-    environment = {name: value for name, value in os.environ.items() if name not in (*NAMES, KEPT)} | chosen
+    environment = {name: value for name, value in os.environ.items() if name not in (*NAMES, *KEPT)} | chosen
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return dict(eval(done.stdout))
 
@@ -38,7 +38,14 @@ def test_where_torch_is_loaded_it_is_too_late_and_nothing_is_set() -> None:
 
 @pytest.mark.parametrize(
     ("chosen", "before", "kept"),
-    [({}, "", "128"), ({KEPT: "1024"}, "", "1024"), ({}, "import sys; sys.modules['torch'] = None; ", None)],
+    [
+        ({}, "", ("64", "64")),
+        ({KEPT[0]: "1024"}, "", ("1024", "64")),
+        ({KEPT[1]: "1024"}, "", ("64", "1024")),
+        ({}, "import sys; sys.modules['torch'] = None; ", (None, None)),
+    ],
 )
-def test_few_programs_of_products_are_kept(chosen: dict[str, str], before: str, kept: str | None) -> None:
-    assert said(before + ASK_KEPT, **chosen) == {"kept": kept}
+def test_few_programs_of_products_are_kept(
+    chosen: dict[str, str], before: str, kept: tuple[str | None, str | None]
+) -> None:
+    assert said(before + ASK_KEPT, **chosen) == dict(zip(KEPT, kept, strict=True))

@@ -24,8 +24,10 @@ from luthier.files import (
     read_json,
     read_lines,
     replacing,
+    replacing_through,
     sha256_of,
     sha256_of_text,
+    sweep,
     write_json,
     write_lines,
     write_text,
@@ -70,9 +72,30 @@ def test_a_file_is_for_whom_the_umask_says(tmp_path: Path, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(os, "umask", None)
             write_text(tmp_path / "a.txt", "text")
-        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+            with building(tmp_path / "folder") as part, replacing_through(tmp_path / "b.txt") as path:
+                for by_a_library in (part / "a.txt", path):
+                    by_a_library.touch(mode=0o600)
+        for file in ("a.txt", "folder/a.txt", "b.txt"):
+            assert (tmp_path / file).stat().st_mode & 0o777 == 0o640, file
     finally:
         os.umask(before)
+
+
+def test_a_library_that_fails_or_is_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FolderError, match="No space left"), replacing_through(path) as part:
+        (part.parent / ".own-name").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    left = tmp_path / ".a.txt.abc.part"
+    left.mkdir()
+    (left / ".own-name").write_text("half")
+    sweep(path)
+    with replacing_through(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

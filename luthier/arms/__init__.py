@@ -10,6 +10,7 @@
     answer       every row of a file answered by one of them
     merge        an arm as one plain model
     planned      plan(): arms of a model -> their plans; imports no torch
+    probe        the rates of this machine, measured for later plans: products, memory, and blocks at work
     export_gguf  a plain model as a GGUF file
     ship_page    the card, Modelfile and prompt of a shipped folder
     ship         an arm as a folder to hand on, with evidence and hashes; its exports measured again

@@ -155,12 +155,17 @@ def _errors(folders: list[Path], as_json: bool) -> None:
 
 
 def _probe(as_json: bool) -> None:
+    from luthier.arms.probe import probe
     from luthier.planning.words import gigabytes, operations
-    from luthier.training.probe import probe
 
     rates = probe()
     if as_json:
         return screen.print_json(rates.as_json())
     rows = [(one.precision, str(one.rows), f"{one.weights:,}", operations(one.flops) + "/s") for one in rates.products]
     screen.print_table(("precision", "rows", "numbers of the matrix", "rate"), rows)
+    at_work = [
+        (one.precision, one.phase, *(f"{1e3 * one_of:,.0f} ms" for one_of in (one.planned, one.measured)))
+        for one in rates.blocks
+    ]
+    screen.print_table(("precision", "blocks", "products and bytes alone", "measured"), at_work)
     screen.print_lines([f"Memory moves {gigabytes(rates.bandwidth)} a second. Kept for later plans."])

@@ -15,6 +15,7 @@ from luthier.files import cache_folder
 from luthier.results.record import FirstFormat, Number, Part, Record
 
 SHARE = {"cuda": 0.45, "cpu": 0.6, "mps": 0.45}  # of a stated peak that large products of a training reach
+Phase = Literal["training", "reading", "writing"]  # of blocks at work
 HERE = "here"  # the machine that plans
 
 
@@ -36,6 +37,10 @@ class Device:
         known = self.flops.get(precision) or self.flops["fp32"]
         return SHARE[self.kind] * known
 
+    def beside(self, phase: Phase, precision: str) -> float:
+        """Seconds of one unit of a phase that blocks took beside products and bytes; 0 where no probe saw them."""
+        return self.measured.beside(phase, precision) if self.measured is not None else 0.0
+
     @property
     def source(self) -> str:
         return "measured" if self.measured is not None else "stated"
@@ -50,6 +55,24 @@ class ProductRate(Part):
     flops: Number  # operations a second
 
 
+class BlockTime(Part):
+    """Blocks of a small model at work. `planned` are the seconds of their products and bytes alone.
+
+    `units` are the numbers that all activations of training or reading hold, and the calls of a block in writing.
+    """
+
+    precision: str
+    phase: Phase
+    units: Number
+    planned: Number
+    measured: Number
+
+    @property
+    def beside(self) -> float:
+        """Seconds of one unit beside products and bytes: norms, casts, attention, and the program that calls them."""
+        return max(0.0, self.measured - self.planned) / self.units
+
+
 class Rates(Record):
     """rates.json in the user's cache: what a probe of this machine measured."""
 
@@ -62,6 +85,11 @@ class Rates(Record):
     device: str
     bandwidth: Number  # bytes a second, read and written
     products: list[ProductRate]
+    blocks: tuple[BlockTime, ...] = ()  # none in a file of earlier versions
+
+    def beside(self, phase: Phase, precision: str) -> float:
+        """`BlockTime.beside`; 0 for what was not measured."""
+        return next((one.beside for one in self.blocks if (one.phase, one.precision) == (phase, precision)), 0.0)
 
     def rate(self, precision: str, weights: float, rows: float) -> float:
         """The rate of the measured product nearest in the logarithm of both sizes."""
@@ -108,7 +136,13 @@ def this_machine(kind: str) -> Device | None:
     rates = _rates_of(kind)
     if rates is None or kind != "cuda":
         return None
-    return Device(HERE, "cuda", math.inf, float(rates.bandwidth), {}, rates)  # its memory is not asked for
+    return of_rates(rates)
+
+
+def of_rates(rates: Rates) -> Device:
+    """The device that was measured, whose memory is not asked for."""
+    kind: Literal["cpu", "cuda"] = "cuda" if rates.device == "cuda" else "cpu"
+    return Device(HERE, kind, math.inf, float(rates.bandwidth), {}, rates)
 
 
 def processor() -> Device:

@@ -59,7 +59,7 @@ class PlannedArm:
         """The setting with what the arm itself says of it."""
         return replace(
             setting, batch_size=self.batch_size, micro_tokens=self.micro_tokens, width=self.width, answers=self.answers,
-            sequences=self.sequences, kl=self.kl, anchor=self.anchor,
+            sequences=self.sequences, kl=self.kl, anchor=self.anchor, evaluations=self.evaluations,
         )  # fmt: skip
 
 

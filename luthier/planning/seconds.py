@@ -1,7 +1,8 @@
 """Seconds of training and answering by a roofline: operations at the rate of their product, or bytes at the bandwidth.
 
 Training reads long rows, so its products run at the rate of many rows; what stands between the products moves kept
-activations through memory. A decoding step reads every weight for a few rows, so it takes the longer of both.
+activations through memory. A decoding step reads every weight for a few rows, so it takes the longer of both. What else
+a probe saw blocks take is added: by the numbers that activations hold, and in writing by the calls.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ def read_of(shape: Shape, pairs: tuple[Pair, ...]) -> Read:
     return Read(sum(map(sum, pairs)), sum(_triangle(p + t) for p, t in pairs), losses)
 
 
+def activation_numbers(shape: Shape, read: Read) -> int:
+    """Numbers that the activations of all blocks hold: for a token eight of a block's width, three of its inner one."""
+    written = read.written if shape.family == "encoder-decoder" else read.tokens
+    reads, writes = (sum(8 * shape.width + 3 * one.inner for one in stack) for stack in (shape.reading, shape.writing))
+    return read.tokens * reads + written * writes
+
+
 def _triangle(n: int) -> int:
     return n * (n + 1) // 2
 
@@ -67,7 +75,8 @@ def training_work(
     between = CROSSINGS * kept_bytes * lengths.train_tokens / device.bandwidth
     steps = -(-len(lengths.train) // setting.batch_size)
     states = STATE_BYTES * moving.trainable(shape) * steps / device.bandwidth
-    return Work(round(passes * flops), passes * (flops / rate + between + states))
+    beside = device.beside("training", setting.precision) * activation_numbers(shape, read)
+    return Work(round(passes * flops), passes * (flops / rate + between + beside + states))
 
 
 def answering_work(
@@ -85,7 +94,8 @@ def answering_work(
     if shape.family == "encoder":
         read = Read(sum(prompts), sum(n * n for n in prompts), 0)
     reading = reading_flops(shape, read, logits=len(prompts))
-    work = Work(reading, reading / device.rate(precision, _typical_matrix(shape), 1024))
+    beside = device.beside("reading", precision) * activation_numbers(shape, read)
+    work = Work(reading, reading / device.rate(precision, _typical_matrix(shape), 1024) + beside)
     if shape.family == "encoder" or not setting.answers:
         return work
     rows, _ = rows_at_once(shape, moving, setting, asked)
@@ -97,7 +107,8 @@ def answering_work(
     products = step_flops / device.rate(precision, _typical_matrix(shape), rows)
     step = max(products, weights / device.bandwidth) + rows * each / device.bandwidth
     steps = -(-len(prompts) * setting.sequences // rows) * new
-    return work + Work(round(step_flops * steps), steps * step)
+    beside = device.beside("writing", precision) * len(shape.writing)
+    return work + Work(round(step_flops * steps), steps * (step + beside))
 
 
 def _typical_matrix(shape: Shape) -> float:

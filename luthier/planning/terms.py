@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from luthier.defaults import BATCH
 from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE, NARROW, laid_out_bytes
@@ -36,6 +36,7 @@ class Setting:
     sequences: int = 1  # that are written for one answer: beams, or samples
     kl: bool = False  # whether training asks a second base
     anchor: bool = False  # whether training keeps the start of what trains
+    evaluations: int = 2  # of dev while it trains: the best values are kept beside the current ones from the second on
     program_bytes: float = budget.PROGRAM_BYTES
     machine: float | None = None  # bytes of its memory; None: as many as anything needs
     in_one: bool | None = None  # whether answers stand in one sequence, where that was tried; None: as the shape says
@@ -70,16 +71,22 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
     precision, trainable = setting.precision, moving.trainable(shape)
     base = _loaded_bytes(shape, precision)
     return [
-        Term("program", setting.program_bytes),
+        Term("program", _program_bytes(setting, trained=True)),
         Term("base model beside", base),
         *([Term("base for kl", base)] if setting.kl else []),
         Term("weights", trained_module_bytes(shape, moving, precision)),
         *([Term("masters", budget.MASTER_BYTES * wide)] if (wide := mastered(shape, moving, precision)) else []),
         Term("gradients", 4 * trainable),
         Term("optimizer states", 8 * trainable),
-        Term("best values so far", 4 * trainable),
+        *([Term("best values so far", 4 * trainable)] if setting.evaluations > 1 else []),
         *([Term("start of what trains", budget.ANCHORED_BYTES * trainable)] if setting.anchor else []),
     ]
+
+
+def _program_bytes(setting: Setting, trained: bool) -> float:
+    """Bytes of the program, with what a training in 16 bits leaves in it."""
+    leaves = trained and setting.device == "cpu" and setting.precision != "fp32"
+    return setting.program_bytes + (budget.TRAINED_16_BITS_BYTES if leaves else 0)
 
 
 def _loaded_bytes(shape: Shape, precision: str) -> int:
@@ -92,7 +99,8 @@ def micro_batch(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths
     """What training will choose for these examples. Raises SettingsError when the bound is too tight."""
     if setting.micro_tokens is not None:
         return budget.MicroBatch(setting.micro_tokens)
-    fixed = sum(term.bytes for term in fixed_training(shape, moving, setting))
+    every = replace(setting, evaluations=2)  # a bound counts the best values, which a later evaluation may need
+    fixed = sum(term.bytes for term in fixed_training(shape, moving, every))
     usual, asked = budget.USUAL_TOKENS[setting.device], kept_of(shape, moving, setting)
     return budget.micro_batch(fixed, lengths.train, setting.batch_size, asked, setting.bound, usual)
 
@@ -129,7 +137,7 @@ def activation_terms(
 def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> list[Term]:
     """The bytes of answering at its peak: program, base, the model that answers, keys and values, and their reading."""
     precision, in_one = setting.precision, reads_in_one(shape, setting)
-    terms = _fixed_answering(shape, moving, setting)
+    terms = _fixed_answering(shape, moving, setting, trained=moving.trains)
     if not setting.answers or not lengths.test:
         tokens = max(lengths.test, default=0)
         rows = min(len(lengths.test), max(1, 4096 // max(tokens, 1)))
@@ -154,11 +162,14 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
     ]
 
 
-def _fixed_answering(shape: Shape, moving: Moving, setting: Setting) -> list[Term]:
-    """What answering holds whatever the batch: program, the study's base, and the model that answers."""
+def _fixed_answering(shape: Shape, moving: Moving, setting: Setting, trained: bool = True) -> list[Term]:
+    """What answering holds whatever the batch: program, the study's base, and the model that answers.
+
+    A bound does not know whether something was `trained` before in the process, so it counts what that leaves.
+    """
     own = moving.trains or setting.width is not None
     return [
-        Term("program", setting.program_bytes),
+        Term("program", _program_bytes(setting, trained)),
         Term("base model beside", _loaded_bytes(shape, setting.precision)),
         *([Term("weights", answering_weights(shape, moving, setting))] if own else []),
     ]

@@ -51,7 +51,10 @@ def run_arm(context: StudyContext, arm: Arm, base: Model) -> None:
         return
     trained = _train(context, arm) if isinstance(arm, TrainedArm) else None
     arm = trained.arm if trained else arm
-    prepared = render(context, arm, load_arm_model(context, arm, base))
+    model = load_arm_model(context, arm, base)
+    if arm.width is None:  # a file of another precision was held whole while it was read; the system may drop its pages
+        machine.reset_peak()
+    prepared = render(context, arm, model)
     chosen = choose_length(prepared)
     _write_note(prepared, chosen)
     answers = answer_test(prepared, chosen.length.chosen)

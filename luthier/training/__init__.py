@@ -7,7 +7,6 @@
     masters     fp32 masters of weights that train in bf16
     optimizers  AdamW and Muon for training from nothing; a schedule with a trunk
     fused       LoRA and RMS norm with fewer passes over memory; gradients in 16 bits that are summed in fp32
-    probe       the rates of this machine, measured for later plans
 
 Doors: `loop.train`.
 """

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from luthier.errors import FolderError, SettingsError
-from luthier.files import replacing
+from luthier.files import replacing_through, sweep
 from luthier.progress import Stopped, bar, check_stop, say
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
@@ -281,15 +281,14 @@ class _State:
                 tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
         about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
         about["decided_by"] = self.decided_by
-        data = save({name: t.contiguous() for name, t in tensors.items()}, metadata=about)
-        with replacing(self.path) as file:
-            file.write(data)
+        whole = {name: t.contiguous() for name, t in tensors.items()}
+        with replacing_through(self.path) as part:
+            save_file(whole, part, metadata=about)  # from where each tensor is: no copy of the whole in between
 
     def resume(self) -> None:
         """Loads the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
         metrics = self.folder / METRICS_FILE
-        for part in self.folder.glob(f".{self.path.name}.*.part"):
-            part.unlink()  # left by a process that was killed while it wrote
+        sweep(self.path)  # what a process left that was killed while it wrote
         if not self.path.exists():
             write_lines_of(metrics, [])
             return

@@ -12,7 +12,18 @@ import pytest
 from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
-from luthier.planning.devices import DEVICES, SHARE, ProductRate, Rates, device, this_machine
+from luthier.planning.budget import PROGRAM_BYTES, TRAINED_16_BITS_BYTES
+from luthier.planning.devices import (
+    DEVICES,
+    SHARE,
+    BlockTime,
+    Device,
+    ProductRate,
+    Rates,
+    device,
+    of_rates,
+    this_machine,
+)
 from luthier.planning.fits import MOST_ROWS, Question, fits
 from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
 from luthier.planning.lengths import Lengths
@@ -21,8 +32,8 @@ from luthier.planning.passes import luthier_pass
 from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
-from luthier.planning.seconds import answering_work, training_work
-from luthier.planning.terms import Setting, answering_terms
+from luthier.planning.seconds import activation_numbers, answering_work, read_of, training_work
+from luthier.planning.terms import Setting, answering_terms, micro_batch, training_terms
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
 from luthier.task.prompt import Renderer
@@ -268,3 +279,54 @@ def test_numbers_as_people_read_them() -> None:
     assert (operations(3.4e12), operations(2e6)) == ("3.4 TFLOP", "2.0 MFLOP")
     assert [duration(s) for s in (None, 0.32, 40, 720, 11_000)] == ["-", "0.3 s", "40 s", "12 min", "3.1 h"]
     assert [money(one) for one in (1234.5, 0.01, 0.004)] == ["$1,234.50", "$0.01", "under $0.01"]
+
+
+def test_what_blocks_took_beside_products_is_added_once_for_each_unit() -> None:
+    """A probe of the model itself says the seconds of that work again."""
+    shape, setting = shape_of("smollm2-135m"), Setting("bf16", batch_size=8)
+    lengths = Lengths(((200, 30),) * 16, (), (180,) * 8, 20)
+    moves, how = moving(shape, "full", None), luthier_pass(shape, moving(shape, "full", None), "bf16", "cpu")
+
+    def rates(*blocks: BlockTime) -> Rates:
+        product = ProductRate(precision="bf16", rows=1024, weights=10**6, flops=4e11)
+        return Rates(
+            format=1, processor="one", threads=2, device="cpu", bandwidth=3e10, products=[product], blocks=blocks
+        )
+
+    def trained(device: Device) -> float:
+        return training_work(shape, moves, setting, lengths, device, 1.0, how).seconds
+
+    plain = of_rates(rates())
+    planned = trained(plain)
+    units = activation_numbers(shape, read_of(shape, lengths.train))
+    assert units == 16 * 230 * 30 * (8 * 576 + 3 * 1536)
+    seen = BlockTime(precision="bf16", phase="training", units=units, planned=planned, measured=1.5 * planned)
+    assert trained(of_rates(rates(seen))) == pytest.approx(1.5 * planned)
+    faster = seen.model_copy(update={"measured": 0.5 * planned})  # products never get faster by what stands beside
+    assert trained(of_rates(rates(faster))) == planned
+    call = BlockTime(precision="bf16", phase="writing", units=10, planned=0.0, measured=0.01)
+    before, after = (
+        answering_work(shape, NOTHING, setting, lengths.test, lengths, one).seconds
+        for one in (plain, of_rates(rates(call)))
+    )
+    assert after - before == pytest.approx(20 * 30 * 0.001)
+
+
+def test_best_values_stand_beside_from_a_second_evaluation_on_and_training_in_16_bits_leaves_something() -> None:
+    shape = shape_of("smollm2-135m")
+    full, lengths = moving(shape, "full", None), Lengths(((200, 30),) * 8, (200,), (200,) * 8, 20)
+
+    def named(precision: str, evaluations: int) -> dict[str, float]:
+        setting = Setting(precision, evaluations=evaluations)
+        return {term.name: term.bytes for term in training_terms(shape, full, setting, lengths)}
+
+    assert "best values so far" not in named("fp32", 1)
+    assert named("fp32", 2)["best values so far"] == 4 * shape.parameters
+    bound = 6e9  # which does not know how many there will be
+    batches = {micro_batch(shape, full, Setting("fp32", bound=bound, evaluations=n), lengths) for n in (1, 2)}
+    assert len(batches) == 1
+    left = named("bf16", 1)["program"] - named("fp32", 1)["program"]
+    assert left == TRAINED_16_BITS_BYTES
+    for moves, more in ((full, left), (NOTHING, 0)):
+        terms = {term.name: term.bytes for term in answering_terms(shape, moves, Setting("bf16"), lengths)}
+        assert terms["program"] == PROGRAM_BYTES + more

@@ -6,6 +6,7 @@ import inspect
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -207,6 +208,25 @@ def test_a_failed_checkpoint_leaves_the_old_one(
     again = Run(tiny_folder("decoder-chat"), tmp_path)
     again.train()
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_checkpoint_is_written_without_a_copy_of_the_whole(tmp_path: Path) -> None:
+    module = nn.Linear(500, 1000, bias=False)
+
+    def step(row: Any) -> tuple[Any, int, int]:
+        return module(row).square().sum(), 1, 1
+
+    def trained(folder: Path) -> None:
+        train(module, step, Fixed([[torch.ones(1, 500)]]), Training(checkpoint_seconds=1e6), folder)
+
+    trained(tmp_path / "imports")
+    tracemalloc.start()
+    try:
+        trained(tmp_path / "again")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < (tmp_path / "again" / "checkpoint.safetensors").stat().st_size / 4
 
 
 # --- what it computes ---------------------------------------------------------------------------------------------

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from luthier.arms import probe
 from luthier.planning.devices import Rates, device, kept_rates, this_machine
-from luthier.training import probe
+
+TINY = {
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "intermediate_size": 32, "vocab_size": 128,
+}  # fmt: skip
 
 
 def test_a_user_without_a_place_for_a_cache_plans_by_stated_rates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +24,9 @@ def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
     monkeypatch.setattr(probe, "COPIED", 2**16)
     monkeypatch.setattr(probe, "WIDTHS", ((16, 32), (32, 64)))
+    monkeypatch.setattr(probe, "BLOCKS", probe.BLOCKS | TINY)
+    monkeypatch.setattr(probe, "TRAINED", (((9, 3),) * 2, ((5, 2),) * 4))
+    monkeypatch.setattr(probe, "ASKED", (6,) * 3)
     assert kept_rates() is None and this_machine("cpu").source == "stated"
     made = probe.probe(seconds=0.0)
     assert Rates.read(tmp_path) == made == kept_rates()
@@ -27,5 +35,11 @@ def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.
     }
     here = device("here")
     assert here.source == "measured" and here.bandwidth == made.bandwidth
+    blocks = {(one.precision, one.phase): one for one in made.blocks}
+    assert set(blocks) == {(p, phase) for p in ("fp32", "bf16") for phase in ("training", "reading", "writing")}
+    for (precision, phase), one in blocks.items():
+        assert one.planned > 0 and one.measured > 0
+        assert here.beside(phase, precision) == max(0.0, one.measured - one.planned) / one.units
+    assert blocks["bf16", "writing"].units == probe.NEW * TINY["num_hidden_layers"]
     wide = next(one for one in made.products if (one.precision, one.rows, one.weights) == ("fp32", 1024, 2048))
     assert here.rate("fp32", 3000, 1000) == wide.flops
