@@ -86,8 +86,8 @@ def training_jobs(method: str) -> list[Job]:
 
 # Shapes of pretraining: a decoder whose MLP is 4 times as wide, rows of 256 tokens, 16 rows a step.
 PRETRAINING = {
-    "pretrain-256": ({"width": 256, "layers": 6, "heads": 4}, 25),
-    "pretrain-512": ({"width": 512, "layers": 8, "heads": 8}, 85),
+    "pretrain-256": ({"width": 256, "layers": 6, "heads": 4}, 16),
+    "pretrain-512": ({"width": 512, "layers": 8, "heads": 8}, 55),
 }
 
 
@@ -110,7 +110,7 @@ def pretraining_jobs(group: str) -> list[Job]:
 
     def nanochat(name: str, label: str, **more: Any) -> Job:
         label = f"{label}, Muon; more embeddings"
-        return job(name, label, "nanochat_pretrain.py", clone="nanochat", seconds=2 * seconds + 30, **more)
+        return job(name, label, "nanochat_pretrain.py", clone="nanochat", seconds=seconds * 3 // 2, **more)
 
     eager = MEMORY | {"TORCHDYNAMO_DISABLE": "1"}
     return [
