@@ -6,8 +6,9 @@ TORCH  ?= torch==2.13.0
 ARMS   ?= copy-3,bare,zero-shot,zero-shot:question,few-shot-2,lora
 # One pass and 16 dev dialogues; `make study EFFORT=` takes two passes and 32, and some minutes more.
 EFFORT ?= --dev 16 --defaults epochs=1,batch_size=4,evaluations=2
-# nanoGPT's last commit, for `make bench`.
-NANOGPT := 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
+# nanoGPT's last commit and one of nanochat, for `make bench`.
+CLONE_nanoGPT  := 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
+CLONE_nanochat := 92d63d4e8bb4df75c3b71618f31ddde2378b2bcd
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -30,7 +31,7 @@ course: $(READY)
 # Ours beside its peers, in an environment of their own: make bench BENCH='--jobs train --rounds 1'; bench/README.md
 # On a machine with a GPU: make bench TORCH=torch
 bench: .bench-venv/.ready
-	-$(MAKE) --keep-going .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready bench/.work/nanoGPT
+	-$(MAKE) --keep-going .bench-venv-litgpt/.ready .bench-venv-unsloth/.ready bench/.work/nanoGPT bench/.work/nanochat
 	-if command -v nvidia-smi; then $(MAKE) .bench-venv-vllm/.ready; fi
 	.bench-venv/bin/python -m bench $(BENCH)
 
@@ -64,12 +65,12 @@ $(READY): pyproject.toml
 	-if command -v nvidia-smi; then .bench-venv/bin/python -m pip install --quiet --requirement bench/requirements-gpu.txt; fi
 	touch $@
 
-# It is no package: a clone of one commit.
-bench/.work/nanoGPT:
+# They are no packages: clones of one commit.
+bench/.work/nanoGPT bench/.work/nanochat:
 	mkdir -p bench/.work
 	rm -rf $@.part
 	git init --quiet $@.part
-	git -C $@.part fetch --quiet --depth 1 https://github.com/karpathy/nanoGPT $(NANOGPT)
+	git -C $@.part fetch --quiet --depth 1 https://github.com/karpathy/$(@F) $(CLONE_$(@F))
 	git -C $@.part checkout --quiet FETCH_HEAD
 	mv $@.part $@
 

@@ -42,7 +42,8 @@ def training(shape: Shape, run: dict[str, Any], rank: int | None) -> int:
 
 def pretraining(run: dict[str, Any]) -> float:
     """Operations of training a decoder of the run's shape on its tokens, in full rows. All loops of a group have equal
-    matrices: an MLP without a gate that is 4 times as wide, and a tied output layer.
+    products: of an MLP without a gate that is 4 times as wide, and of an output layer, tied or not. The narrow gates of
+    nanochat's value embeddings count as nothing.
     """
     shape = run["shape"]
     sizes = {key: shape[key] for key in ("vocabulary", "width", "layers", "heads")}

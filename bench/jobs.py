@@ -86,15 +86,16 @@ def training_jobs(method: str) -> list[Job]:
 
 # Shapes of pretraining: a decoder whose MLP is 4 times as wide, rows of 256 tokens, 16 rows a step.
 PRETRAINING = {
-    "pretrain-256": ({"width": 256, "layers": 6, "heads": 4}, 25),
-    "pretrain-512": ({"width": 512, "layers": 8, "heads": 8}, 85),
+    "pretrain-256": ({"width": 256, "layers": 6, "heads": 4}, 16),
+    "pretrain-512": ({"width": 512, "layers": 8, "heads": 8}, 55),
 }
 
 
 def pretraining_jobs(group: str) -> list[Job]:
-    """Our loop from nothing with its own optimizer and with the others', nanoGPT's, and one written by hand.
+    """Our loop from nothing with Muon and with AdamW, nanochat's (Muon), nanoGPT's (AdamW), and one written by hand
+    (AdamW).
 
-    All on the same text, shape and tokens a step.
+    All on the same text, width, layers and tokens a step.
     """
     shape, seconds = PRETRAINING[group]
 
@@ -107,9 +108,16 @@ def pretraining_jobs(group: str) -> list[Job]:
     def nanogpt(name: str, label: str, **more: Any) -> Job:
         return job(name, label, "nanogpt_pretrain.py", clone="nanoGPT", **more)
 
+    def nanochat(name: str, label: str, **more: Any) -> Job:
+        label = f"{label}, Muon; more embeddings"
+        return job(name, label, "nanochat_pretrain.py", clone="nanochat", seconds=seconds * 3 // 2, **more)
+
+    eager = MEMORY | {"TORCHDYNAMO_DISABLE": "1"}
     return [
         job("ours", "luthier pretrain", "ours_pretrain.py", environment={}),
         job("ours-adamw", "luthier pretrain, AdamW", "ours_pretrain.py", environment={}, options=adamw),
+        nanochat("nanochat", "nanochat", program="g++"),
+        nanochat("nanochat-uncompiled", "nanochat, not compiled", environment=eager, extra=True),
         nanogpt("nanogpt", "nanoGPT"),
         nanogpt("nanogpt-compiled", "nanoGPT, compiled", options={"compile": True}, extra=True),
         job("handwritten", "a loop of torch's own layers", "handwritten_pretrain.py"),

@@ -136,7 +136,7 @@ def missing(job: Job, places: dict[str, str]) -> str | None:
         return NO_GPU
     if job.program and shutil.which(job.program) is None:
         return f"{job.program} is not on the path"
-    if job.clone and not (WORK / job.clone / "train.py").exists():
+    if job.clone and not (WORK / job.clone).exists():
         return f"there is no clone of it in bench/.work/{job.clone}: make bench brings it, where there is a network"
     if job.venv and not interpreter(job).exists():
         return f"its own environment is not there: make .bench-venv-{job.venv}/.ready"

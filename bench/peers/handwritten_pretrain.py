@@ -64,7 +64,8 @@ def main():
         losses.append(float(loss.detach()))
     took = common.now() - began
     precision = "bf16 autocast" if order["bf16"] else "fp32"
-    common.report_pretraining(("torch",), order, words, took, losses=losses, precision=precision)
+    parameters = sum(p.numel() for p in model.parameters())
+    common.report_pretraining(("torch",), order, words, took, losses=losses, precision=precision, parameters=parameters)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def main():
     common.report_pretraining(
         ("torch",), order, end["meta_vocab_size"], stamps[-1] - stamps[0], losses=losses,
         precision=str(next(end["raw_model"].parameters()).dtype).replace("torch.float32", "fp32"),
-        threads=torch.get_num_threads(),
+        parameters=sum(p.numel() for p in end["raw_model"].parameters()), threads=torch.get_num_threads(),
     )  # fmt: skip
 
 

@@ -44,10 +44,12 @@ def main():
     if len(steps) != order["steps"]:
         raise SystemExit(f"Error: {len(steps)} timed steps where {order['steps']} were ordered")
     took = stamps[-1] - stamps[0]
+    parameters = sum(p.numel() for p in work.module.parameters())
     precision = "bf16 autocast" if work.precision == "bf16" else work.precision
     common.report_pretraining(
-        ("luthier", "torch"), order, work.shape.vocabulary, took, losses=[s.loss for s in steps], precision=precision
-    )
+        ("luthier", "torch"), order, work.shape.vocabulary, took, losses=[s.loss for s in steps], precision=precision,
+        parameters=parameters,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Steps of the transformer for training, with fewer passes over memory: what they compute is in transformer.py.
 
 Between two products a training step reads and writes whole activations many times. Here queries and keys are normed
-and turned row by row, so that a row stays in the processor's cache from the first of these operations to the last; and
-a squared ReLU keeps one tensor for its backward pass where torch keeps two. Measurements: docs/log.md.
+and turned in pieces of a few rows, so that a piece stays in the processor's cache from the first of these operations to
+the last; the loss and its gradient are made together, in pieces as well; and a squared ReLU keeps one tensor for its
+backward pass where torch keeps two. Measurements: docs/log.md.
 
-    shapes: B rows, H heads, T tokens, K width of a head
+    shapes: B rows, H heads, T tokens, K width of a head, V vocabulary
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from luthier.training.fused import RmsNormed
+
+# Numbers of a piece: 1 MiB in fp32. Smaller ones leave two threads waiting for each other, larger ones leave the cache.
+PIECE = 2**18
 
 
 class RMSNorm(nn.RMSNorm):
@@ -49,16 +54,22 @@ def squared_relu(x: Tensor) -> Tensor:
     return y
 
 
+def summed_nats(logits_nV: Tensor, targets_n: Tensor) -> Tensor:
+    """The summed cross-entropy of logits, in fp32 at least. What is rounded to their precision is the gradient."""
+    nats: Tensor = _SummedNats.apply(logits_nV, targets_n)
+    return nats
+
+
 class _NormedAndTurned(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, cos: Tensor, sin: Tensor):  # type: ignore[no-untyped-def, override]
         y, scales = x.new_empty(x.shape), []
-        for row, out, *turn in zip(x, y, cos, sin, strict=True):
-            normed = _wide(row)
+        for rows, out, *turn in _pieces(x, y, cos, sin):
+            normed = _wide(rows)
             scale = torch.linalg.vector_norm(normed, dim=-1, keepdim=True)
             scales.append(scale.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_())
             out.copy_(_turned(normed.mul_(scale).mul_(weight), *turn))
-        ctx.save_for_backward(x, weight, torch.stack(scales), cos, sin)
+        ctx.save_for_backward(x, weight, torch.cat(scales), cos, sin)
         return y
 
     @staticmethod
@@ -66,10 +77,10 @@ class _NormedAndTurned(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor):  # type: ignore[no-untyped-def, override]
         x, weight, scales, cos, sin = ctx.saved_tensors
         dx, dweight = torch.empty_like(x), torch.zeros_like(weight)
-        for row, given, scale, out, cosine, sine in zip(x, dy, scales, dx, cos, sin, strict=True):
-            normed = _wide(row).mul_(scale)
+        for rows, given, scale, out, cosine, sine in _pieces(x, dy, scales, dx, cos, sin):
+            normed = _wide(rows).mul_(scale)
             dnormed = _turned(_wide(given), cosine, -sine)  # turned back
-            dweight += (dnormed * normed).sum((0, 1))
+            dweight += (dnormed * normed).sum((0, 1, 2))
             dnormed.mul_(weight)
             along = torch.linalg.vecdot(dnormed, normed).unsqueeze_(-1).div_(-x.shape[-1])
             out.copy_(dnormed.addcmul_(normed, along).mul_(scale))
@@ -90,10 +101,35 @@ class _SquaredRelu(torch.autograd.Function):
         return torch.addcmul(dy.new_zeros(()), dy, y, value=2)
 
 
-def _wide(row: Tensor) -> Tensor:
-    """A copy of one row (H, T, K) in fp32 at least."""
-    kind = torch.promote_types(row.dtype, torch.float32)
-    return row.to(kind, memory_format=torch.contiguous_format, copy=True)
+class _SummedNats(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor):  # type: ignore[no-untyped-def, override]
+        dlogits = torch.empty_like(logits)
+        nats = torch.zeros((), dtype=torch.promote_types(logits.dtype, torch.float32), device=logits.device)
+        for some, wanted, out in _pieces(logits, targets[:, None], dlogits):
+            logs = some.to(nats.dtype).log_softmax(-1)
+            nats -= logs.gather(1, wanted).sum()
+            out.copy_(logs.exp_().scatter_add_(1, wanted, -torch.ones_like(logs[:, :1])))
+        ctx.save_for_backward(dlogits)
+        return nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dnats: Tensor):  # type: ignore[no-untyped-def, override]
+        (dlogits,) = ctx.saved_tensors
+        return dlogits if dnats == 1 else dlogits * dnats.to(dlogits.dtype), None
+
+
+def _pieces(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors in pieces along their first dimension, of about PIECE numbers of the first."""
+    size = max(1, PIECE * len(first) // max(1, first.numel()))
+    return zip(*(one.split(size) for one in (first, *others)), strict=True)
+
+
+def _wide(rows: Tensor) -> Tensor:
+    """A copy of some rows (B, H, T, K) in fp32 at least."""
+    kind = torch.promote_types(rows.dtype, torch.float32)
+    return rows.to(kind, memory_format=torch.contiguous_format, copy=True)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

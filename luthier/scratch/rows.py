@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luthier.scratch.fused import summed_nats
 from luthier.scratch.objectives import (
     IGNORE,
     Row,
@@ -115,10 +116,13 @@ def loss_of(module: nn.Module, rows: Sequence[Row], precision: str = "fp32") -> 
     device = next(module.parameters()).device
     inputs, targets_BT = inputs_of(rows, device)
     wanted_BT = targets_BT != IGNORE
+    supervised = int(wanted_BT.sum())
+    # Where every position is supervised, nothing is to be picked.
+    picked = {} if supervised == wanted_BT.numel() else {"wanted_BT": wanted_BT}
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits_nV = module(**inputs, wanted_BT=wanted_BT)
-    loss = nn.functional.cross_entropy(logits_nV.float(), targets_BT[wanted_BT], reduction="sum")
-    return loss, int(wanted_BT.sum()), sum(row.tokens for row in rows)
+        logits = module(**inputs, **picked)
+    loss = summed_nats(logits.flatten(0, -2), targets_BT[wanted_BT])
+    return loss, supervised, sum(row.tokens for row in rows)
 
 
 def _right(rows: Sequence[Sequence[int]], fill: int, device: torch.device) -> Tensor:

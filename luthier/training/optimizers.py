@@ -11,6 +11,7 @@ of it for the products of a Newton-Schulz iteration. `orthogonal` needs a third 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ A, B, C = 3.4445, -4.7750, 2.0315  # Jordan et al. 2024: singular values of 0 to
 BLOCK = 128  # rows of a symmetric product at once, of more than two blocks; the fastest of 64, 128 and 256 for 512 rows
 WIDE = 2  # columns a row from which two iterations at once save products, and
 MANY = 256  # rows from which that saves time
+TOGETHER = 2**20  # numbers of the matrices of one shape whose products are made together
 
 
 class Muon(torch.optim.Muon):
@@ -58,52 +60,66 @@ class Muon(torch.optim.Muon):
         """Moves each matrix that has a gradient."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
-            for parameter in (p for p in group["params"] if p.grad is not None):
-                state = self.state[parameter]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter.grad)
-                mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-                update = orthogonal(parameter.grad.lerp(mean, momentum))  # Nesterov's
-                parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.add_(update, alpha=-0.2 * rate * max(parameter.shape) ** 0.5)  # Liu et al. 2025, equation 4
+            moved = [p for p in group["params"] if p.grad is not None]
+            for shape in dict.fromkeys(p.shape for p in moved):
+                alike = [p for p in moved if p.shape == shape]
+                together = max(1, TOGETHER // shape.numel())
+                for start in range(0, len(alike), together):
+                    self._move(alike[start : start + together], rate, momentum, group["weight_decay"])
+
+    def _move(self, alike: list[Tensor], rate: float, momentum: float, weight_decay: float) -> None:
+        """Moves matrices of one shape, whose products are made together: alone, small ones do not fill two cores."""
+        gradients = [p.grad for p in alike if p.grad is not None]
+        for parameter, gradient in zip(alike, gradients, strict=True):
+            if not self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(gradient)
+        means = [self.state[parameter]["momentum_buffer"] for parameter in alike]
+        torch._foreach_lerp_(means, gradients, 1 - momentum)
+        updates = orthogonal(torch.stack(torch._foreach_lerp(gradients, means, momentum)))  # Nesterov's
+        torch._foreach_mul_(alike, 1 - rate * weight_decay)
+        size = 0.2 * max(alike[0].shape) ** 0.5  # Liu et al. 2025, equation 4
+        torch._foreach_add_(alike, list(updates), alpha=-rate * size)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Newton-Schulz in bf16: five times X <- (a + b S + c S^2) X with S = X X^T, from the matrix over its norm.
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Newton-Schulz in bf16 of each of a stack (n, rows, columns): five times X <- (a + b S + c S^2) X with S = X X^T,
+    from the matrix over its norm.
 
     Two things save products. S and all polynomials of it are symmetric, so half of each is computed. Where X is wide,
     two iterations are made at once, because S of the next X is a polynomial of S: (a + P) S (a + P) with
     P = b S + c S^2. So X is multiplied once where it would be twice. Three at once would lose too many digits.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonal(matrix.T).T
-    x = matrix.bfloat16()
-    x = x / x.norm().clamp(min=1e-7)
-    is_wide = x.shape[1] >= WIDE * x.shape[0] and x.shape[0] >= MANY
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonal(matrices.mT).mT
+    x = matrices.to(torch.bfloat16, memory_format=torch.contiguous_format)
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    is_wide = x.shape[2] >= WIDE * x.shape[1] and x.shape[1] >= MANY
     for iterations in (2, 2, 1) if is_wide else (1, 1, 1, 1, 1):
-        square = _symmetric(x, x.T)
+        square = _symmetric(x, x.mT)
         p, scale = _symmetric(square, square, B, square, C), A
         if iterations == 2:
             half = _symmetric(p, square, A, square)
             square = _symmetric(half, p, A, half)
             second = _symmetric(square, square, B, square, C)
             p, scale = _symmetric(second, p, A, p + second), A * A
-        x = torch.addmm(x, p, x, beta=scale)
+        x = torch.baddbmm(x, p, x, beta=scale)
     return x
 
 
 def _symmetric(left: Tensor, right: Tensor, beta: float = 0, plus: Tensor | None = None, alpha: float = 1) -> Tensor:
     """beta plus + alpha left @ right, known to be symmetric: what is above the blocks of the diagonal is copied."""
-    size = len(left)
-    out, block = left.new_empty(size, size), BLOCK if size > 2 * BLOCK else size
-    for start in range(0, size, block):
-        end = min(size, start + block)
-        part = out[start:end, :end]
+    size = left.shape[1]
+    if size <= 2 * BLOCK:
+        return torch.bmm(left, right) if plus is None else torch.baddbmm(plus, left, right, beta=beta, alpha=alpha)
+    out = left.new_empty(len(left), size, size)
+    for number, start in product(range(len(left)), range(0, size, BLOCK)):
+        end, whole = min(size, start + BLOCK), out[number]
+        part, one, two = whole[start:end, :end], left[number, start:end], right[number, :, :end]
         if plus is None:
-            torch.mm(left[start:end], right[:, :end], out=part)
+            torch.mm(one, two, out=part)
         else:
-            torch.addmm(plus[start:end, :end], left[start:end], right[:, :end], beta=beta, alpha=alpha, out=part)
-        out[:start, start:end] = out[start:end, :start].T
+            torch.addmm(plus[number, start:end, :end], one, two, beta=beta, alpha=alpha, out=part)
+        whole[:start, start:end] = whole[start:end, :start].T
     return out
 
 

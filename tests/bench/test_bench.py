@@ -150,7 +150,11 @@ def test_what_the_work_asks_for_has_its_row() -> None:
     assert keys >= {
         f"generate-shots/{name}" for name in ("ours", "ours-unshared", f"generate-{'bf16' if BF16 else 'fp32'}")
     }
-    assert keys >= {f"pretrain-{width}/{name}" for width in (256, 512) for name in ("ours", "nanogpt", "handwritten")}
+    assert keys >= {
+        f"pretrain-{width}/{name}"
+        for width in (256, 512)
+        for name in ("ours", "ours-adamw", "nanogpt", "nanochat", "handwritten")
+    }
     assert keys >= {f"serve/{name}" for name in ("ours", "offline", "llamacpp", "llama-server", "transformers")}
     assert keys >= {f"busy/{name}" for name in ("ask", "study", "batch")}
     assert keys >= {
@@ -162,8 +166,8 @@ def test_what_the_work_asks_for_has_its_row() -> None:
 def test_what_a_peer_is_told(tmp_path: Path) -> None:
     places = {"model": "M", "scratch": "S", "work": str(tmp_path), "text": "T", "gguf-16bit": "wide.gguf"}
     orders = {job.key: order_of(job, places, WHOLE) for job in named(
-        "train-lora/trl", "serve/llamacpp", "busy/batch", "pretrain-256/nanogpt", "gpu-train-lora/ours",
-        "generate-shots/ours",
+        "train-lora/trl", "serve/llamacpp", "busy/batch", "pretrain-256/nanogpt", "pretrain-256/nanochat",
+        "gpu-train-lora/ours", "generate-shots/ours",
     )}  # fmt: skip
     assert orders["train-lora/trl"]["rows"] == orders["gpu-train-lora/ours"]["rows"] == str(tmp_path / "train.jsonl")
     assert orders["serve/llamacpp"]["rows"] == orders["busy/batch"]["rows"] == str(tmp_path / "generate.jsonl")
@@ -172,6 +176,7 @@ def test_what_a_peer_is_told(tmp_path: Path) -> None:
     text = orders["pretrain-256/nanogpt"]
     assert (text["text"], text["width"], text["row"], text["rows_a_step"]) == ("T", 256, 256, 16)
     assert text["steps"] >= 2 and Path(text["clone"]).name == "nanoGPT"
+    assert Path(orders["pretrain-256/nanochat"]["clone"]).name == "nanochat"
 
 
 def named(*keys: str) -> list[Job]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from luthier.scratch import fused
@@ -25,14 +26,16 @@ def results(call: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *move
     return [y.detach(), *torch.autograd.grad(y, (x, *moved), given)]
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("kind", TOLERANCE)
-def test_queries_are_normed_and_turned(kind: torch.dtype) -> None:
+def test_queries_are_normed_and_turned(kind: torch.dtype, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     norm = HeadNorm(16, eps=1e-5).to(torch.float64 if kind == torch.float64 else torch.float32)
     nn.init.normal_(norm.weight)
     positions = torch.tensor([[0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 0, 1, 2, 3]])
     turn = rotations(positions, Shape(vocabulary=9, width=48, heads=3))
     x = torch.randn(2, 7, 3, 16).to(kind).transpose(1, 2)
+    monkeypatch.setattr(fused, "PIECE", pieces * x[0].numel())
     plain = results(lambda x: turned(nn.RMSNorm.forward(norm, x.to(norm.weight.dtype)), turn), x, norm.weight)
     ours = results(lambda x: fused.normed_and_turned(x, norm.weight, 1e-5, *turn), x, norm.weight)
     assert ours[0].dtype == kind
@@ -45,6 +48,19 @@ def test_a_squared_relu_is_the_square_of_a_relu(kind: torch.dtype) -> None:
     x = torch.linspace(-2, 3, 21).view(3, 7).to(kind)
     for mine, theirs in zip(results(fused.squared_relu, x), results(lambda x: x.relu().square(), x), strict=True):
         assert mine.dtype == theirs.dtype == kind
+        assert (mine - theirs).abs().max() <= TOLERANCE[kind] * theirs.abs().max()
+
+
+@pytest.mark.parametrize("kind", TOLERANCE)
+def test_summed_nats_are_the_cross_entropy(kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces of two positions and a shorter last one; the loss may be multiplied before it goes back."""
+    monkeypatch.setattr(fused, "PIECE", 22)
+    x, targets = torch.linspace(-2, 3, 77).view(7, 11).to(kind), torch.tensor([0, 3, 10, 10, 5, 1, 2])
+    plain = results(
+        lambda x: F.cross_entropy(x.to(torch.promote_types(kind, torch.float32)), targets, reduction="sum"), x
+    )
+    for mine, theirs in zip(results(lambda x: fused.summed_nats(x, targets), x), plain, strict=True):
+        assert mine.dtype == theirs.dtype
         assert (mine - theirs).abs().max() <= TOLERANCE[kind] * theirs.abs().max()
 
 

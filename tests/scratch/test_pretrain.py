@@ -6,12 +6,14 @@ import bz2
 import json
 import lzma
 import math
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from luthier.errors import FolderError, SettingsError
-from luthier.results.lines import Step
+from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.record import read_lines_of
 from luthier.scratch import pretrain as work
@@ -34,6 +36,7 @@ from tests.commands import one_sentence
 
 SMALL = {"tokenizer": "bytes", "vocabulary": 257, "width": 32, "layers": 2, "heads": 2, "row": 64, "batch_tokens": 512,
          "tokens": 15_000, "evaluations": 2, "held_out_bytes": 3000, "checkpoint_seconds": 0.0}  # fmt: skip
+MINUTES = float(os.environ.get("LUTHIER_PRETRAIN_MINUTES", "0"))  # of the training that is killed; 0: some seconds
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +86,47 @@ def test_every_objective_learns(given: dict[str, Any], precision: str, texts: st
 
 @pytest.mark.slow
 def test_killed_and_resumed_ends_with_the_same_weights(texts: str, tmp_path: Path) -> None:
-    """By kill -9 in a process of its own, in the middle of the training."""
-    table = json.dumps(settings(texts).model_dump(mode="json"))
+    """By kill -9 in a process of its own, at two moments of the training.
+
+    LUTHIER_PRETRAIN_MINUTES=5 makes it a training of about that length, with pretrain's defaults on its own text.
+    """
+    given = settings(texts)
+    if MINUTES:
+        given = Pretraining(tokens=100_000)
+        assert trained_in(tmp_path / "trial", given).wait() == 0
+        seconds = median(line.seconds for line in read_lines_of(Step, tmp_path / "trial" / METRICS_FILE))
+        given = Pretraining(tokens=int(MINUTES * 60 / seconds) * given.batch_tokens)
+    assert trained_in(tmp_path / "whole", given).wait() == 0
+    metrics, reached = tmp_path / "killed" / METRICS_FILE, []
+    for share in (0.25, 0.6):
+        process = trained_in(tmp_path / "killed", given)
+        while process.poll() is None and lines_in(metrics) < share * given.steps:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reached.append(lines_in(metrics))
+        assert not PretrainRecord.read(tmp_path / "killed").finished
+    assert trained_in(tmp_path / "killed", given).wait() == 0
+    whole, killed = (PretrainRecord.read(tmp_path / name) for name in ("whole", "killed"))
+    took = sum(line.seconds for line in read_lines_of(Step, tmp_path / "whole" / METRICS_FILE))
+    print(f"{given.steps} steps in {took:.0f} s, {whole.precision}; killed after {reached}: {killed.weights_sha256}")
+    assert whole.weights_sha256 == killed.weights_sha256
+    assert whole == killed
+
+
+def trained_in(out: Path, given: Pretraining) -> subprocess.Popen[bytes]:
+    """A training on one thread, in a process of its own."""
     code = (
         "import sys, json\nfrom pathlib import Path\nfrom luthier.scratch.pretrain import Pretraining, pretrain\n"
         "import torch; torch.set_num_threads(1)\n"
         "pretrain(Pretraining(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
     )
-    command = [sys.executable, "-c", code, table]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
-    process = subprocess.Popen(
-        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    metrics = tmp_path / "killed" / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 7):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not PretrainRecord.read(tmp_path / "killed").finished
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
-    whole, killed = (PretrainRecord.read(tmp_path / name) for name in ("whole", "killed"))
-    assert whole.weights_sha256 == killed.weights_sha256
-    assert whole == killed
+    command = [sys.executable, "-c", code, json.dumps(given.model_dump(mode="json")), str(out)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def test_a_training_goes_on_in_the_precision_it_began_with(

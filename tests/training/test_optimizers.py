@@ -102,7 +102,7 @@ def test_newton_schulz_rounds_about_as_much_as_torchs(
     moved.grad = matrix
     torch.optim.Muon([moved], lr=1.0, weight_decay=0, momentum=0, adjust_lr_fn="match_rms_adamw").step()
     theirs = -moved.detach() / (0.2 * max(shape) ** 0.5)
-    error, usual = ((one.double() - exact).norm() / exact.norm() for one in (orthogonal(matrix), theirs))
+    error, usual = ((one.double() - exact).norm() / exact.norm() for one in (orthogonal(matrix[None])[0], theirs))
     assert error < max(1.1 * usual, 0.05)
 
 
@@ -127,6 +127,15 @@ def test_twenty_steps_of_muon_are_torchs(shape: tuple[int, int]) -> None:
     theirs, ours = ended
     wide = max(shape) >= 2 * min(shape) and min(shape) >= MANY
     assert (ours - theirs).norm() < (0.08 if wide else 0.01) * (theirs - began).norm()
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24), (300, 300), (MANY, 3 * MANY)], ids=str)
+def test_matrices_that_move_together_move_as_each_does_alone(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(3, *shape)
+    for together, matrix in zip(orthogonal(matrices), matrices, strict=True):
+        alone = orthogonal(matrix[None])[0]
+        assert (together - alone).float().norm() < 0.01 * alone.float().norm()
 
 
 def test_a_state_of_torchs_muon_is_gone_on_with() -> None:
