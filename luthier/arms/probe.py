@@ -20,6 +20,7 @@ import torch
 
 from luthier.decoding.decoders import decoder_for
 from luthier.decoding.requests import Request
+from luthier.defaults import MODEL
 from luthier.files import cache_folder
 from luthier.machine import describe, keep_freed_memory, threads
 from luthier.model.forward import collate, supervised_loss
@@ -41,7 +42,7 @@ WIDTHS = ((576, 1536), (1024, 4096), (2048, 8192))  # (in, out) of a product
 ROWS = (8, 48, 1024)
 SECONDS = 0.1  # for each product, at least two runs
 COPIED = 64 * 2**20  # numbers that are copied to measure the bandwidth
-BLOCKS = NAMED["smollm2-135m"] | {"num_hidden_layers": 4, "vocab_size": 2048}  # whose work is timed
+BLOCKS = NAMED[MODEL] | {"num_hidden_layers": 4, "vocab_size": 2048}  # of the default model
 # Micro-batches of (prompt, target): rows of other lengths find no memory ready, as in a training.
 TRAINED: tuple[tuple[Pair, ...], ...] = (((256, 32),) * 7, ((209, 28),) * 8, ((350, 41),) * 5)
 ASKED, NEW = (128,) * 16, 8  # prompts, and the tokens that are written behind each

@@ -93,7 +93,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "class mark": (Typed("class mark folder file.txt", code=2),),  # no class is there
     "class show": (Typed("class show folder", code=2),),
     "class export": (Typed("class export --variants 2 --out out", "out"),),
-    "sagemaker-train": (Typed("sagemaker-train", code=1),),  # no job is there; a job that fails ends with 1
+    "sagemaker-train": (Typed("sagemaker-train", code=2),),  # no job is there
     "sagemaker-serve": (Typed("sagemaker-serve", code=2),),  # the same
     "sagemaker-job": (
         Typed(
@@ -174,5 +174,10 @@ def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
 
 
 def run(typed: Typed, here: Path, before: children.Before = children.nothing) -> Said:
-    """One command in a child process, after `before`."""
-    return children.run(children.command(*typed.words.split(" ")), here, before, typed.keys)
+    """One command in a child process, after `before`. No job of SageMaker is there, whatever the machine has."""
+
+    def first() -> None:
+        os.environ["SAGEMAKER_BASE_DIR"] = "no-job"
+        before()
+
+    return children.run(children.command(*typed.words.split(" ")), here, first, typed.keys)
