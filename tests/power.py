@@ -43,11 +43,14 @@ class Disk:
         for file in (path for path in self.root.rglob("*") if path.is_file()):
             self.bytes[file.stat().st_ino] = file.read_bytes()
 
+    # The inode of what was removed may be given to something of the other kind.
     def sync_folder(self, folder: Path) -> None:
-        self.names[folder.stat().st_ino] = {path.name: path.lstat().st_ino for path in folder.iterdir()}
+        self.names[inode := folder.stat().st_ino] = {path.name: path.lstat().st_ino for path in folder.iterdir()}
+        self.bytes.pop(inode, None)
 
     def sync_file(self, file: Path) -> None:
-        self.bytes[file.stat().st_ino] = file.read_bytes()
+        self.bytes[inode := file.stat().st_ino] = file.read_bytes()
+        self.names.pop(inode, None)
 
     def moment(self) -> None:
         """Keeps both disks as they would be found now."""
