@@ -51,8 +51,8 @@ def _refusal(error: Exception) -> str | None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write; when the block ends well it replaces `path` in one step, otherwise it vanishes.
+def _beside(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path`, for what will replace it. What has that name vanishes when the block fails.
 
     Raises FolderError when the disk refuses.
     """
@@ -61,18 +61,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     with _refusals(path):
         _make(path.parent)
         part = _aside(path)
-        # Opened anew and not by `tempfile`, whose files are for the user alone: so the system applies the umask.
-        file = open(part, "xb")  # noqa: SIM115 - closed below, and made outside of what takes it away
         try:
-            with file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-            _sync_names(path.parent)
+            yield part
         except BaseException:
-            part.unlink(missing_ok=True)
+            _remove([part])
             raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write; when the block ends well it replaces `path` in one step, otherwise it vanishes.
+
+    Raises FolderError when the disk refuses.
+    """
+    # Opened anew and not by `tempfile`, whose files are for the user alone: so the system applies the umask.
+    with _beside(path) as part:
+        with open(part, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_names(path.parent)
 
 
 @contextlib.contextmanager
@@ -81,19 +90,13 @@ def replacing_through(path: Path) -> Iterator[Path]:
 
     Raises FolderError when the disk refuses.
     """
-    refuse_link(path)
-    _refuse_device(path)
-    with _refusals(path):
-        _make(path.parent)
-        part = _aside(path)
+    with _beside(path) as part:
         part.mkdir()
-        try:
-            yield part / path.name
-            _sync_all(part)
-            os.replace(part / path.name, path)
-            _sync_names(path.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        yield part / path.name
+        _sync_all(part)
+        os.replace(part / path.name, path)
+        _sync_names(path.parent)
+        _remove([part])
 
 
 @contextlib.contextmanager
@@ -103,12 +106,8 @@ def building(folder: Path) -> Iterator[Path]:
     It replaces a folder of that name, and removes what a kill left of an earlier try. Raises FolderError when the disk
     refuses.
     """
-    refuse_link(folder)
-    _refuse_device(folder)
-    with _refusals(folder):
-        _make(folder.parent)
+    with _beside(folder) as part:
         sweep(folder)
-        part = _aside(folder)
         part.mkdir()
         try:
             yield part
@@ -117,9 +116,6 @@ def building(folder: Path) -> Iterator[Path]:
                 folder.rename(_aside(folder))
             part.rename(folder)
             _sync_names(folder.parent)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
         finally:
             sweep(folder)
 
@@ -178,13 +174,16 @@ def _sync_names(folder: Path) -> None:
 def _sync_all(folder: Path) -> None:
     """Brings every file below a folder to disk, then the names, the deepest first.
 
-    A file is readable and writable for whom the folder is: safetensors makes its files for the user alone.
+    A file is readable and writable for whom the folder is: safetensors makes its files for the user alone. One that has
+    another name elsewhere too (copy_of_files) keeps its rights.
     """
     allowed = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for above, _, files in os.walk(folder, topdown=False):
         for name in files:
             with open(Path(above) / name, "rb") as file:
-                os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) | allowed)
+                about = os.fstat(file.fileno())
+                if about.st_nlink == 1:
+                    os.fchmod(file.fileno(), stat.S_IMODE(about.st_mode) | allowed)
                 os.fsync(file.fileno())
         _sync_names(Path(above))
 

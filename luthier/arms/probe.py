@@ -46,6 +46,7 @@ BLOCKS = NAMED[MODEL] | {"num_hidden_layers": 4, "vocab_size": 2048}  # of the d
 # Micro-batches of (prompt, target): rows of other lengths find no memory ready, as in a training.
 TRAINED: tuple[tuple[Pair, ...], ...] = (((256, 32),) * 7, ((209, 28),) * 8, ((350, 41),) * 5)
 ASKED, NEW = (128,) * 16, 8  # prompts, and the tokens that are written behind each
+ROUNDS = 2  # of answers that are timed, after one that is not
 
 
 def probe(seconds: float = SECONDS) -> Rates:
@@ -120,12 +121,10 @@ def _blocks(precision: str, rates: Rates) -> Iterator[BlockTime]:
     asked = read_of(shape, tuple((prompt, 0) for prompt in ASKED))
     units = (*(activation_numbers(shape, one) for one in (read_of(shape, rows), asked)), NEW * len(shape.blocks))
     model = _model(precision, rates.device)
-    reading, writing = _answers(model)
-    measured = (_training(model), reading, writing)
-    for phase, *numbers in zip(get_args(Phase), units, planned, measured, strict=True):
-        yield BlockTime(
-            precision=precision, phase=phase, **dict(zip(("units", "planned", "measured"), numbers, strict=True))
-        )
+    answers = _answers(model)  # before the model is trained
+    measured = (_training(model), *answers)
+    for phase, count, least, took in zip(get_args(Phase), units, planned, measured, strict=True):
+        yield BlockTime(precision=precision, phase=phase, units=count, planned=least, measured=took)
 
 
 def _model(precision: str, device: str) -> Model:
@@ -134,7 +133,7 @@ def _model(precision: str, device: str) -> Model:
     torch.manual_seed(0)
     module: Any = LlamaForCausalLM(LlamaConfig(**BLOCKS))
     module = module.to(device, PRECISIONS[precision]).eval()
-    return Model("the probe", module, None, "decoder", 8192, "", frozenset(), Path())
+    return Model("the probe", module, None, "decoder", BLOCKS["max_position_embeddings"], "", frozenset(), Path())
 
 
 def _tokens(count: int, number: int) -> tuple[int, ...]:
@@ -162,13 +161,13 @@ def _training(model: Model) -> float:
     return sum(_seconds(partial(step, lengths)) for lengths in TRAINED)
 
 
-def _answers(model: Model, rounds: int = 2) -> tuple[float, float]:
-    """(seconds of reading ASKED, seconds of writing NEW tokens behind each): means of rounds after one more."""
+def _answers(model: Model) -> tuple[float, float]:
+    """(seconds of reading ASKED, seconds of writing NEW tokens behind each): means over ROUNDS."""
     requests = [Request(str(i), _tokens(length, 100 + i), NEW) for i, length in enumerate(ASKED)]
     written = [torch.tensor(_tokens(len(ASKED), 1000 + number), device=model.device) for number in range(NEW)]
     reading, writing = list[float](), list[float]()
     with torch.inference_mode(), laid_out_weights(model.module, rows=len(ASKED)).in_use():
-        for _ in range(1 + rounds):
+        for _ in range(1 + ROUNDS):
             decoder = decoder_for(model, requests, None)
             reading.append(_seconds(decoder.start))
             writing.append(sum(_seconds(partial(decoder.step, tokens)) for tokens in written))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from luthier import machine
 from luthier.errors import FolderError, SettingsError
@@ -63,7 +65,7 @@ class BlockTime(Part):
 
     precision: str
     phase: Phase
-    units: Number
+    units: Annotated[Number, Field(gt=0)]
     planned: Number
     measured: Number
 

@@ -91,10 +91,9 @@ def with_domain(
     plan: ArmPlan, shape: Shape, arm: PlannedArm, setting: Setting, lengths: Lengths, device: Device | None
 ) -> ArmPlan:
     """The plan with the further pretraining `arm` before all else; `lengths.train` are those of its texts."""
-    moves = moving_of(shape, arm)
-    own = arm.within(setting)
+    moves, arm = moving_of(shape, arm), replace(arm, evaluations=0)
     try:
-        phase = _training(shape, moves, replace(arm, evaluations=0), own, lengths, device)
+        phase = _training(shape, moves, arm, arm.within(setting), lengths, device)
     except SettingsError as problem:
         return plan.model_copy(update={"refused": plan.refused or str(problem)})
     return plan.model_copy(update={"domain": phase["training"]})

@@ -37,7 +37,6 @@ class Setting:
     kl: bool = False  # whether training asks a second base
     anchor: bool = False  # whether training keeps the start of what trains
     evaluations: int = 2  # of dev while it trains: the best values are kept beside the current ones from the second on
-    program_bytes: float = budget.PROGRAM_BYTES
     machine: float | None = None  # bytes of its memory; None: as many as anything needs
     in_one: bool | None = None  # whether answers stand in one sequence, where that was tried; None: as the shape says
 
@@ -71,7 +70,7 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
     precision, trainable = setting.precision, moving.trainable(shape)
     base = _loaded_bytes(shape, precision)
     return [
-        Term("program", _program_bytes(setting, trained=True)),
+        Term("program", budget.program_bytes(precision != "fp32", setting.device)),
         Term("base model beside", base),
         *([Term("base for kl", base)] if setting.kl else []),
         Term("weights", trained_module_bytes(shape, moving, precision)),
@@ -81,12 +80,6 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
         *([Term("best values so far", 4 * trainable)] if setting.evaluations > 1 else []),
         *([Term("start of what trains", budget.ANCHORED_BYTES * trainable)] if setting.anchor else []),
     ]
-
-
-def _program_bytes(setting: Setting, trained: bool) -> float:
-    """Bytes of the program, with what a training in 16 bits leaves in it."""
-    leaves = trained and setting.device == "cpu" and setting.precision != "fp32"
-    return setting.program_bytes + (budget.TRAINED_16_BITS_BYTES if leaves else 0)
 
 
 def _loaded_bytes(shape: Shape, precision: str) -> int:
@@ -163,13 +156,10 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
 
 
 def _fixed_answering(shape: Shape, moving: Moving, setting: Setting, trained: bool = True) -> list[Term]:
-    """What answering holds whatever the batch: program, the study's base, and the model that answers.
-
-    A bound does not know whether something was `trained` before in the process, so it counts what that leaves.
-    """
+    """What answering holds whatever the batch: program, the study's base, and the model that answers."""
     own = moving.trains or setting.width is not None
     return [
-        Term("program", _program_bytes(setting, trained)),
+        Term("program", budget.program_bytes(setting.precision != "fp32", setting.device, trained)),
         Term("base model beside", _loaded_bytes(shape, setting.precision)),
         *([Term("weights", answering_weights(shape, moving, setting))] if own else []),
     ]

@@ -25,16 +25,7 @@ from luthier.model.prepacked import sizes_to_lay_out
 from luthier.model.sizes import laid_out_bytes
 from luthier.model.widths import is_narrow, tensors
 from luthier.planning import budget, terms
-from luthier.planning.budget import (
-    ANCHORED_BYTES,
-    PROGRAM_BYTES,
-    TRAINED_16_BITS_BYTES,
-    TRAINED_BYTES,
-    USUAL_TOKENS,
-    Asked,
-    Kept,
-    Room,
-)
+from luthier.planning.budget import ANCHORED_BYTES, TRAINED_BYTES, USUAL_TOKENS, Asked, Kept, Room
 from luthier.planning.cache import cache_layers, source_bytes, token_bytes
 from luthier.planning.config import Config
 from luthier.planning.read import shape_from
@@ -60,9 +51,9 @@ class Bound:
         """Bytes that do not depend on the batch while `module` is trained or asked. What modules share counts once."""
         modules = [module, *([] if self.base is None else [self.base]), *self.beside]
         states = trained_bytes(module, self.anchored) if self.training else 0
-        first = next((modules[1] if self.base is not None else module).parameters())
-        left = TRAINED_16_BITS_BYTES if first.dtype in NARROW and first.device.type == "cpu" else 0
-        return PROGRAM_BYTES + left + weight_bytes(*modules) + states
+        first = next((module if self.base is None else self.base).parameters())
+        program = budget.program_bytes(first.dtype in NARROW, first.device.type)
+        return program + weight_bytes(*modules) + states
 
     def while_training(self, *beside: nn.Module, anchored: bool = False) -> Bound:
         return replace(self, training=True, beside=beside, anchored=anchored)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from luthier.arms import probe
+from luthier.errors import LuthierError
+from luthier.files import read_json, write_json
 from luthier.planning.devices import Rates, device, kept_rates, this_machine
 
 TINY = {
@@ -41,5 +43,12 @@ def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.
         assert one.planned > 0 and one.measured > 0
         assert here.beside(phase, precision) == max(0.0, one.measured - one.planned) / one.units
     assert blocks["bf16", "writing"].units == probe.NEW * TINY["num_hidden_layers"]
+    earlier = read_json(tmp_path / Rates.FILE)
+    del earlier["blocks"]
+    write_json(tmp_path / Rates.FILE, earlier)
+    assert device("here").source == "measured" and device("here").beside("training", "bf16") == 0
+    write_json(tmp_path / Rates.FILE, earlier | {"blocks": [made.blocks[0].as_json() | {"units": 0}]})
+    with pytest.raises(LuthierError, match=r"rates.json.*units.*measure again"):
+        kept_rates()
     wide = next(one for one in made.products if (one.precision, one.rows, one.weights) == ("fp32", 1024, 2048))
     assert here.rate("fp32", 3000, 1000) == wide.flops
