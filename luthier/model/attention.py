@@ -5,8 +5,8 @@ stands for transformers' own attention. Inside `attending`, the calls of this th
 does not change the model, an error leaves nothing to undo, and other threads use the usual attention
 (docs/decisions/0013-no-hidden-state.md).
 
-On a CPU causal attention runs in blocks of queries, each against the keys that it may see. For rows of medium length
-this is faster than the fused kernel (docs/log.md).
+On a CPU causal attention runs in blocks of queries, each against the keys that it may see. For rows of all lengths that
+were measured this is faster than the fused kernel (docs/log.md).
 
     shapes: B rows, T tokens of a row, S >= T keys, H heads, K key heads, E width of a head
 """
@@ -25,7 +25,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.cache_utils import DynamicCache, DynamicLayer
@@ -33,7 +32,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from luthier.model import windows
-from luthier.model.sizes import ATTENTION_BLOCK, MOST_KEYS, query_blocks
+from luthier.model.sizes import MOST_KEYS, query_blocks
 
 NAME = "luthier"  # under which transformers finds `_attention` and `_mask`
 TRANSFORMERS_NAME = "sdpa"  # the attention that NAME stands for outside of `attending`
@@ -148,44 +147,36 @@ def causal_attention(
     kind = q_BHTE.device.type
     if torch.is_autocast_enabled(kind):
         q_BHTE, k_BKSE, v_BKSE = (x.to(torch.get_autocast_dtype(kind)) for x in (q_BHTE, k_BKSE, v_BKSE))
-    if k_BKSE.shape[2] <= MOST_KEYS:
-        q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
-        with torch.autocast(kind, enabled=False):
-            return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, added)
-    length, seen = q_BHTE.shape[2], k_BKSE.shape[2]
-    mask = torch.ones(length, seen, dtype=torch.bool, device=q_BHTE.device).tril(seen - length)
-    if added is not None:
-        mask = added.masked_fill(~mask, float("-inf")).to(q_BHTE.dtype)
-    return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, scale=scale, enable_gqa=True)
+    q_BHTE, k_BKSE, v_BKSE = q_BHTE.contiguous(), k_BKSE.contiguous(), v_BKSE.contiguous()
+    with torch.autocast(kind, enabled=False):
+        return _BlockAttention.apply(q_BHTE, k_BKSE, v_BKSE, scale, added)
 
 
 class _BlockAttention(torch.autograd.Function):
-    """softmax(q k^T * scale + added) v by blocks of queries. Heads that share a key head share one product."""
+    """softmax(q k^T * scale + added) v by blocks of queries. Heads that share a key head share one product.
+
+    The backward pass finds the probabilities of up to MOST_KEYS keys kept, and computes those of more keys again.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, added: Tensor | None):  # type: ignore[no-untyped-def, override]
-        out, kept, scored_in = torch.empty_like(q), [], torch.promote_types(q.dtype, torch.float32)
-        hidden = torch.full((ATTENTION_BLOCK, ATTENTION_BLOCK), float("-inf"), dtype=scored_in, device=q.device).triu(1)
+        out, kept = torch.empty_like(q), []
         for block in _blocks(q, k):
-            queries, keys_T = block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)
-            scores = torch.bmm(queries, keys_T).mul_(scale)
-            square = scores.view(-1, block.size, scores.shape[-1])[..., -block.size :]
-            square.add_(hidden[: block.size, : block.size])
-            if added is not None:
-                block.as_queries(scores, q).add_(added[..., block.start : block.end, : block.seen])
-            weights = scores.softmax(-1).to(q.dtype)
+            weights = _probabilities(block, q, k, scale, added)
             out[:, :, block.start : block.end] = block.as_queries(torch.bmm(weights, block.keys(v)), q)
-            kept.append(weights)
-        ctx.save_for_backward(q, k, v, *kept)
+            if k.shape[2] <= MOST_KEYS:
+                kept.append(weights)
+        ctx.save_for_backward(q, k, v, added, *kept)
         ctx.scale = scale
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor):  # type: ignore[no-untyped-def, override]
-        q, k, v, *kept = ctx.saved_tensors
+        q, k, v, added, *kept = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for block, weights in zip(_blocks(q, k), kept, strict=True):
+        for number, block in enumerate(_blocks(q, k)):
+            weights = kept[number] if kept else _probabilities(block, q, k, ctx.scale, added)
             given = block.queries(dout)
             block.keys_of(dv).add_(torch.bmm(weights.transpose(1, 2), given).view(block.keys_of(dv).shape))
             dweights = torch.bmm(given, block.keys(v).transpose(1, 2))
@@ -193,6 +184,17 @@ class _BlockAttention(torch.autograd.Function):
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
         return dq, dk, dv, None, None
+
+
+def _probabilities(block: _Block, q: Tensor, k: Tensor, scale: float, added: Tensor | None) -> Tensor:
+    """(B K, G size, seen): what the block's queries give each key, in the precision of the queries."""
+    scored_in = torch.promote_types(q.dtype, torch.float32)
+    scores = torch.bmm(block.queries(q).to(scored_in), block.keys(k).transpose(1, 2).to(scored_in)).mul_(scale)
+    hidden = torch.full((block.size, block.size), float("-inf"), dtype=scored_in, device=q.device).triu(1)
+    scores.view(-1, block.size, scores.shape[-1])[..., -block.size :].add_(hidden)
+    if added is not None:
+        block.as_queries(scores, q).add_(added[..., block.start : block.end, : block.seen])
+    return scores.softmax(-1).to(q.dtype)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from luthier.errors import SettingsError
 
 ATTENTION_BLOCK = 64  # queries at once in attention by blocks, the fastest of several sizes (docs/log.md)
-MOST_KEYS = 512  # with more keys the probabilities that the backward pass keeps take too much memory
+MOST_KEYS = 512  # of more keys the backward pass computes the probabilities again: kept, they take too much memory
 INT4_GROUP = 32  # weights that share a scale
 LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight that it lays out up to whole blocks of them (docs/log.md)
 FEWEST_ROWS = 8  # for which weights are laid out: fewer gain nothing, because memory bandwidth limits them

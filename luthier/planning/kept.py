@@ -207,8 +207,9 @@ class _Walk:
                 out.add("attention's mask", number * rows.count * row * (row + prefix))
             return
         out.add(reason, number * (queries + narrow))
-        if kernel == "blocks" and row <= MOST_KEYS:
-            out.add("attention's probabilities", number * core.heads * _block_products(rows, row))
+        if kernel == "blocks":
+            if row <= MOST_KEYS:
+                out.add("attention's probabilities", number * core.heads * _block_products(rows, row))
         else:
             out.add("attention's outputs", number * queries + 4 * tokens * core.heads)
 

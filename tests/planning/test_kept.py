@@ -14,6 +14,7 @@ import torch
 from luthier.adapt.methods import METHODS, method
 from luthier.errors import SettingsError
 from luthier.model.forward import collate, supervised_loss
+from luthier.model.sizes import MOST_KEYS
 from luthier.planning import budget
 from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths, rows_of
@@ -72,15 +73,17 @@ def prompts_of(family: str, count: int, tokens: int, target: int) -> list[Prompt
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name, kind", ORACLE)
+@pytest.mark.parametrize(
+    "name, kind, tokens", [(*row, 120) for row in ORACLE] + [("full", "decoder-chat", MOST_KEYS + 28)]
+)
 def test_kept_bytes_are_those_of_a_real_pass(
-    name: str, kind: str, precision: str, tiny_folder: Callable[[str], Path]
+    name: str, kind: str, tokens: int, precision: str, tiny_folder: Callable[[str], Path]
 ) -> None:
     """Ends weigh more in two blocks of width 32 than in any real model, so the bound is wide there."""
     model, module = applied(tiny_folder(kind), name, precision)
     shape = shape_of(str(tiny_folder(kind)), labels=len(tiny.LABELS))
     moves = moving(shape, name, settings_of(name))
-    prompts = prompts_of(model.family, 3, 120, 20)
+    prompts = prompts_of(model.family, 3, tokens, 20)
     batch = collate(prompts, module, model.family)
     real = saved_bytes(module, lambda: supervised_loss(module, batch)[0])
     pairs = [(len(p.prompt_ids), len(p.target_ids or ())) for p in prompts]
