@@ -56,7 +56,8 @@ def squared_relu(x: Tensor) -> Tensor:
 
 def summed_nats(logits_nV: Tensor, targets_n: Tensor) -> Tensor:
     """The summed cross-entropy of logits, in fp32 at least. What is rounded to their precision is the gradient."""
-    nats: Tensor = _SummedNats.apply(logits_nV, targets_n)
+    trains = torch.is_grad_enabled() and logits_nV.requires_grad
+    nats: Tensor = _SummedNats.apply(logits_nV, targets_n, trains)
     return nats
 
 
@@ -103,21 +104,23 @@ class _SquaredRelu(torch.autograd.Function):
 
 class _SummedNats(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor):  # type: ignore[no-untyped-def, override]
-        dlogits = torch.empty_like(logits)
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, trains: bool):  # type: ignore[no-untyped-def, override]
+        dlogits = torch.empty_like(logits) if trains else logits
         nats = torch.zeros((), dtype=torch.promote_types(logits.dtype, torch.float32), device=logits.device)
         for some, wanted, out in _pieces(logits, targets[:, None], dlogits):
             logs = some.to(nats.dtype).log_softmax(-1)
             nats -= logs.gather(1, wanted).sum()
-            out.copy_(logs.exp_().scatter_add_(1, wanted, -torch.ones_like(logs[:, :1])))
-        ctx.save_for_backward(dlogits)
+            if trains:
+                out.copy_(logs.exp_().scatter_add_(1, wanted, -torch.ones_like(logs[:, :1])))
+        if trains:
+            ctx.save_for_backward(dlogits)
         return nats
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dnats: Tensor):  # type: ignore[no-untyped-def, override]
         (dlogits,) = ctx.saved_tensors
-        return dlogits if dnats == 1 else dlogits * dnats.to(dlogits.dtype), None
+        return dlogits if dnats == 1 else dlogits * dnats.to(dlogits.dtype), None, None
 
 
 def _pieces(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:

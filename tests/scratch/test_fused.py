@@ -64,6 +64,15 @@ def test_summed_nats_are_the_cross_entropy(kind: torch.dtype, monkeypatch: pytes
         assert (mine - theirs).abs().max() <= TOLERANCE[kind] * theirs.abs().max()
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_nats_that_are_only_read_make_no_gradient(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, targets = torch.linspace(-2, 3, 77).view(7, 11).requires_grad_(not frozen), torch.tensor([0, 3, 10, 10, 5, 1, 2])
+    trained = fused.summed_nats(x.detach().requires_grad_(), targets)
+    monkeypatch.setattr(torch, "empty_like", lambda *like: pytest.fail("room for a gradient"))
+    with torch.set_grad_enabled(frozen):
+        assert torch.equal(fused.summed_nats(x, targets), trained)
+
+
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
 def test_a_norm_is_torchs(kind: torch.dtype) -> None:
     torch.manual_seed(0)
