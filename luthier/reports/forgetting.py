@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from luthier.reports.plots import BAND, GREY, KINDS, draw, names_beside, quiet_axes
+from luthier.reports.plots import BAND, GREY, KINDS, bend, bent, draw, names_beside, quiet_axes
 from luthier.reports.read import ArmPage, StudyPage
 from luthier.results.comparison import Pair
 from luthier.results.panel_record import PanelArm
@@ -92,7 +92,12 @@ def crossed(page: StudyPage, instrument: str) -> list[Crossed]:
 
 
 def crosses(key: str, arms: Sequence[Crossed], x: str, y: str, margin: float) -> str:
-    """Two differences of each arm with both intervals; lines at 0, and a band up to the `margin` on x."""
+    """Two differences of each arm with both intervals; lines at 0, and a band up to the `margin` on x.
+
+    What lies far beyond twice the margin is drawn nearer (`plots.bent`).
+    """
+    said = bent([end for arm in arms for end in arm.x], 2 * margin)
+    x += f", {said}" if said else ""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -108,6 +113,8 @@ def crosses(key: str, arms: Sequence[Crossed], x: str, y: str, margin: float) ->
                 axes.plot((at, at), (low, high), color=colour, linewidth=1.2, alpha=0.6)
             axes.plot(at, height, marker, color=colour, markersize=7, markeredgecolor="white")
         axes.margins(x=0.08)
+        if said:
+            bend(axes, 2 * margin)
         names_beside(figure, axes, [(arm.name, arm.x[0], arm.y[0], KINDS[arm.kind][0]) for arm in arms])
         quiet_axes(axes, x, y)
 

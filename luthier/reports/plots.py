@@ -20,7 +20,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from luthier.results.arm_record import LengthChoice
 from luthier.results.lines import Step
@@ -35,6 +35,7 @@ PENS = {"baseline": (GREY, INK), "prompt": (BLUE, SKY, GREEN), "trained": (VERMI
 DASHES = ("-", "--", ":", "-.")
 
 WIDTH = 5.4  # inches; about a phone's width at the page's text size
+FAR = 5  # times the usual: values beyond are drawn nearer
 LONGEST = 24  # characters of a name in a figure; tables hold it whole
 
 _STYLE: dict[Any, Any] = {
@@ -119,8 +120,15 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
     return draw(f"cost-{key}", f"{metric} against {cost}: {words}.", paint, _height(len(dots)))
 
 
-def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None = None) -> str:
-    """Values with their intervals, one below the other; a dashed line where `reference` means no difference."""
+def points(
+    key: str, rows: Sequence[FigureRow], x: str, reference: float | None = None, usual: float | None = None
+) -> str:
+    """Values with their intervals, one below the other; a dashed line where `reference` means no difference.
+
+    `usual`: values far beyond it are drawn nearer (`bent`).
+    """
+    ends = [end for row in rows for end in (row.value, row.low, row.high)]
+    x += f", {said}" if (said := bent(ends, usual)) else ""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -132,6 +140,8 @@ def points(key: str, rows: Sequence[FigureRow], x: str, reference: float | None 
             axes.plot(row.value, position, "o", color=BLUE, markersize=6.5, markeredgecolor="white")
         _named_rows(axes, [row.label for row in rows])
         axes.set_xlabel(x)
+        if usual is not None and said:
+            bend(axes, usual)
 
     words = "; ".join(f"{row.label} {row.value:.3f}" + _interval(row.low, row.high) for row in rows)
     return draw(key, f"{x}: {words}.", paint, 0.75 + 0.29 * len(rows))
@@ -297,6 +307,22 @@ def quiet_axes(axes: Axes, x: str, y: str) -> None:
         if axis.get_scale() == "linear":
             axis.set_major_locator(MaxNLocator(5))
             axis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
+
+
+def bent(values: Iterable[float | None], usual: float | None) -> str:
+    """What the axis says of itself where a value is FAR times `usual` from 0: one far arm would crowd the others."""
+    far = usual is not None and any(value is not None and abs(value) > FAR * usual for value in values)
+    return f"logarithmic beyond {usual:g}" if far else ""
+
+
+def bend(axes: Axes, usual: float) -> None:
+    """Makes the x axis logarithmic beyond `usual`, on both sides of 0."""
+    axes.set_xscale("symlog", linthresh=usual)
+    left, right = axes.get_xlim()
+    ticks = [sign * usual * 10**power for sign in (-1, 1) for power in range(10)] + [0]
+    axes.set_xticks([tick for tick in ticks if left <= tick <= right])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _ring(axes: Axes, x: float, y: float, colour: str) -> None:

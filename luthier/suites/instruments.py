@@ -30,8 +30,9 @@ TIE = 1e-4  # nats; two sentences that differ by less are equally likely
 class Instrument:
     """One way to ask a model. `worse` is 1 where a higher value is worse, else -1.
 
-    `usual_sd` is an assumed standard deviation of one unit's change, from which the panel says before the run what it
-    can detect. After the run panel.json holds the measured one, and what it detects.
+    `usual_sd` is a standard deviation of one unit's change, from which the panel says before the run what it can
+    detect: near the upper end of what arms that still did their task had (docs/forgetting.md). After the run panel.json holds the
+    measured one, and what it detects.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Instrument:
 INSTRUMENTS: dict[str, Instrument] = {
     one.name: one
     for one in (
-        Instrument("text", "bits per byte", "document", 1, 0.1, 0.05, documents),
+        Instrument("text", "bits per byte", "document", 1, 0.04, 0.05, documents),
         Instrument("pairs", "the share of right choices", "pair", -1, 0.3, 0.05, minimal_pairs, (0.0, 1.0)),
         Instrument(
             "following", "the share of obeyed requirements", "instruction", -1, 0.25, 0.1, instructions, (0.0, 1.0)

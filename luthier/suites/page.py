@@ -86,7 +86,7 @@ def _section(panel: Panel, name: str) -> Section:
     figure = points(
         f"loss-{name}",
         [FigureRow(label=arm, value=one.loss, low=one.low, high=one.high) for arm, one in losses.items()],
-        f"loss in {instrument.words}", 0.0,
+        f"loss in {instrument.words}", 0.0, asked.margin and 2 * asked.margin,
     ) if losses else ""  # fmt: skip
     groups = list(dict.fromkeys(group for row in shown.values() for group in row.groups))
     rows = [("all", *(number(row.mean) for row in shown.values()))]

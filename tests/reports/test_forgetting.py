@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from luthier.reports.forgetting import crossed, forgetting_rows
+import pytest
+
+from luthier.reports.forgetting import Crossed, crossed, crosses, forgetting_rows
+from luthier.reports.plots import FigureRow, points
 from luthier.reports.read import read_study
 from luthier.reports.write import report
 from luthier.results.panel_record import Panel
@@ -56,3 +60,18 @@ def test_a_base_that_no_arm_asks_is_said_and_no_gain_is_shown(tmp_path: Path) ->
     report(folder)
     assert all(said in (folder / name).read_text() for name in ("report.html", "report.md"))
     assert set(ALL_ARMS) == {arm.name for arm in page.arms}
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_an_arm_that_is_far_off_leaves_the_others_apart_and_the_axis_says_so(far: bool) -> None:
+    """On a linear axis two losses of .01 and .04 would stand 1/400 of its width apart beside one of 12."""
+    losses = [0.01, 0.04, 12.0 if far else 0.2]
+    arms = [Crossed(str(loss), "trained", (loss, None, None), (0.1, None, None)) for loss in losses]
+    rows = [FigureRow(label=str(loss), value=loss, low=None, high=None) for loss in losses]
+    for svg in (crosses("one", arms, "loss", "gain", 0.05), points("two", rows, "loss", 0.0, 0.1)):
+        assert ("logarithmic beyond 0.1" in svg) == far
+        # matplotlib draws a lone marker as a use of its shape, at x
+        drawn = sorted(
+            {float(x) for x in re.findall(r'<use [^>]*x="([\d.]+)"[^>]*style="fill[^>]*stroke: #ffffff', svg)}
+        )
+        assert drawn[1] - drawn[0] > 0.02 * (drawn[-1] - drawn[0])
