@@ -31,8 +31,8 @@ class Instrument:
     """One way to ask a model. `worse` is 1 where a higher value is worse, else -1.
 
     `usual_sd` is a standard deviation of one unit's change, from which the panel says before the run what it can
-    detect: near the upper end of what arms that still did their task had (docs/forgetting.md). After the run panel.json holds the
-    measured one, and what it detects.
+    detect: near the upper end of what arms that still did their task had (docs/forgetting.md). After the run panel.json
+    holds the measured one, and what it detects.
     """
 
     name: str
