@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from luthier import machine
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import METHODS
 from luthier.adapt.settings import FORMS
+from luthier.arms import probe
 from luthier.arms.planned import Planner, PlanSpec, plan
 from luthier.arms.short_form import setting_tables
 from luthier.errors import LuthierError, ModelError, SettingsError
 from luthier.model.sizes import WIDTHS
-from luthier.planning.devices import processor
+from luthier.planning.devices import Rates, processor
 from luthier.planning.learned import Sort, lesson
 from luthier.planning.lessons import basis_of, learn
 from luthier.task.task import load_task
@@ -254,6 +256,20 @@ def test_what_was_learned_is_shown_and_forgotten(
     assert "Forgotten" in luthier_says("plan", "--forget").out
     assert "Nothing was learned yet" in luthier_says("plan", "--forget").out
     assert json.loads(luthier_says(*asked, "--json").out) == before
+
+
+def test_a_probe_that_others_disturbed_says_so(
+    luthier_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = Rates(format=1, processor="p", threads=1, device="cpu", bandwidth=1e9, products=[])
+    monkeypatch.setattr(probe, "probe", lambda: rates)
+    monkeypatch.setattr(machine, "disturbed", lambda *_: None)
+    assert luthier_says("plan", "--probe").err == ""
+    monkeypatch.setattr(machine, "disturbed", lambda *_: "others used 1.5 of the processors meanwhile")
+    said = luthier_says("plan", "--probe")
+    assert said.code == 0 and "so these rates may be too low; measure again on a quiet machine" in " ".join(
+        said.err.split()
+    )
 
 
 def test_the_documentation_s_sums_are_those_of_the_code() -> None:
