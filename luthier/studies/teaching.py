@@ -38,7 +38,8 @@ def beginning(context: StudyContext, arm: Arm) -> Spent | None:
 
 def teach(context: StudyContext, arm: Arm, base: Model, expected: ArmPlan | None, before: Spent | None) -> None:
     """Keeps what the finished arm took for later plans, if it teaches. `before` are the clocks as it began."""
-    if before is None or expected is None or expected.seconds is None:
+    by_rates = [phase.seconds_by_rates or 0 for phase in expected.phases.values()] if expected else []
+    if before is None or max(by_rates, default=0) < LEAST_SECONDS:
         return
     if (why_not := machine.disturbed(before, machine.spent(), base.device.type)) is not None:
         return say(f"  {why_not}, so its seconds teach no later plan")
@@ -52,7 +53,7 @@ def teach(context: StudyContext, arm: Arm, base: Model, expected: ArmPlan | None
 def _lessons(context: StudyContext, arm: Arm, base: Model) -> Iterator[Lesson]:
     """A lesson of each phase that was measured and is long enough."""
     device, cost = this_machine(base.device.type), context.folder.cost().of(arm.name)
-    if device is None or cost.seconds < LEAST_SECONDS:
+    if device is None:
         return
     lengths, asked = lengths_of(context, arm, base), len(context.dev) + len(context.test)
     if cost.new_tokens:

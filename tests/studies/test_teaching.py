@@ -153,3 +153,12 @@ def test_a_disturbed_arm_says_that_it_does_not_teach(
         capsys.readouterr().err.split()
     )
     assert learned().lessons == ()
+
+
+def test_an_arm_too_short_to_teach_says_nothing(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(teaching, "LEAST_SECONDS", 1e9)
+    monkeypatch.setattr(machine, "disturbed", lambda *_: "others used 1.5 of the processors meanwhile")
+    run("study", "zero-shot")
+    assert "later plan" not in capsys.readouterr().err and learned().lessons == ()
