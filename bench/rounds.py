@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 from bench.jobs import Job
-from bench.quiet import Quiet, spent
+from bench.quiet import Quiet
 from bench.rows import WHOLE, Size
 from luthier import machine
 from luthier.files import read_json, write_json
@@ -164,11 +164,11 @@ def measure(job: Job, places: dict[str, str], size: Size) -> tuple[dict[str, Any
     """(what the peer measured, "") or (None, why not). How busy others kept the machine meanwhile is kept beside it."""
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if job.device == "cpu" else {}
     environment = {**os.environ, **QUIET, **hidden, **job.environment}
-    before = spent()
+    before = machine.spent()
     code, out, err = run_alone(
         [str(interpreter(job)), str(PEERS / job.file), json.dumps(order_of(job, places, size))], environment
     )
-    after = spent()
+    after = machine.spent()
     if code is None:
         return None, f"stopped after {LONGEST_SECONDS} s"
     if code != 0:

@@ -1,4 +1,4 @@
-"""The machine and its kind, the memory that the process used, and settings that make large tensors cheaper."""
+"""The machine and its kind, what the process and others used of it, and settings that make large tensors cheaper."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ FEATURES = {
 _VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters (malloc.h)
 _MADV_NOHUGEPAGE = 15  # Linux's madvise (mman.h)
+# Columns of /proc/stat (man 5 proc) in which a processor works: user, nice, system, irq, softirq, steal; guests are in
+# user already.
+_BUSY = (0, 1, 2, 5, 6, 7)
+MOST_CROWDED = 0.1  # share of what a process's threads could use that others may use: else they disturb it
+LEAST_AT_WORK = 0.8  # of its wall seconds that work on a processor computes at least: else it was stopped, or waited
 
 
 def keep_freed_memory() -> None:
@@ -143,6 +149,52 @@ def threads() -> int:
     """How many threads numerical libraries start: $OMP_NUM_THREADS, else one for each core."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds so far: on the wall's clock, of all processors (None where the system does not say), of this process and
+    the children that it waited for.
+    """
+
+    wall: float
+    machine: float | None
+    own: float
+
+    def others_since(self, before: Spent) -> float | None:
+        """Cores that others kept busy in between."""
+        if self.machine is None or before.machine is None or self.wall <= before.wall:
+            return None
+        others = (self.machine - before.machine) - (self.own - before.own)
+        return max(0.0, others) / (self.wall - before.wall)
+
+
+def spent() -> Spent:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return Spent(time.monotonic(), machine_seconds(), sum(one.ru_utime + one.ru_stime for one in used))
+
+
+def disturbed(before: Spent, after: Spent, device: str) -> str | None:
+    """Why the wall's seconds in between are not those of the work alone; None where they are, or nobody knows better.
+
+    Others disturb where they use processors that this process's threads could have used: not where enough are left.
+    """
+    own = threads() if device == "cpu" else 1
+    others = after.others_since(before)
+    if others is not None and others - (processor().cores - own) > MOST_CROWDED * own:
+        return f"others used {others:.1f} of the processors meanwhile"
+    if device == "cpu" and after.own - before.own < LEAST_AT_WORK * (after.wall - before.wall):
+        return "it waited for something other than its own work"
+    return None
+
+
+def machine_seconds(file: Path = Path("/proc/stat")) -> float | None:
+    """Seconds that all processors worked since the machine was started."""
+    try:
+        ticks = file.read_text().split("\n", 1)[0].split()[1:]
+        return sum(int(ticks[column]) for column in _BUSY) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def versions() -> dict[str, str]:

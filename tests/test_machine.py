@@ -191,3 +191,51 @@ def test_what_a_process_can_hold_is_bounded_by_what_it_may_map() -> None:
         pytest.skip("this system does not say what a process holds")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+def test_what_the_processors_did_is_read_from_the_kernel(tmp_path: Path) -> None:
+    """Waiting and idling are no work, stolen time is, and a guest's is in user already."""
+    file = tmp_path / "stat"
+    file.write_text("cpu  100 20 30 9000 500 1 2 3 70 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+    assert machine.machine_seconds(file) == (100 + 20 + 30 + 1 + 2 + 3) / os.sysconf("SC_CLK_TCK")
+    file.write_text("nothing of the kind\n")
+    assert machine.machine_seconds(file) is None and machine.machine_seconds(tmp_path / "none") is None
+
+
+def test_others_are_the_rest_over_the_time() -> None:
+    before, after = machine.Spent(10.0, 100.0, 5.0), machine.Spent(20.0, 121.0, 24.0)
+    assert after.others_since(before) == pytest.approx(0.2)  # 21 s of the machine less 19 of ours, in 10
+    assert machine.Spent(20.0, 110.0, 24.0).others_since(before) == 0.0  # ticks are coarse
+    assert machine.Spent(20.0, None, 24.0).others_since(before) is None
+    assert before.others_since(before) is None
+
+
+def test_a_child_that_was_waited_for_is_no_stranger() -> None:
+    before = machine.spent()
+    work = "import time\nwhile time.process_time() < .3: pass"
+    subprocess.run([sys.executable, "-c", work], check=True)
+    assert machine.spent().own - before.own >= 0.3
+
+
+@pytest.mark.parametrize(
+    "cores, threads, others, own, device, says",
+    [
+        (4, 4, 0.3, 40.0, "cpu", None),
+        (4, 4, 0.5, 40.0, "cpu", "others used 0.5 of the processors"),
+        (4, 2, 2.1, 20.0, "cpu", None),  # two processors are left for others
+        (4, 2, 2.3, 20.0, "cpu", "others used 2.3"),
+        (4, 2, 0.0, 7.0, "cpu", "waited"),  # the arm was stopped for some of the ten seconds
+        (4, 2, 0.0, 1.0, "cuda", None),
+        (4, 2, None, 20.0, "cpu", None),
+    ],
+)
+def test_what_disturbs(
+    cores: int, threads: int, others: float | None, own: float, device: str, says: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(machine, "threads", lambda: threads)
+    monkeypatch.setattr(machine, "processor", lambda: machine.Processor("v", "p", (), cores))
+    before = machine.Spent(100.0, 0.0, 0.0)
+    after = machine.Spent(110.0, None if others is None else 10 * others + own, own)
+    found = machine.disturbed(before, after, device)
+    assert found is None if says is None else says in (found or "")

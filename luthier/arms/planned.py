@@ -27,6 +27,7 @@ from luthier.model.sizes import width_called
 from luthier.planning.devices import HERE, Device, device
 from luthier.planning.fits import Fits, Question, fits
 from luthier.planning.lengths import Lengths, rendered_lengths
+from luthier.planning.lessons import with_lessons
 from luthier.planning.passes import Pass, Rows
 from luthier.planning.plan import PlannedArm, moving_of, plan_arm, with_domain
 from luthier.planning.read import USUAL_LABELS, config_of, folder_of, shape_from
@@ -118,7 +119,7 @@ class Planner:
         self.shape = shape_from(self.config, self.labels)
         if self.task and not self.task.labels and self.shape.family == "encoder":
             raise SettingsError(f"plan: {request.model} is an encoder, which writes no text; choose a model that does")
-        self.device: Device = device(request.device)
+        self.device: Device = with_lessons(device(request.device))
         self.folder = folder_of(request.model)
         self.special_tokens = len(special_tokens(self.folder)) if self.folder else 0
         self.labelled = bool(self.task and self.task.labels) or self.shape.family == "encoder"

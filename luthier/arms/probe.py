@@ -3,7 +3,8 @@
 A plan reads them later (planning/devices.py). Products have the sizes of small and middle models' layers, with as many
 rows as training reads at once, and as few as a decoding step has. What stands between products (norms, attention,
 casts, the program that calls them) is not counted one by one: blocks of a small model are trained, read and write, and
-their seconds are held against those that products and bytes alone would take.
+their seconds are held against those that products and bytes alone would take; then they read and write with LoRA's
+updates beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, get_args
 
 import torch
 
+from luthier.adapt.settings import Lora
 from luthier.decoding.decoders import decoder_for
 from luthier.decoding.requests import Request
 from luthier.defaults import MODEL
@@ -33,7 +35,7 @@ from luthier.planning.moving import NOTHING, moving
 from luthier.planning.named import NAMED
 from luthier.planning.passes import luthier_pass
 from luthier.planning.read import shape_from
-from luthier.planning.seconds import activation_numbers, answering_work, read_of, training_work
+from luthier.planning.seconds import activation_numbers, answering_work, read_of, training_work, update_of
 from luthier.planning.terms import Setting
 from luthier.records import Prompt
 from luthier.training.masters import Masters
@@ -46,7 +48,8 @@ BLOCKS = NAMED[MODEL] | {"num_hidden_layers": 4, "vocab_size": 2048}  # of the d
 # Micro-batches of (prompt, target): rows of other lengths find no memory ready, as in a training.
 TRAINED: tuple[tuple[Pair, ...], ...] = (((256, 32),) * 7, ((209, 28),) * 8, ((350, 41),) * 5)
 ASKED, NEW = (128,) * 16, 8  # prompts, and the tokens that are written behind each
-ROUNDS = 2  # of answers that are timed, after one that is not
+ADAPTED = Lora()
+ROUNDS = 3  # of answers that are timed, after one that is not
 
 
 def probe(seconds: float = SECONDS) -> Rates:
@@ -121,10 +124,31 @@ def _blocks(precision: str, rates: Rates) -> Iterator[BlockTime]:
     asked = read_of(shape, tuple((prompt, 0) for prompt in ASKED))
     units = (*(activation_numbers(shape, one) for one in (read_of(shape, rows), asked)), NEW * len(shape.blocks))
     model = _model(precision, rates.device)
-    answers = _answers(model)  # before the model is trained
-    measured = (_training(model), *answers)
-    for phase, count, least, took in zip(get_args(Phase), units, planned, measured, strict=True):
+    rounds = _answers(model)  # before the model is trained
+    measured = (_training(model), *map(fmean, rounds))
+    for phase, count, least, took in zip(get_args(Phase), units, planned, measured, strict=False):
         yield BlockTime(precision=precision, phase=phase, units=count, planned=least, measured=took)
+    yield from _adapted(precision, rates, setting, *map(min, rounds))
+
+
+def _adapted(precision: str, rates: Rates, setting: Setting, reading: float, writing: float) -> Iterator[BlockTime]:
+    """The seconds of blocks with LoRA's updates beside the weights of all linear layers, beside the same without.
+
+    Of both the fastest round counts: a difference of means is that of what others did on the machine.
+    """
+    from luthier.adapt import lora  # peft, which other rooms keep quiet while it loads
+
+    shape, model = shape_from(Config("the probe", BLOCKS)), _model(precision, rates.device)
+    low_rank = replace(moving(shape, "lora", ADAPTED), width="nf4")  # to other weights in fp32 an update is added
+    update = update_of(shape, low_rank, setting)
+    rounds = _answers(lora.answering(model, lora.apply(model, ADAPTED, 0)))
+    reads: Phase = "adapted reading"
+    writes: Phase = "adapted writing"
+    for phase, units, plain, took in (
+        (reads, sum(ASKED) * update.numbers, reading, min(rounds[0])),
+        (writes, NEW * update.calls, writing, min(rounds[1])),
+    ):
+        yield BlockTime(precision=precision, phase=phase, units=units, planned=plain, measured=took)
 
 
 def _model(precision: str, device: str) -> Model:
@@ -161,8 +185,8 @@ def _training(model: Model) -> float:
     return sum(_seconds(partial(step, lengths)) for lengths in TRAINED)
 
 
-def _answers(model: Model) -> tuple[float, float]:
-    """(seconds of reading ASKED, seconds of writing NEW tokens behind each): means over ROUNDS."""
+def _answers(model: Model) -> tuple[list[float], list[float]]:
+    """(seconds of reading ASKED, seconds of writing NEW tokens behind each), of each of ROUNDS."""
     requests = [Request(str(i), _tokens(length, 100 + i), NEW) for i, length in enumerate(ASKED)]
     written = [torch.tensor(_tokens(len(ASKED), 1000 + number), device=model.device) for number in range(NEW)]
     reading, writing = list[float](), list[float]()
@@ -171,4 +195,4 @@ def _answers(model: Model) -> tuple[float, float]:
             decoder = decoder_for(model, requests, None)
             reading.append(_seconds(decoder.start))
             writing.append(sum(_seconds(partial(decoder.step, tokens)) for tokens in written))
-    return fmean(reading[1:]), fmean(writing[1:])
+    return reading[1:], writing[1:]

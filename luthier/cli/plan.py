@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,13 @@ def plan(
     ] = None,
     terms: Annotated[bool, typer.Option("--terms", help="Print every term with its reason.")] = False,
     prices: Annotated[Path | None, typer.Option(help="A price.toml; else one here, else the shipped one.")] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Compare plans of finished studies with measured.")] = False,
+    errors: Annotated[
+        bool,
+        typer.Option("--errors", help="Compare plans of studies with measured; without a study: what was learned."),
+    ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget what earlier arms taught of this machine's seconds.")
+    ] = False,
     probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's rates for a few seconds.")] = False,
     as_json: Json = False,
     **given: Any,
@@ -40,8 +47,10 @@ def plan(
     """
     if probe:
         return _probe(as_json)
+    if forget:
+        return _forget()
     if errors:
-        return _errors(studies or [], as_json)
+        return _errors(studies, as_json) if studies else _learned(as_json)
     from luthier.arms.planned import Planner, PlanSpec
     from luthier.cli.options import typed_settings
     from luthier.errors import SettingsError
@@ -64,14 +73,14 @@ def plan(
 
 
 def _print_table(record: PlanRecord) -> None:
-    from luthier.planning.words import duration, gigabytes, operations
+    from luthier.planning.words import expected, gigabytes, operations
 
     rows = []
     for name, row in record.arms.items():
         trains, answers = row.training_bytes, row.answering
         peaks = ["-" if trains is None else gigabytes(trains), gigabytes(answers.peak_bytes) if answers else "-"]
         flops = operations(sum(phase.flops for phase in row.phases.values()))
-        work = (flops, duration(row.seconds)) if row.phases else ("-", "-")
+        work = (flops, expected(row)) if row.phases else ("-", "-")
         rows.append((
             name, f"{row.parameters:,}", f"{row.trainable:,}", *peaks,
             "-" if row.micro_tokens is None else f"{row.micro_tokens:,}", *work,
@@ -79,15 +88,31 @@ def _print_table(record: PlanRecord) -> None:
     header = ("arm", "parameters", "train", "training", "answering", "tokens at once", "operations", "time")
     screen.print_table(header, rows)
     lines = [f"{name}: {row.refused}" for name, row in record.arms.items() if row.refused]
+    lines += [f"{name}: time by {words}." for name, words in record.taught.items()]
     screen.print_lines([*lines, f"Accounting {record.accounting}; rates of {record.device} are {record.rates}."])
 
 
 def _print_terms(name: str, row: ArmPlan, parameters: int) -> None:
-    from luthier.planning.words import TEXTBOOK, gigabytes, why
+    from luthier.planning.words import TEXTBOOK, gigabytes, why, why_taught
 
     for phase, plan in row.phases.items():
         rows = [(term.name, gigabytes(term.bytes), why(term.name)) for term in plan.terms]
         screen.print_table((f"{name}: {phase}", "bytes", "why"), [*rows, ("together", gigabytes(plan.peak_bytes), "")])
+    times = [
+        line
+        for phase, plan in row.phases.items()
+        if plan.taught is not None
+        for line in (
+            (
+                f"{phase} by rates",
+                f"{plan.taught.by_rates:,.1f} s",
+                "operations, bytes, and what blocks take beside them",
+            ),
+            ("learned", f"{plan.taught.seconds - plan.taught.by_rates:+,.1f} s", why_taught(plan.taught)),
+        )
+    ]
+    if times:
+        screen.print_table((f"{name}: time", "seconds", "why"), [*times, ("together", f"{row.seconds:,.1f} s", "")])
     if row.training is not None:
         book = [(title, gigabytes(each * parameters), words) for title, each, words in TEXTBOOK]
         total = sum(each for _, each, _ in TEXTBOOK)
@@ -132,12 +157,9 @@ def _print_money(record: PlanRecord, planner: Planner, path: Path | None) -> Non
 
 
 def _errors(folders: list[Path], as_json: bool) -> None:
-    from luthier.errors import SettingsError
     from luthier.planning.words import duration, gigabytes
     from luthier.results.predicted import error_rows, summary
 
-    if not folders:
-        raise SettingsError("plan: --errors needs the folders of finished studies")
     rows = error_rows(folders)
     found = summary(rows)
     if as_json:
@@ -154,11 +176,43 @@ def _errors(folders: list[Path], as_json: bool) -> None:
     screen.print_lines(one.sentence for one in found)
 
 
+def _learned(as_json: bool) -> None:
+    """What finished arms taught of this machine's seconds: how far those by rates alone are off."""
+    from luthier.planning.lessons import learned_here
+    from luthier.planning.words import KINDS
+
+    here, others = learned_here()
+    if as_json:
+        rows = [asdict(sort) | taught.as_json() for sort, taught in here.rows]
+        return screen.print_json({"learned": rows, "unused": others})
+    screen.print_table(
+        ("phase", "weights", "model", "parameters", "method", "arms", "times", "95 of 100 arms"),
+        [
+            (sort.phase, sort.precision, sort.family, f"{sort.parameters:,}", KINDS[sort.kind], str(taught.arms),
+             f"{taught.factor:.2f}", f"{taught.low:.2f} to {taught.high:.2f}")
+            for sort, taught in here.rows
+        ],
+    )  # fmt: skip
+    more = f" {others} more are of other rates, processors or versions, and are not used." if others else ""
+    screen.print_lines([f"{len(here.lessons)} phases of finished arms taught what plans here are multiplied by.{more}"])
+
+
+def _forget() -> None:
+    from luthier.planning.lessons import forget
+
+    screen.print_lines(["Forgotten." if forget() else "Nothing was learned yet."])
+
+
 def _probe(as_json: bool) -> None:
+    from luthier import machine
     from luthier.arms.probe import probe
     from luthier.planning.words import gigabytes, operations
+    from luthier.progress import say
 
+    before = machine.spent()
     rates = probe()
+    if (why := machine.disturbed(before, machine.spent(), rates.device)) is not None:
+        say(f"plan: {why}, so these rates may be too low; measure again on a quiet machine")
     if as_json:
         return screen.print_json(rates.as_json())
     rows = [(one.precision, str(one.rows), f"{one.weights:,}", operations(one.flops) + "/s") for one in rates.products]

@@ -18,6 +18,8 @@
     flops      operations by product
     devices    devices: stated and measured rates
     seconds    a roofline over operations and bytes
+    learned    what finished arms took beside rates, and the factor that it teaches
+    lessons    the same in the user's cache, found again for what computes here
     plan       an arm -> its plan
     fits       what fits into a memory, and what to change
     prices     price.toml

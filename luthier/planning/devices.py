@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,8 +16,12 @@ from luthier.errors import FolderError, SettingsError
 from luthier.files import cache_folder
 from luthier.results.record import FirstFormat, Number, Part, Record
 
+if TYPE_CHECKING:
+    from luthier.planning.learned import Learned
+
 SHARE = {"cuda": 0.45, "cpu": 0.6, "mps": 0.45}  # of a stated peak that large products of a training reach
-Phase = Literal["training", "reading", "writing"]  # of blocks at work
+# Of blocks at work. The adapted ones are what LoRA's updates take, where they stay beside the weights that answer.
+Phase = Literal["training", "reading", "writing", "adapted reading", "adapted writing"]
 HERE = "here"  # the machine that plans
 
 
@@ -31,6 +35,7 @@ class Device:
     bandwidth: float
     flops: dict[str, float]
     measured: Rates | None = None
+    learned: Learned | None = None  # from finished arms on it (learned.py); None: nothing
 
     def rate(self, precision: str, weights: float = 1e7, rows: float = 1024) -> float:
         """Operations a second of a product of `rows` rows with a matrix of `weights` numbers."""
@@ -60,7 +65,9 @@ class ProductRate(Part):
 class BlockTime(Part):
     """Blocks of a small model at work. `planned` are the seconds of their products and bytes alone.
 
-    `units` are the numbers that all activations of training or reading hold, and the calls of a block in writing.
+    `units` are the numbers that all activations of training or reading hold, and the calls of a block in writing; of
+    what is adapted the numbers that go into adapted layers and come out, and the calls of such a layer. There `planned`
+    is what the same blocks took without an update.
     """
 
     precision: str

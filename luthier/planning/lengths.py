@@ -18,7 +18,8 @@ Pair = tuple[int, int]  # tokens of a prompt and of its target
 class Lengths:
     """What a study's rows are like. `shared` tokens begin every prompt; `answer` is the most new tokens.
 
-    The last `general` of the training rows are those of replay, which say nothing of the task's answers.
+    The last `general` of the training rows are those of replay, which say nothing of the task's answers. `written` are
+    the new tokens of an answer where they are known, in the mean.
     """
 
     train: tuple[Pair, ...]
@@ -27,6 +28,7 @@ class Lengths:
     answer: int
     shared: int = 0
     general: int = 0
+    written: float | None = None
 
     @classmethod
     def alike(cls, tokens: int, answer: int, rows: int) -> Lengths:
@@ -46,6 +48,8 @@ class Lengths:
     @property
     def mean_answer(self) -> float:
         """New tokens of an answer: as many as a target has, up to the limit."""
+        if self.written is not None:
+            return self.written
         own = [target for _, target in self.train[: len(self.train) - self.general]]
         return min(self.answer, sum(own) / len(own)) if own else self.answer
 

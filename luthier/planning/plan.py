@@ -8,10 +8,11 @@ from typing import Any
 
 from luthier.errors import SettingsError
 from luthier.planning.devices import Device
+from luthier.planning.learned import Sort
 from luthier.planning.lengths import Lengths
 from luthier.planning.moving import Moving, moving
 from luthier.planning.passes import luthier_pass
-from luthier.planning.seconds import answering_work, training_work
+from luthier.planning.seconds import Work, answering_work, training_work
 from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, Term, answering_terms, micro_batch, training_terms
 from luthier.results.plan_record import ArmPlan, PlanPhase, PlanTerm
@@ -104,31 +105,37 @@ def _training(
 ) -> Mapping[str, Any]:
     chosen = micro_batch(shape, moves, setting, lengths)
     terms = training_terms(shape, moves, setting, lengths, chosen)
-    flops, seconds = 0, None
+    work = None
     if device is not None:
         how = luthier_pass(shape, moves, setting.precision, setting.device, chosen.recomputes)
         work = training_work(shape, moves, setting, lengths, device, arm.passes, how)
         greedy = replace(setting, sequences=1)  # as dev is answered between steps
         answers = answering_work(shape, moves, greedy, lengths.dev, lengths, device)
-        flops = work.flops + arm.evaluations * answers.flops
-        seconds = round(work.seconds + arm.evaluations * answers.seconds, 3)
+        work += Work(arm.evaluations * answers.flops, arm.evaluations * answers.seconds)
     return {
         "micro_tokens": chosen.tokens,
         "recomputes": chosen.recomputes,
-        "training": PlanPhase(terms=_rounded(terms), flops=flops, seconds=seconds),
+        "training": _phase(terms, work, device, Sort.of("training", shape, moves, setting)),
     }
 
 
 def _answering(shape: Shape, moves: Moving, setting: Setting, lengths: Lengths, device: Device | None) -> PlanPhase:
     terms = answering_terms(shape, moves, setting, lengths)
-    flops, seconds = 0, None
+    work = None
     if device is not None:
-        both = answering_work(shape, moves, setting, lengths.dev, lengths, device) + answering_work(
+        work = answering_work(shape, moves, setting, lengths.dev, lengths, device) + answering_work(
             shape, moves, setting, lengths.test, lengths, device
         )
-        flops, seconds = both.flops, round(both.seconds, 3)
-    return PlanPhase(terms=_rounded(terms), flops=flops, seconds=seconds)
+    return _phase(terms, work, device, Sort.of("answering", shape, moves, setting))
 
 
-def _rounded(terms: list[Term]) -> list[PlanTerm]:
-    return [PlanTerm(name=term.name, bytes=round(term.bytes)) for term in terms if round(term.bytes)]
+def _phase(terms: list[Term], work: Work | None, device: Device | None, sort: Sort) -> PlanPhase:
+    """A phase with its seconds: those by rates, times the factor that earlier arms of this sort taught."""
+    rounded = [PlanTerm(name=term.name, bytes=round(term.bytes)) for term in terms if round(term.bytes)]
+    if work is None or device is None:
+        return PlanPhase(terms=rounded, flops=0, seconds=None)
+    by_rates = round(work.seconds, 3)
+    taught = device.learned.taught(sort, by_rates) if device.learned else None
+    if taught is None:
+        return PlanPhase(terms=rounded, flops=work.flops, seconds=by_rates)
+    return PlanPhase(terms=rounded, flops=work.flops, seconds=taught.seconds, taught=taught)

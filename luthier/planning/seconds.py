@@ -2,7 +2,8 @@
 
 Training reads long rows, so its products run at the rate of many rows; what stands between the products moves kept
 activations through memory. A decoding step reads every weight for a few rows, so it takes the longer of both. What else
-a probe saw blocks take is added: by the numbers that activations hold, and in writing by the calls.
+a probe saw blocks take is added: by the numbers that activations hold, and in writing by the calls. So is what LoRA's
+updates take where they stay beside the weights that answer; their products are in it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from luthier.planning.lengths import Lengths, Pair, rows_of
 from luthier.planning.moving import Moving
 from luthier.planning.passes import Pass
 from luthier.planning.shape import Shape
-from luthier.planning.terms import Setting, answering_weights, rows_at_once
+from luthier.planning.terms import Setting, answering_additions, answering_weights, rows_at_once
 from luthier.planning.weights import PRECISION_BYTES
 
 # How often what is kept crosses memory beside the products: written forward, read backward, and its gradient likewise.
@@ -94,8 +95,13 @@ def answering_work(
     if shape.family == "encoder":
         read = Read(sum(prompts), sum(n * n for n in prompts), 0)
     reading = reading_flops(shape, read, logits=len(prompts))
+    updates = update_of(shape, moving, setting)
     beside = device.beside("reading", precision) * activation_numbers(shape, read)
-    work = Work(reading, reading / device.rate(precision, _typical_matrix(shape), 1024) + beside)
+    beside += device.beside("adapted reading", precision) * read.tokens * updates.numbers
+    work = Work(
+        reading + 2 * read.tokens * updates.parameters,
+        reading / device.rate(precision, _typical_matrix(shape), 1024) + beside,
+    )
     if shape.family == "encoder" or not setting.answers:
         return work
     rows, _ = rows_at_once(shape, moving, setting, asked)
@@ -107,8 +113,33 @@ def answering_work(
     products = step_flops / device.rate(precision, _typical_matrix(shape), rows)
     step = max(products, weights / device.bandwidth) + rows * each / device.bandwidth
     steps = -(-len(prompts) * setting.sequences // rows) * new
+    step_flops += 2 * rows * updates.parameters
     beside = device.beside("writing", precision) * len(shape.writing)
+    beside += device.beside("adapted writing", precision) * updates.calls
     return work + Work(round(step_flops * steps), steps * (step + beside))
+
+
+@dataclass(frozen=True)
+class Update:
+    """LoRA's updates that stay beside the weights that answer: their calls for a written token, the numbers that go
+    into their layers and come out for a token, and their parameters."""
+
+    calls: int
+    numbers: int
+    parameters: int
+
+
+def update_of(shape: Shape, moving: Moving, setting: Setting) -> Update:
+    """The updates beside the weights while they answer; nothing where they were added to them."""
+    ranks = {one.path: one.inner for one in answering_additions(moving, setting) if one.kind in ("lora", "dora")}
+    if not ranks:
+        return Update(0, 0, 0)
+    sizes = {layer.path: layer.inputs + layer.outputs for layer in shape.layers if layer.path in ranks}
+    return Update(
+        sum(layer.path in ranks for block in shape.writing for layer in block.layers),
+        sum(sizes.values()),
+        sum(ranks[path] * size for path, size in sizes.items()),
+    )
 
 
 def _typical_matrix(shape: Shape) -> float:

@@ -16,7 +16,7 @@ from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths, Pair, cut_by_length, rows_of
-from luthier.planning.moving import Moving
+from luthier.planning.moving import Addition, Moving
 from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.shape import Shape
 from luthier.planning.weights import PRECISION_BYTES, mastered, narrowed, trained_module_bytes, weight_bytes
@@ -167,14 +167,17 @@ def _fixed_answering(shape: Shape, moving: Moving, setting: Setting, trained: bo
 
 def answering_weights(shape: Shape, moving: Moving, setting: Setting) -> int:
     """Bytes of the weights that answer: at the arm's width, with what stays beside them."""
-    precision, width = setting.precision, setting.width or moving.width
-    weights = weight_bytes(shape, precision, width)
-    kinds = {one.kind for one in moving.additions}
-    merged = precision == "fp32" and not moving.width and kinds <= {"lora", "dora", "head"}
-    if setting.width or merged:
-        return weights
-    beside = [one for one in moving.additions if one.kind != "network"]
+    weights = weight_bytes(shape, setting.precision, setting.width or moving.width)
+    beside = [one for one in answering_additions(moving, setting) if one.kind != "network"]
     return weights + 4 * sum(one.trainable + one.frozen for one in beside)  # pissa's start is saved with its update
+
+
+def answering_additions(moving: Moving, setting: Setting) -> tuple[Addition, ...]:
+    """What a method added that stays beside the weights while they answer: an update is added to plain fp32 weights,
+    and all that is made narrow is made of one plain model."""
+    kinds = {one.kind for one in moving.additions}
+    added = setting.precision == "fp32" and not moving.width and kinds <= {"lora", "dora", "head"}
+    return () if setting.width or added else moving.additions
 
 
 def rows_at_once(shape: Shape, moving: Moving, setting: Setting, lengths: Lengths) -> tuple[int, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from luthier.results.plan_record import ArmPlan, Taught
+
 WHY = {
     "program": "the interpreter, PyTorch and its libraries, and what they hold ready",
     "base model beside": "a study keeps the unchanged base loaded for the arms that only prompt it",
@@ -29,6 +31,10 @@ WHY = {
     "whole matrices": "matrices that the method forms from its parameters at every step",
     "conversion to nf4": "blocks that making the weights narrow has reserved",
 }
+KINDS = {
+    "prompting": "prompts alone", "weights": "the model's own weights", "lora": "LoRA and its kin",
+    "added": "other additions",
+}  # fmt: skip
 TEXTBOOK = (
     ("weights in fp32", 4, "each number takes four bytes"),
     ("optimizer states", 8, "AdamW keeps two moments of each"),
@@ -61,6 +67,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def expected(plan: ArmPlan) -> str:
+    """The seconds of an arm; '58 s (44 s to 81 s)' where earlier arms taught how far one is off."""
+    ends = plan.seconds_ends
+    between = f" ({duration(ends[0])} to {duration(ends[1])})" if ends is not None else ""
+    return duration(plan.seconds) + between
+
+
 def money(dollars: float) -> str:
     """'$1.20'; less than a cent is said so."""
     return f"${dollars:,.2f}" if dollars >= 0.01 else "under $0.01"
@@ -68,3 +81,9 @@ def money(dollars: float) -> str:
 
 def why(name: str) -> str:
     return WHY.get(name, "")
+
+
+def why_taught(taught: Taught) -> str:
+    """Why seconds by rates are not the seconds of a plan."""
+    arms = f"{taught.arms} earlier arm{'s' * (taught.arms > 1)} on this machine"
+    return f"{arms}: times {taught.factor:.2f}, and {taught.low:.2f} to {taught.high:.2f} for 95 of 100 arms"

@@ -105,7 +105,7 @@ def _plan(page: StudyPage) -> Figures:
         ("bytes", "plan_memory", "memory, GB", 1e9),
         ("seconds", "plan_time", "seconds", 1.0),
     ):
-        rows = [row for row in page.predictions if row.unit == unit and row.arm in kinds]
+        rows = [row for row in page.predictions if row.unit == unit and row.arm in kinds and not row.is_of_rates]
         if rows:
             dots = [(row.arm, kinds[row.arm], row.predicted / size, row.measured / size) for row in rows]
             found[key] = (plots.equality(dots, what), [row.as_json() for row in rows])

@@ -1,4 +1,4 @@
-"""Predicted beside measured: the plans of finished studies, their errors, and what those teach the next plan.
+"""Predicted beside measured: the plans of finished studies, and their errors.
 
 A prediction is wrong when memory is off by more than 10 % or time by more than 25 %. The largest term of the phase is
 then named: an error of the whole is most likely one of its largest part.
@@ -21,8 +21,16 @@ from luthier.stats.intervals import mean_of
 MEMORY_WITHIN, TIME_WITHIN = 0.10, 0.25
 CALIBRATION_STEPS = 20
 
-What = Literal["training memory", "answering memory", "training time", "answering time", "training time after 20 steps",
-            "further pretraining time"]  # fmt: skip
+What = Literal[
+    "training memory", "answering memory", "training time", "training time by rates alone", "answering time",
+    "answering time by rates alone", "training time after 20 steps", "further pretraining time",
+    "further pretraining time by rates alone",
+]  # fmt: skip
+BY_RATES: dict[What, What] = {  # the same before what earlier arms taught is counted
+    "training time": "training time by rates alone",
+    "answering time": "answering time by rates alone",
+    "further pretraining time": "further pretraining time by rates alone",
+}
 
 
 class ErrorRow(Part):
@@ -39,6 +47,11 @@ class ErrorRow(Part):
     measured: Number
     error: Number
     term: str | None = None
+
+    @property
+    def is_of_rates(self) -> bool:
+        """Whether it is no plan, but what one would have said that had learned nothing."""
+        return self.what in BY_RATES.values()
 
     @property
     def is_wrong(self) -> bool:
@@ -91,15 +104,18 @@ def _memory(study: str, arm: str, plan: ArmPlan, cost: ArmCost) -> list[ErrorRow
 
 
 def _time(study: str, arm: str, plan: ArmPlan, cost: ArmCost) -> list[ErrorRow]:
+    phases: dict[What, tuple[PlanPhase | None, Number]] = {
+        "training time": (plan.training, cost.train_seconds + cost.evaluate_seconds),
+        "further pretraining time": (plan.domain, cost.domain_seconds),
+        "answering time": (plan.answering, cost.answering_seconds),
+    }
     rows = []
-    trained, answered = cost.train_seconds + cost.evaluate_seconds, cost.answering_seconds
-    if plan.training is not None and plan.training.seconds and trained:
-        rows.append(_row(study, arm, "training time", "seconds", plan.training.seconds, trained, plan.training))
-    if plan.domain is not None and plan.domain.seconds and cost.domain_seconds:
-        what: What = "further pretraining time"
-        rows.append(_row(study, arm, what, "seconds", plan.domain.seconds, cost.domain_seconds, plan.domain))
-    if plan.answering is not None and plan.answering.seconds and answered:
-        rows.append(_row(study, arm, "answering time", "seconds", plan.answering.seconds, answered, plan.answering))
+    for what, (phase, measured) in phases.items():
+        if phase is not None and phase.seconds and measured:
+            rows.append(_row(study, arm, what, "seconds", phase.seconds, measured, phase))
+            if phase.taught is not None:
+                by_rates = phase.taught.by_rates
+                rows.append(_row(study, arm, BY_RATES[what], "seconds", by_rates, measured, phase))
     return rows
 
 

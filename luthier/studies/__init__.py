@@ -13,6 +13,7 @@
     arm        one arm from prompts to scores
     unchanged  what may not change between two sittings of a study: the task's rules, bases; other versions are said
     planned    a study's plan, from the prompts that its arms will read
+    teaching   what a finished arm teaches the plans of later studies
     study      arms x examples: the main job
     multitask  one training on a mixture of tasks, as an arm of each task's own study
 

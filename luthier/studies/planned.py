@@ -1,6 +1,8 @@
 """A study's plan: what each arm will take, from the prompts that it will read, written before the first arm runs.
 
 Nothing depends on the plan. An arm whose model has a shape that is not known runs without one.
+
+What an arm then takes teaches the plans of later studies on this machine (teaching.py).
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from luthier.machine import memory_bytes
 from luthier.model.model import Model
 from luthier.planning.devices import HERE, Device, this_machine
 from luthier.planning.lengths import Lengths, rendered_lengths
+from luthier.planning.lessons import with_lessons
 from luthier.planning.plan import PlannedArm, plan_arm, with_domain
 from luthier.planning.terms import Setting
-from luthier.planning.words import duration, gigabytes
+from luthier.planning.words import expected, gigabytes
 from luthier.progress import say
 from luthier.records import Example
 from luthier.results.arm_record import TrainingRecord
@@ -39,7 +42,7 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
     """
     folder = context.folder
     stored = PlanRecord.read_if_there(folder.path)
-    device = this_machine(bases[context.model_name].device.type)
+    device = _device(bases[context.model_name])
     record = stored or PlanRecord(
         format=1,
         accounting="luthier",
@@ -60,17 +63,27 @@ def write_plan(context: StudyContext, arms: Sequence[Arm], bases: Mapping[str, M
         try:
             if asked not in lengths:
                 lengths[asked] = lengths_of(context, arm, base)
-            read = _with_general(context, arm, base, lengths[asked])
-            plans[arm.name] = _plan_of(context, arm, base, read, device, *_training_of(context, arm, arms))
-            if (domain := domain_of(arm)) is not None and (alike := begun_with(arm)) not in begun:
-                begun.add(alike)  # they do it once
-                plans[arm.name] = _with_domain(context, plans[arm.name], domain, base, lengths[asked], device)
+            is_trained, trained_as = _training_of(context, arm, arms)
+            begins = domain_of(arm) is not None and begun_with(arm) not in begun
+            begun.add(begun_with(arm))  # they do it once
+            plan = plan_of(context, arm, base, lengths[asked], device, is_trained=is_trained, begins=begins)
+            plans[arm.name] = plan.model_copy(update={"trained_as": trained_as}) if trained_as else plan
         except LuthierError as problem:
             say(f"{arm.name}: is not planned: {problem}")
     if plans or stored is None:
         record = record.with_arms(plans)
         record.write(folder.path)
     return record
+
+
+def _device(base: Model) -> Device | None:
+    """What computes here, with what was learned on it; None where nothing says how fast it is."""
+    device = this_machine(base.device.type)
+    try:
+        return with_lessons(device) if device else None
+    except LuthierError as problem:  # damaged, or of a newer version: then rates alone speak
+        say(f"plan: {problem}")
+        return device
 
 
 def say_plan(record: PlanRecord, arm: str) -> None:
@@ -82,7 +95,7 @@ def say_plan(record: PlanRecord, arm: str) -> None:
         return say(f"  plan: {plan.refused}")
     parts = ", ".join(f"{name} {gigabytes(phase.peak_bytes)}" for name, phase in plan.phases.items())
     shared = f"; trained as {plan.trained_as}" if plan.trained_as else ""
-    seconds = f"; about {duration(plan.seconds)} by {record.rates} rates" if plan.seconds is not None else ""
+    seconds = f"; about {expected(plan)} by {record.rates} rates{plan.taught_words}" if plan.seconds is not None else ""
     say(f"  plan: {parts}{shared}{seconds}")
 
 
@@ -98,10 +111,20 @@ def _training_of(context: StudyContext, arm: Arm, arms: Sequence[Arm]) -> tuple[
     return twin is not None, twin
 
 
-def _plan_of(
-    context: StudyContext, arm: Arm, base: Model, lengths: Lengths, device: Device | None, is_trained: bool,
-    trained_as: str | None,
+def plan_of(
+    context: StudyContext, arm: Arm, base: Model, lengths: Lengths, device: Device | None, *, is_trained: bool,
+    begins: bool,
 ) -> ArmPlan:  # fmt: skip
+    """The plan of one arm that is asked as `lengths` say. `is_trained`: its training is there when it runs; `begins`:
+    its further pretraining is not."""
+    planned, setting = asked_of(context, arm, base, is_trained=is_trained)
+    read = _with_general(context, arm, base, lengths)
+    plan, domain = plan_arm(planned_shape(base), planned, setting, read, device), domain_of(arm)
+    return _with_domain(context, plan, domain, base, lengths, device) if begins and domain is not None else plan
+
+
+def asked_of(context: StudyContext, arm: Arm, base: Model, *, is_trained: bool) -> tuple[PlannedArm, Setting]:
+    """The arm, and where and how it runs, as a plan needs both."""
     planned = PlannedArm.of(
         arm.method.name,
         arm.settings,
@@ -120,8 +143,7 @@ def _plan_of(
         machine=float(memory_bytes()),
         in_one=supported(base) if arm.answers_by == "generation" else None,
     )
-    plan = plan_arm(planned_shape(base), planned, setting, lengths, device)
-    return plan.model_copy(update={"trained_as": trained_as}) if trained_as else plan
+    return planned, setting
 
 
 def _with_domain(

@@ -43,6 +43,7 @@ from luthier.studies.origin import study_origin
 from luthier.studies.planned import say_plan, write_plan
 from luthier.studies.runs import Run, runs, time_left, training_notes, trainings
 from luthier.studies.spec import StudySpec, in_reach, specification
+from luthier.studies.teaching import beginning, teach
 from luthier.studies.unchanged import other_versions, refuse_changed_bases, refuse_changed_task
 from luthier.suites.panel import of_study
 from luthier.task.chat_template import today
@@ -246,11 +247,13 @@ def _run_arms(context: StudyContext, every: Sequence[Run], bases: Mapping[str, M
         if context.folder.finished(run.name):
             continue
         say_plan(expected, run.of.name)
+        base, before = bases[run.of.model or context.model_name], beginning(context, run.arm)
         try:
-            _run(context, run, bases[run.of.model or context.model_name])
+            _run(context, run, base)
         except LuthierError:
             context.folder.log(ARM_FAILED, arm=run.of.name)
             raise
+        teach(context, run.arm, base, expected.of(run.of.name), before)
         if run in trained:
             done.append(run)
             _say_time_left(context, trained, done)

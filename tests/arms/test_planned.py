@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from luthier import machine
 from luthier.adapt.method import Tuning
 from luthier.adapt.methods import METHODS
 from luthier.adapt.settings import FORMS
+from luthier.arms import probe
 from luthier.arms.planned import Planner, PlanSpec, plan
 from luthier.arms.short_form import setting_tables
 from luthier.errors import LuthierError, ModelError, SettingsError
 from luthier.model.sizes import WIDTHS
+from luthier.planning.devices import Rates, processor
+from luthier.planning.learned import Sort, lesson
+from luthier.planning.lessons import basis_of, learn
 from luthier.task.task import load_task
 from tests import tiny
 from tests.commands import Said
@@ -217,10 +222,54 @@ def test_the_command_prints_a_table_its_terms_and_json(luthier_says: Callable[..
             ("--model", "llama-3.2-1b", "--accounting", "mine"),
             "plan: --accounting is 'mine'; it should be 'luthier' or 'transformers'",
         ),
-        (("--errors",), "--errors needs the folders of finished studies"),
     ):
         refused = luthier_says("plan", *words)
         assert refused.code != 0 and says in refused.err
+
+
+def test_what_was_learned_is_shown_and_forgotten(
+    luthier_says: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUTHIER_CACHE", str(tmp_path))
+    asked = ("plan", "--model", "smollm2-135m", "--arm", "zero-shot")
+    before = json.loads(luthier_says(*asked, "--json").out)
+    assert "0 phases of finished arms taught" in luthier_says("plan", "--errors").out
+    device = processor()
+    sort = Sort("answering", "fp32", "decoder", "prompting", before["arms"]["zero-shot"]["parameters"])
+    (made, other) = (lesson(basis, sort, 10.0, 15.0) for basis in (basis_of(device), "another"))
+    assert made is not None and other is not None
+    learn([made, made, other])
+    after = json.loads(luthier_says(*asked, "--json").out)["arms"]["zero-shot"]["answering"]
+    plain = before["arms"]["zero-shot"]["answering"]
+    assert after["taught"]["by_rates"] == plain["seconds"] and after["taught"]["arms"] == 2
+    assert after["seconds"] == pytest.approx(plain["seconds"] * after["taught"]["factor"], abs=0.01)
+    assert after["terms"] == plain["terms"] and after["flops"] == plain["flops"] and "taught" not in plain
+    said = " ".join(luthier_says(*asked, "--terms").out.split())
+    assert "zero-shot: time by stated rates, times 1." in said and "from 2 earlier arms on this machine" in said
+    assert "answering by rates" in said and "learned" in said and "for 95 of 100 arms" in said
+    shown = luthier_says("plan", "--errors")
+    assert "prompts alone" in shown.out and "1 more are of other rates" in " ".join(shown.out.split())
+    (row,) = json.loads(luthier_says("plan", "--errors", "--json").out)["learned"]
+    assert (row["phase"], row["kind"], row["arms"], row["factor"]) == (
+        "answering", "prompting", 2, after["taught"]["factor"],
+    )  # fmt: skip
+    assert "Forgotten" in luthier_says("plan", "--forget").out
+    assert "Nothing was learned yet" in luthier_says("plan", "--forget").out
+    assert json.loads(luthier_says(*asked, "--json").out) == before
+
+
+def test_a_probe_that_others_disturbed_says_so(
+    luthier_says: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = Rates(format=1, processor="p", threads=1, device="cpu", bandwidth=1e9, products=[])
+    monkeypatch.setattr(probe, "probe", lambda: rates)
+    monkeypatch.setattr(machine, "disturbed", lambda *_: None)
+    assert luthier_says("plan", "--probe").err == ""
+    monkeypatch.setattr(machine, "disturbed", lambda *_: "others used 1.5 of the processors meanwhile")
+    said = luthier_says("plan", "--probe")
+    assert said.code == 0 and "so these rates may be too low; measure again on a quiet machine" in " ".join(
+        said.err.split()
+    )
 
 
 def test_the_documentation_s_sums_are_those_of_the_code() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from luthier.arms import probe
 from luthier.errors import LuthierError
 from luthier.files import read_json, write_json
-from luthier.planning.devices import Rates, device, kept_rates, this_machine
+from luthier.planning.devices import Phase, Rates, device, kept_rates, this_machine
 
 TINY = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
@@ -38,11 +39,15 @@ def test_a_probe_is_kept_and_read_by_a_plan(tmp_path: Path, monkeypatch: pytest.
     here = device("here")
     assert here.source == "measured" and here.bandwidth == made.bandwidth
     blocks = {(one.precision, one.phase): one for one in made.blocks}
-    assert set(blocks) == {(p, phase) for p in ("fp32", "bf16") for phase in ("training", "reading", "writing")}
+    assert set(blocks) == {(p, phase) for p in ("fp32", "bf16") for phase in get_args(Phase)}
     for (precision, phase), one in blocks.items():
         assert one.planned > 0 and one.measured > 0
         assert here.beside(phase, precision) == max(0.0, one.measured - one.planned) / one.units
     assert blocks["bf16", "writing"].units == probe.NEW * TINY["num_hidden_layers"]
+    assert blocks["bf16", "adapted writing"].units == probe.NEW * TINY["num_hidden_layers"] * 7
+    sizes = 2 * (16 + 16) + 2 * (16 + 8) + 3 * (16 + 32)  # what goes into a block's layers and comes out, for a token
+    assert blocks["bf16", "adapted reading"].units == sum(probe.ASKED) * TINY["num_hidden_layers"] * sizes
+    assert blocks["fp32", "adapted reading"].planned <= blocks["fp32", "reading"].measured
     earlier = read_json(tmp_path / Rates.FILE)
     del earlier["blocks"]
     write_json(tmp_path / Rates.FILE, earlier)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from luthier.planning.learned import Learned
 from luthier.records import Answer, Example, Score
 from luthier.results.arm_record import BaseWidth
 from luthier.results.comparison import Comparison
@@ -15,6 +16,7 @@ from luthier.results.cost import Cost
 from luthier.results.domain_record import DomainRecord
 from luthier.results.looks import Looks
 from luthier.results.multitask_record import TasksRecord
+from luthier.results.plan_record import PlanRecord
 from luthier.results.pretrain_record import PretrainRecord
 from luthier.results.profile_record import ProfileRecord
 from luthier.results.record import Record
@@ -203,6 +205,17 @@ TRIAL = {
 }  # fmt: skip
 
 
+LESSON = {
+    "basis": "987541ee4f09d56f", "phase": "training", "precision": "bf16", "family": "decoder", "kind": "lora",
+    "parameters": 134515008, "by_rates": 21.5, "measured": 32.6, "weight": 0.383,
+}  # fmt: skip
+TAUGHT = {"by_rates": 21.5, "factor": 1.39, "low": 0.77, "high": 2.51, "arms": 2}
+PHASE = {"terms": [{"name": "weights", "bytes": 9}], "flops": 7, "seconds": 29.885, "taught": TAUGHT}
+PLAN = {
+    "format": 1, "accounting": "luthier", "device": "here", "precision": "bf16", "rates": "measured",
+    "arms": {"lora": {"method": "lora", "model": "m", "parameters": 10, "trainable": 2, "training": PHASE}},
+}  # fmt: skip
+
 RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every promise of test_damage.py by its line here
     "comparison": lambda: read_back(Comparison, compared()),
     "comparison of labels": lambda: read_back(Comparison, compared_labels()),
@@ -230,5 +243,7 @@ RECORDS: dict[str, Callable[[], Record]] = {  # a new type is held to every prom
     "pretrained": lambda: read_back(PretrainRecord, PRETRAINED),
     "domain": lambda: read_back(DomainRecord, DOMAIN),
     "trial": lambda: read_back(TrialRecord, TRIAL),
+    "plan": lambda: read_back(PlanRecord, PLAN),
+    "learned": lambda: read_back(Learned, {"format": 1, "lessons": [LESSON, LESSON]}),
     "looks": lambda: read_back(Looks, {"a": ["b", "c"], "d": []}),
 }

@@ -9,7 +9,7 @@ import pytest
 from luthier.errors import FolderError
 from luthier.results.cost import ArmCost, Cost
 from luthier.results.lines import METRICS_FILE, Step
-from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm
+from luthier.results.plan_record import ArmPlan, PlanPhase, PlanRecord, PlanTerm, Taught
 from luthier.results.predicted import error_rows, seconds_after, summary
 from luthier.results.record import write_lines_of
 
@@ -67,6 +67,24 @@ def test_errors_by_arm_and_the_term_that_was_wrong(tmp_path: Path) -> None:
     found = {one.what: one for one in summary(list(rows.values()) * 2)}
     assert found["answering memory"].wrong == 2 and found["answering memory"].n == 2
     assert "mean error +50.0%" in found["answering memory"].sentence
+
+
+def test_a_plan_that_learned_is_shown_beside_what_rates_alone_say(tmp_path: Path) -> None:
+    taught = Taught(by_rates=50.0, factor=1.5, low=1.1, high=2.0, arms=4)
+    learned = LORA.model_copy(
+        update={"training": LORA.training.model_copy(update={"seconds": taught.seconds, "taught": taught})}
+    )
+    plan(lora=learned).write(tmp_path)
+    Cost(seconds=120.0, arms={"lora": ArmCost(train_seconds=80.0, answer_seconds=40.0)}).write(tmp_path)
+    rows = {row.what: row for row in error_rows([tmp_path])}
+    assert rows["training time"].predicted == 75.0 and rows["training time"].error == -0.0625
+    alone = rows["training time by rates alone"]
+    assert alone.predicted == 50.0 and alone.error == -0.375 and alone.is_of_rates and alone.is_wrong
+    assert "answering time by rates alone" not in rows and not rows["answering time"].is_of_rates
+    assert learned.seconds == 125.0 and learned.seconds_ends == (105.0, 150.0)
+    assert PlanRecord.read(tmp_path).taught == {
+        "lora": "stated rates, times 1.50 (training) from 4 earlier arms on this machine"
+    }
 
 
 def test_the_first_step_says_nothing_of_the_rate() -> None:
