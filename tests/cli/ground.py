@@ -84,7 +84,7 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
     "scale run": (
         Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),  # the same
-        Typed("scale run --minutes 100 --trunk --corpus file.txt --out out", code=2),
+        Typed("scale run --minutes 0.01 --trunk --corpus file.txt --out out", code=2),
     ),
     "scale plan": (Typed("scale plan --flops 1e21"),),
     "learn": (Typed("learn"),),
