@@ -16,7 +16,8 @@ import numpy as np
 from bench.rows import WHOLE
 from luthier.files import building, write_lines
 from luthier.scratch.corpus import read_corpus
-from luthier.scratch.pretrain import Pretraining, prepare
+from luthier.scratch.pretrain import prepare
+from luthier.scratch.pretraining import Pretraining
 
 TEXT_BYTES = 2_000_000
 

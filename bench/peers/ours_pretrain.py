@@ -16,7 +16,8 @@ import common  # noqa: E402
 
 from luthier.results.lines import METRICS_FILE, Step  # noqa: E402
 from luthier.results.record import read_lines_of  # noqa: E402
-from luthier.scratch.pretrain import Pretraining, fit, prepare  # noqa: E402
+from luthier.scratch.pretrain import fit, prepare  # noqa: E402
+from luthier.scratch.pretraining import Pretraining  # noqa: E402
 
 
 def settings(order):

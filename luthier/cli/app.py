@@ -70,7 +70,7 @@ for verb in FOLDER_VERBS + ABILITY_VERBS + SERVING_VERBS + COLUMN_VERBS:
     options.add(app, verb)
 options.add(app, plan.plan, "luthier.arms.planned:PlanSpec")
 options.add(app, scratch.tokens)
-options.add(app, scratch.pretrain, "luthier.scratch.pretrain:Pretraining")
+options.add(app, scratch.pretrain, "luthier.scratch.pretraining:Pretraining")
 options.add(app, scratch.trial, "luthier.scratch.trial_cells:Trial")
 for verb in SCALE_VERBS:
     options.add(scratch.scale, verb)

@@ -66,6 +66,9 @@ def run(
     minutes: Annotated[float, typer.Option(help="How long it may take, about.")],
     out: Annotated[Path, typer.Option(help="The folder to write; a ladder that was stopped there goes on.")],
     corpus: Annotated[str, typer.Option(help="The text: docstrings, a folder, a .jsonl or a .txt.")] = "docstrings",
+    trunk: Annotated[
+        bool, typer.Option("--trunk", help="Trainings of one size share their first steps, which are made once.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a ladder of small models, predict the largest before it is trained, and write points for `scale fit`.
@@ -77,7 +80,7 @@ def run(
     from luthier.cli.exits import command
     from luthier.scratch import ladder as work
 
-    record = work.run_ladder(minutes, out, corpus=corpus, command=command())
+    record = work.run_ladder(minutes, out, corpus=corpus, trunk=trunk, command=command())
     if as_json:
         return screen.print_json(record.as_json())
     screen.print_table(work.PREDICTION_HEADER, work.prediction_rows(record, out))

@@ -54,3 +54,4 @@ class PretrainRecord(Record):
     elsewhere: BitsPerByte | None = None
     samples: list[TextSample] | None = None
     weights_sha256: str | None = None
+    shared_steps: int | None = None  # of `steps`, those that a shorter training had made; None: none

@@ -125,9 +125,15 @@ class Cell(Part):
     seed: int
     parameters: int
     tokens: int
-    flops: Number
+    flops: Number  # of all its steps, as if it were trained alone
     rate: Number = 1  # times the rule's learning rate
     batch: Number = 1  # times the rule's batch
+    shared_flops: Number = 0  # of `flops`, those of steps that a shorter cell of its trunk has made before
+
+    @property
+    def own_flops(self) -> float:
+        """FLOPs that its training takes."""
+        return float(self.flops - self.shared_flops)
 
     @property
     def is_check(self) -> bool:
@@ -153,6 +159,7 @@ class LadderRecord(Record):
     format: FirstFormat
     minutes: Number
     corpus: str
+    trunk: bool = False  # whether the cells of one size and seed share their first steps
     flops_a_second: Number  # measured before the plan
     cells: list[Cell] = Field(min_length=1)
     predictions: list[Prediction]

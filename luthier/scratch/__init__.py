@@ -25,6 +25,7 @@
     rows           rows as the loop's batches and as tensors; the step
     drawn          rows that a function draws, for the one loop
     held_out       bits a byte of held-out documents, beside xz and bzip2
+    pretraining    how a model is trained from nothing: settings, and steps that trainings of other lengths share
     pretrain       `pretrain`: text -> the one loop -> pretrain.json
     pretrain_page  pretrain.html
     ladder         `scale run`: trainings whose largest size is predicted before it is trained

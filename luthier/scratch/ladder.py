@@ -10,6 +10,11 @@ the spread of seeds is known. A ladder that was stopped goes on; its plan is tha
 The rule for rate and batch: every cell has pretrain's learning rate and a batch of the square root of its tokens, at
 least 1,024. Cells of the smallest and the largest size check it, with half and twice the rate, and half and twice the
 batch. They are no points. All cells compute in fp32, so that points of two machines lie on one law.
+
+With a trunk the cells of one size and seed are one training of which each is a branch: the rate rises and stays, and
+over the last COOLDOWN of a cell's steps it falls. A cell begins where the fall of the next shorter one began. So the
+batch and the order of rows are those of the longest, the rise is that of the shortest, and the steps in common are made
+once.
 """
 
 from __future__ import annotations
@@ -26,58 +31,77 @@ import torch
 from luthier.errors import FolderError, SettingsError
 from luthier.files import locked, write_text
 from luthier.progress import bar, hushed, say
+from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.pretrain_record import PretrainRecord
+from luthier.results.record import read_lines_of
 from luthier.results.scaling_record import Cell, LadderRecord, Prediction
 from luthier.scratch.backtest import LEVEL, predictor
 from luthier.scratch.corpus import DOCSTRINGS, read_corpus
 from luthier.scratch.objectives import Vocabulary
 from luthier.scratch.points import FEWEST, Points
-from luthier.scratch.pretrain import Pretraining, pretrain
+from luthier.scratch.pretrain import pretrain, sweep_parts
+from luthier.scratch.pretraining import Pretraining
 from luthier.scratch.rows import RowBatches, loss_of
 from luthier.scratch.shape import training_flops
 from luthier.scratch.transformer import Transformer
 
-WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)  # of 512, RATIOS ask for more tokens than a training may have
 SIZES = 4  # of a ladder
 RATIOS = (5, 10, 20, 40)  # tokens a parameter
 SEEDS = 3  # of the smallest size at the first and last ratio
+COOLDOWN = 0.2  # share of a cell's steps over which its rate falls, with a trunk
 RULE = (1.0, 1.0)  # rate and batch, in the rule's
 BESIDE = ((0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0))  # of the smallest and the largest size at the first ratio
 VOCABULARY, ROW = 512, 128
 GIGA = 1e9
 COLUMNS = ("run", "parameters", "parameters_without_embeddings", "tokens", "flops", "loss", "seed")
+TRUNK_COLUMNS = ("shared_steps", "seconds")  # steps that a shorter cell has made; seconds of all others
 
 
-def settings_of(width: int, tokens: int, seed: int, corpus: str, beside: tuple[float, float] = RULE) -> Pretraining:
-    """A cell's training: depth grows with width, and heads are 16 to 32 wide. `beside`: rate and batch to it."""
+def settings_of(
+    width: int, tokens: int, seed: int, corpus: str, beside: tuple[float, float] = RULE, longest: int | None = None
+) -> Pretraining:
+    """A cell's training: depth grows with width, and heads are 16 to 32 wide.
+
+    `beside`: rate and batch to the rule's. `longest`: tokens of the longest cell of its trunk; all cells of a trunk
+    rise as the shortest would alone.
+    """
     rate, batch = beside
+    warmup = Pretraining().warmup * (1 if longest is None else RATIOS[0] / RATIOS[-1])
     return Pretraining(
         corpus=corpus, vocabulary=VOCABULARY, width=width, layers=max(2, min(8, width // 24)),
         heads=max(1, width // 32), tokens=tokens, row=ROW, seed=seed, evaluations=1, held_out_bytes=100_000,
         learning_rate=rate * Pretraining().learning_rate, precision="fp32",
-        batch_tokens=int(batch * max(1_024, math.isqrt(tokens))),
+        batch_tokens=int(batch * max(1_024, math.isqrt(longest or tokens))), trunk_tokens=longest,
+        cooldown=None if longest is None else COOLDOWN, warmup=warmup,
     )  # fmt: skip
 
 
-def planned(minutes: float, rate: float, corpus: str) -> list[Cell]:
+def settings_in(cell: Cell, corpus: str, trunk: bool) -> Pretraining:
+    """The training of a planned cell, with or without a trunk."""
+    longest = cell.parameters * RATIOS[-1] if trunk else None
+    return settings_of(cell.width, cell.tokens, cell.seed, corpus, (cell.rate, cell.batch), longest)
+
+
+def planned(minutes: float, rate: float, corpus: str, trunk: bool = False) -> list[Cell]:
     """The cells of the largest ladder that fits into the minutes at `rate` FLOPs a second, smallest first.
 
     Raises SettingsError when not even the smallest ladder fits.
     """
     best: list[Cell] = []
     for first in range(len(WIDTHS) - SIZES + 1):
-        cells = _cells(WIDTHS[first : first + SIZES], corpus)
-        if sum(cell.flops for cell in cells) > minutes * 60 * rate:
+        cells = _cells(WIDTHS[first : first + SIZES], corpus, trunk)
+        if sum(cell.own_flops for cell in cells) > minutes * 60 * rate:
             break
         best = cells
     if not best:
-        least = sum(cell.flops for cell in _cells(WIDTHS[:SIZES], corpus)) / rate / 60
+        least = sum(cell.own_flops for cell in _cells(WIDTHS[:SIZES], corpus, trunk)) / rate / 60
         raise SettingsError(f"--minutes is {minutes:g}; the smallest ladder takes about {least:.1f} here, so give more")
     return best
 
 
-def _cells(widths: tuple[int, ...], corpus: str) -> list[Cell]:
-    cells = []
+def _cells(widths: tuple[int, ...], corpus: str, trunk: bool) -> list[Cell]:
+    cells: list[Cell] = []
     for width in widths:
         for ratio in RATIOS:
             repeated = width == widths[0] and ratio in (RATIOS[0], RATIOS[-1])
@@ -88,15 +112,30 @@ def _cells(widths: tuple[int, ...], corpus: str) -> list[Cell]:
                 shape = settings_of(width, 10**6, 0, corpus).shape(VOCABULARY)
                 with torch.device("meta"):  # counted, not made
                     parameters = sum(parameter.numel() for parameter in Transformer(shape).parameters())
-                tokens = ratio * parameters
-                read = settings_of(width, tokens, seed, corpus, (rate, batch)).tokens_read
                 name = f"w{width}-r{ratio}-s{seed}"
                 name += "" if (rate, batch) == RULE else f"-rate{rate:g}-batch{batch:g}"
-                cells.append(Cell(
-                    name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=tokens,
-                    flops=training_flops(shape, read, ROW), rate=rate, batch=batch,
-                ))  # fmt: skip
+                cell = Cell(
+                    name=name, width=width, ratio=ratio, seed=seed, parameters=parameters, tokens=ratio * parameters,
+                    flops=0, rate=rate, batch=batch,
+                )  # fmt: skip
+                settings = settings_in(cell, corpus, trunk)
+                found = {"flops": training_flops(shape, settings.tokens_read, ROW)}
+                if trunk and (shorter := begun_by(cell, cells)):
+                    common = settings_in(shorter, corpus, trunk)
+                    tokens = common.shared_steps * common.rows_a_step * ROW
+                    found["shared_flops"] = training_flops(shape, tokens, ROW)
+                cells.append(cell.model_copy(update=found))
     return cells
+
+
+def begun_by(cell: Cell, cells: list[Cell]) -> Cell | None:
+    """With a trunk: the longest shorter cell of the same training, from whose copy this one begins."""
+
+    def training(one: Cell) -> tuple[float, ...]:
+        return one.width, one.seed, one.rate, one.batch
+
+    shorter = [one for one in cells if training(one) == training(cell) and one.tokens < cell.tokens]
+    return max(shorter, key=lambda one: one.tokens, default=None)
 
 
 def measured_rate(width: int = 64) -> float:
@@ -115,48 +154,62 @@ def measured_rate(width: int = 64) -> float:
     return training_flops(shape, 32 * ROW, ROW) / float(np.median(seconds[1:]))
 
 
-def run_ladder(minutes: float, out: Path, *, corpus: str = DOCSTRINGS, command: str = "") -> LadderRecord:
+def run_ladder(
+    minutes: float, out: Path, *, corpus: str = DOCSTRINGS, trunk: bool = False, command: str = ""
+) -> LadderRecord:
     """Trains every cell, predicts the largest size from the smaller ones before it is trained, and writes points.csv.
+
+    `trunk`: cells of one size and seed share their first steps.
 
     Raises SettingsError for minutes that buy no ladder, FolderError for a folder of another ladder.
     """
     if not (math.isfinite(minutes) and 0 < minutes <= 100_000):
         raise SettingsError(f"--minutes is {minutes:g}; give a number above 0")
     with locked(out):
+        sweep_parts(out, LadderRecord)
         record = LadderRecord.read_if_there(out)
         if record is None:
             torch.manual_seed(0)
             rate = measured_rate()
             record = LadderRecord(
-                format=1, minutes=minutes, corpus=corpus, flops_a_second=rate, cells=planned(minutes, rate, corpus),
-                predictions=[], level=LEVEL,
+                format=1, minutes=minutes, corpus=corpus, flops_a_second=rate,
+                cells=planned(minutes, rate, corpus, trunk), predictions=[], level=LEVEL,
+                **({"trunk": True} if trunk else {}),
             )  # fmt: skip
             record.write(out)
-        elif (record.minutes, record.corpus) != (minutes, corpus):
-            raise FolderError(f"{out}: holds a ladder of {record.minutes:g} minutes; name a new folder with --out")
+        elif (record.minutes, record.corpus, record.trunk) != (minutes, corpus, trunk):
+            kind = "with" if record.trunk else "without"
+            raise FolderError(
+                f"{out}: holds a ladder of {record.minutes:g} minutes {kind} --trunk; name a new folder with --out"
+            )
         say(ladder_words(record))
         text = read_corpus(corpus)
         largest = max(cell.width for cell in record.cells)
-        with bar("train", sum(cell.flops for cell in record.cells) / GIGA, "GFLOP") as shown:
+        with bar("train", sum(cell.own_flops for cell in record.cells) / GIGA, "GFLOP") as shown:
             for cell in record.cells:
                 if cell.width == largest and not record.predictions:
                     record = record.model_copy(update={"predictions": _predictions(record, out, largest)})
                     record.write(out)
-                settings = settings_of(cell.width, cell.tokens, cell.seed, corpus, (cell.rate, cell.batch))
+                shorter = begun_by(cell, record.cells) if trunk else None
+                begin = None if shorter is None else out / "cells" / shorter.name
                 with hushed():
-                    pretrain(settings, out / "cells" / cell.name, command, text=text, tokenizers=out / "tokenizer")
+                    pretrain(
+                        settings_in(cell, corpus, trunk), out / "cells" / cell.name, command, text=text,
+                        tokenizers=out / "tokenizer", begin=begin,
+                    )  # fmt: skip
                 _write_points(record, out)
-                shown.advance(cell.flops / GIGA, cell.name)
+                shown.advance(cell.own_flops / GIGA, cell.name)
         return record
 
 
 def ladder_words(record: LadderRecord) -> str:
     """What the minutes buy."""
-    total = sum(cell.flops for cell in record.cells)
+    total, shared = (sum(values) for values in zip(*((c.own_flops, c.shared_flops) for c in record.cells), strict=True))
     sizes = sorted({cell.parameters for cell in record.cells})
     return (
         f"{record.minutes:g} minutes at {record.flops_a_second / 1e9:.0f} GFLOP/s buy {len(record.cells)} trainings, "
         f"{sizes[0]:,} to {sizes[-1]:,} parameters, {RATIOS[0]} to {RATIOS[-1]} tokens a parameter: {total:.2g} FLOPs"
+        + (f"; steps that trainings share are made once and not again, for {shared:.2g} FLOPs" if record.trunk else "")
     )
 
 
@@ -202,12 +255,16 @@ def _predictions(record: LadderRecord, out: Path, largest: int) -> list[Predicti
 def _write_points(record: LadderRecord, out: Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    table.writerow((*COLUMNS, *(TRUNK_COLUMNS if record.trunk else ())))
     for cell, trained in finished(record, out):
-        table.writerow((
+        row: tuple[object, ...] = (
             f"{cell.width}-{cell.ratio}", trained.parameters, trained.parameters_without_embeddings, trained.tokens,
             f"{trained.flops:.6g}", f"{loss_a_byte(trained):.6f}", cell.seed,
-        ))  # fmt: skip
+        )  # fmt: skip
+        if record.trunk:
+            steps = read_lines_of(Step, out / "cells" / cell.name / METRICS_FILE)
+            row = (*row, trained.shared_steps or 0, f"{sum(step.seconds for step in steps):.3f}")
+        table.writerow(row)
     write_text(out / "points.csv", text.getvalue())
 
 

@@ -3,20 +3,19 @@
 OUT/pretrain.json      settings, text, and what was reached
 OUT/tokenizer/         the tokenizer
 OUT/metrics.jsonl, checkpoint.safetensors   the loop's; a training that was stopped goes on from there
+OUT/trunk.safetensors  of trainings that begin the same: the copy that longer ones begin with
 OUT/weights/           the weights, model.safetensors
 OUT/pretrain.html      loss by step, bits a byte beside xz and bzip2, what the model writes
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
@@ -24,114 +23,29 @@ from luthier.decoding.generate import answered
 from luthier.decoding.requests import Request
 from luthier.decoding.sampling import Generation
 from luthier.errors import FolderError
-from luthier.files import building, locked, sha256_of, sha256_of_text
+from luthier.files import building, locked, sha256_of, sha256_of_text, sweep, sweep_all
 from luthier.machine import keep_freed_memory, versions
-from luthier.model.model import Model, own_precision
+from luthier.model.model import Model
 from luthier.progress import say, stoppable
 from luthier.results.lines import METRICS_FILE, Step
 from luthier.results.pretrain_record import BitsPerByte, PretrainRecord, TextSample
-from luthier.results.record import read_lines_of
+from luthier.results.record import Record, read_lines_of
 from luthier.scratch import objectives
-from luthier.scratch.corpus import DOCSTRINGS, Corpus, Document, read_corpus
+from luthier.scratch.corpus import Corpus, Document, read_corpus
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.lstm import LSTM, lstm_width
 from luthier.scratch.objectives import Row
+from luthier.scratch.pretraining import Pretraining
 from luthier.scratch.rows import RowBatches, loss_of
 from luthier.scratch.shape import Shape, matrices, training_flops
 from luthier.scratch.transformer import Transformer
 from luthier.scratch.vocabulary import Vocabulary, vocabulary
-from luthier.settings import Seed, Settings
 from luthier.training import optimizers
-from luthier.training.loop import Training, train
+from luthier.training.checkpoint import Trunk
+from luthier.training.loop import Trained, Training, train
 
-FEWEST_STEPS = 10
 EVALUATED_BYTES = 20_000  # of held-out text, each time on the way
 TOKENIZER_BYTES = 4_000_000  # of the training text, from which a tokenizer is trained
-
-
-class Pretraining(Settings):
-    """How a model is trained from nothing."""
-
-    corpus: str = Field(DOCSTRINGS, description="the text: docstrings, a folder of texts, a .jsonl or a .txt")
-    tokenizer: Literal["bytes", "bpe", "unigram"] = Field("bpe", description="what cuts the text")
-    vocabulary: int = Field(1024, ge=257, le=65_536, description="ids of the tokenizer; bytes have 257")
-    objective: Literal["causal", "prefix", "masked", "spans"] = Field(
-        "causal", description="what the model learns to do"
-    )
-    model: Literal["transformer", "lstm"] = Field("transformer", description="what learns; an LSTM is causal")
-    width: int = Field(128, ge=8, le=2**14, description="of the residual stream; an LSTM gets as many parameters")
-    layers: int = Field(4, ge=1, le=200, description="blocks of each stack")
-    heads: int = Field(4, ge=1, le=256, description="attention heads")
-    kv_heads: int | None = Field(None, ge=1, description="heads of keys and values; None: as many")
-    positions: Literal["learned", "sinusoidal", "rotary", "alibi", "buckets"] = Field(
-        "rotary", description="how the model knows where a token stands"
-    )
-    activation: Literal["gelu", "gelu-tanh", "relu", "relu2", "swiglu", "geglu"] = Field(
-        "relu2", description="of the MLP"
-    )
-    norm: Literal["rms", "layer"] = Field("rms", description="RMSNorm or LayerNorm")
-    qk_norm: bool = Field(True, description="norm on queries and keys")
-    zero_outputs: bool = Field(True, description="what is added to the residual stream begins at zero")
-    tied: bool = Field(True, description="the output layer is the embedding")
-    tokens: int = Field(2_000_000, ge=1, le=10**9, description="tokens to train on")
-    row: int = Field(256, ge=8, le=2**14, description="tokens of a row")
-    batch_tokens: int = Field(4096, ge=8, le=2**24, description="tokens an optimizer step")
-    optimizer: Literal["adamw", "muon"] = Field("muon", description="Muon moves matrices, and AdamW the rest")
-    learning_rate: float = Field(0.02, gt=0, le=10, description="peak learning rate")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled weight decay of matrices")
-    warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    cooldown: float | None = Field(
-        None, gt=0, le=1, description="share of the steps over which it falls; None: it falls from its peak on"
-    )
-    evaluations: int = Field(5, ge=1, le=1000, description="times that held-out text is read on the way")
-    held_out_bytes: int = Field(400_000, ge=100, le=10**9, description="most bytes of held-out text at the end")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of products; auto: bf16 where the machine multiplies it faster, and never for an LSTM"
-    )
-    checkpoint_seconds: float = Field(25.0, ge=0, description="seconds of work that a kill may cost; 0: every step")
-    seed: Seed = Field(0, description="of weights, rows and samples")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Pretraining:
-        if self.model == "lstm" and self.objective != "causal":
-            raise ValueError(f"an LSTM reads from left to right, so its objective is causal and not {self.objective}")
-        if self.batch_tokens < self.row:
-            raise ValueError(f"batch_tokens is {self.batch_tokens}, less than one row of {self.row}")
-        self.shape(self.vocabulary)
-        return self
-
-    def shape(self, ids: int) -> Shape:
-        """The transformer's shape with `ids` ids."""
-        same = ("width", "layers", "heads", "kv_heads", "positions", "activation", "norm", "qk_norm", "zero_outputs")
-        return Shape(
-            vocabulary=ids, family=objectives.FAMILY[self.objective], tied=self.tied, window=self.row,  # type: ignore[arg-type]
-            **{name: getattr(self, name) for name in same},
-        )  # fmt: skip
-
-    @property
-    def rows_a_step(self) -> int:
-        return max(1, self.batch_tokens // self.row)
-
-    @property
-    def steps(self) -> int:
-        """At least FEWEST_STEPS."""
-        return max(FEWEST_STEPS, math.ceil(self.tokens / (self.rows_a_step * self.row)))
-
-    @property
-    def tokens_read(self) -> int:
-        """Tokens of all steps: `tokens`, rounded up to whole steps."""
-        return self.steps * self.rows_a_step * self.row
-
-    def own_precision(self) -> str:
-        """'fp32' or 'bf16': what `precision` means on this machine. An LSTM's own products know fp32 alone."""
-        if self.model == "lstm":
-            return "fp32"
-        return own_precision("cpu") if self.precision == "auto" else self.precision
-
-    @property
-    def is_causal(self) -> bool:
-        """Whether the model learns to give every token a likelihood from those before it."""
-        return self.objective in ("causal", "prefix")
 
 
 @dataclass(frozen=True)
@@ -149,6 +63,10 @@ class Work:
     def encode(self, text: str) -> list[int]:
         return list(self.vocabulary.tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def decided_by(self, settings: str) -> str:
+        """A hash of all that decides a training: these settings, the precision, the text, the tokenizer."""
+        return sha256_of_text(settings, self.precision, self.corpus.sha256, self.vocabulary.sha256)
+
 
 def pretrain(
     settings: Pretraining,
@@ -158,11 +76,13 @@ def pretrain(
     text: Corpus | None = None,
     tokenizers: Path | None = None,
     watch: Callable[[], None] = lambda: None,
+    begin: Path | None = None,
 ) -> PretrainRecord:
     """Trains a model, or goes on with a training that was stopped, and returns its record.
 
     Several trainings share a `text` that was read, and a folder of `tokenizers`; without, each reads and makes its own.
-    `watch` is called before each micro-batch.
+    `watch` is called before each micro-batch. `begin`: the folder of a shorter training that begins the same; its steps
+    are not made again, and the result is the same.
     Raises DataError for a text that cannot be read, FolderError for a folder of another training, SettingsError when
     the loss is no longer a number.
     """
@@ -174,6 +94,7 @@ def pretrain(
             refuse_other_settings(out, "training", known.settings, given)
         if known is not None and known.finished:
             return known
+        sweep_parts(out, PretrainRecord)
         work = prepare(settings, tokenizers or out / "tokenizer", text, known.precision if known else None)
         record = _record(work, command)
         if known is not None:
@@ -181,13 +102,21 @@ def pretrain(
                               (record.corpus_sha256, record.tokenizer_sha256))  # fmt: skip
         record.write(out)
         say(words_before(record, settings.tokens_read))
-        fit(work, out, _evaluation(work), watch)
-        record = _finished(work, record, out)
-        record.write(out)
+        trained = fit(work, out, _evaluation(work), watch, begin)
+        record = _finished(work, record, out, trained.shared_steps)
         from luthier.scratch.pretrain_page import write_page
 
         write_page(out, record)
+        record.write(out)  # at the end: what is finished is not looked at again
         return record
+
+
+def sweep_parts(out: Path, record: type[Record]) -> None:
+    """Removes what a kill left in the making: in a folder that is known by its record everything, else that record."""
+    if record.is_in(out):
+        sweep_all(out)
+    else:
+        sweep(record.path_in(out))
 
 
 def prepare(settings: Pretraining, tokenizers: Path, text: Corpus | None = None, precision: str | None = None) -> Work:
@@ -238,9 +167,12 @@ def words_before(record: PretrainRecord, tokens: int) -> str:
     )
 
 
-def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None] = lambda: None) -> None:
-    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way, and
-    `watch` is called before each micro-batch."""
+def fit(
+    work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None] = lambda: None,
+    begin: Path | None = None,
+) -> Trained:  # fmt: skip
+    """Trains the module of `work` through the one loop, whose files lie in `out`; `evaluate` is asked on the way,
+    `watch` is called before each micro-batch, and `begin` has the copy of a shorter training."""
     settings = work.settings
 
     def step(rows: Sequence[Row]) -> tuple[torch.Tensor, int, int]:
@@ -250,9 +182,9 @@ def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[]
     batches = RowBatches(
         [document.text for document in work.corpus.train], work.encode, work.ids, objective=settings.objective,
         row=settings.row, steps=settings.steps, rows_a_step=settings.rows_a_step,
-        micro_rows=max(1, 16_384 // settings.row), seed=settings.seed,
+        micro_rows=max(1, 16_384 // settings.row), seed=settings.seed, longest=settings.longest_steps,
     )  # fmt: skip
-    train(
+    return train(
         work.module,
         step,
         batches,
@@ -263,10 +195,12 @@ def fit(work: Work, out: Path, evaluate: Callable[[], float], watch: Callable[[]
         out,
         evaluate=evaluate,
         optimizers=optimizers.optimizers(settings.optimizer, weight_decay=settings.weight_decay),
-        rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown),
+        rate_at=None if settings.cooldown is None else optimizers.trunk(settings.cooldown, settings.longest_steps),
         seed=settings.seed,
-        decided_by=sha256_of_text(
-            settings.model_dump_json(), work.precision, work.corpus.sha256, work.vocabulary.sha256
+        decided_by=work.decided_by(settings.model_dump_json()),
+        trunk=None if settings.trunk_tokens is None else Trunk(
+            steps=settings.shared_steps, is_kept=settings.tokens < settings.trunk_tokens, begin=begin,
+            decided_by=work.decided_by(settings.model_dump_json(exclude={"tokens"})),
         ),
         title="pretrain",
     )  # fmt: skip
@@ -307,8 +241,8 @@ def _record(work: Work, command: str) -> PretrainRecord:
     )  # fmt: skip
 
 
-def _finished(work: Work, record: PretrainRecord, out: Path) -> PretrainRecord:
-    """Weights on disk, and what the model reached."""
+def _finished(work: Work, record: PretrainRecord, out: Path, shared: int) -> PretrainRecord:
+    """Weights on disk, and what the model reached. `shared`: steps that a shorter training had made."""
     weights = out / "model.safetensors"
     with building(out / "weights") as part:
         save_file({name: p.detach().contiguous() for name, p in work.module.named_parameters()}, part / weights.name)
@@ -332,6 +266,7 @@ def _finished(work: Work, record: PretrainRecord, out: Path) -> PretrainRecord:
             "elsewhere": judged(corpus.elsewhere),
             "samples": samples(work) if settings.objective == "causal" else [],
             "weights_sha256": sha256_of(out / "weights" / weights.name),
+            **({"shared_steps": shared} if shared else {}),
         }
     )
 

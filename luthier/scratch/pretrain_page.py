@@ -43,6 +43,11 @@ def record_words(record: PretrainRecord) -> list[str]:
         f"{record.tokens or 0:,} tokens in {record.steps:,} steps, {record.flops:.2g} FLOPs, with products in "
         f"{record.precision}; the last tenth of the steps had a loss of {record.loss or 0:.3f} nats a token."
     ]
+    if record.shared_steps:
+        words.append(
+            f"The first {record.shared_steps:,} of the steps were made by a shorter training that begins the same; the "
+            "FLOPs are those of all steps."
+        )
     if record.held_out:
         words.append(
             "xz and bzip2 saw the held-out documents alone; the model saw none of them, but the training text before."

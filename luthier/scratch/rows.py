@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -31,20 +32,22 @@ class RowBatches:
     """The loop's batches: `rows_a_step` rows a step, in micro-batches of at most `micro_rows`, for `steps` steps.
 
     Each pass shuffles the documents by the seed. Rows of a step follow from seed and position alone, so a resumed
-    training sees the same.
+    training sees the same. A pass that is not read to its end is shuffled as far as it is read: by this training, or by
+    one of `longest` steps, with which this one then has its first rows in common.
     """
 
     def __init__(
         self, texts: Sequence[str], encode: Encode, vocabulary: Vocabulary, *, objective: str, row: int, steps: int,
-        rows_a_step: int, micro_rows: int, seed: int,
+        rows_a_step: int, micro_rows: int, seed: int, longest: int | None = None,
     ) -> None:  # fmt: skip
         self.vocabulary, self.objective, self.seed = vocabulary, objective, seed
         self.steps, self.rows_a_step, self.micro_rows, self.position = steps, rows_a_step, micro_rows, 0
-        self.rows = list(self._plain_rows(texts, encode, row))
+        drawn = self._plain_rows(texts, encode, row, (longest or steps) * rows_a_step)
+        self.rows = list(islice(drawn, steps * rows_a_step))
 
-    def _plain_rows(self, texts: Sequence[str], encode: Encode, length: int) -> Iterator[Row]:
-        """As many rows as the training reads, before the objective changes them, shuffled within a pass."""
-        wanted, number = self.steps * self.rows_a_step, 0
+    def _plain_rows(self, texts: Sequence[str], encode: Encode, length: int, wanted: int) -> Iterator[Row]:
+        """So many rows, before the objective changes them, shuffled within a pass."""
+        number = 0
         while wanted > 0:
             dice = random.Random(f"documents-{self.seed}-{number}")
             order = dice.sample(range(len(texts)), len(texts))

@@ -33,8 +33,6 @@ from luthier.scratch.drawn import Draw, train_drawn
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.lstm import LSTM
 from luthier.scratch.pretrain import (
-    FEWEST_STEPS,
-    Pretraining,
     Work,
     fit,
     model_of,
@@ -43,6 +41,7 @@ from luthier.scratch.pretrain import (
     refuse_other_settings,
     refuse_other_text,
 )
+from luthier.scratch.pretraining import FEWEST_STEPS, Pretraining
 from luthier.scratch.shape import row_flops
 from luthier.scratch.trial_cells import RECALL, TEXT, Cell, Trial, cells_of
 from luthier.scratch.trial_means import SECONDS, TOKENS_A_SECOND, means_of

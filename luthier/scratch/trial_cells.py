@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from luthier.scratch.corpus import DOCSTRINGS
-from luthier.scratch.pretrain import Pretraining
+from luthier.scratch.pretraining import Pretraining
 from luthier.settings import Seed, Settings
 
 TEXT, RECALL = "text", "recall"

@@ -6,38 +6,26 @@ evaluates, saves and resumes. It knows no tokens, no objective and no adapter.
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from luthier.errors import FolderError, SettingsError
-from luthier.files import replacing_through, sweep
-from luthier.progress import Stopped, bar, check_stop, say
+from luthier.errors import SettingsError
+from luthier.progress import Stopped, bar, check_stop
 from luthier.results.lines import METRICS_FILE, Step
-from luthier.results.record import append_lines_of, read_lines_of, write_lines_of
+from luthier.results.record import append_lines_of
+from luthier.training.checkpoint import Batched, Progress, State, Trunk
 from luthier.training.masters import Masters
 from luthier.training.settings import Training
 
 # Largest share of the time that writing checkpoints may take. Full fine-tuning writes 12 bytes a parameter.
 MOST_SAVING = 0.05
-
-
-class Batched(Protocol):
-    """What the loop needs of its data: the number of steps, an iterator over micro-batches, and the position."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[list[Any]]: ...
-    def state_dict(self) -> dict[str, int]: ...
-    def load_state_dict(self, state: dict[str, int]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +43,7 @@ class Trained:
     evaluation_seconds: float
     best_step: int
     best_metric: float | None
+    shared_steps: int = 0  # of `steps`, those that a shorter training had made; `seconds` has nothing of them
 
 
 def train(
@@ -71,6 +60,7 @@ def train(
     rate_at: Callable[[int, int, float], float] | None = None,
     seed: int = 0,
     decided_by: str = "",
+    trunk: Trunk | None = None,
     title: str = "train",
     log: Callable[..., None] = lambda event, **about: None,
 ) -> Trained:
@@ -85,11 +75,15 @@ def train(
     `optimizers(parameters)` makes other optimizers than AdamW, each of some of the parameters; a group of theirs may
     have a "multiple" of the learning rate. `rate_at(step, total, warmup)` gives its share, else `schedule`.
     `decided_by` is a hash of all that decides the result beside the module: examples, settings, the dev metric.
+    `trunk`: the steps that trainings of other lengths share. Rate and batches of these must not hang on the length. A
+    training that began with a copy then ends as it would have without: the same weights, and the same metrics.jsonl but
+    for its clock, where shared steps have no seconds.
     `log(event, **about)` is called after each checkpoint is on disk.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` in `folder`. Resumes from a checkpoint that is there already
     and was `decided_by` the same; otherwise begins anew, and says so.
-    Raises SettingsError when no parameter requires a gradient or the loss is not finite.
+    Raises SettingsError when no parameter requires a gradient, the loss is not finite or a dev metric would be taken in
+    shared steps; FolderError for a copy of other steps.
     """
     masters = masters or Masters(module)
     parameters = masters.moved
@@ -108,11 +102,16 @@ def train(
         if optimizers is None
         else optimizers(parameters)
     )
-    state = _State(parameters, used, batches, folder, decided_by)
-    state.resume()
-    masters.write()
     total = len(batches)
     evaluate_at = {math.ceil(total * (i + 1) / settings.evaluations) for i in range(settings.evaluations)}
+    if trunk is not None and evaluate is not None and min(evaluate_at) <= trunk.steps:
+        raise SettingsError(
+            f"evaluations is {settings.evaluations}, and the dev metric would be taken in steps that longer trainings "
+            "share; give 1"
+        )
+    state = State(parameters, used, batches, folder, decided_by, trunk)
+    state.resume()
+    masters.write()
 
     module.train()
     saved_at, pause = time.monotonic(), settings.checkpoint_seconds
@@ -158,6 +157,8 @@ def train(
                 state.record_evaluation(metric, time.monotonic() - began)
                 row = row.model_copy(update={"dev": metric})
             append_lines_of(folder / METRICS_FILE, [row])
+            if trunk is not None and trunk.is_kept and state.progress.step == trunk.steps:
+                state.keep_trunk(trunk)
 
             last = state.progress.step == total
             try:
@@ -177,7 +178,7 @@ def train(
     masters.write()
     masters.close()
     module.eval()
-    return state.result()
+    return _trained(state.progress)
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
@@ -208,120 +209,14 @@ def _divide_and_clip(parameters: dict[str, nn.Parameter], count: int, clip_norm:
     return norm
 
 
-@dataclass
-class _Progress:
-    """The counts of a run so far. Its fields are the keys of the JSON text in the checkpoint's metadata."""
-
-    step: int = 0
-    tokens: int = 0
-    supervised: int = 0
-    seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    best_step: int = 0
-    best_metric: float | None = None
-
-
-class _State:
-    """Everything that a resumed run needs. It lies in one safetensors file, which each save replaces as a whole."""
-
-    def __init__(
-        self,
-        parameters: dict[str, nn.Parameter],
-        optimizers: list[torch.optim.Optimizer],
-        batches: Batched,
-        folder: Path,
-        decided_by: str,
-    ) -> None:
-        self.parameters, self.batches, self.folder, self.decided_by = parameters, batches, folder, decided_by
-        # Parameter -> the optimizer that moves it, and keeps its state.
-        self.optimizer_of = {
-            p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
-        }
-        self.path = folder / "checkpoint.safetensors"
-        self.best: dict[str, Tensor] = {}
-        self.progress = _Progress()
-
-    def advance(self, tokens: int, supervised: int, seconds: float) -> None:
-        self.progress.step += 1
-        self.progress.tokens += tokens
-        self.progress.supervised += supervised
-        self.progress.seconds += seconds
-
-    def record_evaluation(self, metric: float, seconds: float) -> None:
-        """Keeps the weights if the dev metric is better than every earlier one; of equal metrics the first wins."""
-        self.progress.evaluation_seconds += seconds
-        if self.progress.best_metric is None or metric > self.progress.best_metric:
-            self.progress.best_metric, self.progress.best_step = metric, self.progress.step
-            self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
-
-    def restore_best(self) -> None:
-        with torch.no_grad():
-            for name, value in self.best.items():
-                self.parameters[name].copy_(value)
-
-    def result(self) -> Trained:
-        done = self.progress
-        return Trained(
-            steps=done.step,
-            tokens=done.tokens,
-            supervised=done.supervised,
-            seconds=done.seconds,
-            evaluation_seconds=done.evaluation_seconds,
-            best_step=done.best_step or done.step,
-            best_metric=done.best_metric,
-        )
-
-    def save(self) -> None:
-        tensors = {f"weights/{name}": p.detach() for name, p in self.parameters.items()}
-        # The best weights are written only where they differ from the current ones.
-        if self.progress.best_step != self.progress.step:
-            tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer_of[parameter].state.get(parameter, {}).items():
-                tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
-        about = {"progress": json.dumps(asdict(self.progress)), "batches": json.dumps(self.batches.state_dict())}
-        about["decided_by"] = self.decided_by
-        whole = {name: t.contiguous() for name, t in tensors.items()}
-        with replacing_through(self.path) as part:
-            save_file(whole, part, metadata=about)  # from where each tensor is: no copy of the whole in between
-
-    def resume(self) -> None:
-        """Loads the checkpoint, and drops the rows of metrics.jsonl that were written after it."""
-        metrics = self.folder / METRICS_FILE
-        sweep(self.path)  # what a process left that was killed while it wrote
-        if not self.path.exists():
-            write_lines_of(metrics, [])
-            return
-        try:
-            with safe_open(self.path, framework="pt") as stored:
-                about = stored.metadata()
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        except SafetensorError:
-            self._begin_anew("the checkpoint is damaged")
-            return
-        stored_shapes = {n.removeprefix("weights/"): t.shape for n, t in tensors.items() if n.startswith("weights/")}
-        if stored_shapes != {name: parameter.shape for name, parameter in self.parameters.items()}:
-            raise FolderError(f"{self.path}: belongs to another method or model; remove the arm's folder")
-        if about.get("decided_by") != self.decided_by:
-            self._begin_anew("the checkpoint was made of other examples or settings, or for another dev metric")
-            return
-        self.progress = _Progress(**json.loads(about["progress"]))
-        self.batches.load_state_dict(json.loads(about["batches"]))
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"weights/{name}"])
-        for name, parameter in self.parameters.items():
-            keys = [n.split("/")[1] for n in tensors if n.startswith("adam/") and n.split("/", 2)[2] == name]
-            # The step count stays on the CPU, where AdamW reads it; the moments go where the weights are.
-            self.optimizer_of[parameter].state[parameter] = {
-                key: tensors[f"adam/{key}/{name}"].to("cpu" if key == "step" else parameter.device) for key in keys
-            }
-        source = "weights/" if self.progress.best_step == self.progress.step else "best/"
-        if self.progress.best_step:
-            self.best = {name: tensors[source + name].to(p.device) for name, p in self.parameters.items()}
-        write_lines_of(metrics, [row for row in read_lines_of(Step, metrics) if row.step <= self.progress.step])
-
-    def _begin_anew(self, why: str) -> None:
-        say(f"{self.path}: {why}, so the training begins anew")
-        self.path.unlink()
-        write_lines_of(self.folder / METRICS_FILE, [])
+def _trained(done: Progress) -> Trained:
+    return Trained(
+        steps=done.step,
+        tokens=done.tokens,
+        supervised=done.supervised,
+        seconds=done.seconds,
+        evaluation_seconds=done.evaluation_seconds,
+        best_step=done.best_step or done.step,
+        best_metric=done.best_metric,
+        shared_steps=done.shared_steps,
+    )

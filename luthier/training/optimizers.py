@@ -123,15 +123,21 @@ def _symmetric(left: Tensor, right: Tensor, beta: float = 0, plus: Tensor | None
     return out
 
 
-def trunk(cooldown: float) -> Callable[[int, int, float], float]:
+def trunk(cooldown: float, longest: int | None = None) -> Callable[[int, int, float], float]:
     """A schedule: a linear rise, a constant rate, and over the last `cooldown` of the steps a linear fall to 0.
 
-    Trainings of different length then share their beginning (Haegele et al. 2024).
+    Trainings of different length then share their beginning (Haegele et al. 2024), if all rise over as many steps: the
+    share of the `longest` training's steps. Without `longest` the rise is a share of the training's own.
     """
 
     def rate_at(step: int, total: int, warmup: float) -> float:
-        rising = max(1, round(total * warmup))
-        falling = max(1, round(total * cooldown))
+        rising = max(1, round((longest or total) * warmup))
+        falling = total - steps_before(cooldown, total)
         return min(1.0, (step + 1) / rising, max(0.0, (total - step) / falling))
 
     return rate_at
+
+
+def steps_before(cooldown: float, total: int) -> int:
+    """How many of the steps are made before the rate falls: those that longer trainings have, too."""
+    return total - max(1, round(total * cooldown))

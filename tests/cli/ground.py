@@ -82,7 +82,10 @@ WORK: dict[str, tuple[Typed, ...]] = {
     "pretrain": (Typed("pretrain --corpus file.txt --out out", code=2),),  # too short a text to hold any of it out
     "trial": (Typed("trial recipe --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
     "scale fit": (Typed("scale fit points.csv --resamples 20 --out out", "out"),),
-    "scale run": (Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),),  # the same
+    "scale run": (
+        Typed("scale run --minutes 0.01 --corpus file.txt --out out", code=2),  # the same
+        Typed("scale run --minutes 0.01 --trunk --corpus file.txt --out out", code=2),
+    ),
     "scale plan": (Typed("scale plan --flops 1e21"),),
     "learn": (Typed("learn"),),
     "lab": (Typed("lab 1"),),

@@ -165,9 +165,9 @@ LAW = {
     "repeated": {"r_d": 15.4, "r_n": 5.3},
 }  # fmt: skip
 LADDER = {
-    "format": 1, "minutes": 2.0, "corpus": "docstrings", "flops_a_second": 2.5e10,
+    "format": 1, "minutes": 2.0, "corpus": "docstrings", "trunk": True, "flops_a_second": 2.5e10,
     "cells": [{"name": "w16-r5-s0", "width": 16, "ratio": 5, "seed": 0, "parameters": 9000, "tokens": 45000,
-               "flops": 2.4e9}],
+               "flops": 2.4e9, "shared_flops": 1.2e9}],
     "predictions": [{"cell": "w16-r5-s0", "loss": 2.1, "low": 2.0, "high": 2.2}], "level": 0.9,
 }  # fmt: skip
 BITS = {"value": 2.2, "low": 2.1, "high": None, "documents": 4, "bytes": 9000, "xz": 2.6, "bzip2": 2.5}
@@ -176,7 +176,7 @@ PRETRAINED = {
     "corpus_sha256": "aa", "tokenizer_sha256": "bb", "train_documents": 9, "train_bytes": 9000, "parameters": 900,
     "parameters_without_embeddings": 500, "steps": 13, "rows_a_step": 16, "flops": 6.3e10, "finished": True,
     "tokens": 53000, "supervised": 52900, "loss": 5.3, "held_out": BITS, "elsewhere": None,
-    "samples": [{"prompt": "a", "text": "b"}], "weights_sha256": "cc",
+    "samples": [{"prompt": "a", "text": "b"}], "weights_sha256": "cc", "shared_steps": 8,
 }  # fmt: skip
 _CHANGE = {
     "before": {"value": 1.9, "low": 1.8, "high": 2.0}, "after": {"value": 1.4, "low": 1.3, "high": None},

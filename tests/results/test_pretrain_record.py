@@ -7,7 +7,7 @@ from pathlib import Path
 from luthier.results.pretrain_record import PretrainRecord
 from tests.results.made import PRETRAINED, read_back
 
-RESULTS = ("tokens", "supervised", "loss", "held_out", "elsewhere", "samples", "weights_sha256")
+RESULTS = ("tokens", "supervised", "loss", "held_out", "elsewhere", "samples", "weights_sha256", "shared_steps")
 
 
 def test_a_training_that_began_has_no_results(tmp_path: Path) -> None:

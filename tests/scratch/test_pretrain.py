@@ -29,7 +29,8 @@ from luthier.scratch import pretrain as work
 from luthier.scratch.corpus import Document
 from luthier.scratch.held_out import HeldOut, sample_of
 from luthier.scratch.objectives import Vocabulary
-from luthier.scratch.pretrain import Pretraining, fit, pretrain
+from luthier.scratch.pretrain import fit, pretrain
+from luthier.scratch.pretraining import Pretraining
 from luthier.scratch.rows import RowBatches
 from luthier.settings import settings_from
 from tests.commands import one_sentence
@@ -117,7 +118,8 @@ def test_killed_and_resumed_ends_with_the_same_weights(texts: str, tmp_path: Pat
 def trained_in(out: Path, given: Pretraining) -> subprocess.Popen[bytes]:
     """A training on one thread, in a process of its own."""
     code = (
-        "import sys, json\nfrom pathlib import Path\nfrom luthier.scratch.pretrain import Pretraining, pretrain\n"
+        "import sys, json\nfrom pathlib import Path\nfrom luthier.scratch.pretrain import pretrain\n"
+        "from luthier.scratch.pretraining import Pretraining\n"
         "import torch; torch.set_num_threads(1)\n"
         "pretrain(Pretraining(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
     )
@@ -135,7 +137,7 @@ def test_a_training_goes_on_in_the_precision_it_began_with(
     """The machine decides what 'auto' means, and another one may go on. bf16 comes to about the same loss."""
     monkeypatch.setenv("LUTHIER_PRECISION", "bf16")
     whole = pretrain(settings(texts), tmp_path / "whole")
-    monkeypatch.setattr(work, "fit", lambda *given: stopped(*given, after=7))
+    monkeypatch.setattr(work, "fit", lambda *given: stopped(*given[:4], after=7))
     with pytest.raises(KeyboardInterrupt):
         pretrain(settings(texts), tmp_path / "moved")
     monkeypatch.undo()
@@ -168,6 +170,9 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_with(texts: str, tmp_path
     ({"width": 30, "heads": 4}, "does not divide the width of 30"),
     ({"batch_tokens": 16}, "less than one row of 64"),
     ({"kv_heads": 3}, "does not divide the 2 heads"),
+    ({"trunk_tokens": 14_999}, "trunk_tokens is 14999, and this training has 15000"),
+    ({"trunk_tokens": 15_000}, "trunk_tokens needs a rate that stays"),
+    ({"trunk_tokens": 15_000, "cooldown": 0.2}, "evaluations is 2; with trunk_tokens"),
 ])  # fmt: skip
 def test_what_cannot_be_trained_is_a_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
@@ -205,18 +210,28 @@ def test_a_sample_stays_below_its_bytes_and_is_never_empty() -> None:
     assert len(sample_of(documents, 250)) == 2 and len(sample_of(documents, 10)) == 1
 
 
+def batches(objective: str, steps: int = 12, longest: int | None = None) -> RowBatches:
+    return RowBatches([f"text number {n} of many" for n in range(9)], lambda text: list(text.encode()),
+                      Vocabulary(257, 256), objective=objective, row=16, steps=steps, rows_a_step=4, micro_rows=3,
+                      seed=5, longest=longest)  # fmt: skip
+
+
 @pytest.mark.parametrize("objective", ["causal", "prefix", "masked", "spans"])
 def test_a_position_that_was_saved_goes_on_with_the_same_rows(objective: str) -> None:
-    def batches() -> RowBatches:
-        return RowBatches([f"text number {n} of many" for n in range(9)], lambda text: list(text.encode()),
-                          Vocabulary(257, 256), objective=objective, row=16, steps=12, rows_a_step=4, micro_rows=3,
-                          seed=5)  # fmt: skip
-
-    every = list(batches())
+    every = list(batches(objective))
     assert len(every) == 12 and all([len(part) for part in step] == [3, 1] for step in every)
-    resumed = batches()
+    resumed = batches(objective)
     resumed.load_state_dict({"position": 7})
     assert list(resumed) == every[7:]
+
+
+@pytest.mark.parametrize("objective", ["causal", "prefix", "masked", "spans"])
+def test_trainings_of_one_trunk_begin_with_the_same_rows(objective: str) -> None:
+    """12 steps are several passes, 2 are less than one; by itself a training of 2 steps has others of its pass."""
+    every = list(batches(objective))
+    assert list(batches(objective, 2, longest=12)) == every[:2] != list(batches(objective, 2))
+    assert list(batches(objective, 7, longest=12)) == every[:7]
+    assert list(batches(objective, longest=12)) == every
 
 
 def test_the_verb_prints_bits_and_refuses_in_a_sentence(texts: str, tmp_path: Path, luthier_says) -> None:

@@ -385,7 +385,7 @@ def test_checkpoints_take_little_of_the_time(
         saves.append(self.progress.step)
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(loop._State, "save", save)
+    monkeypatch.setattr(loop.State, "save", save)
     train(module, step, Fixed([[torch.ones(1, 1)] for _ in range(11)]), Training(checkpoint_seconds=seconds), tmp_path)
     assert saves[-1] == 11, "the last step is always kept"
     assert len(saves) == saved + 1

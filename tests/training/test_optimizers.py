@@ -179,4 +179,7 @@ def test_a_trunk_rises_stays_and_falls() -> None:
     rate = trunk(0.2)
     shares = [rate(step, 100, 0.1) for step in range(100)]
     assert shares[0] == pytest.approx(0.1) and shares[9:80] == [1.0] * 71
+    alike = trunk(0.2, longest=200)  # whatever its length, a training rises as the longest one does
+    assert [alike(step, 100, 0.1) for step in range(80)] == [rate(step, 200, 0.1) for step in range(80)]
+    assert alike(99, 100, 0.1) == rate(99, 100, 0.1)
     assert shares[80] == 1.0 and shares[99] == pytest.approx(0.05) and sorted(shares[80:], reverse=True) == shares[80:]
