@@ -70,7 +70,7 @@ def fixed_training(shape: Shape, moving: Moving, setting: Setting) -> list[Term]
     precision, trainable = setting.precision, moving.trainable(shape)
     base = _loaded_bytes(shape, precision)
     return [
-        Term("program", budget.program_bytes(precision != "fp32", setting.device)),
+        Term("program", budget.program_bytes(precision != "fp32", setting.device, answers=False)),
         Term("base model beside", base),
         *([Term("base for kl", base)] if setting.kl else []),
         Term("weights", trained_module_bytes(shape, moving, precision)),
@@ -157,9 +157,9 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
 
 def _fixed_answering(shape: Shape, moving: Moving, setting: Setting, trained: bool = True) -> list[Term]:
     """What answering holds whatever the batch: program, the study's base, and the model that answers."""
-    own = moving.trains or setting.width is not None
+    own, narrow = moving.trains or setting.width is not None, setting.precision != "fp32"
     return [
-        Term("program", budget.program_bytes(setting.precision != "fp32", setting.device, trained)),
+        Term("program", budget.program_bytes(narrow, setting.device, answers=True, trained=trained)),
         Term("base model beside", _loaded_bytes(shape, setting.precision)),
         *([Term("weights", answering_weights(shape, moving, setting))] if own else []),
     ]

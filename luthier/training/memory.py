@@ -52,7 +52,7 @@ class Bound:
         modules = [module, *([] if self.base is None else [self.base]), *self.beside]
         states = trained_bytes(module, self.anchored) if self.training else 0
         first = next((module if self.base is None else self.base).parameters())
-        program = budget.program_bytes(first.dtype in NARROW, first.device.type)
+        program = budget.program_bytes(first.dtype in NARROW, first.device.type, answers=not self.training)
         return program + weight_bytes(*modules) + states
 
     def while_training(self, *beside: nn.Module, anchored: bool = False) -> Bound:

@@ -12,7 +12,7 @@ import pytest
 from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
-from luthier.planning.budget import PROGRAM_BYTES, TRAINED_16_BITS_BYTES
+from luthier.planning.budget import ANSWERS_16_BITS_BYTES, PROGRAM_BYTES, TRAINED_16_BITS_BYTES
 from luthier.planning.devices import (
     DEVICES,
     SHARE,
@@ -327,6 +327,6 @@ def test_best_values_stand_beside_from_a_second_evaluation_on_and_training_in_16
     assert len(batches) == 1
     left = named("bf16", 1)["program"] - named("fp32", 1)["program"]
     assert left == TRAINED_16_BITS_BYTES
-    for moves, more in ((full, left), (NOTHING, 0)):
+    for moves, more in ((full, ANSWERS_16_BITS_BYTES), (NOTHING, 0)):
         terms = {term.name: term.bytes for term in answering_terms(shape, moves, Setting("bf16"), lengths)}
         assert terms["program"] == PROGRAM_BYTES + more
