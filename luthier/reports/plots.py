@@ -123,12 +123,10 @@ def scatter(dots: Sequence[Dot], costs: Sequence[float], metric: str, cost: str,
 def points(
     key: str, rows: Sequence[FigureRow], x: str, reference: float | None = None, usual: float | None = None
 ) -> str:
-    """Values with their intervals, one below the other; a dashed line where `reference` means no difference.
-
-    `usual`: values far beyond it are drawn nearer (`bent`).
-    """
-    ends = [end for row in rows for end in (row.value, row.low, row.high)]
-    x += f", {said}" if (said := bent(ends, usual)) else ""
+    """Values with their intervals, one below the other; a dashed line where `reference` means no difference. Values far
+    beyond `usual` are drawn nearer (`bent`)."""
+    said = bent([end for row in rows for end in (row.value, row.low, row.high)], usual)
+    x += f", {said}" if said else ""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
