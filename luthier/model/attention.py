@@ -5,8 +5,8 @@ stands for transformers' own attention. Inside `attending`, the calls of this th
 does not change the model, an error leaves nothing to undo, and other threads use the usual attention
 (docs/decisions/0013-no-hidden-state.md).
 
-On a CPU causal attention runs in blocks of queries, each against the keys that it may see. For rows of all lengths that
-were measured this is faster than the fused kernel (docs/log.md).
+On a CPU causal attention runs in blocks of queries, each against the keys that it may see. In training this is faster
+than the fused kernel at every length that was measured; reading on behind many keys in fp32 is slower (docs/log.md).
 
     shapes: B rows, T tokens of a row, S >= T keys, H heads, K key heads, E width of a head
 """

@@ -40,15 +40,6 @@ SMALL = {"tokenizer": "bytes", "vocabulary": 257, "width": 32, "layers": 2, "hea
 MINUTES = float(os.environ.get("LUTHIER_PRETRAIN_MINUTES", "0"))  # of the training that is killed; 0: some seconds
 
 
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(40):
-        words = " ".join(f"the {name} came home at {number + k}" for k, name in enumerate(["boat", "cat", "dog"] * 8))
-        (folder / f"{number}.txt").write_text(words)
-    return str(folder)
-
-
 def stopped(work_: work.Work, out: Path, evaluate: Callable[[], float], watch: Callable[[], None], after: int) -> None:
     """`fit`, stopped in a step."""
     steps = iter(range(after))

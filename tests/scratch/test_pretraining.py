@@ -29,15 +29,6 @@ SEED = 20_264
 KILLS = 8  # of one journey each
 
 
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(40):
-        words = " ".join(f"the {name} came home at {number + k}" for k, name in enumerate(["boat", "cat", "dog"] * 8))
-        (folder / f"{number}.txt").write_text(words)
-    return str(folder)
-
-
 def settings(texts: str, tokens: int, **given: Any) -> Pretraining:
     return Pretraining(corpus=texts, tokens=tokens, **(SMALL | given))
 
