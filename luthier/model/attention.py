@@ -174,7 +174,8 @@ class _BlockAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor):  # type: ignore[no-untyped-def, override]
         q, k, v, added, *kept = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        summed_in = torch.promote_types(k.dtype, torch.float32)  # over blocks: in 16 bits each sum would be rounded
+        dq, dk, dv = torch.empty_like(q), *(torch.zeros_like(x, dtype=summed_in) for x in (k, v))
         for number, block in enumerate(_blocks(q, k)):
             weights = kept[number] if kept else _probabilities(block, q, k, ctx.scale, added)
             given = block.queries(dout)
@@ -183,7 +184,7 @@ class _BlockAttention(torch.autograd.Function):
             dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype).mul_(ctx.scale)
             dq[:, :, block.start : block.end] = block.as_queries(torch.bmm(dscores, block.keys(k)), q)
             block.keys_of(dk).add_(torch.bmm(dscores.transpose(1, 2), block.queries(q)).view(block.keys_of(dk).shape))
-        return dq, dk, dv, None, None
+        return dq, dk.to(k.dtype), dv.to(v.dtype), None, None
 
 
 def _probabilities(block: _Block, q: Tensor, k: Tensor, scale: float, added: Tensor | None) -> Tensor:
