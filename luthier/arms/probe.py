@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -126,7 +126,8 @@ def _blocks(precision: str, rates: Rates) -> Iterator[BlockTime]:
     model = _model(precision, rates.device)
     rounds = _answers(model)  # before the model is trained
     measured = (_training(model), *map(fmean, rounds))
-    for phase, count, least, took in zip(get_args(Phase), units, planned, measured, strict=False):
+    phases: tuple[Phase, ...] = ("training", "reading", "writing")
+    for phase, count, least, took in zip(phases, units, planned, measured, strict=True):
         yield BlockTime(precision=precision, phase=phase, units=count, planned=least, measured=took)
     yield from _adapted(precision, rates, setting, *map(min, rounds))
 

@@ -45,6 +45,12 @@ def plan(
     Example:
       luthier plan --model smollm2-135m --arm lora --arm full --tokens 512 --terms
     """
+    from luthier.errors import SettingsError
+
+    if sum((probe, forget, errors)) > 1:
+        raise SettingsError("plan: give one of --probe, --forget and --errors")
+    if studies and not errors:
+        raise SettingsError(f"plan: {studies[0]} is for --errors, which compares studies; a plan needs --model")
     if probe:
         return _probe(as_json)
     if forget:
@@ -53,7 +59,6 @@ def plan(
         return _errors(studies, as_json) if studies else _learned(as_json)
     from luthier.arms.planned import Planner, PlanSpec
     from luthier.cli.options import typed_settings
-    from luthier.errors import SettingsError
 
     if not given.get("model"):
         raise SettingsError("plan: no model is named; give --model, such as --model smollm2-135m")

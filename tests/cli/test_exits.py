@@ -97,6 +97,8 @@ BAD = {
     "unknown rule for references": Bad(COMPARE + " --references best", "references 'best' is no rule", AB),
     "unknown baseline": Bad(COMPARE + " --baseline z", "the baseline 'z' is none of", AB),
     "too few rows to split": Bad(INIT, "2 distinct inputs are too few to draw", AB),
+    "two things asked of plan": Bad("plan --probe --forget", "plan: give one of --probe, --forget and --errors"),
+    "a study to plan": Bad("plan HERE/s --model MODEL", "s is for --errors, which compares studies"),
     # folders
     "a folder with something in it": Bad(INIT, "there is something already; choose a new", AB | {"new/f": "keep"}),
     "a file for a folder": Bad(INIT, "there is something already", AB | {"new": "keep"}),
