@@ -60,15 +60,18 @@ class Search:
         generation, beams, length = self.request.generation, self.request.generation.beams, len(self.running[0].tokens)
         so_far = torch.tensor([path.score for path in self.running], dtype=torch.float32, device=scores.device)
         total = scores.float() + so_far[:, None]
+        if not length:  # as in transformers a path for each beam, since topk orders equals by where they stand
+            total = torch.cat([total, (total + NEVER).expand(beams - 1, -1)])
         best = total.flatten().topk(min(beams * max(2, 1 + len(self.ends)), total.numel()))
         places, tokens = (best.indices // total.shape[1]).tolist(), (best.indices % total.shape[1]).tolist()
+        places = places if length else [0] * len(places)
         values, at_the_end = best.values.cpu(), length + 1 >= self.request.limit
         stops = torch.tensor([at_the_end or token in self.ends for token in tokens])
         candidates = [
             _continued(self.running[place], token, float(logprobs[place, token]))
             for place, token in zip(places, tokens, strict=True)
         ]
-        self._finish(candidates[:beams], values[:beams] / (length + 1) ** generation.length_penalty, stops[:beams])
+        self._finish(candidates, values / (length + 1) ** generation.length_penalty, stops)
         values = values + stops.float() * NEVER
         going_on = values.topk(min(beams, len(values))).indices.tolist()
         self.running = [replace(candidates[k], score=float(values[k])) for k in going_on]
@@ -77,7 +80,7 @@ class Search:
 
     def events(self) -> list[Event]:
         """The best answer as events."""
-        path = self.finished[0]
+        path = (self.finished or self.running)[0]  # nothing finishes where bans leave no token
         stop = "end" if path.tokens[-1] in self.ends else "length"
         last = len(path.tokens) - 1
         return [
@@ -86,15 +89,15 @@ class Search:
         ]
 
     def _finish(self, candidates: list[_Path], scores: Tensor, stops: Tensor) -> None:
-        """Keeps the best finished ones."""
+        """Keeps the best finished ones, as many as beams; of the candidates only the first as many count."""
         beams = self.request.generation.beams
-        new = [
-            replace(path, score=float(score))
-            for path, score, stop in zip(candidates, scores, stops, strict=True)
-            if stop
-        ]
-        merged = sorted([*self.finished, *new], key=lambda path: -path.score)  # stable: of equals the earlier
-        self.finished = merged[:beams]
+        worst = min(NEVER, 2 * float(scores.min()))  # where length is punished by a high power scores are lower
+        before = torch.tensor([path.score for path in self.finished] + [worst] * (beams - len(self.finished)))
+        stops = stops & (torch.arange(len(stops)) < beams)
+        merged = torch.cat([before, torch.where(stops, scores, scores + worst)]).topk(beams)
+        known = dict(enumerate(self.finished)) | {beams + k: candidates[k] for k in stops.nonzero()[:, 0].tolist()}
+        ranked = zip(merged.indices.tolist(), merged.values.tolist(), strict=True)
+        self.finished = [replace(known[place], score=score) for place, score in ranked if place in known]
 
     def _can_improve(self, best: Tensor, length: int) -> bool:
         """Whether a running path may still become better than the worst finished one, by transformers' estimate."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
 
 from luthier.decoding.beam import Search
 from luthier.decoding.generate import fold, generate
@@ -181,3 +182,39 @@ def test_the_paths_of_a_search_are_never_more_than_its_beams() -> None:
 def test_what_does_not_fit_together_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         settings_from(Generation, given, "arm 'a'")
+
+
+class Bigrams(PreTrainedModel, GenerationMixin):
+    """A model whose next token depends on the last one alone, by a table (V, V) of few values: scores are equal."""
+
+    config_class = PretrainedConfig
+    _is_stateful = False
+
+    def __init__(self, table: torch.Tensor) -> None:
+        super().__init__(PretrainedConfig(vocab_size=len(table)))
+        self.table = torch.nn.Parameter(table)
+
+    def prepare_inputs_for_generation(self, input_ids: Any, attention_mask: Any = None, **_: Any) -> dict[str, Any]:
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, **_: Any) -> CausalLMOutput:
+        return CausalLMOutput(logits=self.table[input_ids])
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:4], ids=str)
+def test_equal_scores_are_ordered_as_transformers_orders_them(settings: dict[str, Any]) -> None:
+    dice = torch.Generator().manual_seed(1)
+    model = Bigrams(torch.randint(0, 4, (300, 300), generator=dice).float())
+    for first, limit in zip(range(20, 40), (1, 2, 5, 9) * 5, strict=True):
+        generation = Generation(**settings)
+        asked = GenerationConfig(
+            do_sample=False, max_new_tokens=limit, num_beams=generation.beams, eos_token_id=[7], pad_token_id=0,
+            length_penalty=generation.length_penalty, early_stopping=generation.early_stopping, use_cache=False,
+        )  # fmt: skip
+        ids = torch.tensor([[first]])
+        theirs = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=asked)[0]
+        search = Search(Request("a", (first,), limit, generation), (first,), ends=(7,))
+        while search.is_open:
+            logprobs = model.table.detach()[[written[-1] for written in search.written]].log_softmax(-1)
+            search.advance(logprobs, logprobs)
+        assert [event.token for event in search.events()] == theirs.tolist()[1:]
