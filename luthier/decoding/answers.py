@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from luthier.decoding.generate import fold, generate
 from luthier.decoding.likelihood import reference_nats
 from luthier.decoding.ragged import supported
 from luthier.decoding.requests import Request, plan, seed_of
+from luthier.decoding.sampling import refuse_no_numbers
 from luthier.decoding.settings import GREEDY, Generation
 from luthier.errors import ModelError
 from luthier.model.forward import class_logits, collate
@@ -89,7 +91,10 @@ def choose_labels(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:
 
 @torch.inference_mode()
 def label_logprobs(model: Model, prompts: Sequence[Prompt]) -> list[list[float]]:
-    """For each prompt the log-probability, in nats, of each of the model's labels among them all."""
+    """For each prompt the log-probability, in nats, of each of the model's labels among them all.
+
+    Raises ModelError where it is no number.
+    """
     if model.family == "encoder":
         batch = collate([replace(prompt, label=None) for prompt in prompts], model.module, model.family)
         scores = class_logits(model.module, batch)
@@ -98,6 +103,7 @@ def label_logprobs(model: Model, prompts: Sequence[Prompt]) -> list[list[float]]
         nats = [reference_nats(model, [replace(prompt, target_ids=ids) for ids in words]) for prompt in prompts]
         scores = -torch.tensor(nats, dtype=torch.float64)
     rows: list[list[float]] = torch.log_softmax(scores.double(), -1).tolist()
+    refuse_no_numbers(model.name, chain.from_iterable(rows))
     return rows
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from luthier.decoding.decoders import decoder_for, open_decoder
 from luthier.decoding.requests import Event, Request, refuse_overflow
-from luthier.decoding.sampling import candidates, choose, penalized
+from luthier.decoding.sampling import candidates, choose, penalized, refuse_no_numbers
 from luthier.decoding.speculative import NgramTable
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
@@ -138,6 +138,7 @@ class Batch:
         logits_BV = logits_BV.float()
         scores_BV = penalized(logits_BV, settings, [row.written for row in rows])
         tokens, logprobs = choose(logits_BV, scores_BV, settings, [row.generator for row in rows])
+        refuse_no_numbers(self.model.name, logprobs)
         events = []
         for i, row in enumerate(rows):
             request, token = row.request, tokens[i]

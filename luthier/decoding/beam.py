@@ -19,7 +19,7 @@ from torch import Tensor
 
 from luthier.decoding.decoders import decoder_for
 from luthier.decoding.requests import Event, Request
-from luthier.decoding.sampling import penalized
+from luthier.decoding.sampling import penalized, refuse_no_numbers
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut
@@ -142,6 +142,7 @@ class SearchBatch:
         with self.weights.in_use():
             logits_BV = self.decoder.step(self._next) if self.steps else self.decoder.start()
         logprobs_BV = logits_BV.float().log_softmax(-1)
+        refuse_no_numbers(self.model.name, logprobs_BV[:, 0].tolist())
         counts = [len(search.running) for search in self.searches]
         settings = [search.request.generation for search in self.searches for _ in search.running]
         scores_BV = penalized(logprobs_BV, settings, (row for search in self.searches for row in search.written))

@@ -9,6 +9,7 @@ Every row of a batch has its own settings and random numbers, so its choices do 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from luthier.decoding.settings import Generation
+from luthier.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ def choose(
     return picked_B.tolist(), logprobs_B.tolist()
 
 
+def refuse_no_numbers(name: str, logprobs: Iterable[float]) -> None:
+    """Raises ModelError where a log-probability is no number, because the logits are none."""
+    if any(map(math.isnan, logprobs)):
+        raise ModelError(
+            f"{name}: gives logits that are no numbers, so it cannot answer; where it was trained, lower the learning "
+            "rate"
+        )
+
+
 def sample(scores_V: Tensor, setting: Generation, generator: torch.Generator) -> int:
     """One draw among the tokens that the filters leave.
 
@@ -94,7 +105,7 @@ def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
     probabilities = probabilities / probabilities.sum()
     if setting.top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities[before < setting.top_p]  # the first token always stays
+        probabilities = probabilities[: max(1, int((before < setting.top_p).sum()))]
     return ordered.indices[: len(probabilities)], probabilities
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.arms.resolve import LEARNING_RATE, TrainedArm
-from luthier.errors import FolderError, PromptError, SettingsError
+from luthier.errors import FolderError, ModelError, PromptError, SettingsError
 from luthier.progress import say
 from luthier.results.arm_record import TRIALS_FILE, Trial, TuningResult
 from luthier.results.record import append_lines_of, read_lines_of
@@ -165,7 +165,7 @@ class _Trials:
         try:
             trial_arm = replace(arm, training=training)
             fitted = fit(self.context, trial_arm, folder, title, trial_plan(self.context, trial_arm))
-        except (SettingsError, PromptError) as error:
+        except (SettingsError, ModelError, PromptError) as error:
             self.context.folder.spent(arm.name, tune_seconds=time.monotonic() - began)
             return replace(trial, reason=str(error))
         trained, counts = fitted.trained, fitted.counts

@@ -280,6 +280,18 @@ def test_a_learned_prompt_takes_its_part_of_the_window(tiny_folder: Callable[[st
         next(generate(model, [Request("a", (5,) * 502, 5)]))
 
 
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-tied"])
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "top_p": 0.9}, {"beams": 2}], ids=str)
+def test_logits_that_are_no_numbers_are_refused_in_a_sentence(
+    kind: str, settings: dict[str, Any], tiny_folder: Callable[[str], Path]
+) -> None:
+    model = tiny.fresh(tiny_folder(kind))
+    with torch.no_grad():
+        next(model.module.parameters())[9] = float("inf")
+    with pytest.raises(ModelError, match="logits that are no numbers, so it cannot answer"):
+        list(generate(model, [Request("a", (9, 9, 9), 5, Generation(**settings))]))
+
+
 def test_no_request_gives_no_event(tiny_folder: Callable[[str], Path]) -> None:
     assert list(generate(tiny.fresh(tiny_folder("decoder-chat")), [])) == []
 

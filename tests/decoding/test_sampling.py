@@ -101,3 +101,8 @@ def test_every_top_p_keeps_what_transformers_keeps() -> None:
         assert drawn <= kept
         likely = {i for i in kept if float(logits.softmax(-1)[0, i]) > 0.05}
         assert likely <= drawn
+
+
+def test_a_draw_is_a_token_even_where_bans_leave_none() -> None:
+    for setting in (Generation(temperature=1.0, top_p=0.5), Generation(temperature=1.0, top_k=3, top_p=0.1)):
+        assert sample(torch.full((6,), float("-inf")), setting, torch.Generator().manual_seed(0)) in range(6)
