@@ -19,7 +19,7 @@ from torch import Tensor
 
 from luthier.decoding.decoders import decoder_for
 from luthier.decoding.requests import Event, Request
-from luthier.decoding.sampling import penalized, refuse_no_numbers
+from luthier.decoding.sampling import Candidate, candidates, penalized, refuse_no_numbers
 from luthier.model.forward import decoder_start
 from luthier.model.model import Model
 from luthier.model.prepacked import LaidOut
@@ -29,11 +29,15 @@ NEVER = -1e9  # the score of what may not be chosen
 
 @dataclass(frozen=True)
 class _Path:
-    """A continuation: its tokens, the log-probability of each under the model, and their score."""
+    """A continuation: its tokens, the log-probability and the likeliest rivals of each, and its score."""
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
+    rivals: tuple[tuple[Candidate, ...], ...] = ()
     score: float = 0.0
+
+    def with_next(self, token: int, logprob: float, rivals: tuple[Candidate, ...]) -> _Path:
+        return _Path((*self.tokens, token), (*self.logprobs, logprob), (*self.rivals, rivals))
 
 
 @dataclass
@@ -67,14 +71,15 @@ class Search:
         places = places if length else [0] * len(places)
         values, at_the_end = best.values.cpu(), length + 1 >= self.request.limit
         stops = torch.tensor([at_the_end or token in self.ends for token in tokens])
-        candidates = [
-            _continued(self.running[place], token, float(logprobs[place, token]))
+        rivals = [candidates(*rows, generation, self.request.top) for rows in zip(logprobs, scores, strict=True)]
+        longer = [
+            self.running[place].with_next(token, float(logprobs[place, token]), rivals[place])
             for place, token in zip(places, tokens, strict=True)
         ]
-        self._finish(candidates, values / (length + 1) ** generation.length_penalty, stops)
+        self._finish(longer, values / (length + 1) ** generation.length_penalty, stops)
         values = values + stops.float() * NEVER
         going_on = values.topk(min(beams, len(values))).indices.tolist()
-        self.running = [replace(candidates[k], score=float(values[k])) for k in going_on]
+        self.running = [replace(longer[k], score=float(values[k])) for k in going_on]
         self.is_open = not bool(stops.all()) and self._can_improve(values[going_on[0]], length + 1)
         return [places[k] for k in going_on], [tokens[k] for k in going_on]
 
@@ -84,18 +89,18 @@ class Search:
         stop = "end" if path.tokens[-1] in self.ends else "length"
         last = len(path.tokens) - 1
         return [
-            Event(self.request.id, token, logprob, stop if place == last else None)
-            for place, (token, logprob) in enumerate(zip(path.tokens, path.logprobs, strict=True))
+            Event(self.request.id, token, logprob, stop if place == last else None, rivals)
+            for place, (token, logprob, rivals) in enumerate(zip(path.tokens, path.logprobs, path.rivals, strict=True))
         ]
 
-    def _finish(self, candidates: list[_Path], scores: Tensor, stops: Tensor) -> None:
-        """Keeps the best finished ones, as many as beams; of the candidates only the first as many count."""
+    def _finish(self, longer: list[_Path], scores: Tensor, stops: Tensor) -> None:
+        """Keeps the best finished ones, as many as beams; of the `longer` ones only the first as many count."""
         beams = self.request.generation.beams
         worst = min(NEVER, 2 * float(scores.min()))  # where length is punished by a high power scores are lower
         before = torch.tensor([path.score for path in self.finished] + [worst] * (beams - len(self.finished)))
         stops = stops & (torch.arange(len(stops)) < beams)
         merged = torch.cat([before, torch.where(stops, scores, scores + worst)]).topk(beams)
-        known = dict(enumerate(self.finished)) | {beams + k: candidates[k] for k in stops.nonzero()[:, 0].tolist()}
+        known = dict(enumerate(self.finished)) | {beams + k: longer[k] for k in stops.nonzero()[:, 0].tolist()}
         ranked = zip(merged.indices.tolist(), merged.values.tolist(), strict=True)
         self.finished = [replace(known[place], score=score) for place, score in ranked if place in known]
 
@@ -109,10 +114,6 @@ class Search:
         to_the_end = generation.early_stopping == "never" and generation.length_penalty > 0
         possible = best / (self.request.limit if to_the_end else length) ** generation.length_penalty
         return float(possible) > self.finished[-1].score
-
-
-def _continued(path: _Path, token: int, logprob: float) -> _Path:
-    return _Path((*path.tokens, token), (*path.logprobs, logprob))
 
 
 class SearchBatch:

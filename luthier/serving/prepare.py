@@ -47,7 +47,8 @@ class Question:
         return [
             Request(
                 f"{id}-{place}-{choice}", prompt.prompt_ids, self.limit, self.generation,
-                seed_of(self.seed, choice) if choice else self.seed, self.rivals or 0, self.ends,
+                # "choice" keeps it apart from the seeds of samples, of which each choice may have several.
+                seed_of(self.seed, "choice", choice) if choice else self.seed, self.rivals or 0, self.ends,
             )
             for place, prompt in enumerate(self.prompts)
             for choice in range(self.choices)

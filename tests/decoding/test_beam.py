@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -112,6 +113,14 @@ def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
         ).logits[0]
     expected = logits.log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
     assert torch.tensor([event.logprob for event in events]) == pytest.approx(expected.detach(), abs=1e-4)
+
+
+def test_the_rivals_of_each_token_are_named(model: Model) -> None:
+    (request,) = (Request("a", prompt, 6, Generation(beams=3), top=4) for prompt in prompts_of(model, 1, seed=2))
+    for event in generate(model, [request]):
+        named = {one.token: math.log(one.before) for one in event.candidates}
+        assert len(named) == 4 and named.get(event.token, event.logprob) == pytest.approx(event.logprob, abs=1e-4)
+        assert max(named.values()) >= event.logprob - 1e-4
 
 
 def test_more_beams_find_likelier_answers(model: Model) -> None:

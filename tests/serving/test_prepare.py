@@ -10,6 +10,7 @@ import pytest
 
 from luthier.arms.ask import _request
 from luthier.arms.shipped import Shipped
+from luthier.decoding.consensus import ConsensusBatch
 from luthier.decoding.settings import Generation
 from luthier.records import Prompt
 from luthier.results.arm_record import ArmRecord
@@ -69,6 +70,17 @@ def test_what_the_template_leaves_out_is_refused(
     with pytest.raises(Refusal, match=f"leaves out or changes {left_out}; say it in another message") as refused:
         prepare(Served("tiny", arm, True, ""), asked)
     assert refused.value.problem.param == "messages"
+
+
+def test_no_sample_of_a_choice_is_one_of_another(tiny_folder: Callable[[str], Path]) -> None:
+    """Each answer of an arm that chooses among samples has samples of its own."""
+    model = tiny.fresh(tiny_folder("decoder-chat"))
+    drawn = Generation(max_new_tokens=4, temperature=1.0, samples=4)
+    arm = Shipped(Path("tiny"), model, "{input}", (), drawn, 0, ())
+    asked = CompletionRequest.model_validate({"model": "tiny", "prompt": "Anna: yes", "n": 4})
+    requests = prepare(Served("tiny", arm, False, ""), asked).requests("a")
+    rows = ConsensusBatch(model, requests).batch.coming
+    assert len({row.request.seed for row in rows}) == len(rows) == 16
 
 
 @pytest.mark.slow
