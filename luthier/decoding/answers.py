@@ -74,10 +74,11 @@ def asking(
 
 
 def _asked(model: Model, requests: Sequence[Request], shared: int, in_one: bool) -> Asked:
-    """How long the requests are."""
-    prompts = [len(request.prompt_ids) for request in requests]
-    whole = [length + request.limit for length, request in zip(prompts, requests, strict=True)]
-    return Asked(max(whole), max(1, min(whole) - shared), max(prompts), sum(prompts), model.learned, in_one)
+    """How long the requests are; what is written for one answer stands in memory together."""
+    prompts, rows = [len(request.prompt_ids) for request in requests], requests[0].generation.rows
+    own = [length - shared + request.limit for length, request in zip(prompts, requests, strict=True)]
+    longest, shortest = shared + rows * max(own), max(1, min(own))
+    return Asked(longest, shortest, max(prompts), sum(prompts), model.learned, in_one, rows)
 
 
 def choose_labels(model: Model, prompts: Sequence[Prompt]) -> list[Answer]:

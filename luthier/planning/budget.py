@@ -51,9 +51,10 @@ class Room:
 class Asked:
     """How long what is answered is, in tokens.
 
-    `longest` of a prompt with its answer; `shortest` of one without what all prompts begin with. `prompt` of the
-    longest prompt, `prompts` of all. `learned` positions stand in front. `in_one`: whether rows stand in one sequence,
-    where what all begin with is held once and prompts are read in passes of PASS_TOKENS.
+    `longest` of a prompt with its answer, or with all `sequences` that are written for it; `shortest` of one sequence
+    without what all prompts begin with. `prompt` of the longest prompt, `prompts` of all. `learned` positions stand in
+    front. `in_one`: whether rows stand in one sequence, where what all begin with is held once and prompts are read in
+    passes of PASS_TOKENS.
     """
 
     longest: int
@@ -62,6 +63,7 @@ class Asked:
     prompts: int
     learned: int = 0
     in_one: bool = True
+    sequences: int = 1
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def answering_room(fixed: float, costs: Answering, asked: Asked, bound: float | 
     fits = int((bound - held) / each)
     if fits < asked.longest:
         needed = held + each * asked.longest
-        raise too_little("answering", "prompt with its answer", held, asked.longest, needed, bound)
+        answers = "answer" if asked.sequences == 1 else f"{asked.sequences} sequences"
+        raise too_little("answering", f"prompt with its {answers}", held, asked.longest, needed, bound)
     beside_weights = int((bound - held - costs.laid_out) / each)
     return Room(beside_weights, True) if beside_weights > fits / 2 else Room(fits, False)
 

@@ -137,7 +137,7 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
         return [*terms, Term("reading", _reading_bytes(shape, rows * tokens, PRECISION_BYTES[precision]))]
     longest = max(lengths.test)
     rows, laid_out = rows_at_once(shape, moving, setting, lengths)
-    number = _number(moving, setting)
+    number, read = _number(moving, setting), _read_at_once(shape, setting, rows // setting.sequences, longest)
     layers, learned = cache_layers(shape), moving.virtual + moving.prefix
     if shape.family == "encoder-decoder":
         cache = rows * row_bytes(layers, lengths.answer, longest, number)
@@ -150,7 +150,7 @@ def answering_terms(shape: Shape, moving: Moving, setting: Setting, lengths: Len
         *([Term("laid-out weights", _laid_out_bytes(shape, moving, setting))] if laid_out else []),
         Term("keys and values", cache),
         Term("spare room of the cache", (budget.CACHE_FACTOR - 1) * cache),
-        Term("reading", _reading_bytes(shape, _read_at_once(shape, setting, rows, longest), number)),
+        Term("reading", _reading_bytes(shape, read, number)),
         Term("logits", rows * shape.vocabulary * (4 + number)),
     ]
 
@@ -184,23 +184,25 @@ def rows_at_once(shape: Shape, moving: Moving, setting: Setting, lengths: Length
     """(sequences written at once, whether laid-out weights are used), as decoding plans them."""
     count, in_one = len(lengths.test) * setting.sequences, reads_in_one(shape, setting)
     shared = lengths.shared if in_one else 0
+    own = max(1, max(lengths.test) - shared)
     asked = budget.Asked(
-        longest=max(lengths.test) + lengths.answer,
+        longest=shared + setting.sequences * (max(lengths.test) - shared + lengths.answer),
         shortest=min(lengths.test) - shared + lengths.answer,
         prompt=max(lengths.test),
         prompts=sum(lengths.test),
         learned=moving.virtual + moving.prefix,
         in_one=in_one,
+        sequences=setting.sequences,
     )
     laid_out = _laid_out_bytes(shape, moving, setting)
     costs = answering_costs(shape, _number(moving, setting), asked, laid_out)
     fixed = sum(term.bytes for term in _fixed_answering(shape, moving, setting))
     room = budget.answering_room(fixed, costs, asked, setting.bound)
     rows = -(-count // -(-count // budget.ROWS_AT_ONCE))
-    own = max(1, max(lengths.test) - shared)
     rows = max(1, min(rows, budget.READ_TOKENS // own * setting.sequences))  # a prompt is read once for its sequences
     if room.tokens is not None:
         rows = max(1, min(rows, (room.tokens - shared) // (own + lengths.answer)))
+    rows = max(1, rows // setting.sequences) * setting.sequences  # those of one answer are written together
     return rows, room.laid_out and laid_out > 0 and rows >= FEWEST_ROWS
 
 

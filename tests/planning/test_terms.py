@@ -12,6 +12,7 @@ import pytest
 from luthier.adapt.methods import method
 from luthier.decoding.answers import asking
 from luthier.decoding.ragged import supported
+from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.model import prepacked
 from luthier.model.prepacked import sizes_to_lay_out
@@ -70,8 +71,9 @@ def hold(model: Any, base: Any, shape: Any, moves: Any, setting: Setting, seed: 
                 said = str(problem)
             try:
                 limited = Bound(allowed + Bound(1.0, beside).fixed(model.module) - fixed, beside)
-                batches = asking(model, prompts, "generation", limit=answer, bound=limited).batches
-                enforced: Any = max(map(len, batches))
+                several = Generation(beams=setting.sequences)
+                batches = asking(model, prompts, "generation", limit=answer, generation=several, bound=limited).batches
+                enforced: Any = max(map(len, batches)) * setting.sequences
             except SettingsError as problem:
                 enforced = str(problem)
             if isinstance(said, str) and learned:  # the sentences name another bound
@@ -125,3 +127,13 @@ def test_weights_that_take_too_much_of_the_machine_are_not_laid_out(
         monkeypatch.setattr(prepacked, "memory_bytes", lambda size=machine: size)
         assert bool(sizes_to_lay_out(model.module)) == fits
         assert bool(laid_out(shape, NOTHING, Setting("fp32", machine=machine))) == fits
+
+
+@pytest.mark.parametrize("kind", ["decoder-chat", "t5-tied"])
+def test_so_it_is_where_several_sequences_are_written_for_an_answer(
+    kind: str, tiny_folder: Callable[[str], Path]
+) -> None:
+    folder = tiny_folder(kind)
+    shape, base = shape_of(str(folder)), tiny.fresh(folder)
+    for sequences in (2, 7, 48):
+        hold(base, base, shape, NOTHING, Setting("fp32", in_one=supported(base), sequences=sequences), seed=sequences)
