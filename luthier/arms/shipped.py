@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from luthier.decoding.settings import Generation
 from luthier.decoding.speculative import NgramTable
 from luthier.errors import FolderError, ModelError
 from luthier.files import refuse_link
-from luthier.model.fingerprint import files_of_arm, files_of_base, refuse_other_files
+from luthier.model.fingerprint import files_of_arm, files_of_base, mark_of_base, refuse_other_files
 from luthier.model.model import Model, load
 from luthier.model.sources import resolve, weights_sha256
 from luthier.model.widths import read
@@ -49,10 +50,10 @@ class Shipped:
     room: int = 0  # tokens of the window that every prompt of the study left free; a bare model was never measured
     note_sha256: str = ""  # of the arm's note; a bare model has none
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash that changes with every byte that decides an answer."""
-        return self.note_sha256 or self.model.base_sha256
+        return self.note_sha256 or mark_of_base(self.model.folder)
 
     def prompt(self, text: str, most_new_tokens: int = 0) -> Prompt:
         """The prompt of one input, rendered as in the study, with more room where a longer answer is asked for."""

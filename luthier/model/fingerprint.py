@@ -1,6 +1,7 @@
 """Which files decide what a model answers, and the hash of each, taken from its bytes.
 
 files_of_base(folder)     weights, config, generation settings, tokenizer, chat template of a base model
+mark_of_base(folder)      one hash over these
 files_of_arm(folder)      everything in the folder that an arm brings along: adapter/, weights/ or quantized/
 refuse_other_files(...)   what is there must be what was measured: no file more, none less, none with other bytes
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from luthier.errors import ModelError
-from luthier.files import refuse_links_in
+from luthier.files import refuse_links_in, sha256_of_text
 from luthier.hashes import Difference, first_other, sha256_of_files
 
 # What transformers looks for in a model's folder; encoders with a head also read how they pool.
@@ -40,6 +41,11 @@ def files_of_base(folder: Path) -> dict[str, str]:
     found = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
     names = sorted(path.relative_to(folder).as_posix() for path in found)
     return {name: sha256_of_files(folder / name) for name in names if name not in NOT_READ and name[0] != "."}
+
+
+def mark_of_base(folder: Path) -> str:
+    """One hash over the files that decide a base model's answers, and their names."""
+    return sha256_of_text(*(part for file in files_of_base(folder).items() for part in file))
 
 
 def files_of_arm(folder: Path) -> dict[str, str]:

@@ -26,7 +26,6 @@ from luthier.model.quiet import quiet
 from luthier.progress import say, stoppable
 from luthier.results.bench_record import ITEMS_FILE, Bench, BenchItem, BenchMean, BenchPair
 from luthier.results.record import write_lines_of
-from luthier.results.shipped_note import ShippedNote
 from luthier.stats.intervals import MIN_NONZERO, ends_of, mean_of, paired, share_of
 from luthier.stats.simultaneous import cautious, simultaneous_level, verdict
 from luthier.suites.harness_tasks import write_tasks
@@ -108,8 +107,7 @@ def _name_of(source: str, sources: Sequence[str | Path]) -> str:
 
 
 def _weights(shipped: Shipped) -> str:
-    note = ShippedNote.read_if_there(shipped.folder)
-    return note.note_sha256 if note else shipped.model.base_sha256
+    return shipped.fingerprint
 
 
 def _evaluate(

@@ -21,7 +21,7 @@ from luthier.arms.shipped import Shipped, found_again, load_arm
 from luthier.errors import SettingsError
 from luthier.files import possible, sha256_of_text
 from luthier.machine import keep_freed_memory, versions
-from luthier.model.fingerprint import files_of_base, refuse_other_files
+from luthier.model.fingerprint import files_of_base, mark_of_base, refuse_other_files
 from luthier.model.model import PRECISIONS, Model, load
 from luthier.model.sources import resolve
 from luthier.progress import bar, check_stop, say, stoppable
@@ -43,7 +43,9 @@ ENCODER = "an encoder writes no text"
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is asked. `weights` says which weights it has; `base` names the subject that it is held against."""
+    """A model that is asked. `weights` says which weights it has, and what else decides its lines; `base` names the
+    subject that it is held against.
+    """
 
     name: str
     weights: str
@@ -175,14 +177,16 @@ def _models(source: str, base: str | None) -> list[Subject]:
     model = load(source)
     if base is None:
         return [_subject(model, f"base {Path(model.name).name}")]
-    first = load(base)
+    first = load(base, day=model.day)
     before = _subject(first, f"base {Path(first.name).name}")
     return [before, _subject(model, Path(model.name).name, before.name)]
 
 
 def _subject(model: Model, name: str, base: str | None = None) -> Subject:
     precision = next(short for short, dtype in PRECISIONS.items() if dtype == model.dtype)
-    return Subject(name, f"{model.base_sha256} {precision}", lambda: model, base)
+    # Its tokenizer and chat template decide its lines too; and the day, where its prompts print it.
+    mark = " ".join([mark_of_base(model.folder), precision, *model.printed_day.values()])
+    return Subject(name, mark, lambda: model, base)
 
 
 def ask_all(

@@ -144,6 +144,21 @@ def test_an_arm_alone_and_models_alone(finished: Path, tmp_path: Path, tiny_fold
     assert set(Panel.read(held).arms) == {"gpt2"}
 
 
+def test_lines_of_other_prompts_are_no_lines_of_this_model(tiny_folder: Folder, tmp_path: Path) -> None:
+    """The same weights under another chat template, or on another day where the template prints it."""
+    folder = shutil.copytree(tiny_folder("decoder-chat"), tmp_path / "model")
+
+    def mark(day: str) -> str:
+        (subject,) = panels._models(str(folder), None)
+        return panels._subject(replace(subject.load(), day=day), subject.name).weights
+
+    (path,) = folder.glob("chat_template.jinja")
+    marks = [(mark("2026-01-01"), mark("2026-01-02"))]
+    path.write_text("{{ strftime_now('%d %b %Y') }}\n" + path.read_text())
+    marks.append((mark("2026-01-01"), mark("2026-01-02")))
+    assert marks[0][0] == marks[0][1] and len({*marks[0], *marks[1]}) == 3
+
+
 def test_a_panel_of_others_is_not_overwritten(
     tiny_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
