@@ -109,7 +109,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
     def _prompt(self, number: int, context: list[int], wanted: list[int]) -> Prompt:
         """The request as a prompt with a target; a context that does not fit loses its beginning."""
         room = self.max_length - (len(wanted) if self.backend == "causal" else 0)
-        if room < 1 or not wanted:
+        if room < 1 or not 0 < len(wanted) <= self.max_length:
             raise SettingsError(
                 f"request {number + 1}: its continuation has {len(wanted)} tokens, and the context window of "
                 f"{self.model.name} holds {self.max_length}; leave this task out"
@@ -141,10 +141,14 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         for key in ("temperature", "top_p", "repetition_penalty"):
             if key in own:
                 own[key] = float(own[key])
-        generation = settings_from(Generation, own if samples else {"temperature": 0.0}, "task")
+        if samples:
+            own.setdefault("temperature", 1.0)  # as transformers draws where nothing else is said
+        else:  # what else says how to draw is said in vain
+            own = {"repetition_penalty": own.get("repetition_penalty", 1.0)}
+        generation = settings_from(Generation, own, "task")
         ids = self.tok_encode(context)
         room = self.max_length - (limit if self.backend == "causal" else 0)
-        if room < 1:
+        if room < 1 or limit > self.max_length:
             raise SettingsError(
                 f"a task asks for {limit} new tokens, and the context window of {self.model.name} holds "
                 f"{self.max_length}; leave this task out"

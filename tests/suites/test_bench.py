@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from luthier.decoding.settings import Generation
 from luthier.errors import SettingsError
 from luthier.results.bench_record import Bench, BenchItem
 from luthier.results.record import read_lines_of
 from luthier.suites import bench as benches
 from luthier.suites.bench import MEANS, PAIRS, bench, items_of, mean_rows, pair_rows
 from luthier.suites.harness_tasks import write_tasks
+from tests import tiny
 
 Folder = Callable[[str], Path]
 OWN = ("luthier_pairs", "luthier_text", "luthier_following")
@@ -97,6 +99,37 @@ def test_the_numbers_are_those_of_lm_eval_s_own_model(kind: str, tiny_folder: Fo
                 assert flat[:half] == pytest.approx(flat[half:], abs=1e-3)
         same = {k: v for k, v in theirs["results"][task].items() if isinstance(v, float)}
         assert same and same == pytest.approx({key: ours["results"][task][key] for key in same}, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"do_sample": False, "temperature": 0.0, "top_p": 0.5}, {}),
+        ({"do_sample": False, "temperature": 0.0, "repetition_penalty": 1.2}, {"repetition_penalty": 1.2}),
+        ({"do_sample": True}, {"temperature": 1.0}),
+        ({"do_sample": True, "temperature": 0.7, "top_k": 20}, {"temperature": 0.7, "top_k": 20}),
+    ],
+)
+def test_a_task_s_settings_are_those_that_transformers_would_take(
+    asked: dict[str, Any], said: dict[str, Any], tiny_folder: Folder
+) -> None:
+    needs_harness()
+    from luthier.suites.harness import HarnessModel
+
+    model = HarnessModel(tiny.fresh(tiny_folder("decoder-chat")))
+    request, _ = model._request(0, "Tom: Is", {"until": ["x"], "max_gen_toks": 4, **asked})
+    assert request.generation == Generation(**said)
+
+
+def test_what_an_encoder_decoder_has_no_positions_for_is_refused(tiny_folder: Folder) -> None:
+    needs_harness()
+    from luthier.suites.harness import HarnessModel
+
+    model = HarnessModel(tiny.fresh(tiny_folder("bart")))
+    with pytest.raises(SettingsError, match="asks for 300 new tokens"):
+        model._request(0, "Tom: Is", {"until": [], "max_gen_toks": 300})
+    with pytest.raises(SettingsError, match="its continuation has 300 tokens"):
+        model._prompt(0, [5, 6], [7] * 300)
 
 
 def _numbers(value: Any) -> list[float]:
