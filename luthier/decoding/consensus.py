@@ -6,6 +6,7 @@ Decoding All You Need?", section 6; Kumar and Byrne 2004). The metric is symmetr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -32,14 +33,15 @@ def agreements(texts: Sequence[str], agreement: Agreement) -> list[float]:
     """The mean agreement, 0 to 1, of each text with the others. Texts that are equal agree fully."""
     alike = _metric(texts, agreement)
     known: dict[tuple[str, str], float] = {}
-    sums = [0.0] * len(texts)
+    values: list[list[float]] = [[] for _ in texts]
     for i, j in combinations(range(len(texts)), 2):
         one, other = sorted((texts[i], texts[j]))
         if (one, other) not in known:
             known[one, other] = 1.0 if one == other else alike(one, other)
-        sums[i] += known[one, other]
-        sums[j] += known[one, other]
-    return [total / max(1, len(texts) - 1) for total in sums]
+        values[i].append(known[one, other])
+        values[j].append(known[one, other])
+    # Exact sums: those of equal texts are equal, in whatever order their values come.
+    return [math.fsum(of_one) / max(1, len(texts) - 1) for of_one in values]
 
 
 def _metric(texts: Sequence[str], agreement: Agreement) -> Callable[[str, str], float]:

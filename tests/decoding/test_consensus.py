@@ -77,3 +77,8 @@ def test_the_outsider_is_never_chosen(agreement: Agreement) -> None:
 def test_equal_texts_agree_fully() -> None:
     assert agreements(["same", "same"], "rouge") == [1.0, 1.0]
     assert agreements(["", ""], "chrf") == [1.0, 1.0]
+
+
+def test_of_equal_texts_the_first_is_taken() -> None:
+    texts = ["ten minutes tram Anna", "waits by Anna minutes and", "Anna is", "ten minutes tram Anna"]
+    assert most_agreed(texts, "rouge") == 0 and len(set(agreements(texts, "rouge")[::3])) == 1
