@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from luthier.decoding.batch import Batch
@@ -84,6 +85,7 @@ class _Lane:
     beginning: tuple[int, ...]
     way: str  # how its answers come about
     weights: LaidOut
+    most_rows: int  # sequences of a batch; an answer may have more alone
     works: dict[str, Work] = field(default_factory=dict)  # those in the batch
     waiting: list[Work] = field(default_factory=list)  # for the next batch, where nobody can join
     batch: Batch | SearchBatch | ConsensusBatch | None = None
@@ -123,8 +125,8 @@ class _Lane:
     def step(self) -> list[tuple[Work, Event]]:
         """One token for every row."""
         if self.batch is None:
-            works, self.waiting = self.waiting, []
-            requests = [work.request for work in works if work.request]
+            requests = self._next_requests()
+            works, self.waiting = self.waiting[: len(requests)], self.waiting[len(requests) :]
             self.works = {request.id: work for request, work in zip(requests, works, strict=True)}
             self.batch = batch_of(self.served.model, requests, weights=self.weights)
         made = [(self.works[event.id], event) for event in self.batch.step() if event.id in self.works]
@@ -134,6 +136,12 @@ class _Lane:
         if not self.joins and not (self.batch.is_open and self.works):
             self.batch, self.works = None, {}  # whoever is left in it has gone away
         return made
+
+    def _next_requests(self) -> list[Request]:
+        """The first that wait, so many as have room in one batch: beams and samples take memory as answers do."""
+        requests = [work.request for work in self.waiting if work.request]
+        rows = accumulate(request.generation.rows for request in requests)
+        return requests[: max(1, sum(row <= self.most_rows for row in rows))]
 
 
 class Engine:
@@ -268,7 +276,7 @@ class Engine:
             module = served.model.module
             if id(module) not in self._weights:
                 self._weights[id(module)] = laid_out_weights(module, rows=self.streams)
-            self._lanes[key] = _Lane(served, beginning, way, self._weights[id(module)])
+            self._lanes[key] = _Lane(served, beginning, way, self._weights[id(module)], self.streams)
         return self._lanes[key]
 
     def _step(self, lane: _Lane) -> None:

@@ -17,7 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
+from luthier.decoding.requests import Request
+from luthier.decoding.settings import Generation
+from luthier.model.prepacked import LaidOut
 from luthier.results.folder import StudyFolder
+from luthier.serving.engine import Work, _Lane
 from luthier.serving.server import _Server, serving
 from tests.serving.conftest import GREEDY, Running
 
@@ -193,6 +197,21 @@ def test_an_error_about_one_request_is_that_request_s_alone(running: Running, mo
     refused = running.post("/v1/completions", body(13))
     assert refused.status_code == 400 and refused.json()["error"]["message"] == "this one cannot be answered"
     assert running.post("/v1/completions", body(14)).status_code == 200
+
+
+def test_a_batch_has_so_many_sequences_as_there_are_places(loaded: Any) -> None:
+    """Of answers that are chosen among several; those that wait are answered next."""
+    served, ended = loaded[RAW], list[Any]()
+    drawn = Generation(temperature=1.0, samples=4)
+    lane = _Lane(served, (), drawn.way, LaidOut([]), most_rows=9)
+    for number in range(5):
+        request = Request(str(number), (5, 6 + number), 3, drawn, seed=number)
+        lane.admit(Work(served, lambda event: None, request))
+    sizes = []
+    while lane.is_open:
+        ended += [event.id for _, event in lane.step() if event.stop]
+        sizes.append(len(lane.works))
+    assert sorted(ended) == ["0", "1", "2", "3", "4"] and max(sizes) == 2
 
 
 def test_a_second_signal_ends_at_once(finished: Path, loaded: Any) -> None:
