@@ -45,7 +45,7 @@ def write_tasks(folder: Path) -> list[str]:
             "metric_list": [{"metric": "bits_per_byte"}],
         },
     )  # fmt: skip
-    write_text(folder / f"{_CHECKS}.py", (files("luthier.suites") / "requirements.py").read_text(encoding="utf-8"))
+    write_text(folder / f"{_CHECKS}.py", checks())
     _task(
         folder,
         "following",
@@ -57,6 +57,11 @@ def write_tasks(folder: Path) -> list[str]:
         },
     )  # fmt: skip
     return [f"{PREFIX}{name}" for name in ("pairs", "text", "following")]
+
+
+def checks() -> str:
+    """The source of what checks whether a requirement is obeyed."""
+    return (files("luthier.suites") / "requirements.py").read_text(encoding="utf-8")
 
 
 def _metric(name: str, higher: bool) -> dict[str, Any]:

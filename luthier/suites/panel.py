@@ -4,8 +4,8 @@
     arm:  text, pairs, following, drift from the base   --> panel/ARM-MARK.jsonl
     lines --judge--> panel.json, panel.html
 
-Lines are kept by a hash of weights and items, so a stopped panel goes on where it stopped, and another margin or one
-more arm asks nothing again.
+Lines are kept by a hash of weights, items and checks, so a stopped panel goes on where it stopped, and another margin
+or one more arm asks nothing again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from luthier.results.resume import locked_study
 from luthier.results.shipped_note import ShippedNote
 from luthier.results.study_record import StudyRecord
 from luthier.suites import asking
+from luthier.suites.harness_tasks import checks
 from luthier.suites.instruments import INSTRUMENTS, LEVEL, margins_from
 from luthier.suites.items import sha256_of
 from luthier.suites.judge import Lines, arm_of, comparisons_of, readings
@@ -235,7 +236,8 @@ def _ask(folder: Path, subject: Subject, base: Subject | None, asked: Mapping[st
     hashes = {name: sha256_of(one.items()) for name, one in INSTRUMENTS.items()}
     against = base.weights if base else ""
     limits = [asking.ANSWER_TOKENS, asking.DRIFT_ANSWER_TOKENS]
-    path = items_file(folder, subject.name, sha256_of_text(json.dumps([hashes, limits]), subject.weights, against))
+    mark = sha256_of_text(json.dumps([hashes, limits]), checks(), subject.weights, against)
+    path = items_file(folder, subject.name, mark)
     lines: dict[str, list[PanelItem]] = {}
     for row in read_lines_of(PanelItem, path):
         lines.setdefault(row.instrument, []).append(row)

@@ -3,7 +3,7 @@
     REQUIREMENTS["at-most-words"].words(20)          "Use at most 20 words."
     REQUIREMENTS["at-most-words"].holds(answer, 20)  True or False
 
-An empty answer obeys nothing, so that silence is not obedience.
+An answer without a word obeys nothing, so that silence, or a dash alone, is not obedience.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Requirement(NamedTuple):  # no dataclass: lm-eval loads a copy of this fil
         return self.ask.format(*arguments)
 
     def holds(self, answer: str, *arguments: Any) -> bool:
-        return bool(answer.strip()) and self.check(answer.strip(), *arguments)
+        return bool(_words(answer)) and self.check(answer.strip(), *arguments)
 
 
 def obeyed(answer: str, requirements: Sequence[tuple[str, tuple[Any, ...]]]) -> float:

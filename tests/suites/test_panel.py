@@ -114,6 +114,9 @@ def test_nothing_is_asked_again_and_another_margin_only_judges_anew(
     assert Panel.read(finished).instruments == strict.instruments
     panel(finished, margin="text=0.05,pairs=0.05,following=0.1")
     assert Panel.read(finished).arms == before.arms
+    monkeypatch.setattr(panels, "checks", lambda: "other checks of requirements")
+    with pytest.raises(AssertionError, match="asked again"):
+        panel(finished)
 
 
 def test_lines_of_an_interrupted_instrument_are_asked_again_as_a_whole(finished: Path) -> None:
