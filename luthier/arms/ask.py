@@ -86,8 +86,8 @@ def ask_probabilities(
 
 def _label_record(model: Model, prompt: Prompt, top: int) -> dict[str, Any]:
     (logprobs,) = label_logprobs(model, [prompt])
-    likeliest = sorted(zip(logprobs, model.labels, strict=True), key=lambda pair: -pair[0])[:top]
-    named = [{"token": label, "before": math.exp(p), "after": math.exp(p)} for p, label in likeliest]
+    likeliest = sorted(zip(logprobs, model.labels, strict=True), key=lambda pair: -pair[0])
+    named = [{"token": label, "before": math.exp(p), "after": math.exp(p)} for p, label in likeliest[:top]]
     return {"token": likeliest[0][1], "candidates": named}
 
 

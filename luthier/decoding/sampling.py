@@ -110,14 +110,19 @@ def _filtered(scores_V: Tensor, setting: Generation) -> tuple[Tensor, Tensor]:
 
 
 def candidates(logits_V: Tensor, scores_V: Tensor, setting: Generation, top: int) -> tuple[Candidate, ...]:
-    """The `top` most likely tokens, each with its probability before and after penalty, temperature and filters."""
+    """The `top` most likely tokens, each with its probability before and after penalty, temperature and filters.
+
+    Greedy decoding leaves the best alone; a search weighs all.
+    """
     if not top:
         return ()
+    most = logits_V.softmax(-1).topk(min(top, len(logits_V)))
     if setting.temperature > 0:
         tokens, weights = _filtered(scores_V, setting)
         after = dict(zip(tokens.tolist(), (weights / weights.sum()).tolist(), strict=True))
+    elif setting.beams > 1:
+        after = dict(zip(most.indices.tolist(), scores_V.softmax(-1)[most.indices].tolist(), strict=True))
     else:
         after = {int(scores_V.argmax()): 1.0}
-    most = logits_V.softmax(-1).topk(min(top, len(logits_V)))
     pairs = zip(most.indices.tolist(), most.values.tolist(), strict=True)
     return tuple(Candidate(token, before, after.get(token, 0.0)) for token, before in pairs)

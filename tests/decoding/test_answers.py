@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from luthier.arms.ask import ask, ask_probabilities
+from luthier.arms.ask import _label_record, ask, ask_probabilities
 from luthier.arms.merge import merge_arm
 from luthier.arms.resolve import resolve
 from luthier.arms.shipped import load_arm, verify
@@ -50,6 +50,14 @@ def test_the_likelihood_of_a_label_is_that_of_its_tokens_and_its_end(kind: str, 
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), plain, rtol=1e-4, atol=1e-4)
     answer = choose_labels(model, prompts[:1])[0]
     assert (answer.text in tiny.LABELS, answer.stop, answer.tokens) == (True, "chosen", ())
+
+
+def test_the_likeliest_label_is_said_without_rivals_too(tiny_folder: Folders) -> None:
+    model = labelled_model(tiny_folder("decoder-chat"))
+    prompt = model.renderer.prompt(tiny.examples(1)[0], tiny.PLAIN, room=16)
+    chosen = choose_labels(model, [prompt])[0].text
+    assert _label_record(model, prompt, 0) == {"token": chosen, "candidates": []}
+    assert _label_record(model, prompt, 2)["candidates"][0]["token"] == chosen
 
 
 def test_labels_that_are_the_same_tokens_to_a_model_are_refused(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def test_candidates_are_the_models_likeliest_with_what_is_left_of_them() -> None
     first, second = candidates(logits, logits, Generation(temperature=1.0, top_k=2), 2)
     assert (first.after, second.after) == pytest.approx((two[0], two[1]))
     assert isinstance(first, Candidate)
+    searched = candidates(logits, torch.tensor([0.0, float("-inf"), 1.0, -1.0]), Generation(beams=2), 2)
+    assert [one.after for one in searched] == pytest.approx([0.0, float(torch.tensor([1.0, 0.0, -1.0]).softmax(0)[0])])
 
 
 @pytest.mark.parametrize("temperature, top_k, top_p", [(0.7, 0, 1.0), (1.0, 5, 1.0), (1.5, 0, 0.8), (0.9, 8, 0.7)])
