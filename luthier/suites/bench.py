@@ -26,7 +26,7 @@ from luthier.model.quiet import quiet
 from luthier.progress import say, stoppable
 from luthier.results.bench_record import ITEMS_FILE, Bench, BenchItem, BenchMean, BenchPair
 from luthier.results.record import write_lines_of
-from luthier.stats.intervals import MIN_NONZERO, ends_of, mean_of, paired, share_of
+from luthier.stats.intervals import MIN_NONZERO, ends_of, finite_or_none, mean_of, paired, share_of
 from luthier.stats.simultaneous import cautious, simultaneous_level, verdict
 from luthier.suites.harness_tasks import write_tasks
 
@@ -220,7 +220,7 @@ def _mean(rows: Mapping[str, Mapping[str, float]], metric: str, harness: Mapping
     own = harness.get(name)
     return BenchMean(
         mean=estimate.value, **ends_of(estimate.interval(LEVEL)), n=estimate.n,
-        harness=float(own) if isinstance(own, int | float) else None,
+        harness=finite_or_none(float(own)) if isinstance(own, int | float) else None,
     )  # fmt: skip
 
 

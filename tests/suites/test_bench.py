@@ -207,3 +207,9 @@ def test_what_is_not_there_is_refused_in_one_sentence(tiny_folder: Folder, tmp_p
 def test_only_what_is_an_items_own_is_read_as_its_number(metric: str, value: object, own: float | None) -> None:
     items = items_of({"task": [{"doc_id": 0, "metrics": [metric], metric: value}]})["task"]["0"]
     assert items == ({} if own is None else {metric: pytest.approx(own)})
+
+
+@pytest.mark.parametrize(("own", "said"), [(0.5, 0.5), (float("nan"), None), (float("inf"), None), ("N/A", None)])
+def test_a_number_of_lm_eval_that_no_file_can_hold_is_left_out(own: object, said: float | None) -> None:
+    mean = benches._mean({"0": {"acc": 1.0}, "1": {"acc": 0.0}}, "acc", {"acc,none": own})
+    assert (mean.mean, mean.harness) == (0.5, said)
