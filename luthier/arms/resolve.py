@@ -115,6 +115,10 @@ def resolve(name: str, spec: ArmSpec, task: Task, base: str | None = None) -> Ar
         return Arm(**arm)
     usual_training = (arm_method.on_encoder if family == "encoder" else None) or arm_method.training
     training = settings_from(Training, usual_training.model_dump() | spec.training, where)
+    if family == "encoder" and (given := [name for name in ("replay", "kl") if getattr(training, name)]):
+        raise SettingsError(
+            f"{where}: an encoder writes no text, so it cannot have {given[0]}; leave it out, or use anchor"
+        )
     return TrainedArm(**arm, training=training, tunable=tunable, trained_on=spec.trained_on, domain=domain)
 
 

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from luthier.errors import SettingsError
 from luthier.model.forward import Batch, collate, supervised_logits, supervised_loss
 from luthier.model.model import Model
 from luthier.records import Example, Prompt
@@ -33,11 +32,8 @@ from luthier.training.settings import Training
 def general_prompts(renderer: Renderer, training: Training, count: int, seed: int) -> list[Prompt]:
     """So many general rows that they are `replay` of `count` task rows and themselves; at least one.
 
-    They are drawn by seed without repetition until all were drawn, then anew. Raises SettingsError for a remedy that an
-    encoder, which writes nothing, cannot have.
+    They are drawn by seed without repetition until all were drawn, then anew.
     """
-    if renderer.family == "encoder" and (given := [name for name in ("replay", "kl") if getattr(training, name)]):
-        raise SettingsError(f"{given[0]}: an encoder writes no text, so it cannot have it; leave it out, or use anchor")
     wanted = training.replayed(count)
     rows, drawn = general() if wanted else (), list[tuple[int, tuple[str, str]]]()
     while len(drawn) < wanted:

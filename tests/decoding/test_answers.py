@@ -107,6 +107,8 @@ def test_the_same_prompts_make_the_same_batches(tiny_folder: Folders) -> None:
             "zero-shot cannot be an arm of .*, an encoder; there are: full, select",
         ),
         ("dialogues:mood", "bert", "lora@int4", "the weights of an encoder are not made int4 here"),
+        ("dialogues:mood", "bert", "lora+kl=0.1", "an encoder writes no text, so it cannot have kl"),
+        ("dialogues:mood", "bert", "head+replay=0.1", "an encoder writes no text, so it cannot have replay"),
         ("dialogues:mood", "bert", "lora+answer=generation", "an encoder answers by its head"),
         ("dialogues:mood", "bert", "lora+answer=guessing", "'answer' is 'guessing'; it should be 'likelihood' or"),
     ],
