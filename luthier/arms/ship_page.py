@@ -152,8 +152,13 @@ def refuse_unsayable(shipped: Shipped) -> None:
 
 
 def modelfile(shipped: Shipped, file: str) -> str:
-    """Ollama's Modelfile: the measured prompt as TEMPLATE, greedy or as measured, with the end token as stop."""
-    generation = shipped.generation
+    """Ollama's Modelfile: the measured prompt as TEMPLATE, greedy or as measured, with the end token as stop.
+
+    Where nothing is said, Ollama draws among 40 tokens, and a penalty looks back over 64.
+    """
+    generation: Generation = shipped.generation
+    module: Any = shipped.model.module
+    every = module.get_input_embeddings().weight.shape[0]
     template = _go_text(_whole(shipped)).replace("{input}", "{{ .Prompt }}")
     parameters = {
         "temperature": generation.temperature,
@@ -161,7 +166,8 @@ def modelfile(shipped: Shipped, file: str) -> str:
         "num_ctx": shipped.model.window,
         "seed": shipped.seed,
         "repeat_penalty": generation.repetition_penalty,
-        "top_k": generation.top_k or None,
+        "repeat_last_n": -1 if generation.repetition_penalty != 1 else None,
+        "top_k": generation.top_k or (every if generation.temperature else None),
         "top_p": generation.top_p,
         "stop": json.dumps(_end(shipped), ensure_ascii=False),
     }

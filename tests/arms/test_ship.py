@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from luthier.arms import ship_push
 from luthier.arms.ask import ask
 from luthier.arms.merge import merge_arm
 from luthier.arms.ship import evidence_of, ship
+from luthier.arms.ship_page import modelfile
 from luthier.arms.ship_push import push
 from luthier.arms.ship_verify import verify
+from luthier.arms.shipped import load_arm
+from luthier.decoding.settings import Generation
 from luthier.errors import FolderError, LuthierError, ModelError, SettingsError
 from luthier.files import read_json, write_json
 from luthier.results.comparison import Comparison
@@ -97,6 +101,26 @@ def test_the_card_says_decision_numbers_and_what_was_not_checked(shipped: Path) 
     for pair in evidence.pairs:
         assert f"| {pair.b} | {pair.difference:+.4f} |" in page
     assert ModelCard.load(shipped / "README.md").data.library_name == "peft"
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ({}, {"temperature": "0.0", "repeat_penalty": "1.0", "top_p": "1.0"}),
+        ({"repetition_penalty": 1.2}, {"repeat_penalty": "1.2", "repeat_last_n": "-1"}),
+        ({"temperature": 0.7}, {"temperature": "0.7", "top_k": "380"}),
+        ({"temperature": 0.7, "top_k": 9}, {"temperature": "0.7", "top_k": "9"}),
+    ],
+)
+def test_a_modelfile_leaves_no_setting_to_ollama(
+    measured: dict[str, Any], said: dict[str, str], finished: Path
+) -> None:
+    """Which would draw among 40 tokens, and look 64 back for repetitions."""
+    arm = replace(load_arm(finished / "arms" / ARM), generation=Generation(max_new_tokens=9, **measured))
+    lines = [line.split() for line in modelfile(arm, "a.gguf").splitlines() if line.startswith("PARAMETER")]
+    found = {name: value for _, name, value in lines}
+    always = {"temperature", "num_predict", "num_ctx", "seed", "repeat_penalty", "top_p", "stop"}
+    assert said.items() <= found.items() and found.keys() == always | said.keys()
 
 
 def test_the_modelfile_holds_the_measured_prompt(shipped: Path, finished: Path) -> None:
