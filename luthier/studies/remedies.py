@@ -78,7 +78,7 @@ class Penalties:
         if self.start:
             squared = sum(((parameter - start) ** 2).sum() for parameter, start in self.start)
             penalty = penalty + self.training.anchor / 2 * count * squared
-        return loss + penalty - penalty.detach(), count
+        return loss + (penalty - penalty.detach()), count  # in this order the value is the loss to the bit
 
     def bound(self, bound: Bound, *beside: nn.Module) -> Bound:
         """The bound of this training, with what the penalties hold; `beside` are models that stay loaded anyway."""

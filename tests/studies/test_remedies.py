@@ -101,6 +101,16 @@ def test_penalties_add_their_gradient_and_leave_the_logged_loss_alone(tiny_folde
     torch.testing.assert_close(own, by_hand, rtol=1e-3, atol=1e-4)
 
 
+def test_a_penalty_of_any_size_leaves_the_logged_loss_as_it_is(tiny_folder: Folder) -> None:
+    model = load(str(tiny_folder("decoder-chat")), precision="fp32")
+    module, prompts = model.module, tiny.train_prompts(model, 2)
+    penalties = Penalties.of(Training(anchor=1e5), Masters(module), lambda: model)
+    tiny.scramble(module)
+    batch = collate(prompts, module, "decoder")
+    loss, _ = penalties.loss(module, prompts, batch)
+    assert loss.item() == supervised_loss(module, batch)[0].item()
+
+
 @pytest.mark.parametrize("name, precision", [("lora", "fp32"), ("full", "fp32"), ("full", "bf16")])
 def test_what_penalties_hold_is_what_a_plan_says(name: str, precision: str, tiny_folder: Folder) -> None:
     """A second base, what trains as it was at its start, and the base's log-probabilities of each row."""
