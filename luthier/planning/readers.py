@@ -55,7 +55,7 @@ def _t5(config: Config) -> Shape:
         return Block(path, kind, tuple(layers), (own, cross) if decodes else (own,), inner, gated, activation)
 
     blocks = [block("encoder", number) for number in range(read)] + [block("decoder", n) for n in range(written)]
-    owner = "shared" if config.is_tied(True, "lm_head") else None
+    owner = "shared" if config.is_tied(True, "shared", whatever=True) else None
     return Shape(
         name=config.name,
         model_type=config.model_type,
@@ -110,16 +110,18 @@ def _bart(config: Config) -> Shape:
             kind: Stack = "decoder" if stack == "decoder" else "encoder"
             activation = str(config.get("activation_function", "gelu"))
             blocks.append(Block(path, kind, tuple(layers), attentions, inner, gated=False, activation=activation))
+    apart = not config.flag("tie_word_embeddings", True)  # then each stack has embeddings of its own
     ends = [
         layer
         for stack in ("encoder", "decoder")
         for layer in (
+            *((Layer(f"model.{stack}.embed_tokens", "embedding", vocabulary, width),) if apart else ()),
             Layer(f"model.{stack}.embed_positions", "embedding", positions, width),
             Layer(f"model.{stack}.layernorm_embedding", "norm", 0, width, True),
             *((Layer(f"model.{stack}.layer_norm", "norm", 0, width, True),) if config.model_type == "mbart" else ()),
         )
     ]
-    owner = "model.shared" if config.is_tied(True, "lm_head") else None
+    owner = "model.shared" if config.is_tied(True, "model.shared") else None
     return Shape(
         name=config.name,
         model_type=config.model_type,
