@@ -222,8 +222,11 @@ class Planner:
         return Setting(precision=self.precision, device=kind, bound=bound, machine=self.device.memory)
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
-        """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""
-        if self.width is None:
+        """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them.
+
+        A width that the arm names itself stays.
+        """
+        if self.width is None or (arm.method == "qlora" and "width" in arm.settings.model_fields_set):
             return arm
         if arm.method in ("lora", "qlora"):
             return replace(arm, method="qlora", settings=SimpleNamespace(**dict(arm.settings) | {"width": self.width}))

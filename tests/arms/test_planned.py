@@ -124,8 +124,8 @@ def test_every_method_at_every_width_is_planned_or_refused(kind: str, tiny_folde
                 fits = fits and width in ("nf4", "int8", "int4") if name == "qlora" else False
             elif width:
                 fits = fits and form.whole and width in WIDTHS and family != "encoder"
-            if (kind, name) in (("decoder-chat", "bitfit"), ("t5-untied", "bitfit")):
-                fits = False  # no biases
+            if (kind, name) in (("decoder-chat", "bitfit"), ("t5-untied", "bitfit"), ("t5-untied", "tokens")):
+                fits = False  # no biases, and an output matrix of its own
             assert answers_or_says(planner, name + (f"@{width}" if width else "")) == fits, (name, width)
 
 
@@ -184,6 +184,17 @@ def test_sharded_full_training_takes_less_on_each_device() -> None:
     for shard in ("ddp", "zero1", "zero2", "zero3", "fsdp"):
         peaks[shard] = plan("llama-3.2-1b", **on, devices=8, shard=shard).arms["full"].peak_bytes
     assert peaks["none"] == peaks["ddp"] > peaks["zero1"] >= peaks["zero2"] > peaks["zero3"] == peaks["fsdp"]
+
+
+def test_the_width_that_an_arm_names_stays_whatever_bits_are_asked() -> None:
+    def weights(arm: str, **asked: Any) -> int:
+        planned = plan("llama-2-7b", arms=(arm,), tokens=64, device="a100", **asked).arms[arm].training
+        assert planned is not None
+        return next(term.bytes for term in planned.terms if term.name == "weights")
+
+    for arm in ("qlora@int4", "qlora+width=int4"):
+        assert weights(arm, bits="8") == weights(arm, bits="4") == weights(arm)
+    assert weights("qlora", bits="8") == weights("qlora@int8", bits="4") > weights("qlora")
 
 
 def test_narrow_bits_train_an_adapter_on_a_narrow_base() -> None:

@@ -132,6 +132,8 @@ def test_the_places_of_ia3_are_peft_s() -> None:
         (LLAMA, "lora+targets=nowhere", "lora: no linear layer is called 'nowhere'; name some of down_proj, gate_proj"),
         (LLAMA, "bitfit", "this model has no biases; choose select-last-2, or lora"),
         (LLAMA, "select-last-30", "has 28 blocks, so the last 30 cannot move; name fewer"),
+        ("mistral-7b-v0.1", "prefix-5", "not all of its layers keep plain keys and values"),
+        (T5_BASE, "tokens+tokens=a", "flan-t5-base has an output matrix of its own"),
         (LLAMA, "select+parts=nowhere", "no module with parameters is called 'nowhere'"),
         (
             "bert-base-uncased",

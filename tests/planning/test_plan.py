@@ -241,10 +241,35 @@ def test_machines_are_rented_whole() -> None:
 def test_a_wrong_price_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "price.toml"
-    own.write_text('["my machine"]\ndevice = "t4"\ndollars = 1.0\ndate = "2026-01"\nsource = "an offer"\n')
-    assert list(read_prices().machines) == ["my machine"]
+    good = '["my machine"]\ndevice = "T4"\ndollars = 1.0\ndate = "2026-01"\nsource = "an offer"\n'
+    for text in (good, "\ufeff" + good):  # some editors begin a file with a mark
+        own.write_text(text, encoding="utf-8")
+        assert list(read_prices().of_device("t4")) == ["my machine"]
     own.write_text('["my machine"]\ndevice = "t4"\n')
     with pytest.raises(SettingsError, match=r"price.toml: \[my machine\]: the key 'dollars' is missing"):
+        read_prices()
+    row = {"device": '"t4"', "dollars": "1.0", "date": '"2026-01"', "source": '"an offer"'}
+    for key, value, says in (
+        (
+            "device",
+            '"abacus"',
+            r"price.toml: \[m\]: 'abacus' is no device of the table; there are: here, laptop.*'device'",
+        ),
+        (
+            "date",
+            '"last week"',
+            r"price.toml: \[m\]: 'last week' is no month; write one such as 2025-01 \(key 'date'\)",
+        ),
+        ("date", "2026-01-01", r"\[m\]: the key 'date' is datetime"),
+        ("source", '""', r"\[m\]: the key 'source' is ''"),
+        ("dollars", "1e300", r"\[m\]: the key 'dollars' is 1e\+300; it should be less than"),
+        ("devices", "0", r"\[m\]: the key 'devices' is 0"),
+    ):
+        own.write_text("[m]\n" + "".join(f"{one} = {text}\n" for one, text in (row | {key: value}).items()))
+        with pytest.raises(SettingsError, match=says):
+            read_prices()
+    own.write_text("m = 1.0\n")
+    with pytest.raises(SettingsError, match=r"price.toml: 'm' is no table; write \[m\]"):
         read_prices()
     own.write_text("[")
     with pytest.raises(SettingsError, match="this is not TOML"):
