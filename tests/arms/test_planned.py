@@ -211,6 +211,17 @@ def test_what_fits_is_found_by_planning_again() -> None:
     assert small.fits and small.rows is not None and small.rows > 8
 
 
+def test_an_arm_that_fits_while_it_trains_and_not_while_it_answers_says_so(luthier_says: Callable[..., Said]) -> None:
+    asked: dict[str, Any] = {"model": "smollm2-135m", "arms": ("lora",), "device": "a10g", "answer": 200_000}
+    planned, found = plan(**asked).arms["lora"], Planner(PlanSpec(**asked)).fits("lora")
+    assert planned.answering is not None and found.answering == planned.answering.peak_bytes > found.memory
+    assert found.fits and not found.answers and Planner(PlanSpec(**asked, memory=24)).fits("lora").answers
+    typed = ("plan", "--model", "smollm2-135m", "--device", "a10g", "--answer", "200000")
+    said = " ".join(luthier_says(*typed).out.split())
+    assert "lora in training: fits into 24.00 GB" in said and "lora: answering takes " in said
+    assert "lora: fits into 24.00 GB" in " ".join(luthier_says(*typed, "--memory", "24").out.split())
+
+
 def test_an_unknown_model_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
     with pytest.raises(ModelError, match="models of type 'mamba' cannot be planned"):
