@@ -99,7 +99,8 @@ def config_in(folder: Path, name: str) -> Config:
     path = folder if folder.is_file() else folder / "config.json"
     keys = json_table(path)
     beside = path.parent if path.name == "config.json" else None
-    return Config(name, keys, _stored(beside) if beside else {}, bool(beside and pools_by_mean(beside)))
+    pools = keys.get("classifier_pooling") == "mean" or bool(beside and pools_by_mean(beside))
+    return Config(name, keys, _stored(beside) if beside else {}, pools)
 
 
 def _stored(folder: Path) -> Mapping[str, Tensor]:

@@ -185,6 +185,17 @@ def test_every_tiny_family(kind: str, tiny_folder: Callable[[str], Path]) -> Non
     assert shape.head == model.head
 
 
+def test_a_saved_classifier_that_reads_the_mean_has_no_pooler(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_folder("bert"), tmp_path / "bert", ignore=shutil.ignore_patterns("1_Pooling"))
+    config = tmp_path / "bert" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"classifier_pooling": "mean"}))
+    model, shape = tiny.fresh(tmp_path / "bert"), shape_of(str(tmp_path / "bert"), labels=len(tiny.LABELS))
+    assert shape.parameters == sum(parameter.numel() for parameter in model.module.parameters())
+    assert shape.head == model.head
+
+
 def test_every_named_model_has_a_shape() -> None:
     assert {shape_of(name).model_type for name in NAMED} <= set(KNOWN)
 
