@@ -38,7 +38,20 @@ def shape_of(name: str, labels: int = USUAL_LABELS) -> Shape:
 
 
 def config_of(name: str) -> Config:
-    """The configuration of a config.json, a folder, a short name that is here, a name in named.py, or a hub id."""
+    """The configuration of a config.json, a folder, a short name that is here, a name in named.py, or a hub id.
+
+    Raises ModelError for weights that are narrow already: sizes of a configuration are not theirs.
+    """
+    config = _found(name)
+    if config.get("quantization_config") is not None:
+        raise ModelError(
+            f"{name}: its weights are quantized already, which no plan counts; plan the model that they were made of, "
+            "with --bits 8 or 4"
+        )
+    return config
+
+
+def _found(name: str) -> Config:
     if possible(name).is_file():
         return config_in(Path(name), name)
     if (folder := folder_of(name)) is not None:
