@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
+from luthier.planning import terms as planned_terms
 from luthier.planning.budget import ANSWERS_16_BITS_BYTES, PROGRAM_BYTES, TRAINED_16_BITS_BYTES
 from luthier.planning.devices import (
     DEVICES,
@@ -26,13 +28,15 @@ from luthier.planning.devices import (
 )
 from luthier.planning.fits import MOST_ROWS, Question, fits
 from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
+from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths
-from luthier.planning.moving import NOTHING, moving
-from luthier.planning.passes import luthier_pass
+from luthier.planning.moving import NOTHING, Moving, moving
+from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import activation_numbers, answering_work, read_of, training_work
+from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, answering_terms, micro_batch, training_terms
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
@@ -143,6 +147,21 @@ def test_rates_count_for_the_device_and_the_threads_that_they_were_measured_on(
     gpu = this_machine("cuda")
     assert gpu is not None and (gpu.kind, gpu.source, gpu.bandwidth) == ("cuda", "measured", 5e9)
     assert device("here").source == "stated" and this_machine("mps") is None
+
+
+def test_micro_batches_that_are_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a million rows is cut into a million of them, and a plan takes no minutes."""
+    asked: list[Rows] = []
+
+    def counted(shape: Shape, moves: Moving, rows: Rows, how: Pass) -> Counter[str]:
+        asked.append(rows)
+        return kept(shape, moves, rows, how)
+
+    monkeypatch.setattr(planned_terms, "kept", counted)
+    shape, lengths = shape_of("smollm2-135m"), Lengths.alike(2000, 80, 500)
+    for bound in (None, 6e9):
+        plan_arm(shape, PlannedArm("lora", LORA, 500), Setting("fp32", bound=bound), lengths, None)
+    assert 0 < len(asked) < 20
 
 
 def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
