@@ -183,7 +183,7 @@ def test_sharded_full_training_takes_less_on_each_device() -> None:
     peaks = {"none": plan("llama-3.2-1b", **on).arms["full"].peak_bytes}
     for shard in ("ddp", "zero1", "zero2", "zero3", "fsdp"):
         peaks[shard] = plan("llama-3.2-1b", **on, devices=8, shard=shard).arms["full"].peak_bytes
-    assert peaks["none"] == peaks["ddp"] > peaks["zero1"] >= peaks["zero2"] > peaks["zero3"] == peaks["fsdp"]
+    assert peaks["ddp"] > peaks["none"] > peaks["zero1"] >= peaks["zero2"] > peaks["zero3"] == peaks["fsdp"]
 
 
 def test_the_width_that_an_arm_names_stays_whatever_bits_are_asked() -> None:
