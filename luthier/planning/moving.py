@@ -17,7 +17,7 @@ from luthier.planning.shape import Layer, Shape, called
 # Endings of the names of the layers that produce a sub-layer's output, in the known architectures.
 ATTENTION_OUTPUTS = (
     "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "attn.c_proj", "attn.out_proj",
-    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense",
+    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense", "self_attn.dense",
 )  # fmt: skip
 FEED_FORWARD_OUTPUTS = (
     "mlp.down_proj", "mlp.c_proj", "DenseReluDense.wo", "fc2", "mlp.dense_4h_to_h", "feed_forward.w2",
