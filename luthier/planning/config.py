@@ -52,6 +52,12 @@ class Config:
         value = self.keys.get(key, default)
         return None if value is None else self.size(key, default)
 
+    def head_width(self, width: int, heads: int) -> int:
+        """The width of one of `heads` heads. Raises ModelError where they do not divide `width`."""
+        if width % heads:
+            raise ModelError(f"{self.name}: in config.json {heads} heads of attention do not divide a width of {width}")
+        return width // heads
+
     def share(self, key: str, default: float) -> float:
         """A number from 0 to 1, such as a dropout. Raises ModelError for another value; null means 0."""
         value = self.keys.get(key, default)

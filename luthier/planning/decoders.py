@@ -74,7 +74,7 @@ def _llama(config: Config) -> Shape:
     how = _RELATIVES[config.model_type]
     width, heads, inner = _sizes(config)
     key_heads = config.size_or_none("num_key_value_heads", how.key_heads) or heads
-    head_width = config.size("head_dim", how.head_width or width // heads)
+    head_width = config.size_or_none("head_dim", how.head_width) or config.head_width(width, heads)
     bias = how.attention_bias and config.flag("attention_bias", False)
     mlp_bias = how.mlp_bias and config.flag("mlp_bias", False)
     activation = str(config.get("hidden_activation") or config.get("hidden_act", how.activation))
@@ -134,7 +134,7 @@ def _usual_kinds(config: Config, blocks: int) -> list[str]:
 def _phi(config: Config) -> Shape:
     """Phi 1 and 2: attention and feed-forward side by side behind one norm, biases everywhere."""
     width, heads, inner = _sizes(config)
-    key_heads, head_width = config.size("num_key_value_heads", heads), width // heads
+    key_heads, head_width = config.size("num_key_value_heads", heads), config.head_width(width, heads)
     blocks = []
     for number in range(config.size("num_hidden_layers")):
         path = f"model.layers.{number}"
@@ -166,7 +166,7 @@ def _phi3(config: Config) -> Shape:
     """Phi 3 and 4: Llama with one product for queries, keys and values, and one for gate and inner activations."""
     width, heads, inner = _sizes(config)
     key_heads = config.size("num_key_value_heads", heads)
-    head_width = config.size("head_dim", width // heads)
+    head_width = config.size_or_none("head_dim") or config.head_width(width, heads)
     blocks = []
     for number, window in enumerate(_windows(config, config.size("num_hidden_layers"))):
         path = f"model.layers.{number}"
@@ -200,7 +200,7 @@ def _gpt2(config: Config) -> Shape:
             Layer(f"{path}.mlp.c_fc", "conv1d", width, inner, True, "up"),
             Layer(f"{path}.mlp.c_proj", "conv1d", inner, width, True, "down"),
         )
-        attention = Attention(heads, heads, width // heads, positions="learned")
+        attention = Attention(heads, heads, config.head_width(width, heads), positions="learned")
         activation = str(config.get("activation_function", "gelu_new"))
         blocks.append(Block(path, "decoder", layers, (attention,), inner, gated=False, activation=activation))
     last = Layer("transformer.ln_f", "norm", 0, width, True)
@@ -228,7 +228,7 @@ def _neox(config: Config) -> Shape:
             Layer(f"{path}.mlp.dense_h_to_4h", "linear", width, inner, True, "up"),
             Layer(f"{path}.mlp.dense_4h_to_h", "linear", inner, width, True, "down"),
         )
-        attention = Attention(heads, heads, width // heads)
+        attention = Attention(heads, heads, config.head_width(width, heads))
         activation = str(config.get("hidden_act", "gelu"))
         blocks.append(Block(path, "decoder", layers, (attention,), inner, gated=False, activation=activation))
     last = Layer("gpt_neox.final_layer_norm", "norm", 0, width, True)

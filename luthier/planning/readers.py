@@ -95,8 +95,8 @@ def _bart(config: Config) -> Shape:
     blocks = []
     for stack in ("encoder", "decoder"):
         heads, inner = config.size(f"{stack}_attention_heads"), config.size(f"{stack}_ffn_dim")
-        own = Attention(heads, heads, width // heads, causal=stack == "decoder", positions="learned")
-        cross = Attention(heads, heads, width // heads, cross=True, causal=False, positions="learned")
+        own = Attention(heads, heads, config.head_width(width, heads), causal=stack == "decoder", positions="learned")
+        cross = Attention(heads, heads, config.head_width(width, heads), cross=True, causal=False, positions="learned")
         for number in range(config.size(f"{stack}_layers")):
             path = f"model.{stack}.layers.{number}"
             attends = ("self_attn", "encoder_attn") if stack == "decoder" else ("self_attn",)
@@ -172,7 +172,7 @@ def _bert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.output.dense", "linear", inner, width, True, "down"),
             Layer(f"{path}.output.LayerNorm", "norm", 0, width, True),
         )
-        attention = Attention(heads, heads, width // heads, causal=False, positions="learned")
+        attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
         blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
     at = f"{body}.embeddings"
     outside = [
@@ -214,7 +214,7 @@ def _distilbert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.ffn.lin2", "linear", inner, width, True, "down"),
             Layer(f"{path}.output_layer_norm", "norm", 0, width, True),
         )
-        attention = Attention(heads, heads, width // heads, causal=False, positions="learned")
+        attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
         blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
     at = "distilbert.embeddings"
     outside = [

@@ -208,6 +208,10 @@ def test_an_unknown_shape_is_a_sentence(tmp_path: Path) -> None:
         ({"model_type": "llama", "hidden_size": "64"}, "the key 'hidden_size' is '64'"),
         ({"model_type": "llama"}, "the key 'hidden_size' is missing"),
         ({"model_type": "llama", "tie_word_embeddings": "false"} | SMALL, "is 'false'; it should be true or false"),
+        (
+            {"model_type": "llama"} | SMALL | {"num_attention_heads": 5},
+            "5 heads of attention do not divide a width of 48",
+        ),
         ({"model_type": "llama", "quantization_config": {"bits": 4}} | SMALL, "its weights are quantized already"),
         ({"model_type": "gpt2", "add_cross_attention": True, "vocab_size": 9}, "with 'add_cross_attention' cannot be"),
     ):
