@@ -173,7 +173,8 @@ def _bert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.output.LayerNorm", "norm", 0, width, True),
         )
         attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
-        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
+        activation = str(config.get("hidden_act", "gelu"))
+        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False, activation=activation))
     at = f"{body}.embeddings"
     outside = [
         Layer(f"{at}.word_embeddings", "embedding", config.size("vocab_size"), width),
@@ -215,7 +216,8 @@ def _distilbert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.output_layer_norm", "norm", 0, width, True),
         )
         attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
-        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
+        activation = str(config.get("activation", "gelu"))
+        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False, activation=activation))
     at = "distilbert.embeddings"
     outside = [
         Layer(f"{at}.word_embeddings", "embedding", config.size("vocab_size", 30522), width),

@@ -111,6 +111,17 @@ def test_a_config_as_people_write_it(kind: str, keys: dict[str, Any]) -> None:
     assert shape_from(Config("it", {"model_type": kind} | keys)).parameters == expected
 
 
+@pytest.mark.parametrize(
+    "kind, key",
+    [("bert", "hidden_act"), ("roberta", "hidden_act"), ("distilbert", "activation"), ("phi", "hidden_act")],
+)
+def test_activations_are_those_of_the_configuration(kind: str, key: str) -> None:
+    """One that is written in Python keeps four tensors, and relu none."""
+    for name in ("gelu_new", "relu"):
+        shape = shape_from(Config("it", {"model_type": kind} | SMALL | {key: name}))
+        assert {block.activation for block in shape.blocks} == {name}
+
+
 SLIDING = {"use_sliding_window": True, "max_window_layers": 2}
 TYPES = {"layer_types": ["sliding_attention", "full_attention", "full_attention"]}
 
