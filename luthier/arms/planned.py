@@ -222,8 +222,8 @@ class Planner:
         return Setting(precision=self.precision, device=kind, bound=bound, machine=self.device.memory)
 
     def _narrowed(self, arm: PlannedArm) -> PlannedArm:
-        """The arm on weights of the asked bits: an adapter trains on them, a prompt is answered by them."""
-        if self.width is None:
+        """The arm on weights of the asked bits, unless it names its own: adapters train on them, prompts are asked."""
+        if self.width is None or (arm.method == "qlora" and "width" in arm.settings.model_fields_set):
             return arm
         if arm.method in ("lora", "qlora"):
             return replace(arm, method="qlora", settings=SimpleNamespace(**dict(arm.settings) | {"width": self.width}))
@@ -284,11 +284,11 @@ class Planner:
         memory = self.request.memory * 1e9 if self.request.memory else self.device.memory
         spec, lengths = self._spec(text), self.lengths(text)
         trains = FORMS[spec.method].trains
-        rows = self._arm(text, spec, len(lengths.train)).batch_size
+        arm = self._arm(text, spec, len(lengths.train))
         longest = max((sum(pair) for pair in lengths.train), default=TOKENS) if trains else max(lengths.test, default=0)
         question = Question(
             bits=self.request.bits or ("32" if self.precision == "fp32" else "16"),
-            rows=(self.request.batch or rows) if trains else len(lengths.test),
+            rows=(self.request.batch or arm.batch_size) if trains else len(lengths.test),
             tokens=longest,
             recompute=False,
             method=spec.method,
@@ -296,7 +296,8 @@ class Planner:
             trains=trains,
             shards=self.request.accounting == "transformers",
         )
-        return fits(question, memory, lambda asked: self._peak(text, asked))
+        answering = self._answering_peak(arm, lengths, question) if trains and not question.shards else 0.0
+        return fits(question, memory, lambda asked: self._peak(text, asked), answering)
 
     def _peak(self, text: str, asked: Question) -> float | None:
         """The peak of an arm in training, or in answering where it does not train, as `fits` varies it."""

@@ -129,13 +129,19 @@ def _fits_lines(name: str, row: ArmPlan, found: Fits) -> list[str]:
     from luthier.planning.words import gigabytes
 
     memory = gigabytes(found.memory)
+    what, lines = name, []
+    if row.refused is None and not found.answers:
+        what = f"{name} in training"
+        more = f"{name}: answering takes {gigabytes(found.answering)}, which does not fit into {memory}"
+        lines.append(f"{more}; --memory bounds what is answered at once.")
     if found.fits:
         most = f"at most {found.rows:,} rows at once, " if found.rows is not None else ""
-        return [f"{name}: fits into {memory}; {most}with up to {found.bits} bits a weight."]
-    if row.training is not None and row.peak_bytes <= found.memory:
-        return [f"{name}: fits into {memory} in parts of a step; all rows at once take {gigabytes(found.bytes)}."]
+        return [f"{what}: fits into {memory}; {most}with up to {found.bits} bits a weight.", *lines]
+    if row.training is not None and row.training.peak_bytes <= found.memory:
+        taken = gigabytes(found.bytes)
+        return [f"{what}: fits into {memory} in parts of a step; all rows at once take {taken}.", *lines]
     at_once = " with all rows of a step at once" if found.trains else ""
-    lines = [f"{name}: does not fit into {memory}; it takes {gigabytes(found.bytes)}{at_once}."]
+    lines.append(f"{what}: does not fit into {memory}; it takes {gigabytes(found.bytes)}{at_once}.")
     together = found.changes and found.changes[0].bytes > found.memory
     if together:
         lines.append("  No single change is enough; one after the other:")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,18 @@ MOST_HEADER = 100 << 20  # bytes; safetensors itself reads no longer one
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 WHOLE = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
 GET = "fetch the model again"
+PART = 1 << 20  # bytes of two tensors that are held against each other at a time
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file."""
+    """One tensor of a file, whose bytes begin at `start`."""
 
     type: str
     shape: tuple[int, ...]
+    file: Path = field(compare=False)
+    start: int = field(compare=False)
+    bytes: int = field(compare=False)
 
     @property
     def elements(self) -> int:
@@ -71,6 +75,17 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
+def are_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers of one type. They are read part by part until they differ."""
+    if one != other:
+        return False
+    with open(one.file, "rb") as left, open(other.file, "rb") as right:
+        left.seek(one.start)
+        right.seek(other.start)
+        sizes = (min(PART, one.bytes - begin) for begin in range(0, one.bytes, PART))
+        return all(left.read(size) == right.read(size) for size in sizes)
+
+
 def tensors_of(path: Path) -> dict[str, Tensor]:
     """Name -> tensor of one file. Raises ModelError for a file that is missing, cut off or damaged."""
     if not path.is_file():
@@ -88,7 +103,7 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
         raw = file.read(length)
     try:
         table = json.loads(raw)
-        tensors = {name: _tensor(one, size - 8 - length) for name, one in table.items() if name != "__metadata__"}
+        tensors = {name: _tensor(one, path, 8 + length, size) for name, one in table.items() if name != "__metadata__"}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         said = str(error) if isinstance(error, _Cut) else "its header is damaged"
         raise ModelError(f"{path}: {said}; {GET}") from None
@@ -99,9 +114,12 @@ class _Cut(ValueError):
     """A tensor that lies outside of its file."""
 
 
-def _tensor(one: dict[str, Any], data_bytes: int) -> Tensor:
+def _tensor(one: dict[str, Any], path: Path, header: int, size: int) -> Tensor:
+    """A tensor of a file of `size` bytes, `header` of which stand before the first tensor."""
     start, end = one["data_offsets"]
-    tensor = Tensor(str(one["dtype"]), tuple(int(size) for size in one["shape"]))
+    data_bytes = size - header
+    shape = tuple(int(length) for length in one["shape"])
+    tensor = Tensor(str(one["dtype"]), shape, path, header + start, end - start)
     if min(tensor.shape, default=0) < 0 or not 0 <= start <= end:
         raise ValueError
     if end > data_bytes:

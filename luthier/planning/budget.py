@@ -105,7 +105,7 @@ def micro_batch(
     batches = sample_batches(rows, batch_size)
 
     def needed(steps: int, recomputes: bool) -> float:
-        cut = [one for batch in batches for one in cut_by_length(batch, steps * TOKENS_MULTIPLE, sum)]
+        cut = {tuple(one) for batch in batches for one in cut_by_length(batch, steps * TOKENS_MULTIPLE, sum)}
         return fixed + BACKWARD_FACTOR * max(kept(one, recomputes) for one in cut)
 
     recomputes = needed(1, False) > bound

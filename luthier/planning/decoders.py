@@ -17,8 +17,9 @@ class _Llama:
     """How one of Llama's relatives differs from Llama."""
 
     tied: bool = False
-    attention_bias: bool = False  # of queries, keys and values, unless the configuration says
-    output_bias: bool = False  # whether attention's output layer has it too
+    input_bias: bool = False  # of queries, keys and values, whatever the configuration says
+    attention_bias: bool = False  # whether that key counts, of all four layers of attention
+    mlp_bias: bool = False  # whether that key counts
     head_norms: bool = False  # a norm over each head's queries and keys
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
     head_width: int | None = None
@@ -35,19 +36,32 @@ _FOUR_NORMS = (
     "post_feedforward_layernorm",
 )
 _RELATIVES = {
-    "llama": _Llama(output_bias=True),
+    "llama": _Llama(attention_bias=True, mlp_bias=True),
     "mistral": _Llama(key_heads=8),
-    "qwen2": _Llama(attention_bias=True, key_heads=32),
-    "qwen3": _Llama(output_bias=True, head_norms=True, head_width=128, key_heads=32),
-    "gemma": _Llama(tied=True, output_bias=True, head_width=256, key_heads=16, activation=_TANH),
+    "qwen2": _Llama(input_bias=True, key_heads=32),
+    "qwen3": _Llama(attention_bias=True, head_norms=True, head_width=128, key_heads=32),
+    "gemma": _Llama(tied=True, attention_bias=True, head_width=256, key_heads=16, activation=_TANH),
     "gemma2": _Llama(
-        tied=True, output_bias=True, norms=_FOUR_NORMS, head_width=256, key_heads=4, soft_capped=True, activation=_TANH
+        tied=True,
+        attention_bias=True,
+        norms=_FOUR_NORMS,
+        head_width=256,
+        key_heads=4,
+        soft_capped=True,
+        activation=_TANH,
     ),
     "gemma3_text": _Llama(
-        tied=True, output_bias=True, head_norms=True, norms=_FOUR_NORMS, head_width=256, key_heads=4, activation=_TANH
+        tied=True,
+        attention_bias=True,
+        head_norms=True,
+        norms=_FOUR_NORMS,
+        head_width=256,
+        key_heads=4,
+        activation=_TANH,
     ),
-    "smollm3": _Llama(tied=True, output_bias=True, key_heads=4),
+    "smollm3": _Llama(tied=True, attention_bias=True, mlp_bias=True, key_heads=4),
 }
+_ASKS = ("qwen2", "qwen3", "smollm3")  # whose windows count only with `use_sliding_window`
 
 
 def _sizes(config: Config) -> tuple[int, int, int]:
@@ -59,10 +73,10 @@ def _llama(config: Config) -> Shape:
     """Llama and its relatives: rotary positions, RMS norms, a gated feed-forward network."""
     how = _RELATIVES[config.model_type]
     width, heads, inner = _sizes(config)
-    key_heads = config.size("num_key_value_heads", how.key_heads or heads)
-    head_width = config.size("head_dim", how.head_width or width // heads)
-    bias = how.attention_bias or bool(config.get("attention_bias", False))
-    mlp_bias = bool(config.get("mlp_bias", False))
+    key_heads = config.size_or_none("num_key_value_heads", how.key_heads) or heads
+    head_width = config.size_or_none("head_dim", how.head_width) or config.head_width(width, heads)
+    bias = how.attention_bias and config.flag("attention_bias", False)
+    mlp_bias = how.mlp_bias and config.flag("mlp_bias", False)
     activation = str(config.get("hidden_activation") or config.get("hidden_act", how.activation))
     queries, keys = heads * head_width, key_heads * head_width
     blocks = []
@@ -71,10 +85,10 @@ def _llama(config: Config) -> Shape:
         at, mlp = f"{path}.self_attn", f"{path}.mlp"
         head_norms = [Layer(f"{at}.{name}_norm", "norm", 0, head_width) for name in "qk" if how.head_norms]
         layers = (
-            Layer(f"{at}.q_proj", "linear", width, queries, bias, "query"),
-            Layer(f"{at}.k_proj", "linear", width, keys, bias, "key"),
-            Layer(f"{at}.v_proj", "linear", width, keys, bias, "value"),
-            Layer(f"{at}.o_proj", "linear", queries, width, bias and how.output_bias, "attended"),
+            Layer(f"{at}.q_proj", "linear", width, queries, bias or how.input_bias, "query"),
+            Layer(f"{at}.k_proj", "linear", width, keys, bias or how.input_bias, "key"),
+            Layer(f"{at}.v_proj", "linear", width, keys, bias or how.input_bias, "value"),
+            Layer(f"{at}.o_proj", "linear", queries, width, bias, "attended"),
             *head_norms,
             Layer(f"{mlp}.gate_proj", "linear", width, inner, mlp_bias, "gate"),
             Layer(f"{mlp}.up_proj", "linear", width, inner, mlp_bias, "up"),
@@ -90,8 +104,10 @@ def _llama(config: Config) -> Shape:
 
 def _windows(config: Config, blocks: int) -> list[int | None]:
     """The sliding window of each block; None where it sees all."""
-    usual = {"mistral": 4096, "gemma2": 4096, "gemma3_text": 4096}.get(config.model_type)
+    usual = dict.fromkeys(("mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"), 4096).get(config.model_type)
     window = config.size_or_none("sliding_window", usual)
+    if config.model_type in _ASKS and not config.flag("use_sliding_window", False):
+        return [None] * blocks
     kinds = config.names("layer_types", blocks) or _usual_kinds(config, blocks)
     return [window if "sliding" in kind else None for kind in kinds]
 
@@ -102,10 +118,11 @@ def _usual_kinds(config: Config, blocks: int) -> list[str]:
     if config.model_type == "mistral":
         return [sliding] * blocks
     if config.model_type in ("qwen2", "qwen3"):
-        first = blocks
-        if config.get("use_sliding_window", False):
-            first = 0 if config.get("max_window_layers") == 0 else config.size("max_window_layers", 28)
+        first = 0 if config.get("max_window_layers") == 0 else config.size("max_window_layers", 28)
         return [sliding if number >= first else full for number in range(blocks)]
+    if config.model_type == "smollm3":  # those without rotary positions
+        each = config.size("no_rope_layer_interval", 4)
+        return [full if (number + 1) % each else sliding for number in range(blocks)]
     if config.model_type == "gemma2":
         return [full if number % 2 else sliding for number in range(blocks)]
     if config.model_type == "gemma3_text":
@@ -117,7 +134,7 @@ def _usual_kinds(config: Config, blocks: int) -> list[str]:
 def _phi(config: Config) -> Shape:
     """Phi 1 and 2: attention and feed-forward side by side behind one norm, biases everywhere."""
     width, heads, inner = _sizes(config)
-    key_heads, head_width = config.size("num_key_value_heads", heads), width // heads
+    key_heads, head_width = config.size("num_key_value_heads", heads), config.head_width(width, heads)
     blocks = []
     for number in range(config.size("num_hidden_layers")):
         path = f"model.layers.{number}"
@@ -125,7 +142,7 @@ def _phi(config: Config) -> Shape:
         head_norms = [
             Layer(f"{at}.{name}_layernorm", "norm", 0, head_width, True)
             for name in "qk"
-            if config.get("qk_layernorm", False)
+            if config.flag("qk_layernorm", False)
         ]
         layers = (
             Layer(f"{at}.q_proj", "linear", width, heads * head_width, True, "query"),
@@ -149,7 +166,7 @@ def _phi3(config: Config) -> Shape:
     """Phi 3 and 4: Llama with one product for queries, keys and values, and one for gate and inner activations."""
     width, heads, inner = _sizes(config)
     key_heads = config.size("num_key_value_heads", heads)
-    head_width = config.size("head_dim", width // heads)
+    head_width = config.size_or_none("head_dim") or config.head_width(width, heads)
     blocks = []
     for number, window in enumerate(_windows(config, config.size("num_hidden_layers"))):
         path = f"model.layers.{number}"
@@ -183,7 +200,7 @@ def _gpt2(config: Config) -> Shape:
             Layer(f"{path}.mlp.c_fc", "conv1d", width, inner, True, "up"),
             Layer(f"{path}.mlp.c_proj", "conv1d", inner, width, True, "down"),
         )
-        attention = Attention(heads, heads, width // heads, positions="learned")
+        attention = Attention(heads, heads, config.head_width(width, heads), positions="learned")
         activation = str(config.get("activation_function", "gelu_new"))
         blocks.append(Block(path, "decoder", layers, (attention,), inner, gated=False, activation=activation))
     last = Layer("transformer.ln_f", "norm", 0, width, True)
@@ -199,7 +216,7 @@ def _gpt2(config: Config) -> Shape:
 def _neox(config: Config) -> Shape:
     """GPT-NeoX and Pythia: one product for queries, keys and values, layer norms, biases."""
     width, heads, inner = _sizes(config)
-    bias = bool(config.get("attention_bias", True))
+    bias = config.flag("attention_bias", True)
     blocks = []
     for number in range(config.size("num_hidden_layers")):
         path = f"gpt_neox.layers.{number}"
@@ -211,7 +228,7 @@ def _neox(config: Config) -> Shape:
             Layer(f"{path}.mlp.dense_h_to_4h", "linear", width, inner, True, "up"),
             Layer(f"{path}.mlp.dense_4h_to_h", "linear", inner, width, True, "down"),
         )
-        attention = Attention(heads, heads, width // heads)
+        attention = Attention(heads, heads, config.head_width(width, heads))
         activation = str(config.get("hidden_act", "gelu"))
         blocks.append(Block(path, "decoder", layers, (attention,), inner, gated=False, activation=activation))
     last = Layer("gpt_neox.final_layer_norm", "norm", 0, width, True)
@@ -231,7 +248,7 @@ def _ends(
 ) -> tuple[Layer, ...]:
     """Token embeddings, the last norm, and the output layer."""
     vocabulary = config.size("vocab_size")
-    owner = embedding if config.is_tied(tied, "lm_head") else None
+    owner = embedding if config.is_tied(tied, embedding) else None
     return (
         Layer(embedding, "embedding", vocabulary, width),
         norm,

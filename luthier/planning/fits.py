@@ -47,7 +47,8 @@ class Change:
 class Fits:
     """`rows` None: not even one row fits, or the arm does not train, and answers as many at once as there are.
 
-    `bits` None: no precision; `device` None: no listed one is large enough. `trains`: whether the arm does.
+    `bits` None: no precision; `device` None: no listed one is large enough. `trains`: whether the arm does; then
+    `bytes` are those of its training, and `answering` those that it answers with.
     """
 
     bytes: float
@@ -57,6 +58,12 @@ class Fits:
     device: str | None
     changes: list[Change]
     trains: bool = True
+    answering: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        """Whether an arm that trains fits while it answers, too."""
+        return self.answering <= self.memory
 
     @property
     def fits(self) -> bool:
@@ -67,8 +74,8 @@ Step = tuple[str, dict[str, Any]]  # what is changed in words, and the fields of
 Peak = Callable[[Question], float | None]  # bytes; None where the method does not go with the change
 
 
-def fits(question: Question, memory: float, peak: Peak) -> Fits:
-    """What of `question` fits into `memory` bytes. `peak` plans it."""
+def fits(question: Question, memory: float, peak: Peak, answering: float = 0.0) -> Fits:
+    """What of `question` fits into `memory` bytes. `peak` plans it; `answering` are the bytes of a trained arm then."""
     peak = cache(peak)  # the ways of asking overlap
     needed = peak(question)
     total = float("inf") if needed is None else needed
@@ -77,9 +84,10 @@ def fits(question: Question, memory: float, peak: Peak) -> Fits:
         memory=memory,
         rows=_most_rows(question, memory, peak) if question.trains else None,
         bits=next((bits for bits in WIDEST_FIRST if _within(peak(replace(question, bits=bits)), memory)), None),
-        device=_smallest_device(total),
+        device=_smallest_device(max(total, answering)),
         changes=[] if total <= memory else _changes(question, memory, peak),
         trains=question.trains,
+        answering=answering,
     )
 
 

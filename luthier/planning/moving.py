@@ -17,7 +17,7 @@ from luthier.planning.shape import Layer, Shape, called
 # Endings of the names of the layers that produce a sub-layer's output, in the known architectures.
 ATTENTION_OUTPUTS = (
     "self_attn.o_proj", "self_attn.out_proj", "encoder_attn.out_proj", "attn.c_proj", "attn.out_proj",
-    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense",
+    "SelfAttention.o", "EncDecAttention.o", "attention.dense", "self_attention.dense", "self_attn.dense",
 )  # fmt: skip
 FEED_FORWARD_OUTPUTS = (
     "mlp.down_proj", "mlp.c_proj", "DenseReluDense.wo", "fc2", "mlp.dense_4h_to_h", "feed_forward.w2",
@@ -285,6 +285,10 @@ def _ptuning(shape: Shape, settings: Any) -> Moving:
 def _prefix(shape: Shape, settings: Any) -> Moving:
     """n 2 L d for L layers whose keys are d wide (Li and Liang 2021, section 4), or the network that writes them."""
     n, blocks = settings.tokens, shape.writing
+    if any(one.window for block in blocks for one in block.attentions):
+        raise SettingsError(
+            f"{shape.name}: not all of its layers keep plain keys and values, which a prefix stands among; choose soft"
+        )
     attention = blocks[0].attentions[0]
     keys = attention.key_heads * attention.head_width
     if settings.hidden is None:
@@ -301,6 +305,10 @@ def _linear(inputs: int, outputs: int) -> int:
 def _tokens(shape: Shape, settings: Any, special_tokens: int) -> Moving:
     """A row of the embeddings for each token."""
     named = settings.tokens
+    if shape.model_type == "t5" and not shape.is_tied:  # its configuration calls them tied all the same
+        raise SettingsError(
+            f"tokens: {shape.name} has an output matrix of its own; choose select+parts=shared, or lora"
+        )
     if named == "special" and not special_tokens:
         raise SettingsError(
             f"tokens: the special tokens of {shape.name} are not known, because its tokenizer is not on this machine; "

@@ -21,6 +21,14 @@ PUBLISHERS = (
     "meta-llama", "google", "google-t5", "google-bert", "qwen", "mistralai", "huggingfacetb", "facebook",
     "openai-community", "tinyllama",
 )  # fmt: skip
+# Names that transformers reads as well (`attribute_map`), of types whose configurations may leave all sizes out.
+OTHER_NAMES = {
+    "gpt2": {
+        "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    },
+    "distilbert": {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
+}  # fmt: skip
 USUAL_LABELS = 2  # classes of an encoder's head, where no task says how many
 
 
@@ -30,7 +38,20 @@ def shape_of(name: str, labels: int = USUAL_LABELS) -> Shape:
 
 
 def config_of(name: str) -> Config:
-    """The configuration of a config.json, a folder, a short name that is here, a name in named.py, or a hub id."""
+    """The configuration of a config.json, a folder, a short name that is here, a name in named.py, or a hub id.
+
+    Raises ModelError for weights that are narrow already: sizes of a configuration are not theirs.
+    """
+    config = _found(name)
+    if config.get("quantization_config") is not None:
+        raise ModelError(
+            f"{name}: its weights are quantized already, which no plan counts; plan the model that they were made of, "
+            "with --bits 8 or 4"
+        )
+    return config
+
+
+def _found(name: str) -> Config:
     if possible(name).is_file():
         return config_in(Path(name), name)
     if (folder := folder_of(name)) is not None:
@@ -80,6 +101,9 @@ def _from_hub(name: str) -> Path:
 def shape_from(config: Config, labels: int = USUAL_LABELS) -> Shape:
     """The shape that a configuration describes. Raises ModelError for one that is not known here."""
     kind = config.model_type
+    config = config.named_by(OTHER_NAMES.get(kind, {}))
+    if config.flag("add_cross_attention", False):
+        raise ModelError(f"{config.name}: a {kind} with 'add_cross_attention' cannot be planned; its blocks have more")
     if kind in ENCODERS:
         return ENCODERS[kind](config, labels)
     if kind in DECODERS or kind in ENCODER_DECODERS:

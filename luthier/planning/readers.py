@@ -55,7 +55,7 @@ def _t5(config: Config) -> Shape:
         return Block(path, kind, tuple(layers), (own, cross) if decodes else (own,), inner, gated, activation)
 
     blocks = [block("encoder", number) for number in range(read)] + [block("decoder", n) for n in range(written)]
-    owner = "shared" if config.is_tied(True, "lm_head") else None
+    owner = "shared" if config.is_tied(True, "shared", whatever=True) else None
     return Shape(
         name=config.name,
         model_type=config.model_type,
@@ -95,8 +95,8 @@ def _bart(config: Config) -> Shape:
     blocks = []
     for stack in ("encoder", "decoder"):
         heads, inner = config.size(f"{stack}_attention_heads"), config.size(f"{stack}_ffn_dim")
-        own = Attention(heads, heads, width // heads, causal=stack == "decoder", positions="learned")
-        cross = Attention(heads, heads, width // heads, cross=True, causal=False, positions="learned")
+        own = Attention(heads, heads, config.head_width(width, heads), causal=stack == "decoder", positions="learned")
+        cross = Attention(heads, heads, config.head_width(width, heads), cross=True, causal=False, positions="learned")
         for number in range(config.size(f"{stack}_layers")):
             path = f"model.{stack}.layers.{number}"
             attends = ("self_attn", "encoder_attn") if stack == "decoder" else ("self_attn",)
@@ -110,16 +110,18 @@ def _bart(config: Config) -> Shape:
             kind: Stack = "decoder" if stack == "decoder" else "encoder"
             activation = str(config.get("activation_function", "gelu"))
             blocks.append(Block(path, kind, tuple(layers), attentions, inner, gated=False, activation=activation))
+    apart = not config.flag("tie_word_embeddings", True)  # then each stack has embeddings of its own
     ends = [
         layer
         for stack in ("encoder", "decoder")
         for layer in (
+            *((Layer(f"model.{stack}.embed_tokens", "embedding", vocabulary, width),) if apart else ()),
             Layer(f"model.{stack}.embed_positions", "embedding", positions, width),
             Layer(f"model.{stack}.layernorm_embedding", "norm", 0, width, True),
             *((Layer(f"model.{stack}.layer_norm", "norm", 0, width, True),) if config.model_type == "mbart" else ()),
         )
     ]
-    owner = "model.shared" if config.is_tied(True, "lm_head") else None
+    owner = "model.shared" if config.is_tied(True, "model.shared") else None
     return Shape(
         name=config.name,
         model_type=config.model_type,
@@ -170,8 +172,9 @@ def _bert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.output.dense", "linear", inner, width, True, "down"),
             Layer(f"{path}.output.LayerNorm", "norm", 0, width, True),
         )
-        attention = Attention(heads, heads, width // heads, causal=False, positions="learned")
-        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
+        attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
+        activation = str(config.get("hidden_act", "gelu"))
+        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False, activation=activation))
     at = f"{body}.embeddings"
     outside = [
         Layer(f"{at}.word_embeddings", "embedding", config.size("vocab_size"), width),
@@ -212,8 +215,9 @@ def _distilbert(config: Config, labels: int) -> Shape:
             Layer(f"{path}.ffn.lin2", "linear", inner, width, True, "down"),
             Layer(f"{path}.output_layer_norm", "norm", 0, width, True),
         )
-        attention = Attention(heads, heads, width // heads, causal=False, positions="learned")
-        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False))
+        attention = Attention(heads, heads, config.head_width(width, heads), causal=False, positions="learned")
+        activation = str(config.get("activation", "gelu"))
+        blocks.append(Block(path, "encoder", layers, (attention,), inner, gated=False, activation=activation))
     at = "distilbert.embeddings"
     outside = [
         Layer(f"{at}.word_embeddings", "embedding", config.size("vocab_size", 30522), width),

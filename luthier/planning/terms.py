@@ -107,13 +107,14 @@ def training_terms(
     """
     chosen = chosen or micro_batch(shape, moving, setting, lengths)
     sampled = budget.sample_batches(lengths.train, setting.batch_size)
-    batches = [one for batch in sampled for one in cut_by_length(batch, chosen.tokens, sum)]
+    # In their order, because of several that keep as much the first is said.
+    batches = dict.fromkeys(tuple(one) for batch in sampled for one in cut_by_length(batch, chosen.tokens, sum))
     every = [activation_terms(shape, moving, setting, rows, lengths.shared, chosen.recomputes) for rows in batches]
     return [*fixed_training(shape, moving, setting), *max(every, key=lambda terms: sum(one.bytes for one in terms))]
 
 
 def activation_terms(
-    shape: Shape, moving: Moving, setting: Setting, rows: list[Pair], shared: int, recompute: bool
+    shape: Shape, moving: Moving, setting: Setting, rows: Sequence[Pair], shared: int, recompute: bool
 ) -> list[Term]:
     """What one micro-batch takes: what its forward pass keeps, and the backward pass's own tensors."""
     how = luthier_pass(shape, moving, setting.precision, setting.device, recompute)

@@ -3,7 +3,7 @@
 The usual loop forms logits at every position, pads rows to the longest, and keeps what PyTorch's own layers keep. Its
 peak is the highest of these moments, and each moment is a sum of terms:
 
-    loss      weights, states, every kept activation, and the loss on its way back
+    loss      weights, states, buckets of several devices, every kept activation, and the loss on its way back
     backward  weights, states, what is kept by then, and the inside of one block; at its end all gradients
     step      weights, states, gradients, and the optimizer's intermediate values
 """
@@ -70,14 +70,19 @@ class Held:
     weights: float
     gradients: float
     states: float
+    buckets: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.states
+        return self.weights + self.gradients + self.states + self.buckets
 
 
 def held(shape: Shape, moving: Moving, loop: Loop) -> Held:
-    """What one device holds beside activations (Rajbhandari et al. 2020, "ZeRO", section 5)."""
+    """What one device holds beside activations (Rajbhandari et al. 2020, "ZeRO", section 5).
+
+    Without sharding, gradients are summed over devices in buckets, which are as large as all of them and stay from step
+    to step (torch.nn.parallel.DistributedDataParallel, `gradient_as_bucket_view`, which a Trainer leaves at False).
+    """
     trained, added = moving.trainable(shape), sum(one.frozen for one in moving.additions)
     own = moving.own(shape)
     number = PRECISION_BYTES[loop.trained]
@@ -88,6 +93,7 @@ def held(shape: Shape, moving: Moving, loop: Loop) -> Held:
     gradients = 0.0 if loop.in_backward else float(trained * number)
     states = trained * number * ADAM_STATES[loop.optimizer]
     split = max(1, loop.devices)
+    buckets = float(trained * number) if split > 1 and loop.shard in ("none", "ddp") else 0.0
     if loop.shard in ("zero3", "fsdp"):
         weights /= split
     if loop.shard in ("zero2", "zero3", "fsdp"):
@@ -96,7 +102,7 @@ def held(shape: Shape, moving: Moving, loop: Loop) -> Held:
         states /= split
     if loop.offload:
         weights = gradients = states = 0.0
-    return Held(weights, gradients, states)
+    return Held(weights, gradients, states, buckets)
 
 
 def block_bytes(shape: Shape, loop: Loop) -> float:
@@ -132,7 +138,11 @@ def moments(shape: Shape, moving: Moving, loop: Loop) -> list[list[Term]]:
     # The output layer's gradient is there while every activation is still kept.
     trains_output = shape.output is not None and _owner(shape) in moving.weights
     whole, trains_own = loop.shard in ("zero3", "fsdp"), bool(moving.own(shape))
-    base = [Term("weights", parts.weights), Term("optimizer states", parts.states)]
+    base = [
+        Term("weights", parts.weights),
+        Term("optimizer states", parts.states),
+        Term("buckets of gradients", parts.buckets),
+    ]
     loss = loss_bytes(shape, loop, moving.virtual) if shape.family != "encoder" else 0.0
     step = parts.states / 2 if loop.foreach and not loop.in_backward else 0.0
     largest = max((layer.weights for layer in shape.layers), default=0) * PRECISION_BYTES[loop.trained]

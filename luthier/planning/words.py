@@ -24,6 +24,7 @@ WHY = {
     "logits": "of the next token of every row",
     "loss": "logits at every position, their log-probabilities in fp32, and both gradients",
     "gathered weights": "whole weights of the blocks at work, gathered from all devices",
+    "buckets of gradients": "in which gradients are summed over devices; they stay from step to step",
     "gradients of blocks": "of whole blocks, before they are summed and split over devices",
     "gradient of the output layer": "it is there while every activation is still kept",
     "inside of one block": "the activations of the block that goes back, or is computed again",

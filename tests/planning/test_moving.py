@@ -12,17 +12,21 @@ from peft.utils import (
     TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
     TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
 )
+from transformers import AutoConfig
 
 from luthier.adapt.methods import METHODS
-from luthier.adapt.settings import FORMS
+from luthier.adapt.settings import FORMS, BottleneckSettings
 from luthier.arms.short_form import parse
 from luthier.errors import SettingsError
 from luthier.model.model import parameter_counts
+from luthier.planning.config import Config
 from luthier.planning.moving import IA3_PLACES, NOTHING, Moving, moving
-from luthier.planning.read import shape_of
+from luthier.planning.read import shape_from, shape_of
+from luthier.planning.readers import ENCODERS
 from luthier.planning.shape import Shape
 from luthier.settings import settings_from
 from tests import tiny
+from tests.planning.test_read import CONFIGS
 from tests.promises import CASES, applied, settings_of
 
 T5_BASE, LLAMA = "flan-t5-base", "llama-3.2-3b"
@@ -119,6 +123,15 @@ def test_counts_by_module(name: str, kind: str, tiny_folder: Callable[[str], Pat
     assert by_layer(moving(shape, name, settings_of(name)), shape) == found
 
 
+@pytest.mark.parametrize("kind, keys", {kind: keys for kind, keys in CONFIGS if kind not in ENCODERS}.items())
+def test_a_bottleneck_stands_behind_every_sub_layer(kind: str, keys: dict[str, Any]) -> None:
+    shape = shape_from(Config(kind, AutoConfig.for_model(kind, **keys).to_dict()))
+    for place, attends in (("both", 1), ("feed-forward", 0)):
+        settings = BottleneckSettings(place=place)  # type: ignore[arg-type]
+        expected = sum(attends * len(block.attentions) + 1 for block in shape.blocks)
+        assert len(moving(shape, "bottleneck", settings).additions) == expected
+
+
 def test_the_places_of_ia3_are_peft_s() -> None:
     for kind, (outputs, inputs) in IA3_PLACES.items():
         every = TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING[kind]
@@ -132,6 +145,8 @@ def test_the_places_of_ia3_are_peft_s() -> None:
         (LLAMA, "lora+targets=nowhere", "lora: no linear layer is called 'nowhere'; name some of down_proj, gate_proj"),
         (LLAMA, "bitfit", "this model has no biases; choose select-last-2, or lora"),
         (LLAMA, "select-last-30", "has 28 blocks, so the last 30 cannot move; name fewer"),
+        ("mistral-7b-v0.1", "prefix-5", "not all of its layers keep plain keys and values"),
+        (T5_BASE, "tokens+tokens=a", "flan-t5-base has an output matrix of its own"),
         (LLAMA, "select+parts=nowhere", "no module with parameters is called 'nowhere'"),
         (
             "bert-base-uncased",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from luthier.errors import ModelError, SettingsError
 from luthier.files import cache_folder
 from luthier.machine import describe
+from luthier.planning import terms as planned_terms
 from luthier.planning.budget import ANSWERS_16_BITS_BYTES, PROGRAM_BYTES, TRAINED_16_BITS_BYTES
 from luthier.planning.devices import (
     DEVICES,
@@ -26,13 +28,15 @@ from luthier.planning.devices import (
 )
 from luthier.planning.fits import MOST_ROWS, Question, fits
 from luthier.planning.flops import Read, linear_parameters, reading_flops, training_flops
+from luthier.planning.kept import kept
 from luthier.planning.lengths import Lengths
-from luthier.planning.moving import NOTHING, moving
-from luthier.planning.passes import luthier_pass
+from luthier.planning.moving import NOTHING, Moving, moving
+from luthier.planning.passes import Pass, Rows, luthier_pass
 from luthier.planning.plan import PlannedArm, plan_arm
 from luthier.planning.prices import SHIPPED, Price, dollars, read_prices
 from luthier.planning.read import shape_of
 from luthier.planning.seconds import activation_numbers, answering_work, read_of, training_work
+from luthier.planning.shape import Shape
 from luthier.planning.terms import Setting, answering_terms, micro_batch, training_terms
 from luthier.planning.tokenizer import LightTokenizer, special_tokens
 from luthier.planning.words import duration, gigabytes, money, operations
@@ -145,6 +149,21 @@ def test_rates_count_for_the_device_and_the_threads_that_they_were_measured_on(
     assert device("here").source == "stated" and this_machine("mps") is None
 
 
+def test_micro_batches_that_are_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a million rows is cut into a million of them, and a plan takes no minutes."""
+    asked: list[Rows] = []
+
+    def counted(shape: Shape, moves: Moving, rows: Rows, how: Pass) -> Counter[str]:
+        asked.append(rows)
+        return kept(shape, moves, rows, how)
+
+    monkeypatch.setattr(planned_terms, "kept", counted)
+    shape, lengths = shape_of("smollm2-135m"), Lengths.alike(2000, 80, 500)
+    for bound in (None, 6e9):
+        plan_arm(shape, PlannedArm("lora", LORA, 500), Setting("fp32", bound=bound), lengths, None)
+    assert 0 < len(asked) < 20
+
+
 def test_a_plan_refuses_a_bound_in_a_sentence() -> None:
     shape = shape_of("smollm2-135m")
     arm = PlannedArm("full", None)
@@ -241,10 +260,35 @@ def test_machines_are_rented_whole() -> None:
 def test_a_wrong_price_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "price.toml"
-    own.write_text('["my machine"]\ndevice = "t4"\ndollars = 1.0\ndate = "2026-01"\nsource = "an offer"\n')
-    assert list(read_prices().machines) == ["my machine"]
+    good = '["my machine"]\ndevice = "T4"\ndollars = 1.0\ndate = "2026-01"\nsource = "an offer"\n'
+    for text in (good, "\ufeff" + good):  # some editors begin a file with a mark
+        own.write_text(text, encoding="utf-8")
+        assert list(read_prices().of_device("t4")) == ["my machine"]
     own.write_text('["my machine"]\ndevice = "t4"\n')
     with pytest.raises(SettingsError, match=r"price.toml: \[my machine\]: the key 'dollars' is missing"):
+        read_prices()
+    row = {"device": '"t4"', "dollars": "1.0", "date": '"2026-01"', "source": '"an offer"'}
+    for key, value, says in (
+        (
+            "device",
+            '"abacus"',
+            r"price.toml: \[m\]: 'abacus' is no device of the table; there are: here, laptop.*'device'",
+        ),
+        (
+            "date",
+            '"last week"',
+            r"price.toml: \[m\]: 'last week' is no month; write one such as 2025-01 \(key 'date'\)",
+        ),
+        ("date", "2026-01-01", r"\[m\]: the key 'date' is datetime"),
+        ("source", '""', r"\[m\]: the key 'source' is ''"),
+        ("dollars", "1e300", r"\[m\]: the key 'dollars' is 1e\+300; it should be less than"),
+        ("devices", "0", r"\[m\]: the key 'devices' is 0"),
+    ):
+        own.write_text("[m]\n" + "".join(f"{one} = {text}\n" for one, text in (row | {key: value}).items()))
+        with pytest.raises(SettingsError, match=says):
+            read_prices()
+    own.write_text("m = 1.0\n")
+    with pytest.raises(SettingsError, match=r"price.toml: 'm' is no table; write \[m\]"):
         read_prices()
     own.write_text("[")
     with pytest.raises(SettingsError, match="this is not TOML"):

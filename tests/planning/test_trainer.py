@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,19 @@ def test_the_loss_by_hand() -> None:
     assert loss_bytes(shape, replace(loop, holds_logits=True)) == 100 * 128_256 * 14
     assert loss_bytes(shape, replace(loop, loss="chunked")) == 100 * 128_256 * 12 / LOSS_CHUNKS
     assert held(shape, NOTHING, loop).total == 2 * shape.parameters
+
+
+def test_buckets_are_there_on_several_devices_without_sharding() -> None:
+    """As large as all gradients, beside whatever else is highest."""
+    shape = shape_of("smollm2-135m")
+    for arm, settings in (("full", None), ("lora", SimpleNamespace(rank=16, targets="all-linear"))):
+        moves, one = moving(shape, arm, settings), Loop(Rows(2, 50, 50))
+        alone = sum(term.bytes for term in trainer_terms(shape, moves, one))
+        for shard, copies in (("none", 1), ("ddp", 1), ("zero1", 0), ("fsdp", 0)):
+            split = held(shape, moves, replace(one, devices=4, shard=shard))  # type: ignore[arg-type]
+            assert split.buckets == copies * 4 * moves.trainable(shape)
+        ddp = trainer_terms(shape, moves, replace(one, devices=4, shard="ddp"))
+        assert sum(term.bytes for term in ddp) == alone + 4 * moves.trainable(shape)
 
 
 # --------------------------------------------------------------------------------------------------------- oracle
