@@ -45,7 +45,7 @@ check: $(READY)
 DIALOGSUM ?= ../shared/data/dialogsum
 RECORD    ?= --train 7000 --dev 48 --test 500
 record: $(READY)
-	test -d record/dialogsum || $(BIN)/luthier init record/dialogsum --from $(DIALOGSUM)/train.jsonl --test $(DIALOGSUM)/dev.jsonl --input dialogue --target summary --id id
+	test -d record/dialogsum || $(BIN)/luthier init record/dialogsum --from $(DIALOGSUM)/train.jsonl --test $(DIALOGSUM)/dev.jsonl --input dialogue --target summary --id id --metric rouge2
 	$(BIN)/luthier study record/dialogsum --out record/study --defaults epochs=1,evaluations=2,learning_rate=2e-3 $(RECORD) \
 	  --arms zero-shot,lora-r32,lora-r32+beams=4,lora-r32+samples=4+temperature=0.7,lora-r32+scale=0.75
 	test -d record/shipped || $(BIN)/luthier ship record/study --out record/shipped --no-examples
