@@ -35,30 +35,15 @@ _FOUR_NORMS = (
     "pre_feedforward_layernorm",
     "post_feedforward_layernorm",
 )
+_GEMMA = _Llama(tied=True, attention_bias=True, head_width=256, key_heads=16, activation=_TANH)
 _RELATIVES = {
     "llama": _Llama(attention_bias=True, mlp_bias=True),
     "mistral": _Llama(key_heads=8),
     "qwen2": _Llama(input_bias=True, key_heads=32),
     "qwen3": _Llama(attention_bias=True, head_norms=True, head_width=128, key_heads=32),
-    "gemma": _Llama(tied=True, attention_bias=True, head_width=256, key_heads=16, activation=_TANH),
-    "gemma2": _Llama(
-        tied=True,
-        attention_bias=True,
-        norms=_FOUR_NORMS,
-        head_width=256,
-        key_heads=4,
-        soft_capped=True,
-        activation=_TANH,
-    ),
-    "gemma3_text": _Llama(
-        tied=True,
-        attention_bias=True,
-        head_norms=True,
-        norms=_FOUR_NORMS,
-        head_width=256,
-        key_heads=4,
-        activation=_TANH,
-    ),
+    "gemma": _GEMMA,
+    "gemma2": replace(_GEMMA, norms=_FOUR_NORMS, key_heads=4, soft_capped=True),
+    "gemma3_text": replace(_GEMMA, norms=_FOUR_NORMS, key_heads=4, head_norms=True),
     "smollm3": _Llama(tied=True, attention_bias=True, mlp_bias=True, key_heads=4),
 }
 _ASKS = ("qwen2", "qwen3", "smollm3")  # whose windows count only with `use_sliding_window`
@@ -104,7 +89,7 @@ def _llama(config: Config) -> Shape:
 
 def _windows(config: Config, blocks: int) -> list[int | None]:
     """The sliding window of each block; None where it sees all."""
-    usual = dict.fromkeys(("mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"), 4096).get(config.model_type)
+    usual = 4096 if config.model_type in ("mistral", "qwen2", "qwen3", "gemma2", "gemma3_text") else None
     window = config.size_or_none("sliding_window", usual)
     if config.model_type in _ASKS and not config.flag("use_sliding_window", False):
         return [None] * blocks
