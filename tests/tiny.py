@@ -294,7 +294,7 @@ def save_gguf(path: Path) -> Path:
 def fresh(folder: Path, precision: str = "fp32") -> Model:
     """The model of a folder on the CPU, as loaded anew: a copy, because reading a file for every test takes longer."""
     loaded = _loaded(str(folder), precision)
-    return replace(loaded, module=copy.deepcopy(loaded.module))
+    return replace(loaded, module=copy.deepcopy(loaded.module), tokenizer=copy.deepcopy(loaded.tokenizer))
 
 
 @functools.cache
