@@ -1,12 +1,16 @@
-"""Products of few rows with weights that are packed for them.
+"""Products with weights that are packed for them.
 
-A decoding step multiplies every weight with one row for each open answer, so with 64 rows at most. For so few rows MKL
-spends much of its time on packing the weight into its kernel's order, anew at every step. MKL also accepts weights that
-were packed once (its manual: `cblas_?gemm_pack`, `cblas_?gemm_compute`), which is faster (docs/log.md). The sums are
-the same up to the order of their terms.
+A decoding step multiplies every weight with one row for each open answer, so with 64 rows at most. For so few rows a
+library spends much of its time on packing the weight into its kernel's order, anew at every step. Both libraries that
+torch contains also accept weights that were packed once, which is faster (docs/log.md):
 
-torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes much more memory. So this file calls MKL's
-own functions in the library that torch contains. Without them weights stay unpacked.
+    fp32    MKL (its manual: `cblas_?gemm_pack`, `cblas_?gemm_compute`), for up to 64 rows. The sums are the same up to
+            the order of their terms. torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes much
+            more memory, so this file calls MKL's own functions in the library that torch contains.
+    bf16    oneDNN, through torch's operators for torch.compile (`mkldnn._reorder_linear_weight`, `_linear_pointwise`),
+            for any rows. The packed weight is what oneDNN makes of it anyway, so the sums have the same bits.
+
+Without these functions, or where a trial of them fails, weights stay unpacked.
 
     shapes: N rows (all leading dimensions together), D width in, E width out
 """
@@ -29,15 +33,17 @@ import torch
 from torch import Tensor, nn
 
 from luthier.machine import memory_bytes
-from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE
+from luthier.model.exact import near
+from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE, fewest_rows, laid_out_bytes
 
-MOST_ROWS = 64  # with more rows, packing takes a small part of the product's time
+MOST_ROWS = 64  # with more rows, packing takes a small part of a product's time in fp32
+KINDS = (torch.float32, torch.bfloat16)  # of weights that can be laid out
 ALIGNMENT_BYTES = 64  # each packed weight starts at a multiple of this
 SAMPLED_WEIGHTS = 32  # numbers of a weight that are compared, to detect changes that torch does not count
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED, _PACKED, _RIGHT = 101, 111, 112, 151, 162  # MKL's mkl_cblas.h
 
-# layer -> its packed weight in MKL's order, for the current call of this thread.
+# layer -> its packed weight, for the current call of this thread.
 _IN_USE: ContextVar[Mapping[nn.Module, Tensor]] = ContextVar("in_use", default=MappingProxyType({}))
 _LIVE: weakref.WeakKeyDictionary[nn.Module, weakref.ref[LaidOut]] = weakref.WeakKeyDictionary()
 _LOCK = Lock()
@@ -48,8 +54,11 @@ class PrepackedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         packed, rows = _IN_USE.get().get(self), x.numel() // self.in_features
-        fits = x.shape[-1] == self.in_features and x.dtype == torch.float32  # MKL checks no sizes and no types
-        if packed is None or not fits or not 0 < rows <= MOST_ROWS or torch.is_grad_enabled():
+        if packed is None or x.shape[-1] != self.in_features or not rows or torch.is_grad_enabled():
+            return super().forward(x)
+        if x.dtype == packed.dtype:  # bf16
+            return _multiply_in_bf16(x, packed, self.bias)
+        if x.dtype != torch.float32 or packed.dtype != torch.uint8 or rows > MOST_ROWS:  # MKL checks no types
             return super().forward(x)
         x_ND, out = x.reshape(rows, -1).contiguous(), self.out_features
         y_NE = x.new_empty(rows, out) if self.bias is None else self.bias.repeat(rows, 1)
@@ -61,28 +70,31 @@ PLAIN_LINEAR = (nn.Linear, PrepackedLinear)  # the layers that compute only x W^
 
 
 def make_ready(module: nn.Module) -> None:
-    """Lets calls bring laid-out weights for the plain fp32 layers on the CPU. A second call changes nothing."""
+    """Lets calls bring laid-out weights for the plain layers on the CPU. A second call changes nothing."""
     for layer in module.modules():
         if type(layer) is nn.Linear and all(map(_plain, layer.parameters())):
             layer.__class__ = PrepackedLinear
 
 
 class LaidOut:
-    """The weights of layers in MKL's order. The weights must not change while this is in use."""
+    """The weights of layers as their libraries multiply them. The weights must not change while this is in use."""
 
     def __init__(self, layers: Sequence[PrepackedLinear]) -> None:
         self._fingerprint = _fingerprint(layers)
         self._packed: dict[nn.Module, Tensor] = dict(
-            zip(layers, _lay_out([layer.weight for layer in layers]), strict=True)
+            packed
+            for kind in KINDS
+            if (of := [layer for layer in layers if layer.weight.dtype == kind])
+            for packed in zip(of, _lay_out([layer.weight for layer in of]), strict=True)
         )
 
     def is_of(self, layers: Sequence[PrepackedLinear]) -> bool:
         """Whether it holds these layers' weights as they are now."""
-        return list(self._packed) == list(layers) and self._fingerprint == _fingerprint(layers)
+        return self._packed.keys() == set(layers) and self._fingerprint == _fingerprint(layers)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Inside, the layers that are called in this thread multiply up to MOST_ROWS rows with these weights."""
+        """Inside, the layers that are called in this thread multiply with these weights."""
         token = _IN_USE.set(self._packed)
         try:
             yield
@@ -93,10 +105,10 @@ class LaidOut:
 def laid_out_weights(module: nn.Module, rows: int) -> LaidOut:
     """The weights of `module`, a ready one, laid out for a batch of `rows` answers.
 
-    Batches that are answered at the same time share them. Nothing is laid out for fewer than FEWEST_ROWS rows, without
-    MKL, or if the packed weights would take more than MOST_MEMORY_SHARE of the memory.
+    Batches that are answered at the same time share them. Nothing is laid out for fewer rows than `fewest_rows`,
+    without the library, or if the weights that could be packed take more than MOST_MEMORY_SHARE of the memory.
     """
-    layers = _packable(module) if rows >= FEWEST_ROWS and _mkl_works() else []
+    layers = [layer for layer in _packable(module) if rows >= fewest_rows(layer.weight.element_size())]
     if not layers:
         return LaidOut([])
     with _LOCK:
@@ -112,16 +124,18 @@ def has_laid_out_weight(layer: nn.Module) -> bool:
     return layer in _IN_USE.get()
 
 
-def sizes_to_lay_out(module: nn.Module) -> list[tuple[int, int]]:
-    """(inputs, outputs) of the weights that `laid_out_weights` lays out for a batch that is large enough."""
-    return [(layer.in_features, layer.out_features) for layer in _packable(module)] if _mkl_works() else []
+def bytes_to_lay_out(module: nn.Module) -> int:
+    """Bytes that `laid_out_weights` takes for a batch that is large enough."""
+    weights = [layer.weight for layer in _packable(module)]
+    return sum(laid_out_bytes([(w.shape[1], w.shape[0])], w.element_size()) for w in weights)
 
 
 def _packable(module: nn.Module) -> list[PrepackedLinear]:
     """The layers whose weights can be packed, or none if memory does not suffice for the packed copy."""
     beside = _adapters(module)
     ready = (layer for layer in module.modules() if type(layer) is PrepackedLinear and layer not in beside)
-    layers = [layer for layer in ready if all(map(_plain, layer.parameters()))]
+    plain = (layer for layer in ready if all(map(_plain, layer.parameters())))
+    layers = [layer for layer in plain if _works(layer.weight.dtype)]
     return layers if sum(layer.weight.nbytes for layer in layers) <= MOST_MEMORY_SHARE * memory_bytes() else []
 
 
@@ -141,9 +155,9 @@ def _adapters(module: nn.Module) -> set[nn.Module]:
 
 
 def _plain(parameter: Tensor) -> bool:
-    """Whether a parameter is a plain contiguous fp32 tensor on the CPU. Subclasses may store other data."""
+    """Whether a parameter is a plain contiguous tensor in fp32 or bf16 on the CPU. Subclasses may store other data."""
     usual = type(parameter) is nn.Parameter and parameter.device.type == "cpu"
-    return usual and parameter.dtype == torch.float32 and parameter.is_contiguous()
+    return usual and parameter.dtype in KINDS and parameter.is_contiguous()
 
 
 @torch.no_grad()
@@ -173,9 +187,16 @@ def _mkl() -> Any:
 
 
 def _lay_out(weights: list[Tensor]) -> list[Tensor]:
-    """The weights (E, D) in MKL's order, one behind the other in one piece of memory."""
+    """The weights (E, D), all in fp32 or all in bf16, as their library multiplies them."""
     if not weights:
         return []
+    if weights[0].dtype == torch.bfloat16:
+        return [torch.ops.mkldnn._reorder_linear_weight(weight.detach(), MOST_ROWS) for weight in weights]
+    return _lay_out_in_fp32(weights)
+
+
+def _lay_out_in_fp32(weights: list[Tensor]) -> list[Tensor]:
+    """The weights in MKL's order, one behind the other in one piece of memory."""
     mkl = _mkl()
     sizes = [
         -(-mkl.cblas_sgemm_pack_get_size(_RIGHT, MOST_ROWS, *weight.shape) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
@@ -204,6 +225,17 @@ def _multiply(x_ND: Tensor, packed: Tensor, y_NE: Tensor, add: bool) -> None:
     )  # fmt: skip
 
 
+def _multiply_in_bf16(x: Tensor, packed: Tensor, bias_E: Tensor | None) -> Tensor:
+    """x W^T + bias in bf16."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias_E, "none", [], "")
+    return product
+
+
+def _works(kind: torch.dtype) -> bool:
+    """Whether weights of this kind, one of KINDS, can be laid out here."""
+    return _mkl_works() if kind == torch.float32 else _onednn_works()
+
+
 @functools.cache
 def _mkl_works() -> bool:
     """Whether this torch has an MKL whose products with packed weights are right. The first call tries it."""
@@ -223,3 +255,22 @@ def _mkl_works() -> bool:
         if not torch.allclose(y, x[:rows] @ weight.t() + (rows == 1), rtol=1e-4, atol=1e-4):
             return False
     return True
+
+
+@functools.cache
+@torch.no_grad()
+def _onednn_works() -> bool:
+    """Whether this torch multiplies bf16 on this processor with packed weights, and right. The first call tries it."""
+    x = torch.linspace(-2, 3, FEWEST_ROWS * 70).view(FEWEST_ROWS, 70).sin().bfloat16()
+    weight = torch.linspace(-1, 2, 50 * 70).view(50, 70).cos().bfloat16()
+    try:
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        (packed,) = _lay_out([weight])
+        return all(
+            near(_multiply_in_bf16(x[:rows], packed, bias), torch.nn.functional.linear(x[:rows], weight, bias))
+            for rows in (1, FEWEST_ROWS)
+            for bias in (None, weight[:, 0].contiguous())
+        )
+    except (RuntimeError, AttributeError):
+        return False

@@ -10,8 +10,9 @@ from luthier.errors import SettingsError
 ATTENTION_BLOCK = 64  # queries at once in attention by blocks, the fastest of several sizes (docs/log.md)
 MOST_KEYS = 512  # of more keys the backward pass computes the probabilities again: kept, they take too much memory
 INT4_GROUP = 32  # weights that share a scale
-LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight that it lays out up to whole blocks of them (docs/log.md)
-FEWEST_ROWS = 8  # for which weights are laid out: fewer gain nothing, because memory bandwidth limits them
+LAID_OUT_BLOCK = 512  # outputs: MKL fills a weight in fp32 that it lays out up to whole blocks of them (docs/log.md)
+NARROW_BLOCK = 64, 32  # outputs and inputs: oneDNN fills a weight in bf16 likewise
+FEWEST_ROWS = 8  # for which weights in fp32 are laid out: fewer gain nothing, because memory bandwidth limits them
 MOST_MEMORY_SHARE = 1 / 8  # of the machine's memory: weights that take more are not laid out a second time
 
 
@@ -51,9 +52,16 @@ def width_called(name: str, where: str) -> Width:
     return WIDTHS[name]
 
 
-def laid_out_bytes(sizes: Iterable[tuple[int, int]]) -> int:
-    """Bytes of fp32 weights of (inputs, outputs) in MKL's order and its blocks (model/prepacked.py)."""
-    return 4 * sum(into * -(-out // LAID_OUT_BLOCK) * LAID_OUT_BLOCK for into, out in sizes)
+def laid_out_bytes(sizes: Iterable[tuple[int, int]], number: int) -> int:
+    """Bytes of weights of (inputs, outputs), laid out in blocks (model/prepacked.py): MKL's of numbers of 4 bytes,
+    oneDNN's of 2."""
+    out_block, in_block = (LAID_OUT_BLOCK, 1) if number == 4 else NARROW_BLOCK
+    return number * sum(-(-into // in_block) * in_block * -(-out // out_block) * out_block for into, out in sizes)
+
+
+def fewest_rows(number: int) -> int:
+    """How many answers are written at once at least where weights of numbers of so many bytes are laid out for them."""
+    return FEWEST_ROWS if number == 4 else 1
 
 
 def query_blocks(length: int) -> list[tuple[int, int]]:

@@ -144,7 +144,8 @@ def answering_room(fixed: float, costs: Answering, asked: Asked, bound: float | 
         answers = "answer" if asked.sequences == 1 else f"{asked.sequences} sequences"
         raise too_little("answering", f"prompt with its {answers}", held, asked.longest, needed, bound)
     beside_weights = int((bound - held - costs.laid_out) / each)
-    return Room(beside_weights, True) if beside_weights > fits / 2 else Room(fits, False)
+    both_fit = beside_weights >= asked.longest and beside_weights > fits / 2
+    return Room(beside_weights, True) if both_fit else Room(fits, False)
 
 
 def too_little(what: str, unit: str, fixed: float, tokens: int, needed: float, bound: float) -> SettingsError:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from luthier.defaults import BATCH
-from luthier.model.sizes import FEWEST_ROWS, MOST_MEMORY_SHARE, NARROW, laid_out_bytes
+from luthier.model.sizes import MOST_MEMORY_SHARE, NARROW, fewest_rows, laid_out_bytes
 from luthier.planning import budget
 from luthier.planning.cache import cache_layers, row_bytes, source_bytes, token_bytes
 from luthier.planning.kept import kept
@@ -204,7 +204,7 @@ def rows_at_once(shape: Shape, moving: Moving, setting: Setting, lengths: Length
     if room.tokens is not None:
         rows = max(1, min(rows, (room.tokens - shared) // (own + lengths.answer)))
     rows = max(1, rows // setting.sequences) * setting.sequences  # those of one answer are written together
-    return rows, room.laid_out and laid_out > 0 and rows >= FEWEST_ROWS
+    return rows, room.laid_out and laid_out > 0 and rows >= fewest_rows(_number(moving, setting))
 
 
 def answering_costs(shape: Shape, number: int, asked: budget.Asked, laid_out: float) -> budget.Answering:
@@ -234,19 +234,19 @@ def _number(moving: Moving, setting: Setting) -> int:
 
 
 def _laid_out_bytes(shape: Shape, moving: Moving, setting: Setting) -> int:
-    """A second copy of the plain linear layers in fp32 and of the output layer, in MKL's order and its blocks.
+    """A second copy of the plain linear layers in fp32 or bf16 and of the output layer, laid out in blocks.
 
     Nothing where they take too large a share of the machine's memory.
     """
-    width = setting.width or moving.width
-    if setting.device != "cpu" or _number(moving, setting) < 4 or setting.precision != "fp32":
+    width, number = setting.width or moving.width, _number(moving, setting)
+    if setting.device != "cpu" or "fp16" in (width, setting.precision):
         return 0
     rounded = {layer.path for layer in narrowed(shape)} if width in NARROW else set()
     plain = [one for one in shape.linear if one.kind == "linear" and one.path not in rounded]
     sizes = [*((one.inputs, one.outputs) for one in plain), (shape.width, shape.vocabulary)]
-    if setting.machine is not None and 4 * sum(i * o for i, o in sizes) > MOST_MEMORY_SHARE * setting.machine:
+    if setting.machine is not None and number * sum(i * o for i, o in sizes) > MOST_MEMORY_SHARE * setting.machine:
         return 0
-    return laid_out_bytes(sizes)
+    return laid_out_bytes(sizes, number)
 
 
 def _reading_bytes(shape: Shape, tokens: int, number: int) -> float:

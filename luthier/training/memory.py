@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from luthier.defaults import BATCH
 from luthier.errors import ModelError
 from luthier.model.exact import NARROW
-from luthier.model.prepacked import sizes_to_lay_out
-from luthier.model.sizes import laid_out_bytes
+from luthier.model.prepacked import bytes_to_lay_out
 from luthier.model.widths import is_narrow, tensors
 from luthier.planning import budget, terms
 from luthier.planning.budget import ANCHORED_BYTES, TRAINED_BYTES, USUAL_TOKENS, Asked, Kept, Room
@@ -124,7 +123,7 @@ def answering_room(module: Any, asked: Asked, bound: Bound) -> Room:
 def answering_costs(module: Any, asked: Asked) -> budget.Answering:
     """Bytes of a batch of answers; of a model whose shape a plan does not know, keys and values and logits alone."""
     number = next(module.parameters()).element_size()
-    laid_out = laid_out_bytes(sizes_to_lay_out(module))
+    laid_out = bytes_to_lay_out(module)
     try:
         shape = shape_from(Config(type(module).__name__, module.config.to_dict()))
     except ModelError:

@@ -21,65 +21,84 @@ from luthier.model.prepacked import MOST_ROWS, has_laid_out_weight, laid_out_wei
 from luthier.model.sizes import FEWEST_ROWS
 from tests import tiny
 
+FP32, BF16 = torch.float32, torch.bfloat16
 needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this torch has no MKL")
+in_bf16 = pytest.param(
+    BF16, marks=pytest.mark.skipif(not module_of._onednn_works(), reason="no packed bf16 on this processor")
+)
+in_both = pytest.mark.parametrize("kind", [pytest.param(FP32, marks=needs_mkl), in_bf16])
 
 
-def layers(**how: bool) -> nn.Sequential:
+def layers(kind: torch.dtype = FP32, **how: bool) -> nn.Sequential:
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Linear(48, 80, **how), nn.Linear(80, 7, **how))
+    made = nn.Sequential(nn.Linear(48, 80, **how), nn.Linear(80, 7, **how)).to(kind)
     make_ready(made)
     return made
+
+
+def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two products are equal but for the order of their terms; in bf16, bit for bit."""
+    return torch.equal(one, other) if one.dtype == BF16 else torch.allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def taken(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rows of every product that is taken with laid-out weights from now on."""
     module_of._mkl_works()  # its own products, of the first time, do not count
     rows: list[int] = []
-    multiply = module_of._multiply
 
-    def noting(x_ND: torch.Tensor, *rest: Any, **how: Any) -> None:
-        rows.append(len(x_ND))
-        multiply(x_ND, *rest, **how)
+    def note(name: str) -> None:
+        multiply = getattr(module_of, name)
 
-    monkeypatch.setattr(module_of, "_multiply", noting)
+        def noting(x: torch.Tensor, *rest: Any, **how: Any) -> Any:
+            rows.append(x.numel() // x.shape[-1])
+            return multiply(x, *rest, **how)
+
+        monkeypatch.setattr(module_of, name, noting)
+
+    note("_multiply")
+    note("_multiply_in_bf16")
     return rows
 
 
-@needs_mkl
+@in_both
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rows", [1, 2, FEWEST_ROWS, 17, MOST_ROWS, MOST_ROWS + 1, 300])
-def test_products_are_the_usual_ones(rows: int, bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, x = layers(bias=bias), torch.randn(1, rows, 48)
+def test_products_are_the_usual_ones(rows: int, bias: bool, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = layers(kind, bias=bias), torch.randn(1, rows, 48, dtype=kind)
     usual, noted = module(x), taken(module, monkeypatch)
     with laid_out_weights(module, rows=FEWEST_ROWS).in_use(), torch.inference_mode():
         ours = module(x)
-        assert noted == ([rows] * 2 if rows <= MOST_ROWS else [])
-        assert ours.shape == usual.shape and torch.allclose(ours, usual, rtol=1e-5, atol=1e-5)
+        assert noted == ([rows] * 2 if rows <= MOST_ROWS or kind == BF16 else [])
+        assert ours.shape == usual.shape and alike(ours, usual)
         assert torch.equal(module(x.transpose(0, 1)), ours.transpose(0, 1))  # any layout of the input
 
 
-@needs_mkl
-@pytest.mark.parametrize("wrong", [torch.randn(3, 47), torch.randn(3, 48).double(), torch.randn(3, 48).bfloat16()])
-def test_what_does_not_fit_is_refused_as_ever(wrong: torch.Tensor) -> None:
+@in_both
+@pytest.mark.parametrize("width, other", [(47, None), (48, torch.double), (48, FP32), (48, BF16)])
+def test_what_does_not_fit_is_refused_as_ever(width: int, other: torch.dtype | None, kind: torch.dtype) -> None:
     """The functions below take addresses: what they were given must be what they read."""
-    module = layers()
+    module, wrong = layers(kind), torch.randn(3, width, dtype=other or kind)
+    if width == 48 and other == kind:
+        wrong = wrong.half()
     with laid_out_weights(module, rows=FEWEST_ROWS).in_use(), torch.inference_mode():
         with pytest.raises(RuntimeError):
             module(wrong)
-        assert module(torch.empty(0, 48)).shape == (0, 7)
+        assert module(torch.empty(0, 48, dtype=kind)).shape == (0, 7)
 
 
-@needs_mkl
-def test_a_gradient_goes_the_usual_way() -> None:
-    module, x = layers(), torch.randn(3, 48)
+@in_both
+def test_a_gradient_goes_the_usual_way(kind: torch.dtype) -> None:
+    module, x = layers(kind), torch.randn(3, 48, dtype=kind)
     with laid_out_weights(module, rows=FEWEST_ROWS).in_use():
         module(x).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in module.parameters())
 
 
-@needs_mkl
-def test_only_the_call_that_brought_them_multiplies_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, x = layers(), torch.randn(3, 48)
+@in_both
+def test_only_the_call_that_brought_them_multiplies_with_them(
+    kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, x = layers(kind), torch.randn(3, 48, dtype=kind)
     noted = taken(module, monkeypatch)
     weights = laid_out_weights(module, rows=FEWEST_ROWS)
     with torch.inference_mode():
@@ -92,9 +111,9 @@ def test_only_the_call_that_brought_them_multiplies_with_them(monkeypatch: pytes
     assert len(noted) == len(module)
 
 
-@needs_mkl
-def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> None:
-    module, x = layers(), torch.randn(3, 48)
+@in_both
+def test_batches_of_the_same_time_share_them_unless_the_weights_changed(kind: torch.dtype) -> None:
+    module, x = layers(kind), torch.randn(3, 48, dtype=kind)
     first = laid_out_weights(module, rows=FEWEST_ROWS)
     assert laid_out_weights(module, rows=FEWEST_ROWS + 3) is first
     assert not has_laid_out_weight(module[0])
@@ -107,7 +126,7 @@ def test_batches_of_the_same_time_share_them_unless_the_weights_changed() -> Non
         second = laid_out_weights(module, rows=FEWEST_ROWS)  # an unfinished answer still holds the first
         assert second is not first, change
         with second.in_use(), torch.inference_mode():
-            assert torch.allclose(module(x), usual, rtol=1e-5, atol=1e-5)
+            assert alike(module(x), usual)
     gone = weakref.ref(second)
     del second
     assert gone() is None, "laid-out weights go with the batch"
@@ -122,14 +141,14 @@ def test_to_be_ready_changes_no_name_and_no_number() -> None:
     assert torch.equal(copy.deepcopy(module)(x), plain(x))
 
 
-@pytest.mark.parametrize("why", ["few rows", "bf16", "another layer", "another order", "too large", "another torch"])
+@pytest.mark.parametrize("why", ["few rows", "fp16", "another layer", "another order", "too large", "another torch"])
 def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Special(nn.Linear):
         pass
 
     module: nn.Module = layers()
-    if why == "bf16":
-        module = module.to(torch.bfloat16)
+    if why == "fp16":
+        module = module.to(torch.float16)
     if why == "another layer":
         module = nn.Sequential(Special(48, 80), nn.Conv1d(1, 1, 1))
     if why == "another order":
@@ -148,15 +167,21 @@ def test_what_is_left_alone(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [type(layer) for layer in module.modules()] == kinds
 
 
-@needs_mkl
+@pytest.mark.parametrize(
+    "precision", [pytest.param("fp32", marks=needs_mkl), pytest.param("bf16", marks=in_bf16.marks)]
+)
 @pytest.mark.parametrize("kind", tiny.KINDS)
-def test_answers_are_the_same(kind: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny.fresh(tiny_folder(kind))
+def test_answers_are_the_same(
+    kind: str, precision: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.fresh(tiny_folder(kind), precision)
     requests = [Request(str(n), tuple(range(5, 9 + n)), limit=6) for n in range(FEWEST_ROWS)]
 
     def answered() -> list[tuple[str, int]]:
         return [(event.id, event.token) for event in generate(model, requests)]
 
-    ours = answered()
-    monkeypatch.setattr(module_of, "FEWEST_ROWS", FEWEST_ROWS + 1)
-    assert ours == answered() and len(ours) > FEWEST_ROWS
+    ours, noted = answered(), taken(model.module, monkeypatch)
+    assert ours == answered() and noted
+    monkeypatch.setattr(module_of, "fewest_rows", lambda number: len(requests) + 1)
+    noted.clear()
+    assert ours == answered() and not noted and len(ours) > FEWEST_ROWS
