@@ -15,6 +15,8 @@ from transformers.models.bart.modeling_bart import BartScaledWordEmbedding
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
+from luthier.model import prepacked
+from luthier.model.sizes import FEWEST_ROWS
 from luthier.training.fused import LoraLinear, _Embedding, _LayerNorm, fuse
 from tests import tiny
 
@@ -51,6 +53,27 @@ def test_lora_equals_pefts(bias: bool, dtype: torch.dtype) -> None:
         # bf16 keeps 8 bits; peft takes the small products in fp32 and rounds once, ours rounds the inner width too.
         tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]
         assert (mine - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+@pytest.mark.parametrize("rows", [1, 3, 70])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_lora_answers_with_the_bits_of_pefts(
+    bias: bool, dtype: torch.dtype, rows: int, laid_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer: Any = lora_layer(bias, dtype).eval()
+    prepacked.make_ready(layer.base_layer)
+    x = torch.randn(1, rows, 12).to(dtype)
+    weights = prepacked.laid_out_weights(layer, rows=FEWEST_ROWS if laid_out else 0)
+    with torch.inference_mode(), weights.in_use():
+        expected = layer(x)
+        fuse(layer)
+        if dtype == torch.bfloat16 or prepacked.has_laid_out_weight(layer.base_layer):
+            monkeypatch.setattr(PeftLinear, "forward", None)  # not peft's own road
+            assert torch.equal(layer(x), expected) and layer(x).dtype == dtype
+        else:
+            assert torch.allclose(layer(x), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_dropout": 0.5}, {"lora_bias": True}])
