@@ -8,7 +8,8 @@ torch contains also accept weights that were packed once, which is faster (docs/
             the order of their terms. torch's operator for this (`mkl._mkl_linear`, made for torch.compile) takes much
             more memory, so this file calls MKL's own functions in the library that torch contains.
     bf16    oneDNN, through torch's operators for torch.compile (`mkldnn._reorder_linear_weight`, `_linear_pointwise`),
-            for any rows. The packed weight is what oneDNN makes of it anyway, so the sums have the same bits.
+            for any rows. The packed weight is what oneDNN makes of it anyway; on the processor where it was measured
+            all products have the same bits.
 
 Without these functions, or where a trial of them fails, weights stay unpacked.
 
@@ -81,12 +82,10 @@ class LaidOut:
 
     def __init__(self, layers: Sequence[PrepackedLinear]) -> None:
         self._fingerprint = _fingerprint(layers)
-        self._packed: dict[nn.Module, Tensor] = dict(
-            packed
-            for kind in KINDS
-            if (of := [layer for layer in layers if layer.weight.dtype == kind])
-            for packed in zip(of, _lay_out([layer.weight for layer in of]), strict=True)
-        )
+        self._packed: dict[nn.Module, Tensor] = {}
+        for kind in KINDS:
+            of = [layer for layer in layers if layer.weight.dtype == kind]
+            self._packed |= zip(of, _lay_out([layer.weight for layer in of]), strict=True)
 
     def is_of(self, layers: Sequence[PrepackedLinear]) -> bool:
         """Whether it holds these layers' weights as they are now."""

@@ -65,15 +65,15 @@ class LoraLinear(PeftLinear):
         # In bf16 peft computes the small products in fp32. Answers follow peft; training may round the products.
         if not torch.is_grad_enabled() and (x.dtype != a.dtype or has_laid_out_weight(base)):
             return _beside(base, x, a, b, self.scaling[name])
-        if base.weight.requires_grad or has_laid_out_weight(base):
+        if base.weight.requires_grad:
             return super().forward(x)
         return _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[name])
 
 
 def _beside(base: nn.Module, x: Tensor, a_rD: Tensor, b_Er: Tensor, s: float) -> Tensor:
-    """y = x W^T + s (x A^T) B^T by the operations of peft, so with the same bits, but without its questions.
+    """y = x W^T + s (x A^T) B^T by the operations of peft, so with the same bits.
 
-    Of a single answer those take more time than the products: 120 microseconds a layer (docs/log.md).
+    peft's own code around them took 13 % of a single answer (docs/log.md).
     """
     y = base(x)
     update = F.linear(F.linear(x.to(a_rD.dtype), a_rD), b_Er).mul_(s)

@@ -67,6 +67,7 @@ def test_lora_answers_with_the_bits_of_pefts(
     x = torch.randn(1, rows, 12).to(dtype)
     weights = prepacked.laid_out_weights(layer, rows=FEWEST_ROWS if laid_out else 0)
     with torch.inference_mode(), weights.in_use():
+        assert prepacked.has_laid_out_weight(layer.base_layer) == (laid_out and prepacked._works(dtype))
         expected = layer(x)
         fuse(layer)
         if dtype == torch.bfloat16 or prepacked.has_laid_out_weight(layer.base_layer):
